@@ -1,0 +1,1 @@
+"""From a bundle and a board to the vendor's tools."""

@@ -1,0 +1,169 @@
+"""The float graph: what a trained model computes, in our own terms. Frozen values; passes make new ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
+
+Shape = tuple[int, ...]  # without the batch dimension
+
+
+class Unsupported(Exception):
+    """A layer (or one of its options) that the tool cannot build; the message says which option and why."""
+
+
+@dataclass(frozen=True)
+class KerasLayer:
+    """One layer as the reader found it, in plain values: layer kinds never see a Keras object."""
+
+    class_name: str
+    name: str
+    config: dict[str, Any]
+    weights: dict[str, np.ndarray]  # by Keras' own names: kernel, bias, gamma, moving_mean, ...
+    input_shape: Shape
+    output_shape: Shape
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The smallest and largest real value of a tensor."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Layer(ABC):
+    """One layer kind in floating point. Subclasses are frozen dataclasses in ``dnn2fpga/layers``."""
+
+    name: str
+
+    kind: ClassVar[str]
+    keras_classes: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def refused_options(cls, config: dict[str, Any]) -> list[str]:
+        """What in a Keras layer's configuration cannot be built, told without loading the model."""
+        return []
+
+    @classmethod
+    @abstractmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        """The layers that one Keras layer stands for (its activation is one of its own).
+
+        :raises Unsupported: for what only the shapes can tell; ``refused_options`` has been asked before.
+        """
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape: ...
+
+    @abstractmethod
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        """The float reference: ``[frames, *input_shape]`` → ``[frames, *output_shape]``."""
+
+    @abstractmethod
+    def quantize(self, input: Tensor, interval: Interval, settings: Any) -> QuantizedLayer:
+        """The integer layer; ``interval`` is what calibration observed at the output, ``settings`` a ``LayerSettings``."""
+
+    # What the passes ask. The default answers are "no".
+
+    @property
+    def is_identity(self) -> bool:
+        """Does nothing at inference."""
+        return False
+
+    @property
+    def final_decision(self) -> str | None:
+        """Set for a layer that, in last place, only turns numbers into a decision that needs no hardware."""
+        return None
+
+    @property
+    def parameter_count(self) -> int:
+        return 0
+
+    def as_affine(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """``(scale, offset)`` per channel when the layer is ``x * scale + offset``."""
+        return None
+
+    def as_clamp(self) -> tuple[float, float] | None:
+        """``(low, high)`` when the layer is a clamp."""
+        return None
+
+    def absorb_affine(self, scale: np.ndarray, offset: np.ndarray) -> Layer | None:
+        """This layer followed by a per-channel affine map, as one layer."""
+        return None
+
+    def absorb_clamp(self, low: float, high: float) -> Layer | None:
+        """This layer followed by a clamp, as one layer."""
+        return None
+
+
+@dataclass(frozen=True)
+class Node:
+    layer: Layer
+    input: str  # the name of the layer it reads, or of the graph's input
+    shape: Shape  # of its output
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Layers in topological order. Today every model is a chain: a node reads one tensor, and each tensor has one reader."""
+
+    name: str
+    input_name: str
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+    decision: str | None = None  # how the output is meant to be read: argmax, threshold, or as it is
+    notes: tuple[str, ...] = ()  # what was changed on the way, for the summary
+    float_parameters: int = 0  # of the model as it was read
+
+    @classmethod
+    def chain(cls, name: str, input_name: str, input_shape: Shape, layers: list[Layer], **rest: Any) -> Graph:
+        nodes, previous, shape = [], input_name, input_shape
+        for layer in layers:
+            shape = layer.output_shape(shape)
+            nodes.append(Node(layer, previous, shape))
+            previous = layer.name
+        return cls(name, input_name, input_shape, tuple(nodes), **rest)
+
+    def with_layers(self, layers: list[Layer], **changes: Any) -> Graph:
+        return replace(self.chain(self.name, self.input_name, self.input_shape, layers), **(self._kept() | changes))
+
+    def _kept(self) -> dict[str, Any]:
+        return {"decision": self.decision, "notes": self.notes, "float_parameters": self.float_parameters}
+
+    @property
+    def layers(self) -> list[Layer]:
+        return [node.layer for node in self.nodes]
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.nodes[-1].shape if self.nodes else self.input_shape
+
+    def tensors(self, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """The value of every tensor for a batch ``[frames, *input_shape]``, input first."""
+        values = {self.input_name: x}
+        yield self.input_name, x
+        for node in self.nodes:
+            value = node.layer.compute(values.pop(node.input))
+            values[node.name] = value
+            yield node.name, value
+
+    def run(self, x: np.ndarray, batch: int = 256) -> np.ndarray:
+        """The float model's output, computed in batches of ``batch`` frames."""
+        outputs = []
+        for start in range(0, len(x), batch):
+            *_, (_, output) = self.tensors(x[start : start + batch].astype(np.float32))
+            outputs.append(output)
+        return np.concatenate(outputs)

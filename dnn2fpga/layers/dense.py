@@ -1,0 +1,65 @@
+"""Dense: a constant matrix for a vector that arrives in one beat, a folded one for a vector that arrives in many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dnn2fpga.graph import KerasLayer, Layer, Shape
+from dnn2fpga.layers.activation import refused_activation
+from dnn2fpga.layers.linear import Linear, QuantizedLinear
+from dnn2fpga.layers.registry import register
+from dnn2fpga.quantized_graph import Tensor
+from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.formats import Format
+from rtl_lib.frame_reduction import FoldedMatrix
+from rtl_lib.operator import Operator
+
+
+@register
+class QuantizedDense(QuantizedLinear):
+    """``weights [inputs, outputs]``."""
+
+    kind: ClassVar[str] = "dense"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        weights = self.checked_weights()
+        if weights.ndim != 2 or weights.shape[0] != input.shape[-1]:
+            raise ValueError(f"weights must be [{input.shape[-1]} inputs, outputs], not {weights.shape}")
+        matrix: ConstantMatrix | FoldedMatrix
+        if input.shape[-1] == input.lanes:  # like Keras, on the last axis: of each beat
+            matrix = ConstantMatrix(weights, self.bias, input.format)
+        elif len(input.shape) == 1:
+            matrix = FoldedMatrix(weights, self.bias, input.format, input.lanes, Format(True, self.weight_width))
+        else:
+            raise ValueError(f"the {input.shape[-1]} channels must travel in one beat, not in {input.lanes} lanes")
+        return [matrix, self.requantize(matrix.output_format)]
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Dense(Linear):
+    """``x · weights + bias`` on the last axis."""
+
+    kind: ClassVar[str] = "dense"
+    keras_classes: ClassVar[tuple[str, ...]] = ("Dense",)
+    quantized: ClassVar[type[QuantizedLinear]] = QuantizedDense
+
+    @classmethod
+    def refused_options(cls, config: dict[str, Any]) -> list[str]:
+        return refused_activation(config.get("activation"))
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        return cls.with_activation(source)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self.matrix_output_shape(input_shape)
+
+    def output_lanes(self, input: Tensor) -> int:
+        return self.weights.shape[1]
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        return self.clip(x @ self.weights + self.bias)

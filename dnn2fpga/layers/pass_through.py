@@ -1,0 +1,78 @@
+"""Layers that need no arithmetic: those that do nothing at inference, and a softmax in last place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape, Unsupported
+from dnn2fpga.layers.registry import register
+from dnn2fpga.layers.scaling import LayerSettings
+from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Identity(Layer):
+    """Dropout and its kin; dropped by a pass."""
+
+    kind: ClassVar[str] = "identity"
+    keras_classes: ClassVar[tuple[str, ...]] = (
+        "Dropout",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "AlphaDropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "ActivityRegularization",
+        "Identity",
+    )
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        return [cls(source.name)]
+
+    @property
+    def is_identity(self) -> bool:
+        return True
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedLayer:
+        raise Unsupported("an identity must be dropped before quantization")
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Softmax(Layer):
+    """In last place it does not change which class is largest: the hardware gives the logits. Elsewhere it is not built."""
+
+    kind: ClassVar[str] = "softmax"
+    keras_classes: ClassVar[tuple[str, ...]] = ("Softmax",)
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        axis = source.config.get("axis", -1)
+        if axis not in (-1, len(source.input_shape), [-1]):
+            raise Unsupported(f"axis={axis}: only the last axis is built")
+        return [cls(source.name)]
+
+    @property
+    def final_decision(self) -> str | None:
+        return "argmax"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedLayer:
+        raise Unsupported("a softmax is built only as the last layer")

@@ -1,0 +1,208 @@
+"""Pooling: windows of the image reduced channel by channel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape
+from dnn2fpga.layers.image import Pair, image_windows, other_than, require_image
+from dnn2fpga.layers.registry import register
+from dnn2fpga.layers.requantization import Requantized, requantization
+from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, multiplier_and_shift
+from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
+from rtl_lib.border_average import BorderAverage
+from rtl_lib.formats import Format
+from rtl_lib.frame_reduction import FrameSum
+from rtl_lib.operator import Operator
+from rtl_lib.reduction import Reduction, WindowReduction
+from rtl_lib.windows import Windows
+
+
+class QuantizedPooling(QuantizedLayer):
+    """The geometry of a pooling layer."""
+
+    pool_size: Pair
+    strides: Pair
+    padding: Literal["valid", "same"] = "valid"
+
+    def windows(self, input: Tensor, fill: int) -> Windows:
+        if len(input.shape) != 3 or input.lanes != input.shape[2]:
+            raise ValueError(f"pooling needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes")
+        return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
+
+
+@register
+class QuantizedMaxPooling(QuantizedPooling):
+    """Keeps format and scale."""
+
+    kind: ClassVar[str] = "max_pooling"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        if (self.output.format, self.output.scale) != (input.format, input.scale):
+            raise ValueError("max-pooling must keep the format and the scale")
+        windows = self.windows(input, input.format.minimum)
+        size = math.prod(self.pool_size)
+        return [windows, WindowReduction(input.format, input.lanes, size, Reduction.MAXIMUM)]
+
+
+@register
+class QuantizedAveragePooling(QuantizedPooling):
+    """``multiplier [rows, columns]`` of the output: the reciprocal of the number of pixels inside the frame."""
+
+    kind: ClassVar[str] = "average_pooling"
+
+    arithmetic: Arithmetic = Field(default_factory=Arithmetic)
+    multiplier: IntegerArray
+    shift: int = Field(ge=0, le=60)
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        windows = self.windows(input, 0)
+        if self.multiplier.shape != windows.output_size:
+            raise ValueError(f"multiplier must have shape {windows.output_size}, not {self.multiplier.shape}")
+        total = WindowReduction(input.format, input.lanes, math.prod(self.pool_size), Reduction.SUM)
+        average = BorderAverage(
+            input_format=total.output_format,
+            output_format=self.output.format,
+            channels=input.lanes,
+            multiplier=self.multiplier,
+            shift=self.shift,
+            rounding=self.arithmetic.rounding,
+            overflow=self.arithmetic.overflow,
+        )
+        return [windows, total, average]
+
+
+@register
+class QuantizedGlobalAverage(Requantized):
+    """The sum of all pixels, divided in the requantization."""
+
+    kind: ClassVar[str] = "global_average_pooling"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        total = FrameSum(input.format, input.lanes, input.beats)
+        return [total, self.requantize(total.output_format)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pooling(Layer):
+    """A window of ``pool_size``, moved by ``strides``."""
+
+    pool_size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: str
+
+    @classmethod
+    def refused_options(cls, config: dict[str, Any]) -> list[str]:
+        return other_than(config, data_format=("channels_last",))
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        require_image(source)
+        size = tuple(source.config["pool_size"])
+        return [cls(source.name, size, tuple(source.config["strides"] or size), source.config["padding"])]
+
+    def geometry(self) -> dict[str, Any]:
+        return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (*self.windows(input_shape).output_size, input_shape[-1])
+
+    def windows(self, shape: Shape, fill: int = 0) -> Windows:
+        return image_windows(shape, Format(True, 8), self.pool_size, self.strides, self.padding, fill)
+
+    def patches(self, x: np.ndarray, fill: Any) -> np.ndarray:
+        """``[frames, positions, pool rows * pool columns, channels]``, pixels outside the frame replaced by ``fill``."""
+        patches = self.windows(x.shape[1:], fill).compute(x.reshape(len(x), -1, x.shape[-1]))
+        return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
+
+    def inside(self, shape: Shape) -> np.ndarray:
+        """How many pixels of each window lie in the frame: ``[rows, columns]`` of the output."""
+        ones = np.ones((1, *shape[:2], 1), np.int64)
+        return self.patches(ones, 0).sum(axis=2).reshape(self.windows(shape).output_size)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class MaxPooling(Pooling):
+    kind: ClassVar[str] = "max_pooling"
+    keras_classes: ClassVar[tuple[str, ...]] = ("MaxPooling2D",)
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        return self.patches(x, -math.inf).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
+
+    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedMaxPooling:
+        output = input.model_copy(update={"shape": self.output_shape(input.shape)})
+        return QuantizedMaxPooling(name=self.name, input="", output=output, **self.geometry())
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class AveragePooling(Pooling):
+    """Pixels outside the frame do not count (as in Keras)."""
+
+    kind: ClassVar[str] = "average_pooling"
+    keras_classes: ClassVar[tuple[str, ...]] = ("AveragePooling2D",)
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        counts = self.inside(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
+        return (self.patches(x, 0).sum(axis=2) / counts).reshape(len(x), *self.output_shape(x.shape[1:]))
+
+    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedAveragePooling:
+        shape = self.output_shape(input.shape)
+        output = activation_tensor(shape, input.lanes, interval, settings.activation_bits, settings.scales)
+        counts = self.inside(input.shape)
+        # One shift for all positions, so that the multiplier alone depends on the count.
+        _, shifts = multiplier_and_shift(input.scale / output.scale / np.unique(counts))
+        shift = int(shifts.max())
+        multiplier = np.floor(np.ldexp(input.scale / output.scale / counts, shift) + 0.5).astype(np.int64)
+        return QuantizedAveragePooling(
+            name=self.name,
+            input="",
+            output=output,
+            arithmetic=Arithmetic(rounding=settings.rounding, overflow=settings.overflow),
+            multiplier=multiplier,
+            shift=shift,
+            **self.geometry(),
+        )
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class GlobalAverage(Layer):
+    """The mean of every channel over the image."""
+
+    keep_dimensions: bool = False
+    clamp: tuple[float, float] = (-math.inf, math.inf)
+
+    kind: ClassVar[str] = "global_average_pooling"
+    keras_classes: ClassVar[tuple[str, ...]] = ("GlobalAveragePooling2D",)
+
+    @classmethod
+    def refused_options(cls, config: dict[str, Any]) -> list[str]:
+        return other_than(config, data_format=("channels_last",))
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        require_image(source)
+        return [cls(source.name, bool(source.config.get("keepdims")))]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return (1, 1, input_shape[-1]) if self.keep_dimensions else input_shape[-1:]
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        mean = np.clip(x.mean(axis=(1, 2)), *self.clamp)
+        return mean.reshape(len(x), *self.output_shape(x.shape[1:]))
+
+    def absorb_clamp(self, low: float, high: float) -> GlobalAverage:
+        return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
+
+    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedGlobalAverage:
+        shape = self.output_shape(input.shape)
+        output = activation_tensor(shape, input.lanes, interval, settings.activation_bits, settings.scales)
+        ratio = np.full(input.lanes, input.scale / output.scale / input.beats)
+        return QuantizedGlobalAverage(name=self.name, input="", **requantization(output, ratio, self.clamp, settings))

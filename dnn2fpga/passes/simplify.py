@@ -1,0 +1,56 @@
+"""Graph → Graph: what needs no hardware of its own is folded into its neighbours. Every pass asks the layers; none knows their kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dnn2fpga.errors import UserError
+from dnn2fpga.graph import Graph, Layer
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """Dropout and other layers that do nothing at inference."""
+    return graph.with_layers([layer for layer in graph.layers if not layer.is_identity])
+
+
+def drop_final_decision(graph: Graph) -> Graph:
+    """A softmax in last place: the hardware gives the logits, their largest is the class."""
+    decisions = [layer for layer in graph.layers if layer.final_decision]
+    if misplaced := [layer for layer in decisions if layer is not graph.layers[-1]]:
+        raise UserError([f"layer '{layer.name}' ({layer.kind}): built only as the last layer" for layer in misplaced])
+    if not decisions:
+        return graph
+    last = decisions[0]
+    note = f"{last.kind} '{last.name}' is left out: outputs are logits, the class is their {last.final_decision}"
+    return graph.with_layers(graph.layers[:-1], decision=last.final_decision, notes=(*graph.notes, note))
+
+
+def fold_affine(graph: Graph) -> Graph:
+    """Batch normalization behind a layer with weights becomes part of the weights."""
+    return _absorb(graph, lambda layer, next: (m := next.as_affine()) and layer.absorb_affine(*m))
+
+
+def fuse_clamps(graph: Graph) -> Graph:
+    """ReLU becomes the clamp of the requantization in front of it."""
+    return _absorb(graph, lambda layer, next: (m := next.as_clamp()) and layer.absorb_clamp(*m))
+
+
+def _absorb(graph: Graph, merge: Callable[[Layer, Layer], Layer | None]) -> Graph:
+    layers: list[Layer] = []
+    for layer in graph.layers:
+        merged = merge(layers[-1], layer) if layers else None
+        if merged is None:
+            layers.append(layer)
+        else:
+            layers[-1] = merged
+    return graph.with_layers(layers)
+
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (drop_identities, drop_final_decision, fold_affine, fuse_clamps)
+
+
+def simplify(graph: Graph) -> Graph:
+    """All passes in order; the function of the graph stays the same (but for a final softmax)."""
+    for apply in PASSES:
+        graph = apply(graph)
+    return graph

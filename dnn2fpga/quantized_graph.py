@@ -1,0 +1,173 @@
+"""The integer model: what the hardware computes, to the last bit, and the configuration files that hold it.
+
+``model.yaml`` describes layers, shapes, formats and scales; ``weights.npz`` holds the integers. Both may be edited by hand: they are validated
+whenever they are read, and need neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from rtl_lib import arithmetic
+from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.formats import Format
+from rtl_lib.operator import Operator
+
+FORMAT_VERSION: Literal[1] = 1
+Decision = Literal["argmax", "threshold"]
+
+
+def _integers(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"must be an array of integers, not of {array.dtype}")
+    return array.astype(np.int64)
+
+
+# An array field of a layer: kept in weights.npz, not in model.yaml.
+IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer(lambda a: a.tolist())]
+
+
+class Described(BaseModel):
+    """A frozen value that validates itself; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Tensor(Described):
+    """A tensor on a wire: integers of a format; the real value is ``integer * scale``.
+
+    ``lanes`` numbers travel together in one beat; ``shape`` in row-major order gives the order of the beats.
+    """
+
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    lanes: int = Field(ge=1)
+    signed: bool
+    width: int = Field(ge=1, le=32)
+    scale: float = Field(gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _lanes_divide(self) -> Self:
+        if self.size % self.lanes:
+            raise ValueError(f"lanes must divide the {self.size} numbers of shape {list(self.shape)}, not {self.lanes}")
+        return self
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def beats(self) -> int:
+        return self.size // self.lanes
+
+    @property
+    def format(self) -> Format:
+        return Format(self.signed, self.width)
+
+    def quantize(self, x: np.ndarray) -> np.ndarray:
+        """Real numbers → integers: nearest (half up), saturated."""
+        q = np.floor(np.asarray(x, np.float64) / self.scale + 0.5)
+        return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype)
+
+    def dequantize(self, q: np.ndarray) -> np.ndarray:
+        return q.astype(np.float64) * self.scale
+
+
+class Arithmetic(Described):
+    """How results are brought into a format."""
+
+    rounding: Rounding = Rounding.HALF_UP
+    overflow: Overflow = Overflow.SATURATE
+
+
+class QuantizedLayer(Described):
+    """One layer kind in integers. It is the chain of its operators: they compute the software model and create the hardware."""
+
+    kind: ClassVar[str]
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    input: str
+    output: Tensor
+
+    @abstractmethod
+    def operators(self, input: Tensor) -> list[Operator]:
+        """In stream order; empty when the layer only renames a shape. Raises ``ValueError`` when input and layer do not match."""
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of all weights and biases as stored."""
+        return 0
+
+    @classmethod
+    def array_fields(cls) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if field.annotation is np.ndarray]
+
+
+@dataclass(frozen=True)
+class QuantizedGraph:
+    """A chain of integer layers.
+
+    ``run`` is the software model; ``tensors`` gives every layer boundary. Arrays are ``[frames, beats, lanes]`` on wires and
+    ``[frames, *shape]`` outside.
+    """
+
+    name: str
+    input_name: str
+    input: Tensor
+    layers: tuple[QuantizedLayer, ...]
+    decision: Decision | None = None
+    notes: tuple[str, ...] = ()
+    float_parameters: int = 0
+
+    @property
+    def output(self) -> Tensor:
+        return self.layers[-1].output if self.layers else self.input
+
+    @cached_property
+    def operators(self) -> dict[str, list[Operator]]:
+        """The operators of every layer, by its name. Made once: solving an adder graph takes seconds."""
+        result, tensor = {}, self.input
+        for layer in self.layers:
+            result[layer.name] = layer.operators(tensor)
+            tensor = layer.output
+        return result
+
+    def input_of(self, index: int) -> Tensor:
+        return self.layers[index - 1].output if index else self.input
+
+    def tensors(self, q: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, input first."""
+        beats = q.reshape(len(q), self.input.beats, self.input.lanes)
+        yield self.input_name, beats
+        for layer in self.layers:
+            for operator in self.operators[layer.name]:
+                beats = operator.compute(beats)
+            beats = beats.reshape(len(q), layer.output.beats, layer.output.lanes)
+            yield layer.name, beats
+
+    def run(self, q: np.ndarray, batch: int = 32) -> np.ndarray:
+        """Quantized inputs ``[frames, *input.shape]`` → integer outputs ``[frames, *output.shape]``.
+
+        ``batch`` frames at a time, so that the windows of a layer stay in the cache.
+        """
+        outputs = [np.zeros((0, *self.output.shape), self.output.format.dtype)]
+        for start in range(0, len(q), batch):
+            *_, (_, beats) = self.tensors(q[start : start + batch])
+            outputs.append(beats.reshape(-1, *self.output.shape))
+        return np.concatenate(outputs)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Real inputs → real outputs, through the integers."""
+        return self.output.dequantize(self.run(self.input.quantize(x)))
+
+    @property
+    def weight_bits(self) -> int:
+        return sum(layer.weight_bits for layer in self.layers)

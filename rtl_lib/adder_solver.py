@@ -1,0 +1,100 @@
+"""From a constant matrix to an adder graph: ``solve``.
+
+Canonical signed digits, then greedy sharing (``common_subexpressions``), then for every output a tree that always joins the two summands that
+arrive first. The result depends on the numbers only: no randomness, no hash order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+
+from rtl_lib.adder_builder import GraphBuilder, Term
+from rtl_lib.adder_graph import AdderGraph, Interval
+from rtl_lib.common_subexpressions import DigitColumns
+from rtl_lib.signed_digits import canonical_signed_digits
+
+# The pairs of digits that sharing may look at, about 0.3 µs each. Larger matrices are shared in blocks of rows, each on its own.
+PAIR_BUDGET = 4_000_000
+
+
+def solve(
+    weights: np.ndarray,
+    inputs: Sequence[Interval],
+    bias: np.ndarray | None = None,
+    share: bool = True,
+    extra_depth: int = 0,
+) -> AdderGraph:
+    """The adder graph of ``x @ weights + bias``.
+
+    :param weights: integers ``[inputs, outputs]``.
+    :param inputs: the interval of every input.
+    :param bias: integers ``[outputs]``.
+    :param share: whether outputs may share subexpressions; without it every output is a tree of its own.
+    :param extra_depth: adder levels more than the deepest output needs, which leaves sharing more room.
+    """
+    weights = np.asarray(weights, np.int64)
+    offsets = [0] * weights.shape[1] if bias is None else [int(b) for b in bias]
+    digits = canonical_signed_digits(weights)
+    columns = [_terms(digits[:, k]) for k in range(weights.shape[1])]
+    builder = GraphBuilder(list(inputs), [0, *offsets])
+    if share:
+        loads = [len(terms) + (offset != 0) for terms, offset in zip(columns, offsets, strict=True)]
+        depth = max((_depth(load) for load in loads), default=0) + extra_depth
+        columns = _share(builder, columns, loads, depth)
+    outputs = []
+    for terms, offset in zip(columns, offsets, strict=True):
+        # A column of nothing but negative terms is subtracted from its offset, even when that is 0.
+        if offset or all(term.negative for term in terms):
+            terms = [*terms, builder.constant(offset)]
+        outputs.append(_tree(builder, terms))
+    return builder.finish(outputs)
+
+
+def _terms(digits: np.ndarray) -> list[Term]:
+    """The summands of one column, from its digits ``[inputs, positions]``."""
+    return [Term(int(k), int(s), bool(digits[k, s] < 0)) for k, s in np.argwhere(digits)]
+
+
+def _depth(load: int) -> int:
+    """The depth of the best tree over terms with levels ``l`` and ``load = sum(2^l)``."""
+    return max(load - 1, 0).bit_length()
+
+
+def _share(builder: GraphBuilder, columns: list[list[Term]], loads: list[int], depth: int) -> list[list[Term]]:
+    """The columns with common patterns replaced by shared values."""
+    pairs = sum(len(terms) ** 2 for terms in columns) // 2
+    blocks = -(-pairs // PAIR_BUDGET)
+    rows = -(-len(builder.inputs) // max(blocks, 1))
+    shared: list[list[Term]] = [[] for _ in columns]
+    for first in range(0, len(builder.inputs), max(rows, 1)):
+        block = DigitColumns(builder, depth, loads)
+        for column, terms in enumerate(columns):
+            block.fill(column, [term for term in terms if first <= term.value < first + rows])
+        block.count()
+        block.share()
+        for column, result in enumerate(shared):
+            result += block.terms(column)
+    return shared
+
+
+def _tree(builder: GraphBuilder, terms: list[Term]) -> Term:
+    """Joins the two earliest summands until one is left; among equally early ones, neighbours in bit position."""
+    heap = [_arrival(builder, term) for term in terms]
+    heapify(heap)
+    positives = sum(not term.negative for term in terms)
+    while len(heap) > 1:
+        a, b = heappop(heap)[-1], heappop(heap)[-1]
+        # The last positive summand must leave a positive result.
+        last = positives == 1 and a.negative != b.negative
+        joined = builder.join(a, b, positive=last)
+        positives += (not joined.negative) - (not a.negative) - (not b.negative)
+        heappush(heap, _arrival(builder, joined))
+    return heap[0][-1]
+
+
+def _arrival(builder: GraphBuilder, term: Term) -> tuple[int, int, int, Term]:
+    low, high = builder.intervals[term.value]
+    return builder.levels[term.value], term.shift, term.shift + (high - low).bit_length(), term

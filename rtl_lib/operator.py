@@ -1,0 +1,31 @@
+"""What every operator spec offers: the integers, and the component that produces the same integers."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from rtl_lib.stream import Beat, StreamComponent
+
+
+class Operator(Protocol):
+    """A frozen spec with two faces. What ``create`` is told (pipelining, folding) can never change a result."""
+
+    @property
+    def input_beat(self) -> Beat: ...
+
+    @property
+    def output_beat(self) -> Beat: ...
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        """Integers ``[frames, beats, lanes]`` → ``[frames, beats', lanes']``, exact."""
+
+    def create(self) -> StreamComponent:
+        """A fresh component. Some operators take options here, all with defaults."""
+
+
+def create(operator: Operator, options: dict[str, Any]) -> StreamComponent:
+    """Creates the component with those of ``options`` that this operator knows (``create_options`` of its class)."""
+    known = getattr(operator, "create_options", ())
+    return operator.create(**{key: value for key, value in options.items() if key in known})

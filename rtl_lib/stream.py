@@ -1,0 +1,132 @@
+"""Streams between components, and the master-slave stage that separates layers.
+
+A stream carries one *beat* a transfer: an array of ``lanes`` numbers of one format. A transfer happens in every cycle in which ``valid`` and
+``ready`` are both high. A source must not wait for ``ready`` before it raises ``valid``, and must hold ``valid`` and ``payload`` until the
+transfer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_lib.beat_model import BeatModel, StageModel
+from rtl_lib.formats import Format
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The shape of one beat: ``lanes`` numbers of ``format``; lane 0 in the least significant bits."""
+
+    format: Format
+    lanes: int
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1:
+            raise ValueError(f"a beat must have at least one lane, not {self.lanes!r}")
+
+    @property
+    def layout(self) -> data.ArrayLayout:
+        return data.ArrayLayout(self.format.shape, self.lanes)
+
+    @property
+    def signature(self) -> stream.Signature:
+        return stream.Signature(self.layout)
+
+
+class StreamComponent(wiring.Component):
+    """A component with one input stream ``i`` and one output stream ``o``.
+
+    ``o.valid`` and ``o.payload`` come from registers (and constants); ``i.ready`` may depend on ``o.ready`` in the same cycle. Layers are
+    separated by ``MasterSlaveStage``, which cuts that path.
+    """
+
+    def __init__(self, input_beat: Beat, output_beat: Beat) -> None:
+        self.input_beat = input_beat
+        self.output_beat = output_beat
+        super().__init__({"i": In(input_beat.signature), "o": Out(output_beat.signature)})
+
+    def beat_model(self) -> BeatModel:
+        """A fresh twin of this component's handshakes; it gives the exact cycle of every beat without simulation."""
+        raise NotImplementedError(f"{type(self).__name__} declares no beat model")
+
+
+def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
+    """Connects ``source.o`` to ``sink.i`` and refuses beats that differ in lanes, width or sign.
+
+    ``wiring.connect`` compares widths only, so that ``signed(8)`` would silently feed ``unsigned(8)``.
+    """
+    if source.output_beat != sink.input_beat:
+        raise ValueError(
+            f"streams must carry the same beat: {type(source).__name__} gives {source.output_beat}, "
+            f"{type(sink).__name__} takes {sink.input_beat}"
+        )
+    wiring.connect(m, source.o, sink.i)
+
+
+class MasterSlaveStage(StreamComponent):
+    """Two registers between layers (the master-slave flip-flops of paper 002, Fig. 3).
+
+    The slave presents a beat to the next layer. The master captures one more beat while the slave's is still waiting, so neither ``ready``
+    nor ``valid`` nor ``payload`` passes combinationally, at one beat a cycle. Latency one cycle::
+
+        i.payload   A  B  C  .  .
+        o.payload      A  A  B  C        (o.ready low in the first of A's cycles)
+        master               B           captured because the slave was not taken
+    """
+
+    def __init__(self, beat: Beat) -> None:
+        super().__init__(beat, beat)
+
+    def beat_model(self) -> BeatModel:
+        return StageModel()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        master = Signal(self.input_beat.layout, reset_less=True)
+        slave = Signal(self.input_beat.layout, reset_less=True)
+        master_full = Signal()
+        slave_full = Signal()
+        slave_free = Signal()
+        m.d.comb += [
+            slave_free.eq(self.o.ready | ~slave_full),
+            self.i.ready.eq(~master_full),
+            self.o.valid.eq(slave_full),
+            self.o.payload.eq(slave),
+        ]
+        with m.If(slave_free):
+            m.d.sync += slave_full.eq(master_full | self.i.valid)
+            m.d.sync += master_full.eq(0)
+            with m.If(master_full):
+                m.d.sync += slave.eq(master)
+            with m.Else():
+                m.d.sync += slave.eq(self.i.payload)
+        with m.Elif(self.i.valid & self.i.ready):
+            m.d.sync += master_full.eq(1)
+        with m.If(self.i.ready):
+            m.d.sync += master.eq(self.i.payload)
+        return m
+
+
+class Chain(StreamComponent):
+    """Components connected one after the other, without stages between them."""
+
+    def __init__(self, parts: list[tuple[str, StreamComponent]]) -> None:
+        if not parts:
+            raise ValueError("a chain must have at least one part")
+        self.parts = parts
+        super().__init__(parts[0][1].input_beat, parts[-1][1].output_beat)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        for name, part in self.parts:
+            m.submodules[name] = part
+        for (_, source), (_, sink) in zip(self.parts, self.parts[1:], strict=False):
+            connect(m, source, sink)
+        wiring.connect(m, wiring.flipped(self.i), self.parts[0][1].i)
+        wiring.connect(m, self.parts[-1][1].o, wiring.flipped(self.o))
+        return m

@@ -1,0 +1,164 @@
+"""Compiles the design with Verilator: once for cocotb, once for the bulk harness. A build is kept until something that goes into it changes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from bundle import Manifest
+from errors import BundleError, ToolError
+from toolchain import Toolchain
+
+SIM = Path(__file__).resolve().parent
+
+# Verilator removes and merges signals unless it is told that somebody looks at them. Looking at everything would cost much speed, so only
+# the boundaries are kept, and for cocotb the ports.
+BOUNDARIES_VLT = """`verilator_config
+public_flat_rd -module "network" -var "boundary_*"
+"""
+PORTS_VLT = """public_flat_rw -module "accelerator" -var "*axis_t*"
+public_flat_rw -module "accelerator" -var "aclk"
+public_flat_rw -module "accelerator" -var "aresetn"
+"""
+
+# `fast` leaves the start values of registers to the compiler: the reset must set whatever matters.
+BULK_OPTIONS = (
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-assert",
+    "--noassert-case",
+    "-Wno-fatal",
+    "-CFLAGS",
+    "-std=gnu++17",
+)
+
+
+@contextmanager
+def exclusive(build_dir: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes out of it: the kernel frees the lock when the process ends, however it ends."""
+    try:
+        build_dir.mkdir(parents=True, exist_ok=True)
+        lock = (build_dir / ".lock").open("w")
+    except OSError as error:
+        raise BundleError(
+            f"{build_dir}: cannot be written ({error.strerror}); choose another with --build-dir"
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build_cocotb(manifest: Manifest, toolchain: Toolchain, build_dir: Path, *, waves: bool) -> Path:
+    """Build the simulation that runs `testbench.py`, if it is not there already; returns its folder."""
+    try:
+        from cocotb_tools.runner import get_runner
+    except ImportError as error:
+        raise ToolError(f"cocotb 2.1 must be installed for {sys.executable}: pip install 'cocotb>=2.1,<3'") from error
+
+    def build(folder: Path, log: Path) -> None:
+        runner = get_runner("verilator")
+        runner.build(
+            sources=[manifest.rtl, _control_file(folder, BOUNDARIES_VLT + PORTS_VLT)],
+            hdl_toplevel=manifest.top,
+            # the runner asks for --public-flat-rw, the last option wins
+            build_args=["--no-public-flat-rw", "-Wno-fatal"],
+            build_dir=folder,
+            timescale=("1ns", "1ps"),
+            waves=waves,
+            log_file=log,
+        )
+
+    kind = "cocotb-waves" if waves else "cocotb"
+    parts = [kind, BOUNDARIES_VLT, PORTS_VLT, metadata.version("cocotb"), sys.executable]
+    return _cached(kind, parts, manifest, toolchain, build_dir, build)
+
+
+def build_bulk(manifest: Manifest, toolchain: Toolchain, build_dir: Path) -> Path:
+    """Build the bulk harness, if it is not there already; returns the executable."""
+    harness = SIM / "bulk.cpp"
+
+    def build(folder: Path, log: Path) -> None:
+        control = _control_file(folder, BOUNDARIES_VLT)
+        verilate = [
+            toolchain.verilator,
+            "--cc",
+            "--exe",
+            *BULK_OPTIONS,
+            "--prefix",
+            "Vtop",
+            "--top-module",
+            manifest.top,
+        ]
+        verilate += ["-Mdir", folder, "-o", "bulk", control, manifest.rtl, harness]
+        make = [
+            "make",
+            f"-j{os.cpu_count() or 1}",
+            "-C",
+            folder,
+            "-f",
+            "Vtop.mk",
+            "OPT_FAST=-O2",
+            "OPT_GLOBAL=-O2",
+            "OPT_SLOW=-O0",
+        ]
+        with log.open("w", encoding="utf-8") as output:
+            for command in (verilate, make):
+                subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    parts = ["bulk", BOUNDARIES_VLT, *BULK_OPTIONS, harness.read_text(encoding="utf-8")]
+    return _cached("bulk", parts, manifest, toolchain, build_dir, build) / "bulk"
+
+
+def _control_file(folder: Path, text: str) -> Path:
+    path = folder / "public.vlt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _cached(
+    kind: str,
+    parts: list[str],
+    manifest: Manifest,
+    toolchain: Toolchain,
+    build_dir: Path,
+    build: Callable[[Path, Path], None],
+) -> Path:
+    """The folder of a complete build with these ingredients, made now if need be."""
+    if not manifest.rtl.is_file():
+        raise BundleError(f"{manifest.rtl}: is missing")
+    digest = hashlib.sha256(manifest.rtl.read_bytes())
+    for part in (*parts, manifest.top, toolchain.version, str(toolchain.verilator)):
+        digest.update(b"\0" + part.encode())
+    folder = build_dir / f"{kind}-{digest.hexdigest()[:12]}"
+    if (folder / "complete").is_file():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    log = build_dir / f"{folder.name}.log"
+    try:
+        build(folder, log)
+    except (RuntimeError, SystemExit, subprocess.CalledProcessError, OSError) as error:
+        raise ToolError(f"Verilator could not build {manifest.rtl}:\n{log_tail(log)}") from error
+    (folder / "complete").touch()
+    return folder
+
+
+def log_tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a tool's log, with the errors before them if there are any, and where the whole of it is."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return f"(there is no log {log})"
+    errors = [line for line in text[:-lines] if line.startswith("%Error")][:5]
+    return "\n".join([*errors, *text[-lines:], f"(full log: {log})"])

@@ -1,0 +1,77 @@
+"""Stall patterns: in which cycles the source offers nothing and the sink takes nothing.
+
+Both simulations (`testbench.py` and `bulk.cpp`) draw the same patterns from the same generator, so a seed means the same in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MASK = 0xFFFFFFFF
+LONGEST_BURST = 128
+
+# how the source and the sink stall under each named pattern
+PATTERNS = {
+    "none": ("never", "never"),
+    "source": ("random", "never"),
+    "sink": ("never", "random"),
+    "random": ("random", "random"),
+    "burst": ("burst", "burst"),
+}
+
+
+class Xorshift32:
+    """Marsaglia's 32-bit xorshift generator: four lines in Python and in C++ alike."""
+
+    def __init__(self, seed: int) -> None:
+        # an odd multiplier spreads neighbouring seeds apart; the state must not be 0
+        self._state = ((seed + 1) * 0x9E3779B1) & MASK or 1
+        for _ in range(8):
+            self.next()
+
+    def next(self) -> int:
+        """The next 32-bit number."""
+        x = self._state
+        x ^= (x << 13) & MASK
+        x ^= x >> 17
+        x ^= (x << 5) & MASK
+        self._state = x
+        return x
+
+
+@dataclass(frozen=True)
+class StallPattern:
+    """A named pattern with its seed; two equal patterns stall in the same cycles."""
+
+    name: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.name not in PATTERNS:
+            raise ValueError(f"a stall pattern must be one of {', '.join(PATTERNS)}, not {self.name!r}")
+
+    def source(self) -> Iterator[bool]:
+        """For every cycle in which the source has nothing on offer: does it keep waiting?"""
+        return stalls(PATTERNS[self.name][0], 2 * self.seed)
+
+    def sink(self) -> Iterator[bool]:
+        """For every cycle: does the sink refuse?"""
+        return stalls(PATTERNS[self.name][1], 2 * self.seed + 1)
+
+
+def stalls(how: str, seed: int) -> Iterator[bool]:
+    """An endless series of stall decisions: `never`, `random` (one half), or `burst` (long runs of both kinds)."""
+    generator = Xorshift32(seed)
+    if how == "never":
+        while True:
+            yield False
+    if how == "random":
+        while True:
+            yield generator.next() >= 0x80000000
+    while True:
+        for stalled in (False, True):
+            # of all sizes: short ones too, so that a small design meets several
+            longest = 1 << generator.next() % LONGEST_BURST.bit_length()
+            for _ in range(1 + generator.next() % longest):
+                yield stalled

@@ -6,8 +6,9 @@ arrive first. The result depends on the numbers only: no randomness, no hash ord
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from rtl_lib.signed_digits import canonical_signed_digits
 
 # The pairs of digits that sharing may look at, about 0.3 µs each. Larger matrices are shared in blocks of rows, each on its own.
 PAIR_BUDGET = 4_000_000
+# The summands that are compared before two are joined.
+PARTNERS = 32
 
 
 def solve(
@@ -81,20 +84,40 @@ def _share(builder: GraphBuilder, columns: list[list[Term]], loads: list[int], d
 
 
 def _tree(builder: GraphBuilder, terms: list[Term]) -> Term:
-    """Joins the two earliest summands until one is left; among equally early ones, neighbours in bit position."""
-    heap = [_arrival(builder, term) for term in terms]
-    heapify(heap)
+    """Joins the two earliest summands until one is left; among equally early ones, two that share many bit positions."""
+    waiting = sorted(_arrival(builder, term) for term in terms)
     positives = sum(not term.negative for term in terms)
-    while len(heap) > 1:
-        a, b = heappop(heap)[-1], heappop(heap)[-1]
+    while len(waiting) > 1:
+        first = waiting.pop(0)
+        second = waiting.pop(_partner(first, waiting))
+        a, b = first.term, second.term
         # The last positive summand must leave a positive result.
-        last = positives == 1 and a.negative != b.negative
-        joined = builder.join(a, b, positive=last)
+        joined = builder.join(a, b, positive=positives == 1 and a.negative != b.negative)
         positives += (not joined.negative) - (not a.negative) - (not b.negative)
-        heappush(heap, _arrival(builder, joined))
-    return heap[0][-1]
+        insort(waiting, _arrival(builder, joined))
+    return waiting[0].term
 
 
-def _arrival(builder: GraphBuilder, term: Term) -> tuple[int, int, int, Term]:
-    low, high = builder.intervals[term.value]
-    return builder.levels[term.value], term.shift, term.shift + (high - low).bit_length(), term
+class _Arrival(NamedTuple):
+    """A summand with its level and the bit positions ``[shift, top)`` that it covers."""
+
+    level: int
+    shift: int
+    top: int
+    term: Term
+
+
+def _arrival(builder: GraphBuilder, term: Term) -> _Arrival:
+    return _Arrival(builder.levels[term.value], term.shift, term.shift + builder.widths[term.value], term)
+
+
+def _partner(first: _Arrival, waiting: list[_Arrival]) -> int:
+    """The index of the best one to join with: none is earlier, and few adder bits have only one operand."""
+
+    def overlap(index: int) -> int:
+        other = waiting[index]
+        return min(first.top, other.top) - max(first.shift, other.shift)
+
+    earliest = waiting[0].level
+    near = (index for index, other in enumerate(waiting[:PARTNERS]) if other.level == earliest)
+    return max(near, key=overlap)

@@ -8,21 +8,22 @@ twice.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rtl_lib.adder_builder import GraphBuilder, Term
 
-# Patterns and digits are counted by the million, so both are plain integers: a pattern is (a, b, shift of b - shift of
-# a, whether the signs differ), a digit's place is (column, shift).
+# Patterns are counted by the million, so each is one integer, ``a * STRIDE + b * 2^8 + (shift + 64) * 2 + differ``
+# (``shift`` of b minus that of a; ``differ``: opposite signs). The stride is odd because Python's dict looks at the low
+# bits first, where all of a pattern's parts must count.
 SHIFT_BITS = 6
-OFFSET = 1 << SHIFT_BITS
-DIFFERENCE_BITS = SHIFT_BITS + 2
-VALUE_BITS = 26
+PLACES = 1 << SHIFT_BITS
+STRIDE = 0x3_9E37_79B1
 
 
 class Digit(NamedTuple):
-    """A digit's share in the number of a pattern: ``first`` of a + ``second`` of b + (whether the signs differ)."""
+    """One digit's part in a pattern's number: a's ``first`` + b's ``second`` + (whether the signs differ)."""
 
     first: int
     second: int
@@ -30,15 +31,11 @@ class Digit(NamedTuple):
 
     @classmethod
     def of(cls, value: int, shift: int, negative: bool) -> Digit:
-        return cls(
-            (value << VALUE_BITS + DIFFERENCE_BITS) - (shift << 1),
-            (value << DIFFERENCE_BITS) + (shift + OFFSET << 1),
-            negative,
-        )
+        return cls(value * STRIDE - 2 * shift, (value << SHIFT_BITS + 2) + 2 * (shift + PLACES), negative)
 
 
 class Pattern(NamedTuple):
-    """``a ± (b << shift)``."""
+    """``a ± (b << shift)``; the parts may be arrays."""
 
     a: int
     b: int
@@ -47,9 +44,25 @@ class Pattern(NamedTuple):
 
     @classmethod
     def decode(cls, number: int) -> Pattern:
-        a, rest = divmod(number, 1 << VALUE_BITS + DIFFERENCE_BITS)
-        b, rest = divmod(rest, 1 << DIFFERENCE_BITS)
-        return cls(a, b, (rest >> 1) - OFFSET, bool(rest & 1))
+        a, rest = number // STRIDE, number % STRIDE
+        return cls(a, rest >> SHIFT_BITS + 2, (rest >> 1) % (2 * PLACES) - PLACES, rest % 2 == 1)
+
+
+class PatternQueue:
+    """Patterns by worth, the most valuable first; among equals the last one put in. Worths are small integers."""
+
+    def __init__(self) -> None:
+        self.buckets: list[list[int]] = []
+
+    def push(self, worth: int, pattern: int) -> None:
+        while len(self.buckets) <= worth:
+            self.buckets.append([])
+        self.buckets[worth].append(pattern)
+
+    def pop(self) -> tuple[int, int] | None:
+        while self.buckets and not self.buckets[-1]:
+            self.buckets.pop()
+        return (len(self.buckets) - 1, self.buckets[-1].pop()) if self.buckets else None
 
 
 class DigitColumns:
@@ -68,9 +81,9 @@ class DigitColumns:
         # For every column its digits by (value, shift); for every value the signs of its digits by place.
         self.columns: list[dict[tuple[int, int], Digit]] = [{} for _ in loads]
         self.places: dict[int, dict[int, bool]] = {}
+        # Only patterns that occur twice or more: the count of an old pattern never rises.
         self.counts: dict[int, int] = {}
-        # (-worth, pattern), as it was when it was put there.
-        self.queue: list[tuple[int, int]] = []
+        self.queue = PatternQueue()
 
     def fill(self, column: int, terms: Iterable[Term]) -> None:
         for value, shift, negative in terms:
@@ -82,41 +95,38 @@ class DigitColumns:
 
     def count(self) -> None:
         """Counts all patterns."""
-        counts = self.counts
+        numbers = [np.zeros(0, np.int64)]
         for digits in self.columns:
-            ordered = [digits[key] for key in sorted(digits)]
-            for k, (first, _, negative) in enumerate(ordered, start=1):
-                for _, second, other_negative in ordered[k:]:
-                    pattern = first + second + (negative is not other_negative)
-                    counts[pattern] = counts.get(pattern, 0) + 1
-        self.queue = [(-self.worth(p, c), p) for p, c in counts.items() if c > 1]
-        heapify(self.queue)
+            first, second, negative = np.array([digits[key] for key in sorted(digits)], np.int64).reshape(-1, 3).T
+            a, b = np.triu_indices(len(first), 1)
+            numbers.append(first[a] + second[b] + (negative[a] ^ negative[b]))
+        patterns, counts = np.unique(np.concatenate(numbers), return_counts=True)
+        patterns, counts = patterns[counts > 1], counts[counts > 1]
+        self.counts = dict(zip(patterns.tolist(), counts.tolist(), strict=True))
+        a, b, shift, _ = Pattern.decode(patterns)
+        widths = np.array(self.builder.widths)
+        worths = _worth(counts, widths[a], widths[b], shift, np.minimum, np.maximum)
+        for number, worth in zip(patterns.tolist(), worths.tolist(), strict=True):
+            self.queue.push(worth, number)
 
-    def worth(self, number: int, count: int) -> int:
-        """How many adder bits sharing saves where both operands have bits (elsewhere only a carry runs)."""
-        a, b, shift, _ = Pattern.decode(number)
-        widths = self.builder.widths
-        overlap = min(widths[a], widths[b] + shift) - max(0, shift)
-        return (count - 1) * max(1, overlap)
+    def worth(self, pattern: Pattern, count: int) -> int:
+        return _worth(count, self.builder.widths[pattern.a], self.builder.widths[pattern.b], pattern.shift)
 
     def share(self) -> None:
         """Replaces patterns, best first, until none is left that occurs twice."""
-        counts, queue = self.counts, self.queue
-        while queue:
-            negative_worth, number = heappop(queue)
-            count = counts[number]
-            if count < 2:
-                continue
-            worth = self.worth(number, count)
-            if worth != -negative_worth:
-                heappush(queue, (-worth, number))
+        while (item := self.queue.pop()) is not None:
+            worth, number = item
+            if number not in self.counts:
                 continue
             pattern = Pattern.decode(number)
+            current = self.worth(pattern, self.counts[number])
+            if current != worth:
+                self.queue.push(current, number)
+                continue
             found = self.occurrences(pattern)
             if len(found) > 1:
                 self.replace(pattern, found)
-            else:
-                counts[number] = 0
+            self.counts.pop(number, None)
 
     def occurrences(self, pattern: Pattern) -> list[tuple[int, int, bool]]:
         """``(column, shift, sign)`` of every ``a`` whose occurrence shares no digit and keeps its column's depth."""
@@ -135,7 +145,7 @@ class DigitColumns:
             if load <= self.capacity:
                 loads[column] = load
                 used.update((place, other))
-                found.append((column, place - (column << SHIFT_BITS), negative))
+                found.append((column, place % PLACES, negative))
         return found
 
     def rise(self, a: int, b: int) -> int:
@@ -144,40 +154,53 @@ class DigitColumns:
         return (1 << high) - (1 << low)
 
     def replace(self, pattern: Pattern, found: list[tuple[int, int, bool]]) -> None:
+        """Builds the pattern once and puts a digit of it in the place of every occurrence found."""
         a, b, shift, differ = pattern
         # The pattern with its lower operand at shift 0, and a positive.
         base = max(0, -shift)
         shared = self.builder.join(Term(a, base, False), Term(b, base + shift, differ))
         rise = self.rise(a, b)
-        touched: dict[int, None] = {}
+        added: dict[int, int] = {}
         for column, a_shift, negative in found:
             self.remove(column, a, a_shift)
             self.remove(column, b, a_shift + shift)
-            self.insert(column, Term(shared.value, a_shift - base, negative is not shared.negative), touched)
+            self.insert(column, Term(shared.value, a_shift - base, negative is not shared.negative), added)
             self.loads[column] += rise
-        for number in touched:
-            count = self.counts[number]
+        for number, count in added.items():
             if count > 1:
-                heappush(self.queue, (-self.worth(number, count), number))
+                self.counts[number] = count
+                self.queue.push(self.worth(Pattern.decode(number), count), number)
 
     def remove(self, column: int, value: int, shift: int) -> None:
         digits, counts = self.columns[column], self.counts
-        first, second, negative = digits.pop((value, shift))
+        removed = digits.pop((value, shift))
         del self.places[value][column << SHIFT_BITS | shift]
-        for key, (other_first, other_second, other_negative) in digits.items():
-            if key > (value, shift):
-                counts[first + other_second + (negative is not other_negative)] -= 1
+        for number in _pairs(digits, (value, shift), removed):
+            count = counts.get(number)
+            if count is None:
+                continue
+            if count > 2:
+                counts[number] = count - 1
             else:
-                counts[other_first + second + (negative is not other_negative)] -= 1
+                del counts[number]
 
-    def insert(self, column: int, term: Term, touched: dict[int, None]) -> None:
-        digits, counts = self.columns[column], self.counts
-        key, (first, second, negative) = (term.value, term.shift), Digit.of(*term)
-        for other_key, (other_first, other_second, other_negative) in digits.items():
-            if other_key > key:
-                pattern = first + other_second + (negative is not other_negative)
-            else:
-                pattern = other_first + second + (negative is not other_negative)
-            counts[pattern] = counts.get(pattern, 0) + 1
-            touched[pattern] = None
+    def insert(self, column: int, term: Term, added: dict[int, int]) -> None:
+        for number in _pairs(self.columns[column], (term.value, term.shift), Digit.of(*term)):
+            added[number] = added.get(number, 0) + 1
         self.fill(column, [term])
+
+
+def _pairs(digits: dict[tuple[int, int], Digit], key: tuple[int, int], digit: Digit) -> list[int]:
+    """The numbers of the patterns that one digit forms with others; the smaller (value, shift) is the pattern's a."""
+    first, second, negative = digit
+    return [
+        first + other_second + (negative is not other_negative)
+        if other_key > key
+        else other_first + second + (negative is not other_negative)
+        for other_key, (other_first, other_second, other_negative) in digits.items()
+    ]
+
+
+def _worth(count: Any, a_width: Any, b_width: Any, shift: Any, least: Any = min, most: Any = max) -> Any:
+    """How many adder bits sharing saves where both operands have bits (elsewhere only a carry runs)."""
+    return (count - 1) * most(1, least(a_width, b_width + shift) - most(0, shift))

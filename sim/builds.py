@@ -1,4 +1,7 @@
-"""Compiles the design with Verilator: once for cocotb, once for the bulk harness. A build is kept until something that goes into it changes."""
+"""Compiles the design with Verilator, once for cocotb and once for the bulk harness.
+
+A build is kept until something that goes into it changes.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from toolchain import Toolchain
 
 SIM = Path(__file__).resolve().parent
 
-# Verilator removes and merges signals unless it is told that somebody looks at them. Looking at everything would cost much speed, so only
-# the boundaries are kept, and for cocotb the ports.
+# Verilator removes and merges signals unless it is told that somebody looks at them. Looking at everything would cost
+# much speed, so only the boundaries are kept, and for cocotb the ports.
 BOUNDARIES_VLT = """`verilator_config
 public_flat_rd -module "network" -var "boundary_*"
 """
@@ -46,7 +49,7 @@ BULK_OPTIONS = (
 
 @contextmanager
 def exclusive(build_dir: Path) -> Iterator[None]:
-    """Make the folder, and keep other processes out of it: the kernel frees the lock when the process ends, however it ends."""
+    """Make the folder and lock it; the kernel frees the lock when the process ends, however it ends."""
     try:
         build_dir.mkdir(parents=True, exist_ok=True)
         lock = (build_dir / ".lock").open("w")

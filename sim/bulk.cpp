@@ -145,7 +145,7 @@ struct Stream {
     const CData* valid = nullptr;
     const CData* ready = nullptr;
     bool waiting = false;
-    uint64_t first_cycle = 0, first_frame_end = 0, last_end = 0, end_before = 0;
+    uint64_t waited_cycles = 0, first_cycle = 0, first_frame_end = 0, last_end = 0, end_before = 0;
     std::vector<uint8_t> expected;
 
     // the first fault
@@ -252,7 +252,7 @@ public:
         for (size_t k = 0; k < m_streams.size(); ++k) {
             const Stream& s = m_streams[k];
             file << (k ? ",\n " : "\n ") << "{\"count\": " << s.count << ", \"waiting\": " << (s.waiting ? "true" : "false")
-                 << ", \"first_cycle\": " << s.first_cycle << ", \"last_cycle\": " << s.first_frame_end
+                 << ", \"waited_cycles\": " << s.waited_cycles << ", \"first_cycle\": " << s.first_cycle << ", \"last_cycle\": " << s.first_frame_end
                  << ", \"interval_cycles\": " << s.last_end - s.end_before << ", \"fault\": ";
             if (s.fault.empty()) {
                 file << "null}";
@@ -361,6 +361,7 @@ private:
             --m_left;
             m_progress_cycle = m_cycle;
         }
+        stream.waited_cycles += stream.waiting;
         m_has_fault |= !stream.fault.empty();
     }
 

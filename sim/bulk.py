@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from builds import build_bulk, exclusive, log_tail
 from bundle import Vectors, load_manifest, open_vectors
-from checks import Checker, Circumstances, Fault, describe, limits, run_command
+from checks import Checker, Fault, limits
+from report import Circumstances, describe, run_command
 from stalls import PATTERNS
 from toolchain import find_toolchain
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
 
@@ -97,7 +99,7 @@ def _split(vectors: Vectors, jobs: int, folder: Path, seed: int) -> list[Slice]:
     bounds = [vectors.frames * job // jobs for job in range(jobs + 1)]
     return [
         Slice(Vectors(vectors.folder, vectors.manifest, vectors.first + low, high - low), folder / str(job), seed)
-        for job, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for job, (low, high) in enumerate(pairwise(bounds))
     ]
 
 
@@ -187,7 +189,7 @@ def _as_checker(streams: list[dict[str, Any]], vectors: Vectors) -> Checker:
     checker = Checker(vectors, vectors.frames, load=False)
     origin = streams[0]["first_cycle"]
     for k, stream in enumerate(streams):
-        checker.restore(k, stream["count"], stream["waiting"])
+        checker.restore(k, stream["count"], stream["waiting"], stream["waited_cycles"])
         if stream["count"]:
             checker.first_cycles[k] = stream["first_cycle"]
         beats = checker.beats[k]

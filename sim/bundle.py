@@ -1,7 +1,7 @@
 """The bundle as the testbench sees it: `manifest.json` and the vector folders, read with the standard library only.
 
-A *beat* is handled as one integer, its payload: lane `c` of a boundary occupies bits `[c*width +: width]`; in the AXI4-Stream data words it
-occupies `[c*lane_bits +: lane_bits]`, extended from `width` to `lane_bits`.
+A *beat* is handled as one integer, its payload: lane `c` of a boundary occupies bits `[c*width +: width]`; in the
+AXI4-Stream data words it occupies `[c*lane_bits +: lane_bits]`, extended from `width` to `lane_bits`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RTL_FILE = "rtl/accelerator.v"
 
 @dataclass(frozen=True, kw_only=True)
 class NumberFormat:
-    """How one tensor travels: its shape, the format of its numbers, and how many numbers a beat and beats a frame it takes."""
+    """How a tensor travels: its shape, the format of its numbers, the numbers (lanes) of a beat, the beats of a frame."""
 
     shape: tuple[int, ...]
     signed: bool
@@ -71,7 +71,7 @@ class NumberFormat:
         return (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1) if self.signed else (0, (1 << self.width) - 1)
 
     def position(self, beat: int, lane: int) -> dict[str, int]:
-        """Where a number lies in its tensor: row and column (and channel) of an image, else the index of the element."""
+        """Where a number lies in its tensor: row, column and channel of an image, else the index of the element."""
         if len(self.shape) == 3 and self.shape[2] == self.lanes and self.beats == self.shape[0] * self.shape[1]:
             return {"row": beat // self.shape[1], "column": beat % self.shape[1], "channel": lane}
         return {"element": beat * self.lanes + lane}
@@ -147,7 +147,7 @@ def load_manifest(root: Path) -> Manifest:
     version = data.get("manifest_version")
     if version != MANIFEST_VERSION:
         raise BundleError(
-            f"{path}: manifest_version must be {MANIFEST_VERSION}, not {version!r}; use the sim/ folder of the same bundle"
+            f"{path}: manifest_version must be {MANIFEST_VERSION}, not {version!r}; use the sim/ of the same bundle"
         )
     boundaries = data.get("boundaries")
     if not isinstance(boundaries, list) or not boundaries:
@@ -224,7 +224,8 @@ def _validate(manifest: Manifest, path: Path) -> None:
             numbers *= size
         if numbers != item.lanes * item.beats:
             raise BundleError(
-                f"{path}: lanes * beats must be the {numbers} numbers of shape {list(item.shape)}, not {item.lanes} * {item.beats}"
+                f"{path}: lanes * beats must be the {numbers} numbers of shape {list(item.shape)}, "
+                f"not {item.lanes} * {item.beats}"
             )
 
 

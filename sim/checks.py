@@ -1,22 +1,18 @@
 """What passes every boundary, compared with what must pass; and the naming of the layer that is to blame.
 
-Streams are numbered in network order: boundary 0, 1, …, and last `m_axis`, the AXI4-Stream output. A layer's output depends only on what passed
-the stream before it, so the lowest stream with a fault is that of the layer to blame: everything before it was right.
+Streams are numbered in network order: boundary 0, 1, …, and last `m_axis`, the AXI4-Stream output. A layer's output
+depends only on what passed the streams before it, so the lowest stream with a fault is that of the layer to blame:
+everything before it was right.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from bundle import Manifest, Vectors
 from stalls import LONGEST_BURST
-
-SIM = Path(__file__).resolve().parent
 
 VALUE = "wrong value"
 EXTRA = "extra beat"
@@ -40,27 +36,6 @@ class Fault:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class Circumstances:
-    """What a message must tell beside the fault: under which stalls it came, and how to make it come again."""
-
-    stalls: str
-    seed: int
-    command: str
-
-
-def run_command(bundle: Path, build_dir: Path | None, plusargs: Sequence[str]) -> list[str]:
-    """The start of a command line that repeats a run."""
-    command = [sys.executable, str(SIM / "run.py")]
-    if bundle.resolve() != SIM.parent:
-        command += ["--bundle", str(bundle.resolve())]
-    if build_dir is not None:
-        command += ["--build-dir", str(build_dir.resolve())]
-    for plusarg in plusargs:
-        command += ["--plusarg", plusarg]
-    return command
-
-
 class Checker:
     """Compares the beats of one run, from reset to its last frame, and measures in which cycles they pass."""
 
@@ -77,6 +52,7 @@ class Checker:
         self.first_cycles: list[int | None] = [None] * len(self._totals)
         self.last_cycles: list[list[int]] = [[] for _ in self._totals]
         self.waiting = [False] * len(self._totals)  # a beat is offered and not taken
+        self.waited_cycles = [0] * len(self._totals)
         self.progress_cycle = 0
         self._left = sum(self._totals)
 
@@ -116,10 +92,15 @@ class Checker:
             )
         self.observe(self.outputs, word, cycle)
 
-    def restore(self, stream: int, count: int, waiting: bool) -> None:
+    def wait(self, stream: int) -> None:
+        """A beat is offered and not taken in this cycle."""
+        self.waiting[stream] = True
+        self.waited_cycles[stream] += 1
+
+    def restore(self, stream: int, count: int, waiting: bool, waited_cycles: int) -> None:
         """Set what another observer counted in a stream."""
         self._left -= count - self.counts[stream]
-        self.counts[stream], self.waiting[stream] = count, waiting
+        self.counts[stream], self.waiting[stream], self.waited_cycles[stream] = count, waiting, waited_cycles
 
     def blame(self, kind: str, stream: int, cycle: int, got: int | None = None, detail: str = "") -> None:
         """Remember a fault of a stream, unless it has one already."""
@@ -132,7 +113,7 @@ class Checker:
     def verdict(self, cycle: int, *, gave_up: bool = True) -> Fault | None:
         """The fault of the earliest layer, once the run is over; None when every beat came and was right.
 
-        Beats are missing only if the run was given up because nothing came any more, not if it was cut short at a fault.
+        Beats are missing only if the run was given up because nothing came any more, not if it was cut short.
         """
         for stream, fault in enumerate(self.faults):
             if fault is not None:
@@ -144,7 +125,7 @@ class Checker:
         return self._missing(behind[0], cycle) if behind else None
 
     def _is_stuck(self, stream: int) -> bool:
-        """Is a stream behind by its own layer's doing: with its input complete or refused, and not held up by the next?"""
+        """Is a stream behind by its own layer's doing: its input complete or refused, and not held up by the next?"""
         if self.counts[stream] == self._totals[stream] or self.waiting[stream]:
             return False
         return stream == 0 or self.counts[stream - 1] == self._totals[stream - 1] or self.waiting[stream - 1]
@@ -160,7 +141,9 @@ class Checker:
             for key in ("first_cycle", "last_cycle", "interval_cycles"):
                 got, expected = measured[f"{key.removesuffix('s')}s"][b.index], getattr(b, key)
                 if got != expected and got is not None:
-                    return self._timing_fault(b.index, f"{key} must be {expected} as predicted, not {got} as measured")
+                    return self._timing_fault(
+                        b.index, f"{key} must be {expected} as predicted, not {got} as measured{self._held_up(b.index)}"
+                    )
         ends = ("latency_cycles", measured["latency_cycles"]), ("interval_cycles", measured["interval_cycles"][-1])
         for key, got in ends:
             expected = getattr(manifest, key)
@@ -168,6 +151,13 @@ class Checker:
                 detail = f"the {key} of the network must be {expected} as predicted, not {got} as measured"
                 return self._timing_fault(manifest.boundaries[-1].index, detail)
         return None
+
+    def _held_up(self, stream: int) -> str:
+        """A stream may be late by the doing of the layer after it."""
+        cycles = self.waited_cycles[stream]
+        return (
+            f" ({stream_name(self.vectors.manifest, stream + 1)}, kept it waiting in {cycles} cycles)" if cycles else ""
+        )
 
     def _timing_fault(self, stream: int, detail: str) -> Fault:
         return Fault(kind=TIMING, stream=stream, frame=0, beat=0, cycle=0, detail=detail)
@@ -188,7 +178,7 @@ class Checker:
 
 
 def limits(manifest: Manifest) -> tuple[int, int]:
-    """In cycles: how long nothing may pass before the rest counts as missing, and how long to wait for beats that should not come."""
+    """Cycles without a beat after which the rest is missing, and cycles to wait for beats that should not come."""
     patience = 2 * (manifest.latency_cycles + manifest.interval_cycles) + 8 * LONGEST_BURST + 1000
     return patience, manifest.latency_cycles + 2 * LONGEST_BURST
 
@@ -221,84 +211,3 @@ def stream_name(manifest: Manifest, stream: int) -> str:
     if stream < len(manifest.boundaries):
         return str(manifest.boundaries[stream])
     return f"output port m_axis, after {manifest.boundaries[-1]}"
-
-
-def describe(fault: Fault, vectors: Vectors, circumstances: Circumstances) -> dict[str, Any]:
-    """A fault with everything that is known about it, and in `message` all of it as text."""
-    manifest = vectors.manifest
-    boundary = manifest.boundaries[min(fault.stream, len(manifest.boundaries) - 1)]
-    facts: dict[str, Any] = {
-        "kind": fault.kind,
-        "layer": boundary.layer if fault.stream == boundary.index else "m_axis",
-        "layer_kind": boundary.kind if fault.stream == boundary.index else "output port",
-        "boundary": fault.stream if fault.stream == boundary.index else None,
-        "frame": vectors.first + fault.frame % vectors.frames,
-        "beat": fault.beat,
-        "cycle": fault.cycle,
-        "stalls": circumstances.stalls,
-        "seed": circumstances.seed,
-        "command": circumstances.command,
-    }
-    if fault.kind == VALUE:
-        facts |= _wrong_lane(fault, vectors)
-    lines = [f"{stream_name(manifest, fault.stream)}: {_what(fault, facts, vectors)}"]
-    if fault.kind != TIMING:
-        lines.append(f"in cycle {fault.cycle}, stalls: {circumstances.stalls}, seed {circumstances.seed}")
-    lines.append(f"reproduce: {circumstances.command}")
-    facts["message"] = "\n".join(lines)
-    return facts
-
-
-def _what(fault: Fault, facts: dict[str, Any], vectors: Vectors) -> str:
-    """The fault in one clause."""
-    place = f"frame {facts['frame']}, beat {fault.beat}"
-    if fault.kind == MISSING:
-        return f"beat {fault.beat} of frame {facts['frame']} never came{_why_missing(fault, vectors)}"
-    if fault.kind == EXTRA:
-        return "an extra beat came after the last beat of the last frame"
-    if fault.kind == VALUE:
-        where = ", ".join(f"{name} {index}" for name, index in facts["position"].items())
-        hint = f" - {facts['hint']}" if facts["hint"] else ""
-        lanes = f"{facts['wrong_lanes']} of {len(facts['expected_lanes'])} lanes differ"
-        return f"{place}, {where}: expected {facts['expected']}, got {facts['got']} ({lanes}{hint})"
-    return fault.detail if fault.kind in (TIMING, RESET) else f"{place}: {fault.detail}"
-
-
-def _why_missing(fault: Fault, vectors: Vectors) -> str:
-    if fault.stream == 0:
-        return ", although the source offers it"
-    return f", while {stream_name(vectors.manifest, fault.stream - 1)} has delivered its part"
-
-
-def _wrong_lane(fault: Fault, vectors: Vectors) -> dict[str, Any]:
-    """The first lane of a beat that is wrong, and all lanes side by side."""
-    manifest = vectors.manifest
-    is_port = fault.stream == len(manifest.boundaries)
-    boundary = manifest.boundaries[-1] if is_port else manifest.boundaries[fault.stream]
-    bits = manifest.output.lane_bits if is_port else boundary.width
-    got = boundary.unpack(fault.got or 0, bits)
-    expected = vectors.lanes(boundary.index, fault.frame, fault.beat)
-    wrong = [lane for lane in range(boundary.lanes) if got[lane] != expected[lane]]
-    return {
-        "position": boundary.position(fault.beat, wrong[0]),
-        "lane": wrong[0],
-        "expected": expected[wrong[0]],
-        "got": got[wrong[0]],
-        "wrong_lanes": len(wrong),
-        "expected_lanes": expected,
-        "got_lanes": got,
-        "hint": _hint(got, expected, vectors, boundary.index, fault),
-    }
-
-
-def _hint(got: Sequence[int], expected: Sequence[int], vectors: Vectors, boundary: int, fault: Fault) -> str:
-    """A guess at the cause, where the wrong values are themselves telling."""
-    beats = vectors.manifest.boundaries[boundary].beats
-    n = fault.frame * beats + fault.beat
-    if n > 0 and got == vectors.lanes(boundary, *divmod(n - 1, beats)):
-        return "these are the values of the beat before: a beat was repeated?"
-    if got == vectors.lanes(boundary, *divmod(n + 1, beats)):
-        return "these are the values of the next beat: a beat was lost?"
-    if sorted(got) == sorted(expected):
-        return "the same values in other lanes"
-    return ""

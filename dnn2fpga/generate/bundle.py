@@ -1,0 +1,59 @@
+"""Writes the bundle: a folder that can be simulated, synthesized and understood without this tool."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from dnn2fpga import config_files
+from dnn2fpga.atomic import replaced_folder
+from dnn2fpga.generate.accelerator import Accelerator
+from dnn2fpga.generate.manifest import manifest
+from dnn2fpga.generate.vectors import write_vectors
+from dnn2fpga.generate.verilog import to_verilog
+from dnn2fpga.plan.hardware_plan import HardwarePlan
+from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.shipped_files import shipped_folder
+
+VECTOR_FRAMES = 6  # enough for a steady interval and a reset in mid-frame
+
+
+def write_bundle(graph: QuantizedGraph, plan: HardwarePlan, target: Path, samples: np.ndarray | None = None) -> dict:
+    """Generates everything into ``target`` (replaced as a whole) and returns the manifest.
+
+    :param samples: real inputs ``[frames, *shape]`` for the bundle's own test vectors; random integers when there are none.
+    """
+    with replaced_folder(target) as folder:
+        (folder / "rtl").mkdir()
+        verilog = folder / "rtl" / "accelerator.v"
+        verilog.write_text(to_verilog(Accelerator(graph, plan)), encoding="utf-8")
+        config_files.save(graph, folder)
+        files = {str(path.relative_to(folder)): path for path in (verilog, folder / "model.yaml", folder / "weights.npz")}
+        description = manifest(graph, plan, files)
+        (folder / "manifest.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        shutil.copytree(shipped_folder("sim"), folder / "sim", ignore=shutil.ignore_patterns("__pycache__", "build"))
+        q, source = self_check_inputs(graph, samples)
+        write_vectors(graph, {b.layer: b.index for b in plan.boundaries}, q, folder / "sim" / "vectors", source)
+        (folder / "README.md").write_text(_readme(description), encoding="utf-8")
+    return description
+
+
+def self_check_inputs(graph: QuantizedGraph, samples: np.ndarray | None) -> tuple[np.ndarray, str]:
+    """A few quantized frames, and where they come from."""
+    if samples is not None and len(samples):
+        q = graph.input.quantize(samples[np.arange(VECTOR_FRAMES) % len(samples)])
+        return q, "calibration data"
+    f = graph.input.format
+    rng = np.random.default_rng(0)
+    return rng.integers(f.minimum, f.maximum + 1, (VECTOR_FRAMES, *graph.input.shape)), "random numbers, seed 0"
+
+
+def _readme(description: dict) -> str:
+    template = resources.files("dnn2fpga.generate").joinpath("templates/README.md.j2").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(template).render(**description)

@@ -1,0 +1,62 @@
+"""``manifest.json``: what a tool must know about a bundle (docs/bundle.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dnn2fpga import __version__
+from dnn2fpga.generate.accelerator import lane_bits
+from dnn2fpga.generate.verilog import TOP
+from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
+from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
+
+MANIFEST_VERSION = 1
+
+
+def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) -> dict[str, Any]:
+    """``files``: the bundle's files whose digests are recorded, by their names in the bundle."""
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "generator": f"dnn2fpga {__version__}",
+        "model": graph.name,
+        "decision": graph.decision,
+        "notes": list(graph.notes),
+        "top": TOP,
+        "files": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(files.items())},
+        "input": _port(graph.input),
+        "output": _port(graph.output),
+        "boundaries": [_boundary(boundary) for boundary in plan.boundaries],
+        "latency_cycles": plan.latency_cycles,
+        "interval_cycles": plan.interval_cycles,
+    }
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "shape": list(tensor.shape),
+        "signed": tensor.signed,
+        "width": tensor.width,
+        "scale": tensor.scale,
+        "lanes": tensor.lanes,
+        "beats": tensor.beats,
+    }
+
+
+def _port(tensor: Tensor) -> dict[str, Any]:
+    bits = lane_bits(tensor)
+    return {**_tensor(tensor), "lane_bits": bits, "tdata_bits": bits * tensor.lanes}
+
+
+def _boundary(boundary: Boundary) -> dict[str, Any]:
+    return {
+        "index": boundary.index,
+        "layer": boundary.layer,
+        "kind": boundary.kind,
+        "engine": boundary.engine,
+        **_tensor(boundary.tensor),
+        "first_cycle": boundary.first_cycle,
+        "last_cycle": boundary.last_cycle,
+        "interval_cycles": boundary.interval_cycles,
+    }

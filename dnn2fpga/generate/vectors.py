@@ -1,0 +1,40 @@
+"""Vector folders: inputs and expected integers at every boundary, in raw files that need no library to read (docs/bundle.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib.formats import Format
+
+
+def write_vectors(
+    graph: QuantizedGraph, boundaries: Mapping[str, int], q: np.ndarray, folder: Path, source: str, batch: int = 32
+) -> None:
+    """``boundaries``: number of the boundary behind each layer that has hardware (and of ``input``).
+
+    :param q: quantized inputs ``[frames, *shape]``.
+    :param source: where they come from, for people.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        files = {
+            layer: stack.enter_context((folder / f"boundary_{index}.bin").open("wb"))
+            for layer, index in boundaries.items()
+        }
+        formats = {graph.input_name: graph.input.format} | {layer.name: layer.output.format for layer in graph.layers}
+        for start in range(0, len(q), batch):
+            for layer, beats in graph.tensors(q[start : start + batch]):
+                if layer in files:
+                    files[layer].write(beats.astype(element_type(formats[layer])).tobytes())
+    (folder / "vectors.json").write_text(json.dumps({"frames": len(q), "source": source}) + "\n")
+
+
+def element_type(format: Format) -> np.dtype:
+    """Little-endian; one, two or four bytes."""
+    return format.dtype.newbyteorder("<")

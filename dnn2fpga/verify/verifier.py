@@ -1,0 +1,127 @@
+"""Simulates a bundle with its own testbench and compares every layer boundary with the integer model.
+
+The testbench is the one that a hardware engineer gets (``bundle/sim``); it shares no code with the compiler and is run as a program.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnn2fpga import config_files
+from dnn2fpga.errors import UserError
+from dnn2fpga.generate.vectors import write_vectors
+from dnn2fpga.quantized_graph import QuantizedGraph
+
+CHUNK_BYTES = 64 << 20  # expected values on disk at one time
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What was compared and measured; ``passed`` only if every beat was equal and every cycle as predicted."""
+
+    passed: bool
+    messages: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()  # protocol tests that passed
+    frames: int = 0  # of the bulk run
+    beats_compared: int = 0
+    cycles: int = 0
+    latency_cycles: dict[str, int] = field(default_factory=dict)  # predicted, measured
+    interval_cycles: dict[str, int] = field(default_factory=dict)
+
+    def save(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
+    """A few frames under every stall pattern, and the exact cycle of every boundary (cocotb)."""
+    results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
+    manifest = _manifest(bundle)
+    measured = next(test for test in results["tests"] if test["name"] == "no_stalls")
+    messages = [test["message"] for test in results["tests"] if not test["passed"]]
+    if waves and results.get("waves"):
+        messages.append(f"waveform: {results['waves']}")
+    return VerificationReport(
+        passed=results["passed"],
+        messages=tuple(messages),
+        tests=tuple(test["name"] for test in results["tests"] if test["passed"]),
+        beats_compared=sum(_beats(test) for test in results["tests"]),
+        cycles=sum(test.get("cycles", 0) for test in results["tests"]),
+        latency_cycles={"predicted": manifest["latency_cycles"], "measured": measured.get("latency_cycles")},
+        interval_cycles={"predicted": manifest["interval_cycles"], "measured": measured.get("interval_cycles")},
+    )
+
+
+def check_data(
+    bundle: Path,
+    build_dir: Path,
+    x: np.ndarray,
+    *,
+    stalls: str = "none",
+    seed: int = 1,
+    jobs: int = 2,
+    progress: Progress = lambda done, of: None,
+) -> VerificationReport:
+    """Streams real inputs ``x [frames, *shape]`` through the compiled design, chunk by chunk, and compares everything.
+
+    :raises UserError: when there is nothing to compare.
+    """
+    if len(x) == 0:
+        raise UserError("there is no data to verify with; give at least one sample")
+    graph = config_files.load(bundle)
+    boundaries = {b["layer"]: b["index"] for b in _manifest(bundle)["boundaries"]}
+    chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
+    frames = beats = cycles = 0
+    for start in range(0, len(x), chunk):
+        with tempfile.TemporaryDirectory(dir=build_dir) as folder:
+            q = graph.input.quantize(x[start : start + chunk])
+            write_vectors(graph, boundaries, q, Path(folder), "test data")
+            options = ["--bulk", folder, "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]
+            results = _run(bundle, build_dir, options)
+        frames += len(q)
+        beats += sum(_beats(test) for test in results["tests"])
+        cycles += sum(test.get("cycles", 0) for test in results["tests"])
+        if not results["passed"]:
+            where = f"in the frames from {start} of the data: " if start else ""
+            messages = tuple(where + test["message"] for test in results["tests"] if not test["passed"])
+            return VerificationReport(False, messages, frames=frames, beats_compared=beats, cycles=cycles)
+        progress(frames, len(x))
+    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles)
+
+
+def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any]:
+    """Runs the bundle's testbench; raises ``UserError`` when it could not run at all."""
+    build_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results.json"
+        command = [sys.executable, str(bundle / "sim" / "run.py"), "--build-dir", str(build_dir), *options]
+        process = subprocess.run([*command, "--results", str(results)], capture_output=True, text=True, check=False)
+        if process.returncode not in (0, 1) or not results.is_file():
+            raise UserError(f"the simulation could not run: {process.stderr.strip() or process.stdout.strip()}")
+        return json.loads(results.read_text(encoding="utf-8"))
+
+
+def _manifest(bundle: Path) -> dict[str, Any]:
+    try:
+        return json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{bundle}: not a bundle; run 'dnn2fpga generate' first") from error
+
+
+def _beats(test: dict[str, Any]) -> int:
+    return sum(test.get("beats_compared", [])) + test.get("output_beats_compared", 0)
+
+
+def _bytes_per_frame(graph: QuantizedGraph) -> int:
+    tensors = [graph.input, *(layer.output for layer in graph.layers)]
+    return sum(tensor.size * tensor.format.dtype.itemsize for tensor in tensors)

@@ -24,6 +24,7 @@ class GraphBuilder:
 
     def __init__(self, inputs: list[Interval], constants: list[int]) -> None:
         self.inputs = inputs
+        # Odd (or 0): powers of two are shifts.
         self.constants = sorted({c >> _trailing_zeros(c) for c in constants})
         self.nodes: list[Node] = []
         self.intervals: list[Interval] = [*inputs, *((c, c) for c in self.constants)]
@@ -40,9 +41,9 @@ class GraphBuilder:
     def join(self, a: Term, b: Term, positive: bool = False) -> Term:
         """``a + b``.
 
-        Two summands of different sign leave a choice, ``a - b`` or ``-(b - a)``. The lower one is not subtracted, because then its low bits
-        are the result's; the sign passes to whoever uses the result. ``positive`` asks for a result that is not negated (one of the summands
-        must then be positive).
+        Two summands of different sign leave a choice, ``a - b`` or ``-(b - a)``. The lower one is not subtracted,
+        because then its low bits are the result's; the sign passes to whoever uses the result. ``positive`` asks for a
+        result that is not negated (one of the summands must then be positive).
         """
         if (b.shift, b.value) < (a.shift, a.value):
             a, b = b, a
@@ -75,7 +76,7 @@ class GraphBuilder:
             added, present = c * factor, form.get(k, 0)
             form[k] = present + added
             if (added < 0) != (present < 0) and present:
-                # Opposite signs of one input, which cannot be at both its ends at once: take the two apart, put their sum.
+                # Opposite signs of one input, which cannot be at both its ends at once: their sum counts.
                 for coefficient, weight in ((present, -1), (added, -1), (present + added, 1)):
                     ends = [coefficient * end for end in self.inputs[k]]
                     low += weight * min(ends)

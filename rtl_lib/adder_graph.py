@@ -1,9 +1,10 @@
 """Adder graphs: linear functions of integer inputs, written as two-operand additions and subtractions.
 
-A *value* is a number that one wire bundle carries. Values are numbered: the inputs first, then the constants, then one for every node. A
-node computes ``(left << left_shift) ± (right << right_shift)``; shifts are wires. Every value has the exact interval of the integers that it
-can take, so it has exactly the bits that it needs and nothing can overflow. A solver makes the graph; whatever happens after it (placing
-registers, emitting hardware, counting cost) reads the graph and nothing else.
+A *value* is a number that one bundle of wires carries. Values are numbered: the inputs first, then the constants, then
+one for every node. A node computes ``(left << left_shift) ± (right << right_shift)``; shifts are wires. Every value has
+the exact interval of the integers that it can take, so it has exactly the bits that it needs and nothing can overflow.
+A solver makes the graph (``adder_solver``); whatever happens after it (placing registers, emitting hardware, counting
+cost) reads the graph and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True)
 class Node:
-    """``(left << left_shift) ± (right << right_shift)``; one of the shifts is 0, and the left one is unless it must subtract."""
+    """``(left << left_shift) ± (right << right_shift)``; one of the shifts is 0: the left one, unless ``subtract``."""
 
     left: int
     right: int
@@ -103,8 +104,8 @@ class AdderGraph:
 def adder_bits(node: Node, formats: list[Format]) -> int:
     """The length of a node's carry chain: the result's bits, without those that are wires.
 
-    In ``a + (b << s)`` the low ``s`` bits are those of ``a``; when ``a`` is unsigned and ends below bit ``s`` nothing is left to add.
-    ``(b << s) - a`` needs them all.
+    In ``a + (b << s)`` the low ``s`` bits are those of ``a``; when ``a`` is unsigned and ends below bit ``s`` nothing is
+    left to add. ``(b << s) - a`` needs them all.
     """
     width, shift = Format.containing(*node.interval).width, node.right_shift
     below = formats[node.left]

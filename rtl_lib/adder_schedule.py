@@ -1,7 +1,8 @@
 """Where the registers of an adder graph go.
 
-Stage ``t`` is the logic between register bank ``t`` and bank ``t + 1``; the inputs enter stage 0 without a register and the outputs leave from
-the last bank. A value is computed in one stage, and every bank up to its last reader holds it once, whatever the number of readers.
+Stage ``t`` is the logic between register bank ``t - 1`` and bank ``t``; the inputs enter stage 0 without a register and
+the outputs leave from the last bank. A value is computed in one stage, and every bank from there to its last reader
+holds it once, whatever the number of readers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def latency(depth: int, levels_per_register: int) -> int:
 
 @dataclass(frozen=True)
 class Schedule:
-    """``stages``: the stage that computes each value; ``banks[t]``: the values that the registers after stage ``t`` hold, in order."""
+    """``stages``: the stage that computes each value; ``banks[t]``: the values that the bank after stage ``t`` holds."""
 
     stages: tuple[int, ...]
     banks: tuple[tuple[int, ...], ...]
@@ -31,17 +32,22 @@ class Schedule:
 
 
 def schedule(graph: AdderGraph, levels_per_register: int = 3) -> Schedule:
-    """Every node as early as possible, ``levels_per_register`` adder levels a stage."""
-    stages = [max(level - 1, 0) // levels_per_register for level in graph.levels()]
+    """Every node as early as possible, at most ``levels_per_register`` adders one after the other in a stage.
+
+    (Where there is slack, a node may as well come later. A greedy pass that used this saved less than 1 % of the
+    register bits; the optimum is a linear program.)
+    """
     banks = latency(graph.depth, levels_per_register)
+    stages = [max(level - 1, 0) // levels_per_register for level in graph.levels()]
     last = list(stages)
     for stage, node in zip(stages[graph.first_node :], graph.nodes, strict=True):
         for operand in (node.left, node.right):
             last[operand] = max(last[operand], stage)
     for output in graph.outputs:
         last[output.value] = banks
-    held = [
-        tuple(v for v, stage in enumerate(stages) if stage <= t < last[v] and not graph.is_constant(v))
-        for t in range(banks)
-    ]
-    return Schedule(tuple(stages), tuple(held))
+    held: list[list[int]] = [[] for _ in range(banks)]
+    for value, stage in enumerate(stages):
+        if not graph.is_constant(value):
+            for bank in range(stage, last[value]):
+                held[bank].append(value)
+    return Schedule(tuple(stages), tuple(tuple(bank) for bank in held))

@@ -1,7 +1,8 @@
 """From a constant matrix to an adder graph: ``solve``.
 
-Canonical signed digits, then greedy sharing (``common_subexpressions``), then for every output a tree that always joins the two summands that
-arrive first. The result depends on the numbers only: no randomness, no hash order.
+Canonical signed digits, then greedy sharing (``common_subexpressions``), then for every output a tree that always joins
+the summands that arrive first (the idea: da4ml, arXiv 2507.04535). The result depends on the numbers only: no
+randomness, no hash order.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from rtl_lib.adder_graph import AdderGraph, Interval
 from rtl_lib.common_subexpressions import DigitColumns
 from rtl_lib.signed_digits import canonical_signed_digits
 
-# The pairs of digits that sharing may look at, about 0.3 µs each. Larger matrices are shared in blocks of rows, each on its own.
-PAIR_BUDGET = 4_000_000
+# The pairs of digits that sharing may look at, about 1 µs each. Larger matrices are shared in blocks of rows, each on
+# its own.
+PAIR_BUDGET = 8_000_000
 # The summands that are compared before two are joined.
 PARTNERS = 32
 
@@ -39,21 +41,48 @@ def solve(
     :param extra_depth: adder levels more than the deepest output needs, which leaves sharing more room.
     """
     weights = np.asarray(weights, np.int64)
-    offsets = [0] * weights.shape[1] if bias is None else [int(b) for b in bias]
-    digits = canonical_signed_digits(weights)
-    columns = [_terms(digits[:, k]) for k in range(weights.shape[1])]
-    builder = GraphBuilder(list(inputs), [0, *offsets])
+    offsets = np.zeros(weights.shape[1], np.int64) if bias is None else np.asarray(bias, np.int64)
+    sums = _distinct_sums(weights, offsets)
+    columns = [_terms(canonical_signed_digits(weights[:, s.column])) for s in sums]
+    builder = GraphBuilder(list(inputs), [0, *offsets.tolist()])
     if share:
-        loads = [len(terms) + (offset != 0) for terms, offset in zip(columns, offsets, strict=True)]
+        loads = [len(terms) + (s.offset != 0) for s, terms in zip(sums, columns, strict=True)]
         depth = max((_depth(load) for load in loads), default=0) + extra_depth
         columns = _share(builder, columns, loads, depth)
-    outputs = []
-    for terms, offset in zip(columns, offsets, strict=True):
-        # A column of nothing but negative terms is subtracted from its offset, even when that is 0.
-        if offset or all(term.negative for term in terms):
-            terms = [*terms, builder.constant(offset)]
-        outputs.append(_tree(builder, terms))
-    return builder.finish(outputs)
+    outputs: dict[int, Term] = {}
+    for s, terms in zip(sums, columns, strict=True):
+        total = _sum(builder, terms, s.offset)
+        for output, offset in s.outputs.items():
+            outputs[output] = _sum(builder, [total], offset)
+    return builder.finish([outputs[k] for k in range(len(outputs))])
+
+
+class _Sum(NamedTuple):
+    """A column with the offset that all its outputs have, and what each of them adds to that."""
+
+    column: int
+    offset: int
+    outputs: dict[int, int]
+
+
+def _distinct_sums(weights: np.ndarray, offsets: np.ndarray) -> list[_Sum]:
+    """Equal columns once."""
+    groups: dict[bytes, list[int]] = {}
+    for k, column in enumerate(np.ascontiguousarray(weights.T)):
+        groups.setdefault(column.tobytes(), []).append(k)
+    sums = []
+    for outputs in groups.values():
+        common = int(offsets[outputs[0]]) if len(set(offsets[outputs].tolist())) == 1 else 0
+        sums.append(_Sum(outputs[0], common, {k: int(offsets[k]) - common for k in outputs}))
+    return sums
+
+
+def _sum(builder: GraphBuilder, terms: list[Term], offset: int) -> Term:
+    """The sum of all terms and a constant, not negated."""
+    # Nothing but negative terms are subtracted from the constant, even when that is 0.
+    if offset or all(term.negative for term in terms):
+        terms = [*terms, builder.constant(offset)]
+    return _tree(builder, terms)
 
 
 def _terms(digits: np.ndarray) -> list[Term]:
@@ -84,7 +113,7 @@ def _share(builder: GraphBuilder, columns: list[list[Term]], loads: list[int], d
 
 
 def _tree(builder: GraphBuilder, terms: list[Term]) -> Term:
-    """Joins the two earliest summands until one is left; among equally early ones, two that share many bit positions."""
+    """Joins the two earliest summands until one is left; of equally early ones, two that share many bit positions."""
     waiting = sorted(_arrival(builder, term) for term in terms)
     positives = sum(not term.negative for term in terms)
     while len(waiting) > 1:

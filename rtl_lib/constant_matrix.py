@@ -1,7 +1,7 @@
 """Constant integer matrix × vector: ``y = x @ weights + bias``, one vector a cycle, without multipliers.
 
-The weights become a graph of adders that share what they have in common (``adder_solver``), cut by registers every few adder levels
-(``adder_schedule``)::
+The weights become a graph of adders that share what they have in common (``adder_solver``), cut by registers every few
+adder levels (``adder_schedule``)::
 
     i.payload ─ adders ─▐ bank 0 ▌─ adders ─▐ bank 1 ▌─ ... ─▐ last bank ▌─ o.payload
 """
@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import C, Cat, Module, Value
+from amaranth.hdl import C, Cat, Module, Signal, Value
 
 from rtl_lib.adder_graph import AdderGraph, Interval, Node
 from rtl_lib.adder_schedule import Schedule, latency, schedule
 from rtl_lib.adder_solver import solve
+from rtl_lib.exact_product import exact_product
 from rtl_lib.formats import Format
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.stream import Beat
+
+# The values in one wide register: Amaranth's netlists take at most 2^16 bits a signal.
+BANK_VALUES = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,36 +106,30 @@ class ConstantMatrix:
     def create(self, levels_per_register: int = 3) -> ConstantMatrixPipeline:
         return ConstantMatrixPipeline(self, levels_per_register)
 
-    @cached_property
-    def _arithmetic(self) -> tuple[np.dtype, np.ndarray, np.ndarray]:
-        """The fastest number type in which every partial sum is exact, in any order, with the weights and bias in it."""
-        largest = np.maximum(np.abs(self.input_low.astype(object)), np.abs(self.input_high.astype(object)))  # type: ignore[union-attr]
-        bound = max((largest @ np.abs(self.weights.astype(object)) + np.abs(self.bias.astype(object))).tolist())
-        for dtype, exact in ((np.float32, 1 << 24), (np.float64, 1 << 53), (np.int64, 1 << 63)):
-            if bound < exact:
-                return np.dtype(dtype), self.weights.astype(dtype), self.bias.astype(dtype)
-        raise OverflowError(f"sums up to {bound} do not fit 64 bits")
-
     def compute(self, x: np.ndarray) -> np.ndarray:
         """The outputs for integer inputs, exact: floating-point BLAS is used where all sums are exact in it.
 
-        :param x: integers ``[..., inputs]`` within the input bounds. (A type that cannot exceed the format is not searched.)
+        :param x: integers ``[..., inputs]`` within the input bounds.
         :returns: int64 ``[..., outputs]``.
         """
-        x = np.asarray(x)
         if x.dtype.kind not in "iu":
             raise TypeError(f"x must be an array of integers, not {x.dtype}")
         if x.shape[-1:] != (self.n_inputs,):
             raise ValueError(f"x must have shape [..., {self.n_inputs}], not {x.shape}")
-        limits = np.iinfo(x.dtype)
-        if x.size and not self.input_format.contains(int(limits.min), int(limits.max)):
+        self._check_range(x)
+        y = exact_product(x.reshape(-1, self.n_inputs), self.weights, self.bias, self.input_format)
+        return y.reshape(*x.shape[:-1], self.n_outputs)
+
+    def _check_range(self, x: np.ndarray) -> None:
+        """Refuses numbers that the hardware has no bits for; a type that cannot exceed the format is not searched."""
+        limits, form = np.iinfo(x.dtype), self.input_format
+        if x.size and not form.contains(int(limits.min), int(limits.max)):
             low, high = int(x.min()), int(x.max())
-            if not self.input_format.contains(low, high):
-                raise ValueError(f"x must be within {self.input_format}, not reach [{low}, {high}]")
-        dtype, weights, bias = self._arithmetic
-        y = x.reshape(-1, self.n_inputs).astype(dtype) @ weights
-        y += bias
-        return y.astype(np.int64).reshape(*x.shape[:-1], self.n_outputs)
+            if not form.contains(low, high):
+                raise ValueError(f"x must be within {form}, not reach [{low}, {high}]")
+        low, high = np.asarray(self.input_low), np.asarray(self.input_high)
+        if (low.max() > form.minimum or high.min() < form.maximum) and ((x < low) | (x > high)).any():
+            raise ValueError("x must be within the bounds of every input")
 
 
 def _integers(name: str, array: np.ndarray, dimensions: int) -> np.ndarray:
@@ -151,49 +149,40 @@ class ConstantMatrixPipeline(Pipeline):
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         graph, formats = self.spec.graph, self.spec.graph.formats()
-        wires: dict[int, Value] = {k: _narrow(lane, formats[k]) for k, lane in enumerate(lanes)}
-        constants = {len(lanes) + k: C(c) for k, c in enumerate(graph.constants)}
+        constants = {len(lanes) + k: _narrow(C(c), formats[len(lanes) + k]) for k, c in enumerate(graph.constants)}
+        wires = constants | {k: _narrow(lane, formats[k]) for k, lane in enumerate(lanes)}
+        members: list[list[int]] = [[] for _ in self.schedule.banks]
+        for value in range(graph.first_node, len(formats)):
+            members[self.schedule.stages[value]].append(value)
         for stage, bank in enumerate(self.schedule.banks):
-            wires |= constants
-            for value, node in enumerate(graph.nodes, start=graph.first_node):
-                if self.schedule.stages[value] == stage:
-                    wires[value] = add(node, wires, formats[value])
-            wires = _register(build, bank, wires, formats, f"bank_{stage}")
-        wires |= constants
-        return [wires[output.value] << output.shift for output in graph.outputs]
+            for value in members[stage]:
+                # A wire of its own: an expression with several readers would be written out for each of them.
+                wires[value] = Signal(formats[value].shape, name=f"sum_{value}")
+                m.d.comb += wires[value].eq(_add(graph.nodes[value - graph.first_node], wires))
+            wires = constants | _register(build, bank, wires, formats, f"bank_{stage}")
+        return [wires[output.value].shift_left(output.shift) for output in graph.outputs]
 
 
 def _register(
     build: PipelineBuilder, bank: tuple[int, ...], wires: dict[int, Value], formats: list[Format], name: str
 ) -> dict[int, Value]:
-    """One wide register for all values of a bank, which Amaranth emits much faster than many small ones."""
-    if not bank:
-        return {}
-    stored = build.register(Cat(_narrow(wires[value], formats[value]) for value in bank), name)
-    held, offset = {}, 0
-    for value in bank:
-        held[value] = _narrow(stored[offset:], formats[value])
-        offset += formats[value].width
+    """The values of a bank, one cycle later. Amaranth emits few wide registers faster than many narrow ones."""
+    held: dict[int, Value] = {}
+    for first in range(0, len(bank), BANK_VALUES):
+        values = bank[first : first + BANK_VALUES]
+        stored = build.register(Cat(wires[value] for value in values), f"{name}_{first // BANK_VALUES}")
+        offset = 0
+        for value in values:
+            bits = stored[offset : offset + formats[value].width]
+            held[value] = bits.as_signed() if formats[value].signed else bits
+            offset += len(bits)
     return held
 
 
 def _narrow(wire: Value, form: Format) -> Value:
     """The low bits of a wire, in a format that is known to hold it."""
-    bits = wire[: form.width]
+    bits = _extended(wire, form.width)
     return bits.as_signed() if form.signed else bits
-
-
-def add(node: Node, wires: dict[int, Value], form: Format) -> Value:
-    """The hardware of one node: the carry chain starts where the operands begin to overlap."""
-    left, right = wires[node.left], wires[node.right]
-    if node.left_shift or not node.right_shift:
-        left, right = left << node.left_shift, right << node.right_shift
-        return _narrow(left - right if node.subtract else left + right, form)
-    shift = node.right_shift
-    if len(left) <= shift and not left.shape().signed and not node.subtract:
-        return _narrow(Cat(left, C(0, shift - len(left)), right), form)
-    above = left >> shift
-    return _narrow(Cat(_extended(left, shift), above - right if node.subtract else above + right), form)
 
 
 def _extended(wire: Value, width: int) -> Value:
@@ -202,3 +191,19 @@ def _extended(wire: Value, width: int) -> Value:
     if missing <= 0:
         return wire[:width]
     return Cat(wire, wire[-1].replicate(missing) if wire.shape().signed else C(0, missing))
+
+
+def _add(node: Node, wires: dict[int, Value]) -> Value:
+    """The sum of a node: the carry chain starts where the operands begin to overlap."""
+    left, right = wires[node.left], wires[node.right]
+    if node.left_shift or not node.right_shift:
+        left = left.shift_left(node.left_shift)
+        return left - right if node.subtract else left + right
+    shift = node.right_shift
+    below, above = _extended(left, shift), left.shift_right(shift)
+    if len(left) <= shift and not left.shape().signed:
+        above = -right if node.subtract else right
+    else:
+        above = above - right if node.subtract else above + right
+    joined = Cat(below, above)
+    return joined.as_signed() if above.shape().signed else joined

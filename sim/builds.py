@@ -25,7 +25,7 @@ SIM = Path(__file__).resolve().parent
 # Verilator removes and merges signals unless it is told that somebody looks at them. Looking at everything would cost
 # much speed, so only the boundaries are kept, and for cocotb the ports.
 BOUNDARIES_VLT = """`verilator_config
-public_flat_rd -module "network" -var "boundary_*"
+public_flat_rd -module "*network" -var "boundary_*"
 """
 PORTS_VLT = """public_flat_rw -module "accelerator" -var "*axis_t*"
 public_flat_rw -module "accelerator" -var "aclk"
@@ -93,7 +93,7 @@ def build_bulk(manifest: Manifest, toolchain: Toolchain, build_dir: Path) -> Pat
 
     def build(folder: Path, log: Path) -> None:
         control = _control_file(folder, BOUNDARIES_VLT)
-        verilate = [
+        verilate: list[str | Path] = [
             toolchain.verilator,
             "--cc",
             "--exe",
@@ -104,7 +104,7 @@ def build_bulk(manifest: Manifest, toolchain: Toolchain, build_dir: Path) -> Pat
             manifest.top,
         ]
         verilate += ["-Mdir", folder, "-o", "bulk", control, manifest.rtl, harness]
-        make = [
+        make: list[str | Path] = [
             "make",
             f"-j{os.cpu_count() or 1}",
             "-C",

@@ -19,12 +19,13 @@ from typing import Any
 from errors import BundleError
 
 MANIFEST_VERSION = 1
+TOP = "accelerator"
 RTL_FILE = "rtl/accelerator.v"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberFormat:
-    """How a tensor travels: its shape, the format of its numbers, the numbers (lanes) of a beat, the beats of a frame."""
+    """How a tensor travels: its shape, the format of its numbers, its numbers a beat (lanes), its beats a frame."""
 
     shape: tuple[int, ...]
     signed: bool
@@ -202,6 +203,8 @@ def _record(kind: type, data: Any, where: str) -> Any:
 
 def _validate(manifest: Manifest, path: Path) -> None:
     """Demand that the parts of the manifest agree with each other."""
+    if manifest.top != TOP:
+        raise BundleError(f"{path}: top must be {TOP!r}, not {manifest.top!r}")
     for index, boundary in enumerate(manifest.boundaries):
         if boundary.index != index:
             raise BundleError(f"{path}: boundaries[{index}]: index must be {index}, not {boundary.index}")

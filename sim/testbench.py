@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 import shlex
+import time
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -155,7 +156,7 @@ class Bench:
         word = (int(dut.m_axis_tdata.value), int(dut.m_axis_tlast.value)) if tvalid else None
         if held is not None and word is None:
             checker.blame(UNSTABLE, output, cycle, detail="m_axis_tvalid fell before m_axis_tready came")
-        elif held is not None and word != held:
+        elif held is not None and word is not None and word != held:
             name = "m_axis_tdata" if word[0] != held[0] else "m_axis_tlast"
             checker.blame(UNSTABLE, output, cycle, detail=f"{name} changed while it waited for m_axis_tready")
         checker.waiting[output] = word is not None and not tready
@@ -167,7 +168,9 @@ class Bench:
 async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> None:
     """One test: reset, play all frames under a stall pattern, judge, and leave a record for `run.py`."""
     settings, vectors = read_settings()
-    seed, record = settings.seed, {"name": name, "passed": False, "message": "", "fault": None, "cycles": 0}
+    seed = settings.seed
+    record: dict[str, Any] = {"name": name, "passed": False, "message": "", "fault": None, "cycles": 0}
+    start = time.monotonic()
     circumstances = Circumstances(stalls, seed, shlex.join([*settings.command, "--test", name]))
     # too few frames are sent again from the first: the interval needs a steady state
     frames = max(vectors.frames, STEADY_FRAMES)
@@ -194,6 +197,7 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
         record["message"] = str(failure)
         raise
     finally:
+        record["seconds"] = round(time.monotonic() - start, 3)
         Path(settings.records, f"{name}.json").write_text(json.dumps(record), encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from dnn2fpga.generate.accelerator import Accelerator
 
@@ -14,4 +15,10 @@ def to_verilog(accelerator: Accelerator) -> str:
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
     from amaranth.back import verilog
 
-    return verilog.convert(accelerator, name=TOP, emit_src=False, strip_internal_attrs=True)
+    text = verilog.convert(accelerator, name=TOP, emit_src=False, strip_internal_attrs=True)
+    return _plain_module_names(text)
+
+
+def _plain_module_names(text: str) -> str:
+    """``\\accelerator.network.conv2d `` → ``accelerator__network__conv2d``: no escaped identifiers for module names."""
+    return re.sub(rf"\\({TOP}(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", text)

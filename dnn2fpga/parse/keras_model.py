@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -102,8 +101,7 @@ def _not_a_chain(entries: list[LayerEntry]) -> list[str]:
 
 
 def _load(path: Path) -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up chatter is no message of ours
-    import keras
+    from dnn2fpga.parse.keras_import import keras
 
     try:
         # compile=False: losses and metrics are not needed, and might be somebody's own code.

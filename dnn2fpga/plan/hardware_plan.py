@@ -6,6 +6,7 @@ agree to the cycle.
 
 from __future__ import annotations
 
+import re
 import warnings
 
 from amaranth.hdl import UnusedElaboratable
@@ -17,7 +18,7 @@ from rtl_lib.operator import create
 from rtl_lib.stream import MasterSlaveStage, StreamComponent
 
 # Planning creates components only to ask for their timing; Amaranth would warn that they were never elaborated.
-warnings.filterwarnings("ignore", category=UnusedElaboratable, module="rtl_lib")
+warnings.filterwarnings("ignore", category=UnusedElaboratable)
 
 
 class PlanSettings(Described):
@@ -54,14 +55,14 @@ class HardwarePlan(Described):
 
     @property
     def interval_cycles(self) -> int:
-        return max(boundary.interval_cycles for boundary in self.boundaries)
+        return self.boundaries[-1].interval_cycles
 
 
 def components_of(graph: QuantizedGraph, layer: str, settings: PlanSettings) -> list[tuple[str, StreamComponent]]:
     """The components of one layer in stream order, named; fresh ones at every call."""
     options = settings.model_dump()
     return [
-        (f"{index}_{type(operator).__name__.lower()}", create(operator, options))
+        (f"{_snake_case(type(operator).__name__)}_{index}", create(operator, options))
         for index, operator in enumerate(graph.operators[layer])
     ]
 
@@ -101,4 +102,8 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
 
 def _engine(parts: list[tuple[str, StreamComponent]]) -> str:
     """A short name for reports: the operators of the layer."""
-    return "+".join(name.split("_", 1)[1] for name, _ in parts)
+    return " + ".join(name.rsplit("_", 1)[0].replace("_", " ") for name, _ in parts)
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

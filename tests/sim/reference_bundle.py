@@ -17,6 +17,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+SIM = Path(__file__).resolve().parents[2] / "sim"
 FRAMES = 5
 HEIGHT, COLUMNS, CHANNELS = 2, 3, 2
 

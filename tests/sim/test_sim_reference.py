@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import run
 from bulk import run_bulk
-from conftest import SIM
 from errors import BundleError, ToolError
-from reference_bundle import FAULTS, FRAMES, manifest, write_manifest, write_vectors
+from reference_bundle import FAULTS, FRAMES, SIM, manifest, write_manifest, write_vectors
 from toolchain import find_toolchain
 
 try:

@@ -77,6 +77,7 @@ def test_unknown_stall_pattern() -> None:
     ("path", "value", "message"),
     [
         (["manifest_version"], 2, "manifest_version must be 1, not 2"),
+        (["top"], "top", "top must be 'accelerator', not 'top'"),
         (["boundaries"], [], "boundaries must be a list that is not empty"),
         (["latency_cycles"], "11", "latency_cycles must be int, not '11'"),
         (["boundaries", 1, "width"], True, r"boundaries\[1\]: width must be int, not True"),

@@ -97,7 +97,7 @@ def verify(
     waves: Waves = False,
 ) -> None:
     """Simulates the bundle and compares every layer boundary with the integer model, to the bit."""
-    chosen = {"data.test": data, "data.x": x, "data.y": y}
+    chosen: dict[str, Any] = {"data.test": data, "data.x": x, "data.y": y}
     chosen |= {"verification.frames": frames, "verification.seed": seed, "verification.stalls": stalls}
     settings = _settings(config, {"output": work, **chosen})
     _verify(settings, waves)

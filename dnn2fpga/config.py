@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,7 +110,7 @@ def load_config(file: Path | None, overrides: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise UserError(problems_of(error, file or Path("command line"), _all_keys())) from error
+        raise UserError(problems_of(error, file or Path("command line"), _known_keys(tree))) from error
 
 
 def _from_file_folder(tree: dict[str, Any], folder: Path) -> None:
@@ -129,6 +130,15 @@ def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _all_keys() -> list[str]:
-    groups = (Config, DataFiles, Quantization, LayerOverrides, PlanSettings, Verification)
-    return sorted({key for group in groups for key in group.model_fields})
+def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
+    """The keys that exist under each key, to offer one for a misspelt key."""
+    quantization = tree.get("quantization")
+    layers = quantization.get("layers") if isinstance(quantization, dict) else None
+    return {
+        **({str(name): LayerOverrides.model_fields for name in layers} if isinstance(layers, dict) else {}),
+        "": Config.model_fields,
+        "data": DataFiles.model_fields,
+        "quantization": Quantization.model_fields,
+        "hardware": PlanSettings.model_fields,
+        "verification": Verification.model_fields,
+    }

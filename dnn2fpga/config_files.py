@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,18 @@ import yaml
 from pydantic import Field, ValidationError
 
 import dnn2fpga.layers  # noqa: F401 - registers the layer kinds
+from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.errors import UserError
 from dnn2fpga.layers.registry import quantized_kinds
-from dnn2fpga.quantized_graph import FORMAT_VERSION, Decision, Described, QuantizedGraph, QuantizedLayer, Tensor
+from dnn2fpga.quantized_graph import (
+    FORMAT_VERSION,
+    Arithmetic,
+    Decision,
+    Described,
+    QuantizedGraph,
+    QuantizedLayer,
+    Tensor,
+)
 from dnn2fpga.validation import problems_of
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
@@ -88,11 +98,13 @@ def _narrowed(array: np.ndarray) -> np.ndarray:
 def load(folder: Path) -> QuantizedGraph:
     """Reads and validates both files; raises ``UserError`` with all problems found."""
     path = folder / MODEL_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; 'dnn2fpga quantize' writes it")
     raw = read_yaml(path)
     try:
         described = _ModelFile.model_validate(raw)
     except ValidationError as error:
-        raise UserError(problems_of(error, path, _ModelFile.model_fields)) from error
+        raise UserError(problems_of(error, path, {"": _ModelFile.model_fields, "input": Tensor.model_fields})) from error
     if described.format_version != FORMAT_VERSION:
         raise UserError(f"{path}: format_version must be {FORMAT_VERSION}, not {described.format_version}")
     arrays = _load_arrays(folder / WEIGHTS_FILE)
@@ -129,8 +141,12 @@ def _layer(
     try:
         return cls.model_validate(fields | {field: arrays[f"{name}/{field}"] for field in cls.array_fields()})
     except ValidationError as error:
-        problems += problems_of(error, Path(f"{path}: layer '{name}'"), cls.model_fields)
+        problems += problems_of(error, Path(f"{path}: layer '{name}'"), _known_keys(cls))
         return None
+
+
+def _known_keys(kind: type[QuantizedLayer]) -> dict[str, Iterable[str]]:
+    return {"": [*kind.model_fields, "kind"], "output": Tensor.model_fields, "arithmetic": Arithmetic.model_fields}
 
 
 def _check_chain(path: Path, graph: QuantizedGraph) -> None:
@@ -167,7 +183,6 @@ def read_yaml(path: Path) -> Any:
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return read_arrays(path)
+    except UnreadableArrays as error:
         raise UserError(f"{path}: cannot be read as an .npz of integers: {error}") from error

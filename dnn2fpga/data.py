@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Shape
 
@@ -42,10 +42,11 @@ def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "
     if not path.is_file():
         raise UserError(f"{path}: there is no such data file")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {x_name: loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: not an .npz or .npy file of numbers that can be read: {error}") from error
+        arrays = read_arrays(path)
+    except UnreadableArrays as error:
+        raise UserError(f"{path}: cannot be read as an .npz or .npy file of numbers: {error}") from error
+    if "" in arrays:  # an .npy file
+        arrays = {x_name: arrays[""]}
     if x_name not in arrays:
         raise UserError(
             f"{path}: holds no array '{x_name}', but {', '.join(sorted(arrays)) or 'nothing'}; name the inputs with --x"
@@ -60,6 +61,8 @@ def data_problems(x: np.ndarray, y: np.ndarray | None, shape: Shape) -> list[str
     """What is wrong with inputs and labels for a model with inputs of ``shape``."""
     if x.dtype.kind not in "fiub":
         return [f"the inputs must be numbers, not {x.dtype}"]
+    if x.ndim == 0:
+        return ["the inputs must be an array of samples, not a single number"]
     problems = []
     if x.shape[1:] != tuple(shape):
         problems.append(f"the model takes inputs of shape {tuple(shape)}, the data has samples of shape {x.shape[1:]}")
@@ -67,8 +70,12 @@ def data_problems(x: np.ndarray, y: np.ndarray | None, shape: Shape) -> list[str
         problems.append("holds no samples; at least one is needed")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         problems.append("the inputs hold NaN or infinite values")
-    if y is not None and len(y) != len(x):
-        problems.append(f"there are {len(x)} inputs but {len(y)} labels")
+    if y is None:
+        return problems
+    if y.dtype.kind not in "fiub":
+        problems.append(f"the labels must be numbers, not {y.dtype}")
+    if y.shape[:1] != x.shape[:1]:
+        problems.append(f"there are {len(x)} inputs but {len(y) if y.ndim else 'no'} labels")
     return problems
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnn2fpga import config_files
+from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.atomic import added_files
 from dnn2fpga.config import Quantization, Verification
 from dnn2fpga.data import Data, accuracy
@@ -123,11 +124,10 @@ def _samples(folder: Path, quantized: QuantizedGraph) -> np.ndarray | None:
     if not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            samples = arrays["x"]
-    except (OSError, ValueError, KeyError) as error:
+        samples = read_arrays(file).get("x")
+    except UnreadableArrays as error:
         raise UserError(f"{file}: cannot be read ({error}); delete it to use random test vectors instead") from error
-    return samples if samples.shape[1:] == quantized.input.shape else None
+    return samples if samples is not None and samples.shape[1:] == quantized.input.shape else None
 
 
 def verify(

@@ -104,8 +104,8 @@ class AdderGraph:
 def adder_bits(node: Node, formats: list[Format]) -> int:
     """The length of a node's carry chain: the result's bits, without those that are wires.
 
-    In ``a + (b << s)`` the low ``s`` bits are those of ``a``; when ``a`` is unsigned and ends below bit ``s`` nothing is
-    left to add. ``(b << s) - a`` needs them all.
+    In ``a + (b << s)`` the low ``s`` bits are those of ``a``; when ``a`` is unsigned and ends below bit ``s``, nothing
+    is left to add. ``(b << s) - a`` needs them all.
     """
     width, shift = Format.containing(*node.interval).width, node.right_shift
     below = formats[node.left]

@@ -1,8 +1,8 @@
 """Where the registers of an adder graph go.
 
-Stage ``t`` is the logic between register bank ``t - 1`` and bank ``t``; the inputs enter stage 0 without a register and
-the outputs leave from the last bank. A value is computed in one stage, and every bank from there to its last reader
-holds it once, whatever the number of readers.
+Stage ``t`` is the logic before register bank ``t`` (and after bank ``t - 1``); the inputs enter stage 0 without a
+register and the outputs leave from the last bank. A value is computed in one stage, and every bank from there to its
+last reader holds it once, whatever the number of readers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def latency(depth: int, levels_per_register: int) -> int:
 
 @dataclass(frozen=True)
 class Schedule:
-    """``stages``: the stage that computes each value; ``banks[t]``: the values that the bank after stage ``t`` holds."""
+    """``stages``: the stage that computes each value; ``banks[t]``: the values that the bank of stage ``t`` holds."""
 
     stages: tuple[int, ...]
     banks: tuple[tuple[int, ...], ...]

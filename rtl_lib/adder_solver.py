@@ -18,8 +18,8 @@ from rtl_lib.adder_graph import AdderGraph, Interval
 from rtl_lib.common_subexpressions import DigitColumns
 from rtl_lib.signed_digits import canonical_signed_digits
 
-# The pairs of digits that sharing may look at, about 1 µs each. Larger matrices are shared in blocks of rows, each on
-# its own.
+# The pairs of digits that sharing looks at, 1 to 2 µs each. Larger matrices are shared in blocks of rows, each on its
+# own.
 PAIR_BUDGET = 8_000_000
 # The summands that are compared before two are joined.
 PARTNERS = 32
@@ -98,18 +98,14 @@ def _depth(load: int) -> int:
 def _share(builder: GraphBuilder, columns: list[list[Term]], loads: list[int], depth: int) -> list[list[Term]]:
     """The columns with common patterns replaced by shared values."""
     pairs = sum(len(terms) ** 2 for terms in columns) // 2
-    blocks = -(-pairs // PAIR_BUDGET)
-    rows = -(-len(builder.inputs) // max(blocks, 1))
-    shared: list[list[Term]] = [[] for _ in columns]
-    for first in range(0, len(builder.inputs), max(rows, 1)):
-        block = DigitColumns(builder, depth, loads)
-        for column, terms in enumerate(columns):
-            block.fill(column, [term for term in terms if first <= term.value < first + rows])
-        block.count()
+    rows = -(-len(builder.inputs) // max(1, -(-pairs // PAIR_BUDGET)))
+    blocks = [DigitColumns(builder, depth, loads) for _ in range(0, len(builder.inputs), rows)]
+    for column, terms in enumerate(columns):
+        for term in terms:
+            blocks[term.value // rows].fill(column, [term])
+    for block in blocks:
         block.share()
-        for column, result in enumerate(shared):
-            result += block.terms(column)
-    return shared
+    return [[term for block in blocks for term in block.terms(column)] for column in range(len(columns))]
 
 
 def _tree(builder: GraphBuilder, terms: list[Term]) -> Term:

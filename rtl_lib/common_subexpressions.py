@@ -14,10 +14,11 @@ import numpy as np
 
 from rtl_lib.adder_builder import GraphBuilder, Term
 
-# Patterns are counted by the million, so each is one integer, ``a * STRIDE + b * 2^8 + (shift + 64) * 2 + differ``
+# Patterns are counted by the million, so each is one integer, ``a * STRIDE + b * 2^9 + (shift + 128) * 2 + differ``
 # (``shift`` of b minus that of a; ``differ``: opposite signs). The stride is odd because Python's dict looks at the low
-# bits first, where all of a pattern's parts must count.
-SHIFT_BITS = 6
+# bits first, where all of a pattern's parts must count. A digit's place is ``column * 128 + shift``; shifts are below
+# 64, so that a place plus the shift of a pattern is never mistaken for a place in the next column.
+SHIFT_BITS = 7
 PLACES = 1 << SHIFT_BITS
 STRIDE = 0x3_9E37_79B1
 
@@ -35,15 +36,15 @@ class Digit(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """``a ± (b << shift)``; the parts may be arrays."""
+    """``a ± (b << shift)``. (The parts of an array of patterns are arrays.)"""
 
-    a: int
-    b: int
-    shift: int
-    differ: bool
+    a: Any
+    b: Any
+    shift: Any
+    differ: Any
 
     @classmethod
-    def decode(cls, number: int) -> Pattern:
+    def decode(cls, number: Any) -> Pattern:
         a, rest = number // STRIDE, number % STRIDE
         return cls(a, rest >> SHIFT_BITS + 2, (rest >> 1) % (2 * PLACES) - PLACES, rest % 2 == 1)
 
@@ -94,12 +95,12 @@ class DigitColumns:
         return [Term(value, shift, digit.negative) for (value, shift), digit in self.columns[column].items()]
 
     def count(self) -> None:
-        """Counts all patterns."""
+        """Counts all patterns and puts them into the queue."""
         numbers = [np.zeros(0, np.int64)]
         for digits in self.columns:
             first, second, negative = np.array([digits[key] for key in sorted(digits)], np.int64).reshape(-1, 3).T
-            a, b = np.triu_indices(len(first), 1)
-            numbers.append(first[a] + second[b] + (negative[a] ^ negative[b]))
+            i, j = np.triu_indices(len(first), 1)
+            numbers.append(first[i] + second[j] + (negative[i] ^ negative[j]))
         patterns, counts = np.unique(np.concatenate(numbers), return_counts=True)
         patterns, counts = patterns[counts > 1], counts[counts > 1]
         self.counts = dict(zip(patterns.tolist(), counts.tolist(), strict=True))
@@ -114,6 +115,7 @@ class DigitColumns:
 
     def share(self) -> None:
         """Replaces patterns, best first, until none is left that occurs twice."""
+        self.count()
         while (item := self.queue.pop()) is not None:
             worth, number = item
             if number not in self.counts:

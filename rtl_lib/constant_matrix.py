@@ -127,8 +127,9 @@ class ConstantMatrix:
             low, high = int(x.min()), int(x.max())
             if not form.contains(low, high):
                 raise ValueError(f"x must be within {form}, not reach [{low}, {high}]")
-        low, high = np.asarray(self.input_low), np.asarray(self.input_high)
-        if (low.max() > form.minimum or high.min() < form.maximum) and ((x < low) | (x > high)).any():
+        if {*self.input_intervals} != {(form.minimum, form.maximum)} and (
+            (x < self.input_low).any() or (x > self.input_high).any()
+        ):
             raise ValueError("x must be within the bounds of every input")
 
 

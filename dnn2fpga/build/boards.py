@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from dnn2fpga.build.validation import problems_of
 from dnn2fpga.errors import UserError
 from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.validation import problems_of
 
 # These strings go into Tcl, so none of them may hold a character that Tcl treats specially.
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from dnn2fpga.build.boards import Board, Interface
-from dnn2fpga.build.validation import problems_of
 from dnn2fpga.errors import UserError
+from dnn2fpga.validation import problems_of
 
 _GENERATED = ("README.md", "out_of_context.tcl", "out_of_context.xdc", "project.tcl")
 _SLOWEST_MHZ, _FASTEST_MHZ = 1, 1000

@@ -48,8 +48,10 @@ class Affine(Layer):
     def from_keras(cls, source: KerasLayer) -> list[Layer]:
         channels = source.input_shape[-1]
         if source.class_name == "Rescaling":
-            values = (np.asarray(source.config[key], np.float32) for key in ("scale", "offset"))
-            return [cls(source.name, *(np.broadcast_to(value, (channels,)) for value in values))]
+            scale, offset = (
+                np.broadcast_to(np.asarray(source.config[key], np.float32), (channels,)) for key in ("scale", "offset")
+            )
+            return [cls(source.name, scale, offset)]
         axis = source.config.get("axis", -1)
         axis = axis[0] if isinstance(axis, list) else axis
         if axis not in (-1, len(source.input_shape)):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape
+from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape, Unsupported
 from dnn2fpga.layers.activation import activation_layers
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, clamped, quantize_weights
@@ -17,6 +17,7 @@ from dnn2fpga.quantized_graph import IntegerArray, Tensor
 from rtl_lib.formats import Format
 
 UNLIMITED = (-math.inf, math.inf)
+GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,6 @@ class Linear(Layer):
         return {}
 
     def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedLinear:
-        weights, weight_scale = quantize_weights(self.weights, settings)
         output = activation_tensor(
             self.output_shape(input.shape),
             self.output_lanes(input),
@@ -70,13 +70,19 @@ class Linear(Layer):
             settings.activation_bits,
             settings.scales,
         )
+        # A channel that training or pruning has left without weights needs no fine scale: only its bias counts.
+        negligible = output.scale / input.scale * 2.0 ** -(input.width + GUARD_BITS)
+        weights, weight_scale = quantize_weights(self.weights, settings, negligible)
         accumulator_scale = input.scale * weight_scale
+        bias = np.floor(self.bias / accumulator_scale + 0.5)
+        if (np.abs(bias) >= 2.0**62).any():
+            raise Unsupported("a bias is too large beside its channel's weights; train the model again")
         return self.quantized(
             name=self.name,
             input="",
             weight_width=settings.weight_bits,
             weights=weights,
-            bias=np.floor(self.bias / accumulator_scale + 0.5).astype(np.int64),
+            bias=bias.astype(np.int64),
             **self.geometry(),
             **requantization(output, accumulator_scale / output.scale, self.clamp, settings),
         )

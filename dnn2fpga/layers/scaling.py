@@ -66,14 +66,19 @@ def activation_tensor(shape: Shape, lanes: int, interval: Interval, bits: int, s
     return Tensor(shape=shape, lanes=lanes, signed=signed, width=bits, scale=float(scale))
 
 
-def quantize_weights(weights: np.ndarray, settings: LayerSettings) -> tuple[np.ndarray, np.ndarray]:
-    """``weights [..., outputs]`` → integers of the same shape, and one scale an output ``[outputs]``."""
+def quantize_weights(
+    weights: np.ndarray, settings: LayerSettings, smallest_scale: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """``weights [..., outputs]`` → integers of the same shape, and one scale an output ``[outputs]``.
+
+    :param smallest_scale: below it, differences between weights no longer matter.
+    """
     steps = (1 << (settings.weight_bits - 1)) - 1
     flat = np.abs(weights.reshape(-1, weights.shape[-1]).astype(np.float64))
     largest = flat.max(axis=0, initial=0)
     if settings.granularity is Granularity.PER_TENSOR:
         largest = np.full_like(largest, largest.max(initial=0))
-    scale = scale_for(largest, steps, settings.scales)
+    scale = scale_for(np.maximum(largest, smallest_scale * steps), steps, settings.scales)
     integers = np.clip(np.floor(weights / scale + 0.5), -steps, steps).astype(np.int64)
     return integers, scale
 

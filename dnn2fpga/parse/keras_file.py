@@ -15,6 +15,9 @@ from typing import Any
 from dnn2fpga.errors import UserError
 
 
+CODE = ("__lambda__", "function")  # what Keras calls code of the user's in a configuration
+
+
 @dataclass(frozen=True)
 class LayerEntry:
     """One layer as the file describes it."""
@@ -26,23 +29,38 @@ class LayerEntry:
     foreign: tuple[str, ...]  # classes in it that are not Keras' own
 
 
-def read_architecture(path: Path) -> list[LayerEntry]:
-    """The layers of a ``.keras`` or ``.h5`` model in file order; raises ``UserError``."""
+@dataclass(frozen=True)
+class Architecture:
+    """A model as the file describes it; layers in file order."""
+
+    layers: tuple[LayerEntry, ...]
+    outputs: int
+    foreign: tuple[str, ...]  # classes outside the layers that are not Keras' own
+
+
+def read_architecture(path: Path) -> Architecture:
+    """The architecture in a ``.keras`` or ``.h5`` file; raises ``UserError``."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give the path of a model saved by Keras (.keras or .h5)")
     config = _model_config(path)
     kind, body = config.get("class_name"), config.get("config")
-    layers = body if isinstance(body, list) else (body or {}).get("layers")  # Keras 1 kept a bare list
+    layers = body.get("layers") if isinstance(body, dict) else body  # Keras 1 kept a bare list
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(layers, list):
         raise UserError(f"{path}: a Sequential or Functional model is needed, not {kind!r}")
+    if not all(isinstance(item, dict) and isinstance(item.get("config"), dict) for item in layers):
+        raise UserError(f"{path}: its configuration describes no layers that can be read")
+    around = dict(body, layers=[]) if isinstance(body, dict) else {}
     entries: list[LayerEntry] = []
     for item in layers:
-        config = item.get("config") or {}
-        name = str(config.get("name") or item.get("name"))
+        name = str(item["config"].get("name") or item.get("name"))
         previous = (entries[-1].name,) if kind == "Sequential" and entries else ()
         inputs = previous if kind == "Sequential" else tuple(_history(item.get("inbound_nodes") or []))
-        entries.append(LayerEntry(str(item.get("class_name")), name, config, inputs, tuple(foreign_objects(item))))
-    return entries
+        entries.append(LayerEntry(str(item.get("class_name")), name, item["config"], inputs, tuple(foreign_objects(item))))
+    return Architecture(
+        layers=tuple(entries),
+        outputs=1 if kind == "Sequential" else len(list(_tensors(around.get("output_layers")))),
+        foreign=tuple(foreign_objects({**config, "config": around})),
+    )
 
 
 def _model_config(path: Path) -> dict[str, Any]:
@@ -56,7 +74,7 @@ def _model_config(path: Path) -> dict[str, Any]:
             with h5py.File(path) as file:
                 text = file.attrs["model_config"]
         config = json.loads(text)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes the readers of its format raise whatever they stumble over
         raise UserError(
             f"{path}: not a Keras model that can be read ({type(error).__name__}); "
             "save it with model.save('name.keras'), and check that the file is complete"
@@ -69,9 +87,9 @@ def _model_config(path: Path) -> dict[str, Any]:
 def foreign_objects(config: Any) -> list[str]:
     """Objects whose loading would import or run somebody's code: ``module.class`` of each that is not Keras' own."""
     return [
-        f"{item['module']}.{item['class_name']}"
+        f"{item.get('module') or 'Python'}.{item['class_name']}"
         for item in _objects(config)
-        if str(item.get("module") or "keras").split(".")[0] not in ("keras", "builtins")
+        if item["class_name"] in CODE or str(item.get("module") or "keras").split(".")[0] not in ("keras", "builtins")
     ]
 
 
@@ -101,3 +119,16 @@ def _history(value: Any) -> Iterator[str]:
         else:
             for item in value:
                 yield from _history(item)
+
+
+def _tensors(value: Any) -> Iterator[str]:
+    """The layers in a model's list of inputs or outputs: one ``[layer, node, tensor]`` (Keras 3), or any nest of them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return
+    if len(value) == 3 and isinstance(value[0], str):
+        yield value[0]
+    else:
+        for item in value:
+            yield from _tensors(item)

@@ -12,9 +12,10 @@ import dnn2fpga.layers  # noqa: F401 - registers the layer kinds
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, KerasLayer, Layer, Shape, Unsupported
 from dnn2fpga.layers.registry import by_keras_class
-from dnn2fpga.parse.keras_file import LayerEntry, read_architecture
+from dnn2fpga.parse.keras_file import Architecture, LayerEntry, read_architecture
 
 INPUT_CLASSES = ("InputLayer",)
+INPUT = "input"  # what the input tensor is called everywhere
 
 
 def read_keras_model(path: Path | str) -> Graph:
@@ -23,15 +24,17 @@ def read_keras_model(path: Path | str) -> Graph:
     :raises UserError: listing *all* layers that cannot be built, and why. No code in the file is ever run.
     """
     path = Path(path)
-    entries = read_architecture(path)
-    if problems := [*_refused_layers(entries), *_not_a_chain(entries)]:
+    architecture = read_architecture(path)
+    if problems := [*_refused_layers(architecture), *_not_a_chain(architecture)]:
         raise UserError([f"{path}: {problem}" for problem in problems])
     model = _load(path)
-    return convert(model, path.stem, {entry.name: entry for entry in entries}, str(path))
+    return convert(model, path.stem, {entry.name: entry for entry in architecture.layers}, str(path))
 
 
 def convert(model: Any, name: str, entries: dict[str, LayerEntry], where: str) -> Graph:
     """A loaded chain of supported Keras layers as a graph."""
+    if not model.built:
+        raise UserError(f"{where}: the model has never been built; give it a keras.Input(shape=...) and train it")
     input_shape = _fixed_shape(model.input_shape, where)
     layers: list[Layer] = []
     problems: list[str] = []
@@ -55,10 +58,13 @@ def convert(model: Any, name: str, entries: dict[str, LayerEntry], where: str) -
             layers += by_keras_class[entry.class_name].from_keras(source)
         except Unsupported as reason:
             problems.append(f"{label}: {reason}")
+    names = [layer.name for layer in layers]
+    for layer_name in sorted({name for name in names if names.count(name) > 1 or name == INPUT}):
+        problems.append(f"{where}: the name '{layer_name}' is taken twice (of a name, letters, digits and _ remain); rename the layer")
     if problems:
         raise UserError(problems)
     parameters = sum(layer.parameter_count for layer in layers)
-    return Graph.chain(identifier(name), "input", input_shape, layers, float_parameters=parameters)
+    return Graph.chain(identifier(name), INPUT, input_shape, layers, float_parameters=parameters)
 
 
 def identifier(name: str) -> str:
@@ -67,9 +73,9 @@ def identifier(name: str) -> str:
     return cleaned if re.match(r"[A-Za-z_]", cleaned) else f"_{cleaned}"
 
 
-def _refused_layers(entries: list[LayerEntry]) -> list[str]:
-    problems = []
-    for entry in entries:
+def _refused_layers(architecture: Architecture) -> list[str]:
+    problems = [f"the model: {found} is not one of Keras' own classes and is never loaded" for found in architecture.foreign]
+    for entry in architecture.layers:
         label = f"layer '{entry.name}' ({entry.class_name})"
         kind = by_keras_class.get(entry.class_name)
         if entry.class_name == "Lambda":
@@ -83,11 +89,11 @@ def _refused_layers(entries: list[LayerEntry]) -> list[str]:
     return problems
 
 
-def _not_a_chain(entries: list[LayerEntry]) -> list[str]:
+def _not_a_chain(architecture: Architecture) -> list[str]:
     """Every layer must read one tensor, and be read by at most one layer."""
     problems = []
     readers: dict[str, list[str]] = {}
-    for entry in entries:
+    for entry in architecture.layers:
         for source in entry.inputs:
             readers.setdefault(source, []).append(entry.name)
         if len(entry.inputs) > 1:
@@ -95,8 +101,12 @@ def _not_a_chain(entries: list[LayerEntry]) -> list[str]:
     for source, names in readers.items():
         if len(names) > 1:
             problems.append(f"layer '{source}': is read by {', '.join(names)}; only chains are built")
-    if sum(entry.class_name in INPUT_CLASSES for entry in entries) > 1:
+    if sum(entry.class_name in INPUT_CLASSES for entry in architecture.layers) > 1:
         problems.append("the model has more than one input; only chains are built")
+    if architecture.outputs > 1:
+        problems.append(f"the model has {architecture.outputs} outputs; only chains are built")
+    if all(entry.class_name in INPUT_CLASSES for entry in architecture.layers):
+        problems.append("the model has no layers")
     return problems
 
 

@@ -53,4 +53,6 @@ def simplify(graph: Graph) -> Graph:
     """All passes in order; the function of the graph stays the same (but for a final softmax)."""
     for apply in PASSES:
         graph = apply(graph)
+    if not graph.layers:
+        raise UserError(f"model '{graph.name}': there is nothing to compute in hardware; it needs at least one layer that does")
     return graph

@@ -45,8 +45,8 @@ class VerificationReport:
 
 def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
     """A few frames under every stall pattern, and the exact cycle of every boundary (cocotb)."""
-    results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
     manifest = _manifest(bundle)
+    results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
     measured = next(test for test in results["tests"] if test["name"] == "no_stalls")
     messages = [test["message"] for test in results["tests"] if not test["passed"]]
     if waves and results.get("waves"):
@@ -112,10 +112,17 @@ def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any
 
 
 def _manifest(bundle: Path) -> dict[str, Any]:
+    file = bundle / "manifest.json"
+    generate = f"run 'dnn2fpga generate {bundle.parent}'"
+    if not file.is_file():
+        raise UserError(f"{bundle}: there is no bundle yet; {generate} first")
     try:
-        return json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{bundle}: not a bundle; run 'dnn2fpga generate' first") from error
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        for needed in ("boundaries", "latency_cycles", "interval_cycles"):
+            manifest[needed]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read as a manifest ({error}); {generate} again") from error
+    return manifest
 
 
 def _beats(test: dict[str, Any]) -> int:

@@ -61,7 +61,7 @@ def test_graph_is_the_matrix_product(problem, share, extra_depth):
 
 
 def coefficients(graph: AdderGraph) -> tuple[np.ndarray, np.ndarray]:
-    """Every value as a linear function of the inputs, by superposition: coefficients ``[values, inputs]``, constants."""
+    """Every value as a linear function of the inputs, by superposition: ``[values, inputs]``, and its constant."""
     every_value = tuple(Output(k, 0) for k in range(graph.first_node + len(graph.nodes)))
     values = dataclasses.replace(graph, outputs=every_value)
     constants = values.evaluate(np.zeros(len(graph.inputs), int))

@@ -125,7 +125,7 @@ def test_component_is_the_spec_under_random_stalls(name, levels_per_register):
     np.testing.assert_array_equal(run.outputs, spec.compute(x))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(matrices(), st.integers(1, 4))
 def test_component_is_the_spec(spec, levels_per_register):
     x = stimulus(spec, count=4)

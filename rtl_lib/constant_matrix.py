@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import C, Cat, Module, Signal, Value
@@ -35,6 +36,8 @@ class ConstantMatrix:
     :param input_format: of every ``x[k]``.
     :param input_low, input_high: integers ``[inputs]``, tighter bounds of each ``x[k]`` where they are known.
     """
+
+    create_options: ClassVar[tuple[str, ...]] = ("levels_per_register",)
 
     weights: np.ndarray
     bias: np.ndarray

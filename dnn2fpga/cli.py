@@ -1,6 +1,7 @@
 """The command line: ``dnn2fpga quantize | generate | verify | build | compile | boards | demo``.
 
-TensorFlow is imported only by the commands that read a Keras model, and every other heavy module only by the command that needs it.
+TensorFlow is imported only by the commands that read a Keras model, and every other heavy module only by the
+command that needs it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
     from dnn2fpga.config import Config
     from dnn2fpga.data import Data
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0])
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
+)
 console = Console(highlight=False)
 
 USAGE, MISMATCH = 2, 1
 
-ModelFile = Annotated[Path | None, typer.Argument(help="Keras model (.keras or .h5); default: 'model' of dnn2fpga.yaml")]
+ModelFile = Annotated[
+    Path | None, typer.Argument(help="Keras model (.keras or .h5); default: 'model' of dnn2fpga.yaml")
+]
 WorkFolder = Annotated[Path, typer.Argument(help="folder with model.yaml and weights.npz (from 'quantize')")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="settings; default: dnn2fpga.yaml here, if any")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="settings; default: dnn2fpga.yaml here, if any")
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="work folder to write into [default: work]")]
 Calibration = Annotated[Path | None, typer.Option("--calibration", help="calibration data, .npz or .npy")]
 Test = Annotated[Path | None, typer.Option("--data", "--test", help="test data, .npz with x and y (labels), or .npy")]
@@ -38,7 +45,9 @@ Bits = Annotated[int | None, typer.Option("--bits", help="width of weights, acti
 WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="width of weights, 2-16")]
 ActivationBits = Annotated[int | None, typer.Option("--activation-bits", help="width of activations, 2-16")]
 ScalesOption = Annotated[str | None, typer.Option("--scales", help="power_of_two or free [default: power_of_two]")]
-Samples = Annotated[int | None, typer.Option("--calibration-samples", help="how many samples calibrate [default: 1000]")]
+Samples = Annotated[
+    int | None, typer.Option("--calibration-samples", help="how many samples calibrate [default: 1000]")
+]
 Levels = Annotated[int | None, typer.Option("--levels", help="adder levels between registers [default: 3]")]
 Frames = Annotated[int | None, typer.Option("--frames", help="simulate so many samples of the data [default: all]")]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns")]
@@ -161,7 +170,9 @@ def boards() -> None:
     for name in available_boards():
         board = load_board(name)
         r = board.resources
-        table.add_row(name, board.title, board.part, *(f"{n:,}" for n in (r.lut, r.dsp, r.bram36)), f"{board.clocks[0].mhz:g}")
+        table.add_row(
+            name, board.title, board.part, *(f"{n:,}" for n in (r.lut, r.dsp, r.bram36)), f"{board.clocks[0].mhz:g}"
+        )
     console.print(table)
 
 
@@ -279,9 +290,22 @@ def _summary(settings: Config) -> None:
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar with the time left for each named activity; on a pipe or in a log file one line each."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description:32}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:32}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 

@@ -104,7 +104,9 @@ def load(folder: Path) -> QuantizedGraph:
     try:
         described = _ModelFile.model_validate(raw)
     except ValidationError as error:
-        raise UserError(problems_of(error, path, {"": _ModelFile.model_fields, "input": Tensor.model_fields})) from error
+        raise UserError(
+            problems_of(error, path, {"": _ModelFile.model_fields, "input": Tensor.model_fields})
+        ) from error
     if described.format_version != FORMAT_VERSION:
         raise UserError(f"{path}: format_version must be {FORMAT_VERSION}, not {described.format_version}")
     arrays = _load_arrays(folder / WEIGHTS_FILE)
@@ -132,7 +134,9 @@ def _layer(
     name, kind = fields.get("name", f"number {index}"), fields.pop("kind", None)
     cls = quantized_kinds.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        problems.append(f"{path}: layer '{name}': kind must be one of {', '.join(sorted(quantized_kinds))}, not {kind!r}")
+        problems.append(
+            f"{path}: layer '{name}': kind must be one of {', '.join(sorted(quantized_kinds))}, not {kind!r}"
+        )
         return None
     missing = [field for field in cls.array_fields() if f"{name}/{field}" not in arrays]
     if missing:

@@ -1,4 +1,6 @@
-"""The demo's model and data: scikit-learn's handwritten digits (1,797 images of 8×8 pixels, in the package, no download)."""
+"""The demo's model and data: scikit-learn's handwritten digits (1,797 images of 8×8 pixels, in the package, no
+download).
+"""
 
 from __future__ import annotations
 

@@ -138,7 +138,9 @@ def verify(
     waves: bool = False,
     progress: Progress = _silent,
 ) -> list[VerificationReport]:
-    """Simulates the bundle: protocol tests, then all of ``test``; returns both reports, written to ``verification.json`` too."""
+    """Simulates the bundle: protocol tests, then all of ``test``;
+    returns both reports, written to ``verification.json`` too.
+    """
     from dnn2fpga.verify.verifier import check_data, check_protocol
 
     settings = settings or Verification()
@@ -166,7 +168,9 @@ def verify(
     return reports
 
 
-def build(folder: Path, board: str, clock_mhz: float | None = None, *, run: bool = True) -> tuple[list[Path], VivadoRun | None]:
+def build(
+    folder: Path, board: str, clock_mhz: float | None = None, *, run: bool = True
+) -> tuple[list[Path], VivadoRun | None]:
     """Writes ``bundle/vivado`` for a board and runs Vivado when it is installed (and ``run``)."""
     from dnn2fpga.build.boards import load_board
     from dnn2fpga.build.vivado import run_vivado, write_vivado

@@ -70,7 +70,9 @@ class Layer(ABC):
 
     @abstractmethod
     def quantize(self, input: Tensor, interval: Interval, settings: Any) -> QuantizedLayer:
-        """The integer layer; ``interval`` is what calibration observed at the output, ``settings`` a ``LayerSettings``."""
+        """The integer layer; ``interval`` is what calibration observed at the output, ``settings`` a
+        ``LayerSettings``.
+        """
 
     # What the passes ask. The default answers are "no".
 
@@ -118,7 +120,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Layers in topological order. Today every model is a chain: a node reads one tensor, and each tensor has one reader."""
+    """Layers in topological order. Today every model is a chain:
+    a node reads one tensor, and each tensor has one reader.
+    """
 
     name: str
     input_name: str

@@ -1,7 +1,7 @@
 """The integer model: what the hardware computes, to the last bit, and the configuration files that hold it.
 
-``model.yaml`` describes layers, shapes, formats and scales; ``weights.npz`` holds the integers. Both may be edited by hand: they are validated
-whenever they are read, and need neither Keras nor TensorFlow.
+``model.yaml`` describes layers, shapes, formats and scales; ``weights.npz`` holds the integers. Both may be edited
+by hand: they are validated whenever they are read, and need neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class Arithmetic(Described):
 
 
 class QuantizedLayer(Described):
-    """One layer kind in integers. It is the chain of its operators: they compute the software model and create the hardware."""
+    """One layer kind in integers. It is the chain of its operators:
+    they compute the software model and create the hardware.
+    """
 
     kind: ClassVar[str]
 
@@ -99,7 +101,9 @@ class QuantizedLayer(Described):
 
     @abstractmethod
     def operators(self, input: Tensor) -> list[Operator]:
-        """In stream order; empty when the layer only renames a shape. Raises ``ValueError`` when input and layer do not match."""
+        """In stream order; empty when the layer only renames a shape.
+        Raises ``ValueError`` when input and layer do not match.
+        """
 
     @property
     def weight_bits(self) -> int:
@@ -115,8 +119,8 @@ class QuantizedLayer(Described):
 class QuantizedGraph:
     """A chain of integer layers.
 
-    ``run`` is the software model; ``tensors`` gives every layer boundary. Arrays are ``[frames, beats, lanes]`` on wires and
-    ``[frames, *shape]`` outside.
+    ``run`` is the software model; ``tensors`` gives every layer boundary. Arrays are ``[frames, beats, lanes]`` on
+    wires and ``[frames, *shape]`` outside.
     """
 
     name: str
@@ -144,7 +148,9 @@ class QuantizedGraph:
         return self.layers[index - 1].output if index else self.input
 
     def tensors(self, q: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """Every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, input first."""
+        """Every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, input
+        first.
+        """
         beats = q.reshape(len(q), self.input.beats, self.input.lanes)
         yield self.input_name, beats
         for layer in self.layers:

@@ -33,7 +33,9 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         console.print(_layer_table(manifest))
 
 
-def _quantization_rows(result: dict[str, Any] | None, verification: list[dict[str, Any]] | None) -> list[tuple[str, str]]:
+def _quantization_rows(
+    result: dict[str, Any] | None, verification: list[dict[str, Any]] | None
+) -> list[tuple[str, str]]:
     if not result:
         return []
     rows = []
@@ -45,7 +47,9 @@ def _quantization_rows(result: dict[str, Any] | None, verification: list[dict[st
             texts.append(f"RTL {result['integer_accuracy']:.2%}")
         rows.append((f"accuracy on {result['test_samples']:,} samples", ", ".join(texts)))
     ratio = result["float_megabytes"] / result["integer_megabytes"] if result["integer_megabytes"] else 0
-    sizes = f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
+    sizes = (
+        f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
+    )
     return [*rows, ("model size", sizes)]
 
 
@@ -85,13 +89,22 @@ def _layer_table(manifest: dict[str, Any]) -> Table:
         format = f"{'s' if b['signed'] else 'u'}{b['width']}"
         shape = "×".join(map(str, b["shape"]))
         table.add_row(
-            b["layer"], b["engine"], shape, format, *(f"{b[k]:,}" for k in ("first_cycle", "last_cycle", "interval_cycles"))
+            b["layer"],
+            b["engine"],
+            shape,
+            format,
+            *(f"{b[k]:,}" for k in ("first_cycle", "last_cycle", "interval_cycles")),
         )
     return table
 
 
 def _files(folder: Path) -> str:
-    names = {"model.yaml": "integer model", f"{BUNDLE}/rtl": "Verilog", f"{BUNDLE}/sim": "testbench", f"{BUNDLE}/vivado": "Vivado"}
+    names = {
+        "model.yaml": "integer model",
+        f"{BUNDLE}/rtl": "Verilog",
+        f"{BUNDLE}/sim": "testbench",
+        f"{BUNDLE}/vivado": "Vivado",
+    }
     return "\n".join(f"{folder / name} ({what})" for name, what in names.items() if (folder / name).exists())
 
 

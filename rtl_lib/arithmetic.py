@@ -1,8 +1,8 @@
 """Scalar integer arithmetic, written once.
 
-Every function body here runs unchanged on Python ``int``, on ``numpy.int64`` arrays and on Amaranth ``Value``: that is what makes the
-software model and the hardware the same definition (docs/arithmetic.md). Python and NumPy shift arithmetically (towards minus infinity), and
-so do signed Amaranth values.
+Every function body here runs unchanged on Python ``int``, on ``numpy.int64`` arrays and on Amaranth ``Value``:
+that is what makes the software model and the hardware the same definition (docs/arithmetic.md). Python and NumPy
+shift arithmetically (towards minus infinity), and so do signed Amaranth values.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def clamp(value: Any, low: Any, high: Any) -> Any:
 def fit(value: Any, low: int, high: int, overflow: Overflow = Overflow.SATURATE) -> Any:
     """``value`` brought into ``[low, high]``.
 
-    ``WRAP`` keeps the low bits, so there ``[low, high]`` must be the whole range of a format (a power of two of values).
-    ``SATURATE_SYMMETRIC`` excludes ``low`` when ``low == -high - 1``.
+    ``WRAP`` keeps the low bits, so there ``[low, high]`` must be the whole range of a format (a power of two of
+    values). ``SATURATE_SYMMETRIC`` excludes ``low`` when ``low == -high - 1``.
     """
     if overflow is Overflow.WRAP:
         return ((value - low) & (high - low)) + low
@@ -89,5 +89,7 @@ def requantize(
     rounding: Rounding = Rounding.HALF_UP,
     overflow: Overflow = Overflow.SATURATE,
 ) -> Any:
-    """``fit(round((accumulator * multiplier + offset) / 2**shift))``: from an accumulator's scale to the next tensor's."""
+    """``fit(round((accumulator * multiplier + offset) / 2**shift))``:
+    from an accumulator's scale to the next tensor's.
+    """
     return fit(shift_right(accumulator * multiplier + offset, shift, rounding), low, high, overflow)

@@ -1,7 +1,7 @@
 """Cycle-exact twins of the handshakes: when does each beat pass, without simulating a single data bit.
 
-A twin follows the same rules as the component's control logic. ``trace`` runs a chain of twins with a source that is always valid and a sink
-that is always ready; the simulation of the Verilog must show exactly the same cycles.
+A twin follows the same rules as the component's control logic. ``trace`` runs a chain of twins with a source that
+is always valid and a sink that is always ready; the simulation of the Verilog must show exactly the same cycles.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class ReduceModel(BeatModel):
 
 @dataclass(frozen=True)
 class Passage:
-    """When the beats of frame 0 pass a boundary (in cycles from the first input beat), and the steady distance between frames."""
+    """When the beats of frame 0 pass a boundary (in cycles from the first input beat), and the steady distance
+    between frames.
+    """
 
     first_cycle: int
     last_cycle: int
@@ -101,7 +103,8 @@ def trace(models: Sequence[BeatModel], boundaries: Sequence[tuple[int, int]], ma
     """Runs a chain of twins from an empty start until the interval of the last boundary repeats.
 
     :param models: the twins in stream order.
-    :param boundaries: ``(position, beats)``: the stream that enters ``models[position]`` (``len(models)``: the chain's output) and its number
+    :param boundaries: ``(position, beats)``: the stream that enters ``models[position]`` (``len(models)``: the
+    chain's output) and its number
         of beats a frame, in stream order; the first must be position 0.
     :raises RuntimeError: when the chain gives no beat for a very long time, which is a deadlock of the design.
     """

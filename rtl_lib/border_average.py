@@ -1,6 +1,7 @@
 """Division of window sums by the number of pixels that lie in the frame (average pooling with padding).
 
-``y = fit(round(x * multiplier[rows inside × columns inside] / 2**shift), low, high)``; the component counts its beats to know the position.
+``y = fit(round(x * multiplier[rows inside × columns inside] / 2**shift), low, high)``; the component counts its
+beats to know the position.
 """
 
 from __future__ import annotations

@@ -19,15 +19,14 @@ from rtl_lib.beat_model import BeatModel, ReduceModel
 from rtl_lib.exact_product import exact_product
 from rtl_lib.formats import Format
 from rtl_lib.pipeline import PipelineBuilder
-from rtl_lib.requantize import narrow
 from rtl_lib.stream import Beat, StreamComponent
 
 
 class FrameReduction(StreamComponent):
     """Takes ``beats`` beats, gives one, ``latency`` cycles after the last.
 
-    A subclass gives ``terms``: what each beat adds to the running sums, behind ``latency - 1`` registers. The sums themselves are the last
-    register; a frame starts from ``start``, so no cycle is lost on clearing.
+    A subclass gives ``terms``: what each beat adds to the running sums, behind ``latency - 1`` registers. The sums
+    themselves are the last register; a frame starts from ``start``, so no cycle is lost on clearing.
     """
 
     def __init__(self, input_beat: Beat, output_beat: Beat, beats: int, latency: int, start: list[int]) -> None:
@@ -67,7 +66,8 @@ class FrameReduction(StreamComponent):
                 done.eq((done << 1) | (taken & last)),
             ]
         terms = self.terms(m, PipelineBuilder(m, advance), position)
-        # The flags of the beat whose terms are being added in this cycle; its flags move into the last register with the sums.
+        # The flags of the beat whose terms are being added in this cycle; its flags move into the last register
+        # with the sums.
         adding = present[-2] if self.latency > 1 else taken
         starts = first[-2] if self.latency > 1 else position == 0
         for k, term in enumerate(terms):
@@ -117,7 +117,8 @@ class _FrameSum(FrameReduction):
 
 @dataclass(frozen=True, eq=False)
 class FoldedMatrix:
-    """Matrix × vector where the vector arrives in several beats: ``SIMD = lanes`` products for each of ``PE = n_outputs`` sums a cycle.
+    """Matrix × vector where the vector arrives in several beats:
+    ``SIMD = lanes`` products for each of ``PE = n_outputs`` sums a cycle.
 
     ``weights [n_inputs, n_outputs]``, ``bias [n_outputs]`` (int64); input element ``beat * lanes + lane``.
     """
@@ -138,7 +139,9 @@ class FoldedMatrix:
 
     @cached_property
     def output_format(self) -> Format:
-        """Holds every partial sum: the interval is that of the actual weights, with 0 (not yet added) in every term's interval."""
+        """Holds every partial sum: the interval is that of the actual weights, with 0 (not yet added) in every
+        term's interval.
+        """
         f = self.input_format
         terms = np.stack([self.weights * f.minimum, self.weights * f.maximum])
         low = np.minimum(terms.min(axis=0), 0).sum(axis=0) + self.bias
@@ -184,18 +187,23 @@ class _FoldedMatrix(FrameReduction):
         word = data.ArrayLayout(spec.weights_format.shape, spec.lanes * outputs)
         # One word holds what one beat needs: all outputs' weights of its lanes.
         words = spec.weights.reshape(spec.beats, spec.lanes * outputs)
-        memory = m.submodules.weights = Memory(shape=word, depth=spec.beats, init=[[int(w) for w in row] for row in words])
+        memory = m.submodules.weights = Memory(
+            shape=word, depth=spec.beats, init=[[int(w) for w in row] for row in words]
+        )
         read = memory.read_port()
         m.d.comb += [read.addr.eq(position), read.en.eq(build.advance)]
         inputs = [build.register(self.i.payload[k], f"input_{k}") for k in range(spec.lanes)]
         terms = []
         for out in range(outputs):
             row: list[Value] = [
-                build.register(inputs[k] * read.data[k * outputs + out], f"product_{k}_{out}") for k in range(spec.lanes)
+                build.register(inputs[k] * read.data[k * outputs + out], f"product_{k}_{out}")
+                for k in range(spec.lanes)
             ]
             for _ in range(self.tree_registers):
                 for _ in range(self.LEVELS_PER_REGISTER):
-                    row = [a + b for a, b in zip(row[::2], row[1::2], strict=False)] + (row[-1:] if len(row) % 2 else [])
+                    row = [a + b for a, b in zip(row[::2], row[1::2], strict=False)] + (
+                        row[-1:] if len(row) % 2 else []
+                    )
                 row = [build.register(value) for value in row]
             terms.append(row[0])
         return terms

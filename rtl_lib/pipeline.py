@@ -1,7 +1,8 @@
 """Fixed-latency pipelines: combinational logic cut by registers that all move together.
 
-The registers advance in every cycle in which the last one is empty or its beat is taken. One condition for the whole pipeline keeps the
-control to a single gate, costs nothing in the flip-flops (they have an enable) and makes the latency a constant.
+The registers advance in every cycle in which the last one is empty or its beat is taken. One condition for the
+whole pipeline keeps the control to a single gate, costs nothing in the flip-flops (they have an enable) and makes
+the latency a constant.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from rtl_lib.stream import Beat, StreamComponent
 
 @dataclass(frozen=True)
 class Repack:
-    """Beats of ``input_lanes`` to beats of ``output_lanes``, where one divides the other; the order of the numbers does not change."""
+    """Beats of ``input_lanes`` to beats of ``output_lanes``, where one divides the other;
+    the order of the numbers does not change.
+    """
 
     format: Format
     input_lanes: int
@@ -46,7 +49,7 @@ def repack(format: Format, input_lanes: int, output_lanes: int) -> list[Repack]:
     """The steps between any two widths: down to their greatest common divisor, and up again."""
     common = math.gcd(input_lanes, output_lanes)
     widths = [input_lanes, common, output_lanes]
-    return [Repack(format, a, b) for a, b in zip(widths, widths[1:], strict=False) if a != b]
+    return [Repack(format, a, b) for a, b in pairwise(widths) if a != b]
 
 
 class SerializerModel(BeatModel):
@@ -69,7 +72,9 @@ class SerializerModel(BeatModel):
 
 
 class Serializer(StreamComponent):
-    """One wide beat in, several narrow ones out: a shift register. The next wide beat is loaded while the last narrow one leaves."""
+    """One wide beat in, several narrow ones out: a shift register.
+    The next wide beat is loaded while the last narrow one leaves.
+    """
 
     def __init__(self, spec: Repack) -> None:
         self.parts = spec.input_lanes // spec.output_lanes
@@ -137,7 +142,9 @@ class Gatherer(StreamComponent):
         ]
         with m.If(self.i.valid & self.i.ready):
             # Shifted in from the top: after the last part the first one has arrived at the bottom.
-            m.d.sync += stored.eq((stored >> part_bits) | (self.i.payload.as_value() << (stored.shape().width - part_bits)))
+            m.d.sync += stored.eq(
+                (stored >> part_bits) | (self.i.payload.as_value() << (stored.shape().width - part_bits))
+            )
         with m.If(self.i.ready):
             m.d.sync += count.eq(Mux(full, 0, count) + self.i.valid)
         return m

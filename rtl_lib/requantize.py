@@ -1,7 +1,8 @@
 """Requantize: from an accumulator's scale to the next tensor's, with the activation's clamp for free.
 
-``y = fit(round((x * multiplier + offset) / 2**shift), low, high)`` lane by lane (docs/arithmetic.md). A multiplier that is a power of two is wires;
-another one is written as a plain product, from which Vivado and yosys infer a DSP block.
+``y = fit(round((x * multiplier + offset) / 2**shift), low, high)`` lane by lane (docs/arithmetic.md). A multiplier
+that is a power of two is wires; another one is written as a plain product, from which Vivado and yosys infer a DSP
+block.
 """
 
 from __future__ import annotations
@@ -66,7 +67,14 @@ class Requantize:
     def compute(self, x: np.ndarray) -> np.ndarray:
         """``[..., lanes]`` → the same shape in the output format's dtype."""
         y = arithmetic.requantize(
-            x.astype(np.int64), self.multiplier, self.shift, self.offset, self.low, self.high, self.rounding, self.overflow
+            x.astype(np.int64),
+            self.multiplier,
+            self.shift,
+            self.offset,
+            self.low,
+            self.high,
+            self.rounding,
+            self.overflow,
         )
         return y.astype(self.output_format.dtype)
 

@@ -1,8 +1,8 @@
 """Streams between components, and the master-slave stage that separates layers.
 
-A stream carries one *beat* a transfer: an array of ``lanes`` numbers of one format. A transfer happens in every cycle in which ``valid`` and
-``ready`` are both high. A source must not wait for ``ready`` before it raises ``valid``, and must hold ``valid`` and ``payload`` until the
-transfer.
+A stream carries one *beat* a transfer: an array of ``lanes`` numbers of one format. A transfer happens in every
+cycle in which ``valid`` and ``ready`` are both high. A source must not wait for ``ready`` before it raises
+``valid``, and must hold ``valid`` and ``payload`` until the transfer.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Beat:
 class StreamComponent(wiring.Component):
     """A component with one input stream ``i`` and one output stream ``o``.
 
-    ``o.valid`` and ``o.payload`` come from registers (and constants); ``i.ready`` may depend on ``o.ready`` in the same cycle. Layers are
-    separated by ``MasterSlaveStage``, which cuts that path.
+    ``o.valid`` and ``o.payload`` come from registers (and constants); ``i.ready`` may depend on ``o.ready`` in the
+    same cycle. Layers are separated by ``MasterSlaveStage``, which cuts that path.
     """
 
     def __init__(self, input_beat: Beat, output_beat: Beat) -> None:
@@ -71,8 +71,9 @@ def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
 class MasterSlaveStage(StreamComponent):
     """Two registers between layers (the master-slave flip-flops of paper 002, Fig. 3).
 
-    The slave presents a beat to the next layer. The master captures one more beat while the slave's is still waiting, so neither ``ready``
-    nor ``valid`` nor ``payload`` passes combinationally, at one beat a cycle. Latency one cycle::
+    The slave presents a beat to the next layer. The master captures one more beat while the slave's is still
+    waiting, so neither ``ready`` nor ``valid`` nor ``payload`` passes combinationally, at one beat a cycle.
+    Latency one cycle::
 
         i.payload   A  B  C  .  .
         o.payload      A  A  B  C        (o.ready low in the first of A's cycles)

@@ -2,15 +2,15 @@
 
 ``window[r, c] = image[r*stride - top ..., c*stride - left ...]``, pixels outside the frame replaced by ``fill``.
 
-The last K_h rows lie in K_h row memories, *addressed* by two independent positions: where the next pixel is written and which column is read
-next. A window leaves as soon as the last pixel it needs has been written; what lies outside the frame is masked and waits for nothing. So
-padding costs no cycle, the last rows drain without new input, and the next frame's first pixels enter while the last windows leave: the
-interval is the number of input pixels.
+The last K_h rows lie in K_h row memories, *addressed* by two independent positions: where the next pixel is
+written and which column is read next. A window leaves as soon as the last pixel it needs has been written; what
+lies outside the frame is masked and waits for nothing. So padding costs no cycle, the last rows drain without new
+input, and the next frame's first pixels enter while the last windows leave: the interval is the number of input pixels.
 
-Columns are shifted into a K_h × K_w register window. At the right edge a padded row needs ``tail`` more shifts; meanwhile the first columns of
-the next row are shifted in *ahead* when they have been written already, so that the next row need not spend cycles on them. If one is missing
-(the source paused, or this was the last frame), garbage is shifted in instead and the row restarts from its column 0 later; it is still in
-memory.
+Columns are shifted into a K_h × K_w register window. At the right edge a padded row needs ``tail`` more shifts;
+meanwhile the first columns of the next row are shifted in *ahead* when they have been written already, so that the
+next row need not spend cycles on them. If one is missing (the source paused, or this was the last frame), garbage
+is shifted in instead and the row restarts from its column 0 later; it is still in memory.
 
 Timing: pixel written (cycle 0), column read (1), column at the memory's output (2), window at the output (3).
 """
@@ -41,7 +41,9 @@ class Padding:
 
     @classmethod
     def same(cls, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Padding:
-        """Keras' ``padding="same"``: ``ceil(size / stride)`` outputs, the odd pixel of padding below and to the right."""
+        """Keras' ``padding="same"``: ``ceil(size / stride)`` outputs, the odd pixel of padding below and to the
+        right.
+        """
         totals = [
             max((-(-extent // step) - 1) * step + k - extent, 0)
             for extent, k, step in zip(size, kernel, stride, strict=True)
@@ -53,7 +55,8 @@ class Padding:
 class Windows:
     """Windows of an image of ``height × width`` pixels with ``channels`` lanes.
 
-    One input beat is a pixel, in row-major order; one output beat is a window, lanes in the order ``[row][column][channel]``.
+    One input beat is a pixel, in row-major order; one output beat is a window, lanes in the order
+    ``[row][column][channel]``.
     """
 
     height: int
@@ -134,7 +137,9 @@ class Windows:
         return min(self.kernel[0], self.height - self.oldest_row(row)) - 1
 
     def row_advance(self, row: int) -> int:
-        """Image rows from the oldest row of window row ``row`` to that of the next one (of the next frame after the last)."""
+        """Image rows from the oldest row of window row ``row`` to that of the next one (of the next frame after
+        the last).
+        """
         if row == self.output_size[0] - 1:
             return self.height - (self.output_size[0] - 1) * self.stride[0]
         return self.stride[0]
@@ -230,7 +235,8 @@ class WindowsComponent(StreamComponent):
         row = Signal(range(spec.output_size[0]))
         step = Signal(range(spec.row_steps + 1))
         ahead = Signal(range(spec.tail + 1))
-        # The memory of window row 0's oldest image row; padding rows count too, so that image row 0 is always in slot 0 at the start.
+        # The memory of window row 0's oldest image row; padding rows count too, so that image row 0 is always in
+        # slot 0 at the start.
         oldest_slot = Signal(range(rows), init=-spec.padding.top % rows)
 
         # An output beat that waits holds the reader back.
@@ -266,7 +272,8 @@ class WindowsComponent(StreamComponent):
         else:
             m.d.comb += reads.eq(1)
 
-        # The row that is overwritten must be out of the window, or its column already read (or being read in this cycle).
+        # The row that is overwritten must be out of the window, or its column already read (or being read in this
+        # cycle).
         column_read = (step > write_column) | ((step == write_column) & steps)
         takes = Signal()
         m.d.comb += [

@@ -96,9 +96,7 @@ class Accelerator(wiring.Component):
         ]
         bits = lane_bits(sink)
         # Assigning a lane to a wider slice extends it by its sign.
-        m.d.comb += [
-            self.m_axis_tdata[k * bits : (k + 1) * bits].eq(network.o.payload[k]) for k in range(sink.lanes)
-        ]
+        m.d.comb += [self.m_axis_tdata[k * bits : (k + 1) * bits].eq(network.o.payload[k]) for k in range(sink.lanes)]
         beat = Signal(range(sink.beats))
         m.d.comb += self.m_axis_tlast.eq(beat == sink.beats - 1)
         with m.If(self.m_axis_tvalid & self.m_axis_tready):

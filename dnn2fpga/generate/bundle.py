@@ -26,14 +26,17 @@ VECTOR_FRAMES = 6  # enough for a steady interval and a reset in mid-frame
 def write_bundle(graph: QuantizedGraph, plan: HardwarePlan, target: Path, samples: np.ndarray | None = None) -> dict:
     """Generates everything into ``target`` (replaced as a whole) and returns the manifest.
 
-    :param samples: real inputs ``[frames, *shape]`` for the bundle's own test vectors; random integers when there are none.
+    :param samples: real inputs ``[frames, *shape]`` for the bundle's own test vectors; random integers when there
+    are none.
     """
     with replaced_folder(target) as folder:
         (folder / "rtl").mkdir()
         verilog = folder / "rtl" / "accelerator.v"
         verilog.write_text(to_verilog(Accelerator(graph, plan)), encoding="utf-8")
         config_files.save(graph, folder)
-        files = {str(path.relative_to(folder)): path for path in (verilog, folder / "model.yaml", folder / "weights.npz")}
+        files = {
+            str(path.relative_to(folder)): path for path in (verilog, folder / "model.yaml", folder / "weights.npz")
+        }
         description = manifest(graph, plan, files)
         (folder / "manifest.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         shutil.copytree(shipped_folder("sim"), folder / "sim", ignore=shutil.ignore_patterns("__pycache__", "build"))
@@ -55,5 +58,7 @@ def self_check_inputs(graph: QuantizedGraph, samples: np.ndarray | None) -> tupl
 
 def _readme(description: dict) -> str:
     template = resources.files("dnn2fpga.generate").joinpath("templates/README.md.j2").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     return environment.from_string(template).render(**description)

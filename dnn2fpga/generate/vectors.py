@@ -1,4 +1,6 @@
-"""Vector folders: inputs and expected integers at every boundary, in raw files that need no library to read (docs/bundle.md)."""
+"""Vector folders: inputs and expected integers at every boundary, in raw files that need no library to read
+(docs/bundle.md).
+"""
 
 from __future__ import annotations
 

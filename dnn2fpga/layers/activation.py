@@ -11,10 +11,10 @@ import numpy as np
 
 from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape
 from dnn2fpga.layers.image import other_than
+from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, clamped
-from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.quantized_graph import IntegerArray, QuantizedLayer, Tensor
 from rtl_lib.lookup_table import LookupTable
 from rtl_lib.operator import Operator

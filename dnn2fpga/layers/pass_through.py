@@ -51,7 +51,9 @@ class Identity(Layer):
 @register
 @dataclass(frozen=True, eq=False)
 class Softmax(Layer):
-    """In last place it does not change which class is largest: the hardware gives the logits. Elsewhere it is not built."""
+    """In last place it does not change which class is largest: the hardware gives the logits.
+    Elsewhere it is not built.
+    """
 
     kind: ClassVar[str] = "softmax"
     keras_classes: ClassVar[tuple[str, ...]] = ("Softmax",)

@@ -32,7 +32,9 @@ class QuantizedPooling(QuantizedLayer):
 
     def windows(self, input: Tensor, fill: int) -> Windows:
         if len(input.shape) != 3 or input.lanes != input.shape[2]:
-            raise ValueError(f"pooling needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes")
+            raise ValueError(
+                f"pooling needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes"
+            )
         return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
 
 
@@ -116,7 +118,9 @@ class Pooling(Layer):
         return image_windows(shape, Format(True, 8), self.pool_size, self.strides, self.padding, fill)
 
     def patches(self, x: np.ndarray, fill: Any) -> np.ndarray:
-        """``[frames, positions, pool rows * pool columns, channels]``, pixels outside the frame replaced by ``fill``."""
+        """``[frames, positions, pool rows * pool columns, channels]``, pixels outside the frame replaced by
+        ``fill``.
+        """
         patches = self.windows(x.shape[1:], fill).compute(x.reshape(len(x), -1, x.shape[-1]))
         return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
 

@@ -1,4 +1,6 @@
-"""The last step of every computing layer: multiplier, shift, offset and clamp, as fields of the layer's configuration."""
+"""The last step of every computing layer: multiplier, shift, offset and clamp, as fields of the layer's
+configuration.
+"""
 
 from __future__ import annotations
 

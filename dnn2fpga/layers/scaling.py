@@ -1,6 +1,8 @@
-"""From real numbers to integers: scales, weight quantization, multipliers. Used by every layer kind's quantization rule.
+"""From real numbers to integers: scales, weight quantization, multipliers.
+Used by every layer kind's quantization rule.
 
-Symmetric quantization (zero point 0): ``q = round(r / S)``, Equation 1 of paper 002 with ``Z = 0``. docs/arithmetic.md is the norm.
+Symmetric quantization (zero point 0): ``q = round(r / S)``, Equation 1 of paper 002 with ``Z = 0``.
+docs/arithmetic.md is the norm.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ class LayerSettings:
 def scale_for(largest: np.ndarray | float, steps: int, scales: Scales) -> np.ndarray:
     """The scale at which ``largest`` (>= 0) becomes about ``steps``, the largest integer of the format.
 
-    A power of two may let the outermost value saturate by one step (an image in [0, 1] in 8 unsigned bits has scale 2^-8), which costs less
-    than half of all codes would.
+    A power of two may let the outermost value saturate by one step (an image in [0, 1] in 8 unsigned bits has
+    scale 2^-8), which costs less than half of all codes would.
     """
     largest = np.where(np.asarray(largest, np.float64) > 0, largest, 1.0)
     if scales is Scales.FREE:
@@ -88,7 +90,9 @@ def multiplier_and_shift(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     :param ratio: positive or negative real numbers, any shape.
     """
-    mantissa, exponent = np.frexp(np.asarray(ratio, np.float64))  # ratio = mantissa * 2**exponent, 0.5 <= |mantissa| < 1
+    mantissa, exponent = np.frexp(
+        np.asarray(ratio, np.float64)
+    )  # ratio = mantissa * 2**exponent, 0.5 <= |mantissa| < 1
     shift = np.clip(MULTIPLIER_BITS - exponent, 0, LARGEST_SHIFT).astype(np.int64)
     multiplier = np.floor(np.ldexp(mantissa, exponent + shift) + 0.5).astype(np.int64)
     # The smallest pair: common factors of two say nothing.

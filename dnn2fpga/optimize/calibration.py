@@ -1,6 +1,7 @@
 """Calibration: what range does every tensor of the float model cover on real data?
 
-Data is streamed in batches, so memory does not grow with the data set. Other methods than min-max join this file's registry.
+Data is streamed in batches, so memory does not grow with the data set. Other methods than min-max join this file's
+registry.
 """
 
 from __future__ import annotations
@@ -44,9 +45,15 @@ METHODS: dict[str, type[RangeObserver]] = {"min_max": MinMax}
 
 
 def calibrate(
-    graph: Graph, data: np.ndarray, method: str = "min_max", batch: int = 128, progress: Progress = lambda done, of: None
+    graph: Graph,
+    data: np.ndarray,
+    method: str = "min_max",
+    batch: int = 128,
+    progress: Progress = lambda done, of: None,
 ) -> dict[str, Interval]:
-    """The range of every tensor (by the name of the layer that gives it, and of the input) on ``data [frames, *shape]``."""
+    """The range of every tensor (by the name of the layer that gives it, and of the input) on ``data [frames,
+    *shape]``.
+    """
     if len(data) == 0:
         raise UserError("the calibration data is empty; give at least one sample")
     observers: dict[str, RangeObserver] = {}

@@ -1,4 +1,6 @@
-"""Post-training quantization: every layer to integers, from calibrated ranges alone (the first step of paper 002, Algorithm 1)."""
+"""Post-training quantization: every layer to integers, from calibrated ranges alone (the first step of paper 002,
+Algorithm 1).
+"""
 
 from __future__ import annotations
 
@@ -75,4 +77,6 @@ def input_lanes(shape: Shape, bits: int) -> int:
     size = shape[-1]
     if len(shape) == 3:
         return size
-    return max(lanes for lanes in range(1, size + 1) if size % lanes == 0 and lanes * bits <= max(WIDEST_INPUT_BEAT, bits))
+    return max(
+        lanes for lanes in range(1, size + 1) if size % lanes == 0 and lanes * bits <= max(WIDEST_INPUT_BEAT, bits)
+    )

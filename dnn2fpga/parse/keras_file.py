@@ -14,7 +14,6 @@ from typing import Any
 
 from dnn2fpga.errors import UserError
 
-
 CODE = ("__lambda__", "function")  # what Keras calls code of the user's in a configuration
 
 
@@ -55,7 +54,9 @@ def read_architecture(path: Path) -> Architecture:
         name = str(item["config"].get("name") or item.get("name"))
         previous = (entries[-1].name,) if kind == "Sequential" and entries else ()
         inputs = previous if kind == "Sequential" else tuple(_history(item.get("inbound_nodes") or []))
-        entries.append(LayerEntry(str(item.get("class_name")), name, item["config"], inputs, tuple(foreign_objects(item))))
+        entries.append(
+            LayerEntry(str(item.get("class_name")), name, item["config"], inputs, tuple(foreign_objects(item)))
+        )
     return Architecture(
         layers=tuple(entries),
         outputs=1 if kind == "Sequential" else len(list(_tensors(around.get("output_layers")))),
@@ -106,7 +107,9 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _history(value: Any) -> Iterator[str]:
-    """Names of the layers that inbound nodes refer to, in the notation of Keras 3 (``keras_history``) or Keras 2 (bare lists)."""
+    """Names of the layers that inbound nodes refer to, in the notation of Keras 3 (``keras_history``) or Keras 2
+    (bare lists).
+    """
     if isinstance(value, dict):
         if "keras_history" in value:
             yield str(value["keras_history"][0])
@@ -122,7 +125,9 @@ def _history(value: Any) -> Iterator[str]:
 
 
 def _tensors(value: Any) -> Iterator[str]:
-    """The layers in a model's list of inputs or outputs: one ``[layer, node, tensor]`` (Keras 3), or any nest of them."""
+    """The layers in a model's list of inputs or outputs: one ``[layer, node, tensor]`` (Keras 3), or any nest of
+    them.
+    """
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list):

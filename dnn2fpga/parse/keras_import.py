@@ -30,4 +30,4 @@ def _native_stderr_held_back() -> Iterator[None]:
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _native_stderr_held_back():
-    import keras as keras  # noqa: PLC0414 - re-exported
+    import keras as keras

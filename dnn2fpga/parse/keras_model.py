@@ -46,7 +46,7 @@ def convert(model: Any, name: str, entries: dict[str, LayerEntry], where: str) -
             class_name=entry.class_name,
             name=identifier(entry.name),
             config=keras_layer.get_config(),
-            weights={w.name.split("/")[-1].split(":")[0]: np.asarray(w) for w in keras_layer.weights},
+            weights={w.name.split("/")[-1].split(":")[0]: w.numpy() for w in keras_layer.weights},
             input_shape=tuple(keras_layer.input.shape[1:]),
             output_shape=tuple(keras_layer.output.shape[1:]),
         )
@@ -60,7 +60,9 @@ def convert(model: Any, name: str, entries: dict[str, LayerEntry], where: str) -
             problems.append(f"{label}: {reason}")
     names = [layer.name for layer in layers]
     for layer_name in sorted({name for name in names if names.count(name) > 1 or name == INPUT}):
-        problems.append(f"{where}: the name '{layer_name}' is taken twice (of a name, letters, digits and _ remain); rename the layer")
+        problems.append(
+            f"{where}: the name '{layer_name}' is taken twice (of a name, letters, digits and _ remain); rename the layer"
+        )
     if problems:
         raise UserError(problems)
     parameters = sum(layer.parameter_count for layer in layers)
@@ -74,7 +76,9 @@ def identifier(name: str) -> str:
 
 
 def _refused_layers(architecture: Architecture) -> list[str]:
-    problems = [f"the model: {found} is not one of Keras' own classes and is never loaded" for found in architecture.foreign]
+    problems = [
+        f"the model: {found} is not one of Keras' own classes and is never loaded" for found in architecture.foreign
+    ]
     for entry in architecture.layers:
         label = f"layer '{entry.name}' ({entry.class_name})"
         kind = by_keras_class.get(entry.class_name)
@@ -97,7 +101,9 @@ def _not_a_chain(architecture: Architecture) -> list[str]:
         for source in entry.inputs:
             readers.setdefault(source, []).append(entry.name)
         if len(entry.inputs) > 1:
-            problems.append(f"layer '{entry.name}' ({entry.class_name}): reads {len(entry.inputs)} tensors; only chains are built")
+            problems.append(
+                f"layer '{entry.name}' ({entry.class_name}): reads {len(entry.inputs)} tensors; only chains are built"
+            )
     for source, names in readers.items():
         if len(names) > 1:
             problems.append(f"layer '{source}': is read by {', '.join(names)}; only chains are built")
@@ -123,7 +129,11 @@ def _load(path: Path) -> Any:
 
 def _fixed_shape(shape: Any, where: str) -> Shape:
     if shape is None or any(not isinstance(extent, int) for extent in shape[1:]):
-        raise UserError(f"{where}: the input shape must be fixed, not {shape}; build the model with keras.Input(shape=...)")
+        raise UserError(
+            f"{where}: the input shape must be fixed, not {shape}; build the model with keras.Input(shape=...)"
+        )
     if len(shape) not in (2, 4):
-        raise UserError(f"{where}: the input must be a vector or an image (rows, columns, channels), not {tuple(shape[1:])}")
+        raise UserError(
+            f"{where}: the input must be a vector or an image (rows, columns, channels), not {tuple(shape[1:])}"
+        )
     return tuple(shape[1:])

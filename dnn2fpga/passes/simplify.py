@@ -1,4 +1,6 @@
-"""Graph → Graph: what needs no hardware of its own is folded into its neighbours. Every pass asks the layers; none knows their kinds."""
+"""Graph → Graph: what needs no hardware of its own is folded into its neighbours. Every pass asks the layers;
+none knows their kinds.
+"""
 
 from __future__ import annotations
 
@@ -54,5 +56,7 @@ def simplify(graph: Graph) -> Graph:
     for apply in PASSES:
         graph = apply(graph)
     if not graph.layers:
-        raise UserError(f"model '{graph.name}': there is nothing to compute in hardware; it needs at least one layer that does")
+        raise UserError(
+            f"model '{graph.name}': there is nothing to compute in hardware; it needs at least one layer that does"
+        )
     return graph

@@ -1,7 +1,7 @@
 """The hardware plan: which engine computes each layer, how deep it is pipelined, and when every beat will pass.
 
-The cycles are not estimates: the handshakes of the planned components are replayed exactly (``rtl_lib.beat_model``), and simulation must
-agree to the cycle.
+The cycles are not estimates: the handshakes of the planned components are replayed exactly
+(``rtl_lib.beat_model``), and simulation must agree to the cycle.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ warnings.filterwarnings("ignore", category=UnusedElaboratable)
 class PlanSettings(Described):
     """What the user may choose about the hardware."""
 
-    levels_per_register: int = Field(default=3, ge=1, le=16)  # adder levels between two registers of the parallel engine
+    levels_per_register: int = Field(
+        default=3, ge=1, le=16
+    )  # adder levels between two registers of the parallel engine
 
 
 class Boundary(Described):
@@ -43,7 +45,8 @@ class Boundary(Described):
 class HardwarePlan(Described):
     """Layers without hardware (a flatten) have no boundary of their own.
 
-    ``latency_cycles``: from the first input beat to the last output beat of a frame; ``interval_cycles``: between two frames.
+    ``latency_cycles``: from the first input beat to the last output beat of a frame; ``interval_cycles``: between
+    two frames.
     """
 
     settings: PlanSettings

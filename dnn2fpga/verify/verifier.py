@@ -1,6 +1,7 @@
 """Simulates a bundle with its own testbench and compares every layer boundary with the integer model.
 
-The testbench is the one that a hardware engineer gets (``bundle/sim``); it shares no code with the compiler and is run as a program.
+The testbench is the one that a hardware engineer gets (``bundle/sim``); it shares no code with the compiler and is
+run as a program.
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
         beats_compared=sum(_beats(test) for test in results["tests"]),
         cycles=sum(test.get("cycles", 0) for test in results["tests"]),
         latency_cycles={"predicted": manifest["latency_cycles"], "measured": measured.get("latency_cycles")},
-        interval_cycles={"predicted": manifest["interval_cycles"], "measured": (measured.get("interval_cycles") or [None])[-1]},
+        interval_cycles={
+            "predicted": manifest["interval_cycles"],
+            "measured": (measured.get("interval_cycles") or [None])[-1],
+        },
     )
 
 

@@ -1,0 +1,36 @@
+"""What all tests share: reproducible hypothesis runs, and the folder of public models and data sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def public_models() -> Path:
+    """Models that others have trained, beside the data sets; skips when they are not on this machine."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DNN2FPGA_DATA", default)).parent / "models"
+    if not folder.is_dir():
+        pytest.skip(
+            f"{folder} is missing: get jets/*.h5 (github.com/fastmachinelearning) and mlperf_tiny/*.h5 "
+            "(github.com/mlcommons/tiny), or set DNN2FPGA_DATA to the data folder beside them"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """Tiny Keras models by name, built on demand and once a session (importing TensorFlow takes seconds)."""
+    from model_zoo import Zoo
+
+    return Zoo(tmp_path_factory.mktemp("zoo"))

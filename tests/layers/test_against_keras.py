@@ -1,0 +1,68 @@
+"""Keras is the accuracy reference of every layer kind; it is never the oracle of the integers (that is test_integers.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from model_zoo import MODELS, Zoo
+
+from dnn2fpga.layers.pass_through import Softmax
+from dnn2fpga.layers.registry import by_keras_class
+from dnn2fpga.layers.scaling import LayerSettings, Scales
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.parse.keras_model import read_keras_model
+from dnn2fpga.passes.simplify import simplify
+
+FLOAT_ERROR = 1e-5  # of single precision, for outputs of the order of 1
+
+
+def of_logits(outputs: np.ndarray, decision: str | None) -> np.ndarray:
+    """The softmax that the hardware leaves out, put back."""
+    return Softmax("softmax").compute(outputs) if decision == "argmax" else outputs
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_float_graph_computes_what_keras_computes(zoo: Zoo, name: str) -> None:
+    example = zoo(name)
+
+    outputs = of_logits(example.graph.run(example.x), example.graph.decision)
+
+    assert outputs.shape == example.expected.shape
+    np.testing.assert_allclose(outputs, example.expected, rtol=FLOAT_ERROR, atol=FLOAT_ERROR)
+
+
+@pytest.mark.parametrize("scales", Scales)
+@pytest.mark.parametrize("name", MODELS)
+def test_sixteen_bits_are_close_to_float(zoo: Zoo, name: str, scales: Scales) -> None:
+    example = zoo(name)
+    settings = QuantizationSettings(
+        defaults=LayerSettings(weight_bits=16, activation_bits=16, scales=scales), input_bits=16, output_bits=16
+    )
+    quantized = quantize(example.graph, calibrate(example.graph, example.x), settings)
+
+    outputs = quantized.predict(example.x)
+
+    expected = example.graph.run(example.x)
+    assert outputs.shape == expected.shape
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=2e-4 * max(1, float(np.abs(expected).max())))
+
+
+def test_every_supported_keras_class_is_in_the_table(zoo: Zoo) -> None:
+    found = {type(layer).__name__ for name in MODELS for layer in zoo.build(name).layers}
+    assert set(by_keras_class) - found <= {"SpatialDropout1D"}  # has no place in a chain of images and vectors
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    "name", ["batch_norm_conv", "average_pooling_same", "dense_behind_flatten", "softmax_layer", "relu_max_value", "rescaling"]
+)
+def test_both_file_formats_and_both_apis_are_read_alike(zoo: Zoo, name: str, suffix: str, functional: bool) -> None:
+    example = zoo(name)
+
+    graph = simplify(read_keras_model(zoo.save(name, suffix, functional)))
+
+    assert [type(layer) for layer in graph.layers] == [type(layer) for layer in example.graph.layers]
+    assert graph.decision == example.graph.decision
+    np.testing.assert_array_equal(graph.run(example.x), example.graph.run(example.x))

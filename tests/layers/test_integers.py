@@ -1,0 +1,58 @@
+"""The software model against an oracle that shares no code with it, for every layer kind, at every layer boundary."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import integer_oracle
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from model_zoo import MODELS, Zoo
+from random_networks import quantized_networks
+
+from dnn2fpga import config_files
+from dnn2fpga.layers.registry import quantized_kinds
+from dnn2fpga.layers.scaling import Granularity, LayerSettings, Scales
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib.arithmetic import Rounding
+
+SETTINGS = {
+    "default": LayerSettings(),
+    "free": LayerSettings(scales=Scales.FREE, rounding=Rounding.HALF_EVEN, weight_bits=5, activation_bits=7),
+    "coarse": LayerSettings(granularity=Granularity.PER_TENSOR, rounding=Rounding.FLOOR, weight_bits=3, activation_bits=4),
+}
+
+
+def equals_the_oracle(quantized: QuantizedGraph, frames: np.ndarray, folder: Path) -> None:
+    config_files.save(quantized, folder)
+    tensors = dict(quantized.tensors(frames))
+    for index, frame in enumerate(frames):
+        for name, expected in integer_oracle.run(folder, frame).items():
+            np.testing.assert_array_equal(tensors[name][index].reshape(expected.shape), expected, err_msg=name)
+    np.testing.assert_array_equal(quantized.run(frames).reshape(-1), tensors[quantized.layers[-1].name].reshape(-1))
+
+
+def test_the_oracle_knows_every_kind() -> None:
+    assert set(integer_oracle.KINDS) == set(quantized_kinds)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_of_the_zoo(zoo: Zoo, name: str, settings: str, tmp_path: Path) -> None:
+    graph = zoo(name).graph
+    x = zoo.inputs(name)
+    quantized = quantize(graph, calibrate(graph, x), QuantizationSettings(defaults=SETTINGS[settings]))
+
+    # Twice the calibrated range, so that numbers saturate.
+    equals_the_oracle(quantized, np.concatenate([quantized.input.quantize(x[:1]), quantized.input.quantize(2 * x[1:2])]), tmp_path)
+
+
+@settings(max_examples=150)
+@given(quantized_networks())
+def test_random_networks(network: tuple[QuantizedGraph, np.ndarray]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        equals_the_oracle(*network, Path(folder))

@@ -1,0 +1,53 @@
+"""Everything that must hold, what fails fastest first: format, lint, types, imports, tests, the demo from a wheel.
+
+`make test` and CI both call this. With CI=true a missing tool is an error instead of a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+def run(what: str, *command: str | Path, cwd: Path = ROOT) -> None:
+    print(f"── {what}", flush=True)
+    start = time.monotonic()
+    result = subprocess.run([str(part) for part in command], cwd=cwd, check=False)
+    if result.returncode:
+        sys.exit(f"failed: {what} (exit code {result.returncode}): {' '.join(map(str, command))}")
+    print(f"   {time.monotonic() - start:.0f} s", flush=True)
+
+
+def wheel_runs_the_demo() -> None:
+    """The wheel, not the checkout: another environment with the same packages, and none of the sources in reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        away = Path(folder)
+        run("build the wheel", BIN / "uv", "build", "--quiet", "--wheel", "--out-dir", away, ROOT)
+        (wheel,) = away.glob("*.whl")
+        run("install the wheel", BIN / "uv", "venv", "--quiet", "--python", sys.executable, away / "venv")
+        python = away / "venv" / "bin" / "python"
+        run("install the wheel", BIN / "uv", "pip", "install", "--quiet", "--python", python, wheel)
+        run("demo from the wheel", away / "venv" / "bin" / "dnn2fpga", "demo", "-o", away / "demo", cwd=away)
+
+
+def main() -> None:
+    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    run("format", BIN / "ruff", "format", "--check", "--quiet")
+    run("lint", BIN / "ruff", "check", "--quiet")
+    run("types", BIN / "mypy")
+    run("imports", BIN / "lint-imports")
+    # Two processes, tests of one group (one TensorFlow, one simulator build) kept together.
+    run("tests", BIN / "pytest", "-n", "2", "--dist", "loadgroup", *sys.argv[1:])
+    wheel_runs_the_demo()
+    print("all passed")
+
+
+if __name__ == "__main__":
+    main()

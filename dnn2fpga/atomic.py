@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dnn2fpga.errors import UserError
@@ -18,20 +18,11 @@ def replaced_folder(target: Path) -> Iterator[Path]:
     :raises UserError: when the place cannot be written.
     """
     target = target.absolute()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror}; choose another folder with -o") from error
-    try:
+    with _temporary_folder(target.parent, f".{target.name}-", target) as temporary:
         content = temporary / "new"
         content.mkdir()
         yield content
         _swap(content, target, temporary / "old")
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _swap(content: Path, target: Path, old: Path) -> None:
@@ -47,20 +38,37 @@ def _swap(content: Path, target: Path, old: Path) -> None:
 
 @contextmanager
 def added_files(folder: Path) -> Iterator[Path]:
-    """Like ``replaced_folder``, but keeps the other files of ``folder``:
-    the new ones are renamed into it at the end.
-    """
+    """Like ``replaced_folder``, but keeps the other files of ``folder``: the new ones are renamed into it at the end."""
     folder = folder.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".dnn2fpga-", dir=folder))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another folder with -o") from error
-    try:
+    with _temporary_folder(folder, ".dnn2fpga-", folder) as temporary:
         yield temporary
         for file in sorted(temporary.iterdir()):
             file.replace(folder / file.name)
+
+
+@contextmanager
+def _temporary_folder(parent: Path, prefix: str, target: Path) -> Iterator[Path]:
+    """A folder that is gone at the end; after an error so are the folders that had to be made for it."""
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
-    finally:
+        _remove_empty(made)
+        raise UserError(f"{target}: cannot be written: {error.strerror}; choose another folder with -o") from error
+    try:
+        yield temporary
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _remove_empty(made)
+        if isinstance(error, OSError):
+            raise UserError(f"{target}: cannot be written: {error.strerror}") from error
+        raise
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Innermost first; a folder into which somebody has written meanwhile stays."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

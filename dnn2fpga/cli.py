@@ -200,8 +200,8 @@ def _quantization_settings(**options: Any) -> Config:
         "data.x": options["x"],
         "data.y": options["y"],
         "quantization.input_bits": bits,
-        "quantization.weight_bits": options["weight_bits"] or bits,
-        "quantization.activation_bits": options["activation_bits"] or bits,
+        "quantization.weight_bits": bits if options["weight_bits"] is None else options["weight_bits"],
+        "quantization.activation_bits": bits if options["activation_bits"] is None else options["activation_bits"],
         "quantization.scales": options["scales"],
         "quantization.calibration_samples": options["calibration_samples"],
         "hardware.levels_per_register": options.get("levels"),
@@ -251,7 +251,7 @@ def _verify(settings: Config, waves: bool = False) -> None:
 
     test = None
     if settings.data.test:
-        test = _load(settings.data.test, config_files.load(settings.output / flow.BUNDLE).input.shape, settings)
+        test = _load(settings.data.test, config_files.load(flow.existing_bundle(settings.output)).input.shape, settings)
     with _progress() as progress:
         reports = flow.verify(settings.output, test, settings.verification, waves=waves, progress=progress)
     _summary(settings)

@@ -144,7 +144,7 @@ def verify(
     from dnn2fpga.verify.verifier import check_data, check_protocol
 
     settings = settings or Verification()
-    bundle, build_dir = folder / BUNDLE, folder / SIMULATION
+    bundle, build_dir = existing_bundle(folder), folder / SIMULATION
     progress("simulating stalls and timing", 0, 1)
     reports = [check_protocol(bundle, build_dir, seed=settings.seed, waves=waves)]
     progress("simulating stalls and timing", 1, 1)
@@ -176,8 +176,14 @@ def build(
     from dnn2fpga.build.vivado import run_vivado, write_vivado
 
     description = load_board(board)
+    bundle = existing_bundle(folder)
+    files = write_vivado(bundle, description, clock_mhz)
+    return files, run_vivado(bundle) if run else None
+
+
+def existing_bundle(folder: Path) -> Path:
+    """Where the bundle of a work folder is; raises ``UserError`` when there is none."""
     bundle = folder / BUNDLE
     if not (bundle / "manifest.json").is_file():
         raise UserError(f"{bundle}: there is no bundle yet; run 'dnn2fpga generate {folder}' first")
-    files = write_vivado(bundle, description, clock_mhz)
-    return files, run_vivado(bundle) if run else None
+    return bundle

@@ -56,7 +56,9 @@ def fitted(value: int, low: int, high: int, how: str) -> int:
 
 
 def requantized(layer: dict[str, Any], lane: int, total: int) -> int:
-    exact = Fraction(total * layer["multiplier"][lane] + layer.get("offset", [0] * (lane + 1))[lane], 2 ** layer["shift"][lane])
+    exact = Fraction(
+        total * layer["multiplier"][lane] + layer.get("offset", [0] * (lane + 1))[lane], 2 ** layer["shift"][lane]
+    )
     how = layer["arithmetic"]
     return fitted(rounded(exact, how["rounding"]), layer["low"], layer["high"], how["overflow"])
 
@@ -70,7 +72,9 @@ def positions(size: int, kernel: int, stride: int, padding: str) -> list[int]:
     return [k * stride - before for k in range(count)]
 
 
-def windows(layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]) -> list[tuple[int, int, list[tuple[int, int, int, int]]]]:
+def windows(
+    layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]
+) -> list[tuple[int, int, list[tuple[int, int, int, int]]]]:
     """For every output pixel: its place, and ``(kernel row, kernel column, row, column)`` of the pixels inside the frame."""
     rows, columns, _ = tensor["shape"]
     found = []
@@ -90,7 +94,9 @@ def conv2d(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     w, y = layer["weights"], {}
     for r, c, inside in windows(layer, tensor, (len(w), len(w[0]))):
         for f, bias in enumerate(layer["bias"]):
-            terms = (w[i][j][k][f] * x[row, column, k] for i, j, row, column in inside for k in range(tensor["shape"][2]))
+            terms = (
+                w[i][j][k][f] * x[row, column, k] for i, j, row, column in inside for k in range(tensor["shape"][2])
+            )
             y[r, c, f] = requantized(layer, f, sum(terms) + bias)
     return y
 

@@ -30,7 +30,9 @@ OVERFLOWS = (Overflow.SATURATE, Overflow.SATURATE_SYMMETRIC)
 def layer(draw: st.DrawFn, name: str, shape: Shape, rng: np.random.Generator) -> Layer:
     """Any layer that takes ``shape``."""
     anywhere = ["dense", "clamp", "table", "affine"]
-    kind = draw(st.sampled_from(anywhere if len(shape) == 1 else [*anywhere, "conv", "max", "average", "global", "flatten"]))
+    kind = draw(
+        st.sampled_from(anywhere if len(shape) == 1 else [*anywhere, "conv", "max", "average", "global", "flatten"])
+    )
     match kind:
         case "dense":
             outputs = draw(st.integers(1, 4))

@@ -88,10 +88,16 @@ def _model_config(path: Path) -> dict[str, Any]:
 def foreign_objects(config: Any) -> list[str]:
     """Objects whose loading would import or run somebody's code: ``module.class`` of each that is not Keras' own."""
     return [
-        f"{item.get('module') or 'Python'}.{item['class_name']}"
+        ".".join(filter(None, (str(item.get("module") or ""), str(item["class_name"]))))
         for item in _objects(config)
-        if item["class_name"] in CODE or str(item.get("module") or "keras").split(".")[0] not in ("keras", "builtins")
+        if _is_foreign(item)
     ]
+
+
+def _is_foreign(item: dict[str, Any]) -> bool:
+    name, module = str(item["class_name"]), str(item.get("module") or "keras")
+    registered_by_a_user = ">" in name  # package>class
+    return name in CODE or registered_by_a_user or module.split(".")[0] not in ("keras", "builtins")
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -79,6 +79,7 @@ def _refused_layers(architecture: Architecture) -> list[str]:
     problems = [
         f"the model: {found} is not one of Keras' own classes and is never loaded" for found in architecture.foreign
     ]
+    unknown = False
     for entry in architecture.layers:
         label = f"layer '{entry.name}' ({entry.class_name})"
         kind = by_keras_class.get(entry.class_name)
@@ -89,7 +90,10 @@ def _refused_layers(architecture: Architecture) -> list[str]:
         elif kind is not None:
             problems += [f"{label}: {reason}" for reason in kind.refused_options(entry.config)]
         elif entry.class_name not in INPUT_CLASSES:
-            problems.append(f"{label}: this kind of layer is not built; built are {', '.join(sorted(by_keras_class))}")
+            problems.append(f"{label}: this kind of layer is not built")
+            unknown = True
+    if unknown:
+        problems.append(f"built are the layers {', '.join(sorted(by_keras_class))}")
     return problems
 
 

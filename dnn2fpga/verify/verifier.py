@@ -117,15 +117,12 @@ def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any
 
 def _manifest(bundle: Path) -> dict[str, Any]:
     file = bundle / "manifest.json"
-    generate = f"run 'dnn2fpga generate {bundle.parent}'"
-    if not file.is_file():
-        raise UserError(f"{bundle}: there is no bundle yet; {generate} first")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         for needed in ("boundaries", "latency_cycles", "interval_cycles"):
             manifest[needed]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: cannot be read as a manifest ({error}); {generate} again") from error
+        raise UserError(f"{file}: cannot be read as a manifest ({error}); run 'dnn2fpga generate' again") from error
     return manifest
 
 

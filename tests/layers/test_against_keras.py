@@ -56,7 +56,8 @@ def test_every_supported_keras_class_is_in_the_table(zoo: Zoo) -> None:
 @pytest.mark.parametrize("functional", [False, True])
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
-    "name", ["batch_norm_conv", "average_pooling_same", "dense_behind_flatten", "softmax_layer", "relu_max_value", "rescaling"]
+    "name",
+    ["batch_norm_conv", "average_pooling_same", "dense_behind_flatten", "softmax_layer", "relu_max_value", "rescaling"],
 )
 def test_both_file_formats_and_both_apis_are_read_alike(zoo: Zoo, name: str, suffix: str, functional: bool) -> None:
     example = zoo(name)

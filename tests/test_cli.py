@@ -19,19 +19,18 @@ import tiny
 from conftest import Outcome
 from model_zoo import Zoo
 
-from dnn2fpga import config_files
+from dnn2fpga import config_files, flow
 
 Run = Callable[..., Outcome]
 
 COMMAND = [sys.executable, "-c", "from dnn2fpga.cli import main; main()"]
 
 
-def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Everything below a folder, hidden files too, with size and time."""
-    found = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*")}
+def listing(folder: Path) -> dict[str, tuple[int, int] | None]:
+    """Everything below a folder, hidden files too; files with size and time."""
     return {
-        name: (status.st_size if not Path(folder, name).is_dir() else 0, status.st_mtime_ns)
-        for name, status in found.items()
+        str(path.relative_to(folder)): None if path.is_dir() else (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
     }
 
 
@@ -48,13 +47,25 @@ def refused(run: Run, folder: Path, *arguments: object) -> str:
     return outcome.err
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """The configuration files of the tiny network."""
-    folder = tmp_path / "work"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network's work folder with its bundle; tests copy it."""
+    folder = tmp_path_factory.mktemp("generated")
     config_files.save(tiny.quantized_graph(), folder)
+    flow.generate(folder)
     return folder
+
+
+@pytest.fixture
+def built(tmp_path: Path, generated: Path) -> Path:
+    """A work folder with a bundle."""
+    return Path(shutil.copytree(generated, tmp_path / "built"))
+
+
+@pytest.fixture
+def work(tmp_path: Path, generated: Path) -> Path:
+    """A work folder with nothing but configuration files."""
+    return Path(shutil.copytree(generated, tmp_path / "work", ignore=shutil.ignore_patterns("bundle")))
 
 
 @pytest.fixture
@@ -168,7 +179,8 @@ def test_bad_options(
 def test_option_of_the_wrong_kind_is_a_usage_error(dnn2fpga: Run, model: Path) -> None:
     outcome = dnn2fpga("quantize", model, "--bits", "abc")
     assert outcome.code == 2
-    assert "'abc' is not a valid" in outcome.err
+    assert "abc" in outcome.err
+    assert "--bits" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -231,10 +243,9 @@ def test_missing_bundle(dnn2fpga: Run, tmp_path: Path, work: Path, data: Path) -
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"manifest_version": 7}', '{"boundaries": 1}'])
-def test_corrupt_manifest(dnn2fpga: Run, tmp_path: Path, work: Path, content: str) -> None:
-    assert dnn2fpga("generate", work).code == 0
-    (work / "bundle" / "manifest.json").write_text(content)
-    for arguments in (["verify", work], ["build", work, "--board", "arty_a7_100t"]):
+def test_corrupt_manifest(dnn2fpga: Run, tmp_path: Path, built: Path, content: str) -> None:
+    (built / "bundle" / "manifest.json").write_text(content)
+    for arguments in (["verify", built], ["build", built, "--board", "arty_a7_100t"]):
         assert "manifest" in refused(dnn2fpga, tmp_path, *arguments)
 
 
@@ -251,9 +262,8 @@ def test_unknown_board(dnn2fpga: Run, tmp_path: Path, work: Path, model: Path, d
 
 
 @pytest.mark.parametrize("clock", ["0", "-5", "nan", "inf", "1e9"])
-def test_impossible_clock(dnn2fpga: Run, tmp_path: Path, work: Path, clock: str) -> None:
-    assert dnn2fpga("generate", work).code == 0
-    assert "clock" in refused(dnn2fpga, tmp_path, "build", work, "--board", "arty_a7_100t", "--clock", clock)
+def test_impossible_clock(dnn2fpga: Run, tmp_path: Path, built: Path, clock: str) -> None:
+    assert "clock" in refused(dnn2fpga, tmp_path, "build", built, "--board", "arty_a7_100t", "--clock", clock)
 
 
 def test_quantize_and_generate_succeed_and_leave_nothing_else(
@@ -269,20 +279,19 @@ def test_quantize_and_generate_succeed_and_leave_nothing_else(
 
 
 def test_failure_keeps_what_was_there(
-    dnn2fpga: Run, tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+    dnn2fpga: Run, tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert dnn2fpga("generate", work).code == 0
-    before = listing(work / "bundle")
+    before = listing(built / "bundle")
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dnn2fpga.generate.bundle.write_vectors", interrupted)
-    outcome = dnn2fpga("generate", work)
+    outcome = dnn2fpga("generate", built)
     assert outcome.code == 130
     assert "Traceback" not in outcome.err
-    assert listing(work / "bundle") == before
-    assert not list(work.glob(".*"))
+    assert listing(built / "bundle") == before
+    assert not list(built.glob(".*"))
 
 
 def test_interrupted_demo_leaves_nothing(dnn2fpga: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

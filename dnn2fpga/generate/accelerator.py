@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from dnn2fpga.plan.hardware_plan import HardwarePlan, components_of
 from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
-from rtl_lib.stream import Beat, Chain, MasterSlaveStage, StreamComponent, connect
+from rtl_lib.stream import Beat, Chain, MasterSlaveStage, StreamComponent
 
 
 def beat_of(tensor: Tensor) -> Beat:
@@ -33,16 +33,18 @@ class Network(StreamComponent):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         stream: Any = wiring.flipped(self.i)
+        beat = self.input_beat
         self._boundary(m, 0, stream)
         for boundary in self.plan.boundaries[1:]:
-            layer = Chain(components_of(self.graph, boundary.layer, self.plan.settings))
-            stage = MasterSlaveStage(layer.output_beat)
-            m.submodules[boundary.layer] = layer
-            m.submodules[f"{boundary.layer}_stage"] = stage
+            parts = components_of(self.graph, boundary.layer, self.plan.settings)
+            layer = Chain([*parts, ("master_slave", MasterSlaveStage(parts[-1][1].output_beat))])
+            if layer.input_beat != beat:
+                raise ValueError(f"layer '{boundary.layer}' must take {beat}, not {layer.input_beat}")
+            # The number in front keeps a layer's name apart from Verilog's keywords and from our own signals.
+            m.submodules[f"layer_{boundary.index}_{boundary.layer}"] = layer
             wiring.connect(m, stream, layer.i)
-            connect(m, layer, stage)
-            self._boundary(m, boundary.index, stage.o)
-            stream = stage.o
+            self._boundary(m, boundary.index, layer.o)
+            stream, beat = layer.o, layer.output_beat
         wiring.connect(m, stream, wiring.flipped(self.o))
         return m
 

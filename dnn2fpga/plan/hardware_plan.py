@@ -104,8 +104,9 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
 
 
 def _engine(parts: list[tuple[str, StreamComponent]]) -> str:
-    """A short name for reports: the operators of the layer."""
-    return " + ".join(name.rsplit("_", 1)[0].replace("_", " ") for name, _ in parts)
+    """A short name for reports: the operators of the layer, without the requantization that most end in."""
+    names = [name.rsplit("_", 1)[0].replace("_", " ") for name, _ in parts]
+    return " + ".join([name for name in names if name != "requantize"] or names)
 
 
 def _snake_case(name: str) -> str:

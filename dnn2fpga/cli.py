@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from dnn2fpga.data import Data
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From a trained Keras model to a bit-exact, pipelined FPGA accelerator in plain Verilog.",
 )
 console = Console(highlight=False)
 
@@ -162,17 +165,22 @@ def compile(
 @app.command()
 def boards() -> None:
     """Lists the boards."""
+    from rich import box
     from rich.table import Table
 
     from dnn2fpga.build.boards import available_boards, load_board
 
-    table = Table("name", "board", "part", "LUT", "DSP", "BRAM36", "clock MHz")
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("name", "part"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("LUT", "DSP", "BRAM36", "MHz"):
+        table.add_column(heading, justify="right")
+    table.add_column("board")
     for name in available_boards():
         board = load_board(name)
         r = board.resources
-        table.add_row(
-            name, board.title, board.part, *(f"{n:,}" for n in (r.lut, r.dsp, r.bram36)), f"{board.clocks[0].mhz:g}"
-        )
+        resources = [f"{n:,}" for n in (r.lut, r.dsp, r.bram36)]
+        table.add_row(name, board.part, *resources, f"{board.clocks[0].mhz:g}", board.title)
     console.print(table)
 
 

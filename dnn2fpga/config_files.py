@@ -154,7 +154,7 @@ def _known_keys(kind: type[QuantizedLayer]) -> dict[str, Iterable[str]]:
 
 
 def _check_chain(path: Path, graph: QuantizedGraph) -> None:
-    problems = []
+    problems = [] if graph.layers else [f"{path}: there must be at least one layer"]
     previous, names = graph.input_name, {graph.input_name}
     for index, layer in enumerate(graph.layers):
         label = f"{path}: layer '{layer.name}' ({layer.kind})"
@@ -167,6 +167,9 @@ def _check_chain(path: Path, graph: QuantizedGraph) -> None:
             given = operators[-1].output_beat if operators else None
             if given and (given.format, given.lanes) != (layer.output.format, layer.output.lanes):
                 problems.append(f"{label}: output must have {given.lanes} lanes of {given.format}")
+            shape = layer.output_shape(graph.input_of(index))
+            if layer.output.shape != shape:
+                problems.append(f"{label}: output.shape must be {list(shape)}, not {list(layer.output.shape)}")
         except (ValueError, OverflowError) as reason:
             problems.append(f"{label}: {reason}")
         previous = layer.name

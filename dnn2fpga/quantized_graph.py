@@ -105,6 +105,10 @@ class QuantizedLayer(Described):
         Raises ``ValueError`` when input and layer do not match.
         """
 
+    def output_shape(self, input: Tensor) -> tuple[int, ...]:
+        """The shape that ``output`` must have."""
+        return input.shape
+
     @property
     def weight_bits(self) -> int:
         """Bits of all weights and biases as stored."""

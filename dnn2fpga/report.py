@@ -79,9 +79,9 @@ def _verification_rows(verification: list[dict[str, Any]] | None) -> list[tuple[
         return []
     rows = []
     for title, report in zip(("stalls and timing", "test data"), verification, strict=False):
-        verdict = "[green]all equal[/]" if report["passed"] else "[red]NOT EQUAL[/]"
+        verdict = "[green]every boundary equal[/]" if report["passed"] else "[red]NOT EQUAL[/]"
         frames = f"{report['frames']:,} frames, " if report["frames"] else f"{len(report['tests'])} tests, "
-        rows.append((f"every boundary, {title}", f"{verdict}: {frames}{report['beats_compared']:,} beats"))
+        rows.append((f"RTL, {title}", f"{verdict}: {frames}{report['beats_compared']:,} beats"))
     return rows
 
 

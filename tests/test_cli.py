@@ -179,8 +179,7 @@ def test_bad_options(
 def test_option_of_the_wrong_kind_is_a_usage_error(dnn2fpga: Run, model: Path) -> None:
     outcome = dnn2fpga("quantize", model, "--bits", "abc")
     assert outcome.code == 2
-    assert "abc" in outcome.err
-    assert "--bits" in outcome.err
+    assert "Invalid value for '--bits'" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dnn2fpga.quantized_graph import Tensor
 from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.formats import Format
 from rtl_lib.operator import Operator
+from rtl_lib.windows import Windows
 
 
 @register
@@ -31,12 +32,17 @@ class QuantizedConv2D(QuantizedLinear):
         weights = self.checked_weights()
         if weights.ndim != 4 or weights.shape[2] != input.lanes or len(input.shape) != 3:
             raise ValueError(f"weights must be [rows, columns, {input.lanes} channels, filters], not {weights.shape}")
-        kernel = weights.shape[:2]
         matrix = ConstantMatrix(weights.reshape(-1, weights.shape[3]), self.bias, input.format)
         steps: list[Operator] = [matrix, self.requantize(matrix.output_format)]
-        if kernel != (1, 1) or self.strides != (1, 1):
-            steps.insert(0, image_windows(input.shape, input.format, kernel, self.strides, self.padding))
+        if weights.shape[:2] != (1, 1) or self.strides != (1, 1):
+            steps.insert(0, self._windows(input))
         return steps
+
+    def output_shape(self, input: Tensor) -> Shape:
+        return (*self._windows(input).output_size, self.weights.shape[3])
+
+    def _windows(self, input: Tensor) -> Windows:
+        return image_windows(input.shape, input.format, self.weights.shape[:2], self.strides, self.padding)
 
 
 @register

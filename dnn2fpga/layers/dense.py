@@ -37,6 +37,9 @@ class QuantizedDense(QuantizedLinear):
             raise ValueError(f"the {input.shape[-1]} channels must travel in one beat, not in {input.lanes} lanes")
         return [matrix, self.requantize(matrix.output_format)]
 
+    def output_shape(self, input: Tensor) -> Shape:
+        return (*input.shape[:-1], self.weights.shape[1])
+
 
 @register
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,8 @@ class QuantizedLinear(Requantized):
     def checked_weights(self) -> np.ndarray:
         """The weights, once they are known to fit their format; raises ``ValueError``."""
         format = Format(True, self.weight_width)
+        if self.weights.ndim < 2 or not self.weights.size:
+            raise ValueError(f"weights must be a matrix, not of shape {self.weights.shape}")
         if not format.contains(int(self.weights.min(initial=0)), int(self.weights.max(initial=0))):
             raise ValueError(f"weights must fit {self.weight_width} signed bits")
         outputs = self.weights.shape[-1]

@@ -37,6 +37,9 @@ class QuantizedPooling(QuantizedLayer):
             )
         return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
 
+    def output_shape(self, input: Tensor) -> Shape:
+        return (*self.windows(input, 0).output_size, input.shape[2])
+
 
 @register
 class QuantizedMaxPooling(QuantizedPooling):
@@ -86,8 +89,14 @@ class QuantizedGlobalAverage(Requantized):
     kind: ClassVar[str] = "global_average_pooling"
 
     def operators(self, input: Tensor) -> list[Operator]:
+        if len(input.shape) != 3 or input.lanes != input.shape[2]:
+            raise ValueError(f"pooling needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes")
         total = FrameSum(input.format, input.lanes, input.beats)
         return [total, self.requantize(total.output_format)]
+
+    def output_shape(self, input: Tensor) -> Shape:
+        vector = input.shape[-1:]
+        return (1, 1, *vector) if len(self.output.shape) == 3 else vector
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,9 @@ class QuantizedReshape(QuantizedLayer):
             raise ValueError("a reshape must keep the number of elements, the format and the scale")
         return list(repack(input.format, input.lanes, self.output.lanes))
 
+    def output_shape(self, input: Tensor) -> Shape:
+        return self.output.shape
+
 
 @register
 @dataclass(frozen=True, eq=False)

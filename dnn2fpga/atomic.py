@@ -38,7 +38,7 @@ def _swap(content: Path, target: Path, old: Path) -> None:
 
 @contextmanager
 def added_files(folder: Path) -> Iterator[Path]:
-    """Like ``replaced_folder``, but keeps the other files of ``folder``: the new ones are renamed into it at the end."""
+    """Like ``replaced_folder``, but keeps the other files of ``folder``: new ones are renamed into it at the end."""
     folder = folder.absolute()
     with _temporary_folder(folder, ".dnn2fpga-", folder) as temporary:
         yield temporary

@@ -42,8 +42,8 @@ class Requantize:
             raise ValueError("shift must not be negative; use a larger multiplier")
         if not self.output_format.contains(self.low, self.high):
             raise ValueError(f"the clamp [{self.low}, {self.high}] must lie in the output format {self.output_format}")
-        bits = self.input_format.width + max(int(abs(m)).bit_length() for m in self.multiplier)
-        bits = max(bits, *(int(abs(o)).bit_length() for o in self.offset), int(self.shift.max())) + 1
+        bits = self.input_format.width + max(abs(int(m)).bit_length() for m in self.multiplier)
+        bits = max(bits, *(abs(int(o)).bit_length() for o in self.offset), int(self.shift.max())) + 1
         if bits > 62:
             raise OverflowError(f"a product of {bits} bits does not fit 64-bit integers exactly")
 

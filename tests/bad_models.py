@@ -1,4 +1,4 @@
-"""Model files that must be refused, and what has to be said about each. A Lambda in them would leave a trace if it ran."""
+"""Models that must be refused, and what has to be said about each. A Lambda in them would leave a trace if it ran."""
 
 from __future__ import annotations
 

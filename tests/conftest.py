@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command_line import Outcome
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -44,15 +45,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::amaranth.hdl.UnusedElaboratable")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of the command line left."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def dnn2fpga(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -75,3 +67,8 @@ def dnn2fpga(
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+def pytest_unconfigure() -> None:
+    # Some components live until the interpreter ends, when pytest's own filters are gone.
+    warnings.simplefilter("ignore")

@@ -75,7 +75,7 @@ def positions(size: int, kernel: int, stride: int, padding: str) -> list[int]:
 def windows(
     layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]
 ) -> list[tuple[int, int, list[tuple[int, int, int, int]]]]:
-    """For every output pixel: its place, and ``(kernel row, kernel column, row, column)`` of the pixels inside the frame."""
+    """For every output pixel: its place, and kernel row, kernel column, row, column of the pixels inside the frame."""
     rows, columns, _ = tensor["shape"]
     found = []
     for r, top in enumerate(positions(rows, kernel[0], layer["strides"][0], layer["padding"])):

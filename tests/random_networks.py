@@ -1,4 +1,4 @@
-"""Random small chains of every layer kind, without Keras: float layers drawn by hypothesis, quantized with random settings."""
+"""Random small chains of every layer kind, without Keras: drawn by hypothesis, quantized with random settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: bad input ends with a message and exit code 2, writes nothing, and never shows a traceback; start-up is fast."""
+"""The command line: bad input ends with a message and exit code 2, no traceback, nothing written; start-up is fast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import bad_models
 import numpy as np
 import pytest
 import tiny
-from conftest import Outcome
+from command_line import Outcome
 from model_zoo import Zoo
 
 from dnn2fpga import config_files, flow
@@ -342,10 +342,18 @@ def test_nan_weights_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert all(line.startswith("error: ") for line in lines), "TensorFlow's own chatter is no message of ours"
 
 
+SLOW = """
+import time
+import dnn2fpga.generate.bundle as bundle
+from dnn2fpga.cli import main
+bundle.write_vectors = lambda *_, **__: (print("now", flush=True), time.sleep(60))
+main()
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_interrupt_from_the_keyboard(tmp_path: Path, work: Path) -> None:
-    slow = "import time, dnn2fpga.generate.bundle as b; b.write_vectors = lambda *a, **k: (print('now', flush=True), time.sleep(60));"
-    command = [sys.executable, "-c", f"{slow} from dnn2fpga.cli import main; main()", "generate", str(work)]
+    command = [sys.executable, "-c", SLOW, "generate", str(work)]
     before = listing(tmp_path)
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
@@ -358,7 +366,15 @@ def test_interrupt_from_the_keyboard(tmp_path: Path, work: Path) -> None:
     assert set(listing(tmp_path)) == set(before)
 
 
-LOADED = "import sys; from dnn2fpga.cli import main\ntry: main()\nexcept SystemExit: pass\nprint('MODULES', *sys.modules, file=sys.stderr)"
+LOADED = """
+import sys
+from dnn2fpga.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+print("MODULES", *sys.modules, file=sys.stderr)
+"""
 HEAVY = {"tensorflow", "keras", "h5py", "sklearn", "scipy"}
 
 

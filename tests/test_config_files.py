@@ -52,7 +52,9 @@ def problems(folder: Path) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_what_is_loaded_computes_the_same_and_is_saved_as_the_same_bytes(folder: Path, graph: QuantizedGraph, tmp_path: Path) -> None:
+def test_what_is_loaded_computes_the_same_and_is_saved_as_the_same_bytes(
+    folder: Path, graph: QuantizedGraph, tmp_path: Path
+) -> None:
     loaded = config_files.load(folder)
     q = graph.input.quantize(tiny.samples())
     np.testing.assert_array_equal(loaded.run(q), graph.run(q))
@@ -65,7 +67,9 @@ def test_what_is_loaded_computes_the_same_and_is_saved_as_the_same_bytes(folder:
 
 @settings(max_examples=30)
 @given(quantized_networks())
-def test_every_network_survives_the_round_trip(tmp_path_factory: pytest.TempPathFactory, network: tuple[QuantizedGraph, np.ndarray]) -> None:
+def test_every_network_survives_the_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, network: tuple[QuantizedGraph, np.ndarray]
+) -> None:
     quantized, frames = network
     folder = tmp_path_factory.mktemp("network")
     config_files.save(quantized, folder)
@@ -90,8 +94,12 @@ def test_two_runs_two_folders_two_hash_seeds_give_the_same_bytes(tmp_path: Path)
         folder = tmp_path / f"folder {seed}"
         folder.mkdir()
         environment = os.environ | {"PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-c", WRITE, folder, str(Path(__file__).parent)], check=True, env=environment, cwd=folder)
-        written.append({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+        subprocess.run(
+            [sys.executable, "-c", WRITE, folder, str(Path(__file__).parent)], check=True, env=environment, cwd=folder
+        )
+        written.append(
+            {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        )
     assert "bundle/rtl/accelerator.v" in written[0]
     assert written[0] == written[1]
 
@@ -102,10 +110,22 @@ def _layer(model: dict[str, Any], name: str) -> dict[str, Any]:
 
 # what is edited → (the edit, the layer in the message, what else it must say)
 EDITS: dict[str, tuple[Edit, str, str]] = {
-    "unknown key": (lambda m, a: _layer(m, "conv").update(stride=[1, 1]), "conv", "unknown key 'stride'; did you mean 'strides'?"),
-    "unknown output key": (lambda m, a: _layer(m, "conv")["output"].update(sign=True), "conv", "unknown key 'output.sign'"),
+    "unknown key": (
+        lambda m, a: _layer(m, "conv").update(stride=[1, 1]),
+        "conv",
+        "unknown key 'stride'; did you mean 'strides'?",
+    ),
+    "unknown output key": (
+        lambda m, a: _layer(m, "conv")["output"].update(sign=True),
+        "conv",
+        "unknown key 'output.sign'",
+    ),
     "unknown key at the top": (lambda m, a: m.update(note=[]), "", "unknown key 'note'; did you mean 'notes'?"),
-    "unknown input key": (lambda m, a: m["input"].update(lane=1), "", "unknown key 'input.lane'; did you mean 'lanes'?"),
+    "unknown input key": (
+        lambda m, a: m["input"].update(lane=1),
+        "",
+        "unknown key 'input.lane'; did you mean 'lanes'?",
+    ),
     "missing key": (lambda m, a: _layer(m, "conv").pop("weight_width"), "conv", "the key 'weight_width' is missing"),
     "missing name": (lambda m, a: _layer(m, "conv").pop("name"), "number 0", "missing"),
     "missing input": (lambda m, a: m.pop("input"), "", "the key 'input' is missing"),
@@ -117,23 +137,43 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "lanes that do not divide": (lambda m, a: _layer(m, "conv")["output"].update(lanes=7), "conv", "lanes must divide"),
     "wrong input": (lambda m, a: _layer(m, "pool").update(input="relu"), "pool", "input must be 'conv'"),
     "wrong version": (lambda m, a: m.update(format_version=2), "", "format_version must be 1, not 2"),
-    "duplicate name": (lambda m, a: m["layers"].append(dict(m["layers"][-1], input="dense")), "dense", "the name is used twice"),
-    "weights too wide": (lambda m, a: a.update({"conv/weights": a["conv/weights"].astype(int) * 1000}), "conv", "weights must fit 8"),
+    "duplicate name": (
+        lambda m, a: m["layers"].append(dict(m["layers"][-1], input="dense")),
+        "dense",
+        "the name is used twice",
+    ),
+    "weights too wide": (
+        lambda m, a: a.update({"conv/weights": a["conv/weights"].astype(int) * 1000}),
+        "conv",
+        "weights must fit 8",
+    ),
     "narrower weights": (lambda m, a: _layer(m, "conv").update(weight_width=3), "conv", "weights must fit 3"),
     "float weights": (lambda m, a: a.update({"conv/weights": a["conv/weights"] * 1.0}), "conv", "array of integers"),
     "flat weights": (lambda m, a: a.update({"conv/weights": a["conv/weights"].reshape(-1)}), "conv", ""),
     "scalar weights": (lambda m, a: a.update({"conv/weights": np.int8(1)}), "conv", ""),
     "scalar bias": (lambda m, a: a.update({"dense/bias": np.int8(1)}), "dense", "bias must have shape"),
     "short shift": (lambda m, a: a.update({"dense/shift": a["dense/shift"][:1]}), "dense", "shift must have shape"),
-    "negative shift": (lambda m, a: a.update({"dense/shift": a["dense/shift"] * 0 - 1}), "dense", "shift must not be negative"),
+    "negative shift": (
+        lambda m, a: a.update({"dense/shift": a["dense/shift"] * 0 - 1}),
+        "dense",
+        "shift must not be negative",
+    ),
     "huge shift": (lambda m, a: a.update({"dense/shift": a["dense/shift"] * 0 + 70}), "dense", "does not fit 64-bit"),
     "huge multiplier": (lambda m, a: a.update({"dense/multiplier": np.full(3, 2**60)}), "dense", "does not fit 64-bit"),
     "huge bias": (lambda m, a: a.update({"dense/bias": np.full(3, 2**62)}), "dense", ""),
     "no offset": (lambda m, a: a.update({"scale/offset": a["scale/offset"][:1]}), "scale", "same length"),
     "short table": (lambda m, a: a.update({"tanh/table": a["tanh/table"][:5]}), "tanh", "entries"),
     "wide table": (lambda m, a: a.update({"tanh/table": a["tanh/table"].astype(int) * 99}), "tanh", "output format"),
-    "wrong average": (lambda m, a: a.update({"average/multiplier": a["average/multiplier"][:1]}), "average", "multiplier must have"),
-    "no average": (lambda m, a: a.update({"average/multiplier": np.zeros((0, 3), int)}), "average", "multiplier must have"),
+    "wrong average": (
+        lambda m, a: a.update({"average/multiplier": a["average/multiplier"][:1]}),
+        "average",
+        "multiplier must have",
+    ),
+    "no average": (
+        lambda m, a: a.update({"average/multiplier": np.zeros((0, 3), int)}),
+        "average",
+        "multiplier must have",
+    ),
     "negative average": (lambda m, a: a.update({"average/multiplier": np.full((3, 3), -(2**60))}), "average", ""),
     "NaN scale": (lambda m, a: _layer(m, "conv")["output"].update(scale=float("nan")), "conv", "output.scale"),
     "negative scale": (lambda m, a: m["input"].update(scale=-1.0), "", "input.scale"),
@@ -142,16 +182,32 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "empty shape": (lambda m, a: m["input"].update(shape=[]), "", "input.shape"),
     "shape of zero": (lambda m, a: m["input"].update(shape=[0, 6, 1]), "", "input.shape"),
     "vector input": (lambda m, a: m["input"].update(shape=[36]), "conv", ""),
-    "kernel that does not fit": (lambda m, a: (m["input"].update(shape=[1, 1, 1]), _layer(m, "conv").update(padding="valid")), "conv", ""),
-    "other format of a pool": (lambda m, a: _layer(m, "pool")["output"].update(width=5), "pool", "must keep the format"),
+    "kernel that does not fit": (
+        lambda m, a: (m["input"].update(shape=[1, 1, 1]), _layer(m, "conv").update(padding="valid")),
+        "conv",
+        "",
+    ),
+    "other format of a pool": (
+        lambda m, a: _layer(m, "pool")["output"].update(width=5),
+        "pool",
+        "must keep the format",
+    ),
     "other pool shape": (lambda m, a: _layer(m, "pool")["output"].update(shape=[9, 1, 2]), "pool", "shape"),
     "other conv shape": (lambda m, a: _layer(m, "conv")["output"].update(shape=[5, 5, 2]), "conv", "shape"),
-    "other size of a reshape": (lambda m, a: _layer(m, "flat")["output"].update(shape=[20]), "flat", "number of elements"),
+    "other size of a reshape": (
+        lambda m, a: _layer(m, "flat")["output"].update(shape=[20]),
+        "flat",
+        "number of elements",
+    ),
     "stride 0": (lambda m, a: _layer(m, "conv").update(strides=[0, 1]), "conv", "strides"),
     "padding": (lambda m, a: _layer(m, "conv").update(padding="full"), "conv", "padding"),
     "low above high": (lambda m, a: _layer(m, "conv").update(low=9, high=3), "conv", "low must not be above high"),
     "clamp outside": (lambda m, a: _layer(m, "conv").update(high=99999), "conv", "must lie in the output format"),
-    "wrapping clamp": (lambda m, a: _layer(m, "conv").update(arithmetic={"overflow": "wrap"}, high=100), "conv", "with overflow 'wrap'"),
+    "wrapping clamp": (
+        lambda m, a: _layer(m, "conv").update(arithmetic={"overflow": "wrap"}, high=100),
+        "conv",
+        "with overflow 'wrap'",
+    ),
     "rounding": (lambda m, a: _layer(m, "conv")["arithmetic"].update(rounding="up"), "conv", "arithmetic.rounding"),
     "name with a space": (lambda m, a: m.update(name="my model"), "", "name"),
     "layers as text": (lambda m, a: m.update(layers="none"), "", "layers"),
@@ -179,7 +235,12 @@ def test_all_problems_are_told_at_once(folder: Path) -> None:
 
     edit(folder, change)
     found = "\n".join(problems(folder))
-    for part in ("'conv': unknown key 'stride'", "'pool': kind", "'dense/bias' is missing", "'dense/weights' is missing"):
+    for part in (
+        "'conv': unknown key 'stride'",
+        "'pool': kind",
+        "'dense/bias' is missing",
+        "'dense/weights' is missing",
+    ):
         assert part in found
 
 
@@ -223,12 +284,16 @@ def test_unreadable_yaml(folder: Path, text: str) -> None:
     assert "model.yaml" in problems(folder)[0]
 
 
-JUNK = st.one_of(st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(), st.text(max_size=3), st.just([]), st.just({}))
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(), st.text(max_size=3), st.just([]), st.just({})
+)
 
 
 @settings(max_examples=60)
 @given(st.data())
-def test_no_junk_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, graph: QuantizedGraph, data: st.DataObject) -> None:
+def test_no_junk_raises_anything_else(
+    tmp_path_factory: pytest.TempPathFactory, graph: QuantizedGraph, data: st.DataObject
+) -> None:
     """Any value of model.yaml, or any array, replaced by junk: it is loaded, or refused with a message."""
     folder = tmp_path_factory.mktemp("junk")
     config_files.save(graph, folder)
@@ -249,9 +314,10 @@ def test_no_junk_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, 
             place = place[key]
 
     edit(folder, change)
+    told = None
     try:
         loaded = config_files.load(folder)
-    except UserError as error:
-        assert all(str(folder) in problem for problem in error.problems)
-    else:
         loaded.run(np.zeros((1, *loaded.input.shape), int))
+    except UserError as error:
+        told = error.problems
+    assert told is None or all(str(folder) in problem for problem in told)

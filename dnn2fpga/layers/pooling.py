@@ -23,6 +23,12 @@ from rtl_lib.reduction import Reduction, WindowReduction
 from rtl_lib.windows import Windows
 
 
+def _require_pixels(input: Tensor) -> None:
+    if len(input.shape) != 3 or input.lanes != input.shape[2]:
+        shape, lanes = list(input.shape), input.lanes
+        raise ValueError(f"pooling needs an image, one pixel a beat, not {shape} in {lanes} lanes")
+
+
 class QuantizedPooling(QuantizedLayer):
     """The geometry of a pooling layer."""
 
@@ -31,10 +37,7 @@ class QuantizedPooling(QuantizedLayer):
     padding: Literal["valid", "same"] = "valid"
 
     def windows(self, input: Tensor, fill: int) -> Windows:
-        if len(input.shape) != 3 or input.lanes != input.shape[2]:
-            raise ValueError(
-                f"pooling needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes"
-            )
+        _require_pixels(input)
         return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
 
     def output_shape(self, input: Tensor) -> Shape:
@@ -89,8 +92,7 @@ class QuantizedGlobalAverage(Requantized):
     kind: ClassVar[str] = "global_average_pooling"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        if len(input.shape) != 3 or input.lanes != input.shape[2]:
-            raise ValueError(f"pooling needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes")
+        _require_pixels(input)
         total = FrameSum(input.format, input.lanes, input.beats)
         return [total, self.requantize(total.output_format)]
 

@@ -61,7 +61,7 @@ def convert(model: Any, name: str, entries: dict[str, LayerEntry], where: str) -
     names = [layer.name for layer in layers]
     for layer_name in sorted({name for name in names if names.count(name) > 1 or name == INPUT}):
         problems.append(
-            f"{where}: the name '{layer_name}' is taken twice (of a name, letters, digits and _ remain); rename the layer"
+            f"{where}: the name '{layer_name}' is taken twice (letters, digits and _ remain of a name); rename it"
         )
     if problems:
         raise UserError(problems)

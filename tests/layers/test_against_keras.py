@@ -1,4 +1,4 @@
-"""Keras is the accuracy reference of every layer kind; it is never the oracle of the integers (that is test_integers.py)."""
+"""Keras is the accuracy reference of every layer kind, never the oracle of the integers (that is test_integers.py)."""
 
 from __future__ import annotations
 

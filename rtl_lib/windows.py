@@ -17,6 +17,7 @@ Timing: pixel written (cycle 0), column read (1), column at the memory's output 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,27 +29,9 @@ from amaranth.lib.memory import Memory
 from rtl_lib.beat_model import BeatModel
 from rtl_lib.formats import Format
 from rtl_lib.stream import Beat, StreamComponent
+from rtl_lib.window_schedule import NO_PADDING, Padding, WindowSchedule, WindowsModel
 
-
-@dataclass(frozen=True)
-class Padding:
-    """Rows and columns added around the frame."""
-
-    top: int = 0
-    bottom: int = 0
-    left: int = 0
-    right: int = 0
-
-    @classmethod
-    def same(cls, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Padding:
-        """Keras' ``padding="same"``: ``ceil(size / stride)`` outputs, the odd pixel of padding below and to the
-        right.
-        """
-        totals = [
-            max((-(-extent // step) - 1) * step + k - extent, 0)
-            for extent, k, step in zip(size, kernel, stride, strict=True)
-        ]
-        return cls(totals[0] // 2, totals[0] - totals[0] // 2, totals[1] // 2, totals[1] - totals[1] // 2)
+__all__ = ["Padding", "Windows", "WindowsComponent", "WindowsModel"]
 
 
 @dataclass(frozen=True)
@@ -65,25 +48,19 @@ class Windows:
     format: Format
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
-    padding: Padding = Padding()
+    padding: Padding = NO_PADDING
     fill: int = 0
 
-    def __post_init__(self) -> None:
-        if min(*self.kernel, *self.stride, self.height, self.width) < 1:
-            raise ValueError("kernel, stride and image size must be at least 1")
-        pad = self.padding
-        if max(pad.top, pad.bottom) >= self.kernel[0] or max(pad.left, pad.right) >= self.kernel[1]:
-            raise ValueError(f"padding must be smaller than the kernel, not {pad} for {self.kernel}")
-        if min(self.output_size) < 1:
-            raise ValueError(f"kernel {self.kernel} must fit into the padded image of {self.height}×{self.width}")
-
     @cached_property
+    def schedule(self) -> WindowSchedule:
+        return WindowSchedule(self.height, self.width, self.kernel, self.stride, self.padding)
+
+    def __post_init__(self) -> None:
+        self.schedule  # noqa: B018 - refuses a geometry that is impossible
+
+    @property
     def output_size(self) -> tuple[int, int]:
-        pad = self.padding
-        return (
-            (self.height + pad.top + pad.bottom - self.kernel[0]) // self.stride[0] + 1,
-            (self.width + pad.left + pad.right - self.kernel[1]) // self.stride[1] + 1,
-        )
+        return self.schedule.output_size
 
     @property
     def input_beats(self) -> int:
@@ -105,109 +82,15 @@ class Windows:
         """``[frames, pixels, channels]`` → ``[frames, windows, K_h * K_w * channels]``, the same dtype."""
         pad = self.padding
         image = x.reshape(len(x), self.height, self.width, self.channels)
-        if pad != Padding():
+        if pad != NO_PADDING:
             around = ((0, 0), (pad.top, pad.bottom), (pad.left, pad.right), (0, 0))
             image = np.pad(image, around, constant_values=self.fill)
         patches = np.lib.stride_tricks.sliding_window_view(image, self.kernel, axis=(1, 2))
         patches = patches[:, :: self.stride[0], :: self.stride[1]]  # [frame, row, column, channel, k_row, k_column]
         return patches.transpose(0, 1, 2, 4, 5, 3).reshape(len(x), self.output_beats, self.output_beat.lanes)
 
-    # Geometry of the schedule, shared by the component and its twin.
-
-    @cached_property
-    def row_steps(self) -> int:
-        """Column shifts of one row of windows: up to the last column (or padding) that the last window covers."""
-        return (self.output_size[1] - 1) * self.stride[1] - self.padding.left + self.kernel[1]
-
-    @cached_property
-    def tail(self) -> int:
-        """How many of them lie beyond the right edge."""
-        return max(0, self.row_steps - self.width)
-
-    @cached_property
-    def first_window_step(self) -> int:
-        return self.kernel[1] - 1 - self.padding.left
-
-    def oldest_row(self, row: int) -> int:
-        """The first image row under window row ``row`` (negative: padding)."""
-        return row * self.stride[0] - self.padding.top
-
-    def newest_needed(self, row: int) -> int:
-        """The last image row that window row ``row`` needs, relative to its oldest row."""
-        return min(self.kernel[0], self.height - self.oldest_row(row)) - 1
-
-    def row_advance(self, row: int) -> int:
-        """Image rows from the oldest row of window row ``row`` to that of the next one (of the next frame after
-        the last).
-        """
-        if row == self.output_size[0] - 1:
-            return self.height - (self.output_size[0] - 1) * self.stride[0]
-        return self.stride[0]
-
-    def gives_window(self, step: int) -> bool:
-        return step >= self.first_window_step and (step - self.first_window_step) % self.stride[1] == 0
-
     def create(self) -> WindowsComponent:
         return WindowsComponent(self)
-
-
-class WindowsModel(BeatModel):
-    """The twin of ``WindowsComponent``'s control."""
-
-    def __init__(self, spec: Windows) -> None:
-        self.spec = spec
-        rows = range(spec.output_size[0])
-        self.needed = [spec.newest_needed(r) for r in rows]
-        self.advance_of = [spec.row_advance(r) for r in rows]
-        self.gives = [spec.gives_window(e) for e in range(spec.row_steps)]
-        self.gap = spec.padding.top  # rows from the oldest row under the window to the row being written
-        self.write_column = 0
-        self.row = self.step = self.ahead = 0
-        self.at_memory = self.at_output = False
-
-    def valid(self) -> bool:
-        return self.at_output
-
-    def _written(self, needed: int, gap: int, column: int) -> bool:
-        return gap > needed or (gap == needed and self.write_column > column)
-
-    def _next_row_ready(self) -> bool:
-        following = (self.row + 1) % len(self.needed)
-        return self.ahead == self.step - self.spec.width and self._written(
-            self.needed[following], self.gap - self.advance_of[self.row], self.ahead
-        )
-
-    def _steps(self, output_ready: bool) -> bool:
-        if self.at_output and not output_ready:
-            return False
-        return self.step >= self.spec.width or self._written(self.needed[self.row], self.gap, self.step)
-
-    def ready(self, output_ready: bool) -> bool:
-        rows = self.spec.kernel[0]
-        if self.gap < rows:
-            return True
-        column_read = self.step > self.write_column or (self.step == self.write_column and self._steps(output_ready))
-        return self.gap == rows and column_read
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        steps = self._steps(output_ready)
-        if output_ready or not self.at_output:
-            self.at_output = self.at_memory
-            self.at_memory = steps and self.gives[self.step]
-        if steps:
-            if self.step >= self.spec.width:
-                self.ahead = self.ahead + 1 if self._next_row_ready() else 0
-            self.step += 1
-        if taken:
-            self.write_column += 1
-            if self.write_column == self.spec.width:
-                self.write_column = 0
-                self.gap += 1
-        if steps and self.step == self.spec.row_steps:
-            self.gap -= self.advance_of[self.row]
-            self.row = (self.row + 1) % len(self.needed)
-            self.step, self.ahead = self.ahead, 0
 
 
 class WindowsComponent(StreamComponent):
@@ -215,177 +98,189 @@ class WindowsComponent(StreamComponent):
 
     def __init__(self, spec: Windows) -> None:
         self.spec = spec
+        self.schedule = spec.schedule
         super().__init__(spec.input_beat, spec.output_beat)
 
     def beat_model(self) -> BeatModel:
-        return WindowsModel(self.spec)
+        return WindowsModel(self.schedule)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        spec = self.spec
-        rows, columns = spec.kernel
-        pixel_bits = spec.channels * spec.format.width
-
-        # Position of the writer: column, and row relative to the oldest row under the window.
-        gap_limit = max(rows + 1, spec.height + spec.stride[0])
-        gap = Signal(signed(gap_limit.bit_length() + 1), init=spec.padding.top)
-        write_column = Signal(range(spec.width))
-        write_slot = Signal(range(rows))
-        # Position of the reader: window row, column shift in it, columns of the next row already shifted in.
-        row = Signal(range(spec.output_size[0]))
-        step = Signal(range(spec.row_steps + 1))
-        ahead = Signal(range(spec.tail + 1))
-        # The memory of window row 0's oldest image row; padding rows count too, so that image row 0 is always in
-        # slot 0 at the start.
-        oldest_slot = Signal(range(rows), init=-spec.padding.top % rows)
-
-        # An output beat that waits holds the reader back.
+        position = _Position(self.schedule)
         at_output = Signal()
-        advance = Signal()
-        m.d.comb += advance.eq(self.o.ready | ~at_output)
-
-        def of_row(function: Any) -> Value:
-            """A constant for each window row, as logic: the last rows differ, all others are alike."""
-            value: Value = Const(function(0))
-            for r in range(1, spec.output_size[0]):
-                if function(r) != function(r - 1):
-                    value = Mux(row >= r, function(r), value)
-            return value
-
-        def written(needed: Value, relative_gap: Value, column: Value) -> Value:
-            return (relative_gap > needed) | ((relative_gap == needed) & (write_column > column))
-
-        row_count = spec.output_size[0]
-        row_advance = of_row(spec.row_advance)
-        in_tail = Signal()
-        reads = Signal()
-        steps = Signal()
-        column_written = written(of_row(spec.newest_needed), gap, step)
         m.d.comb += [
-            in_tail.eq(step >= spec.width if spec.tail else 0),
-            steps.eq(advance & (in_tail | column_written)),
+            # An output beat that waits holds the reader back.
+            position.advance.eq(self.o.ready | ~at_output),
+            self.o.valid.eq(at_output),
         ]
-        if spec.tail:
-            next_needed = of_row(lambda r: spec.newest_needed((r + 1) % row_count))
-            next_written = written(next_needed, gap - row_advance, ahead)
-            m.d.comb += reads.eq(Mux(in_tail, (ahead == step - spec.width) & next_written, 1))
-        else:
-            m.d.comb += reads.eq(1)
-
-        # The row that is overwritten must be out of the window, or its column already read (or being read in this
-        # cycle).
-        column_read = (step > write_column) | ((step == write_column) & steps)
-        takes = Signal()
-        m.d.comb += [
-            self.i.ready.eq((gap < rows) | ((gap == rows) & column_read)),
-            takes.eq(self.i.ready & self.i.valid),
-        ]
-
-        row_written = Signal()
-        row_read = Signal()
-        m.d.comb += [
-            row_written.eq(takes & (write_column == spec.width - 1)),
-            row_read.eq(steps & (step == spec.row_steps - 1)),
-        ]
-        with m.If(takes):
-            m.d.sync += write_column.eq(Mux(row_written, 0, write_column + 1))
-        with m.If(row_written):
-            m.d.sync += write_slot.eq(Mux(write_slot == rows - 1, 0, write_slot + 1))
-        m.d.sync += gap.eq(gap + row_written - Mux(row_read, row_advance, 0))
-
-        next_ahead = Mux(in_tail & reads, ahead + 1, 0)
-        with m.If(steps):
-            m.d.sync += step.eq(Mux(row_read, next_ahead, step + 1))
-            m.d.sync += ahead.eq(Mux(row_read, 0, next_ahead))
-        with m.If(row_read):
-            m.d.sync += row.eq(Mux(row == row_count - 1, 0, row + 1))
-            slot = oldest_slot + of_row(lambda r: spec.row_advance(r) % rows)
-            m.d.sync += oldest_slot.eq(Mux(slot >= rows, slot - rows, slot))
-
-        # The slot of the row of the column that is read: in the tail, columns of the next row.
-        read_slot = Signal.like(oldest_slot)
-        next_slot = oldest_slot + of_row(lambda r: spec.row_advance(r) % rows)
-        m.d.comb += read_slot.eq(Mux(in_tail, Mux(next_slot >= rows, next_slot - rows, next_slot), oldest_slot))
-
-        def row_masks() -> list[Value]:
-            """For each row of the column being read: does it lie in the frame?"""
-            masks = []
-            for k in range(rows):
-                inside = [0 <= spec.oldest_row(r) + k < spec.height for r in range(row_count)]
-                ahead_inside = inside[1:] + inside[:1]
-                masks.append(Mux(in_tail, of_row(ahead_inside.__getitem__), of_row(inside.__getitem__)))
-            return masks
-
-        # Read: one column of K_h pixels, one from each row memory.
-        outputs = []
-        for k in range(rows):
-            memory = m.submodules[f"row_{k}"] = Memory(shape=pixel_bits, depth=spec.width, init=[])
-            write = memory.write_port()
-            read = memory.read_port(transparent_for=())
-            m.d.comb += [
-                write.addr.eq(write_column),
-                write.data.eq(self.i.payload.as_value()),
-                write.en.eq(takes & (write_slot == k)),
-                read.addr.eq(Mux(in_tail, ahead, step)),
-                read.en.eq(advance),
-            ]
-            outputs.append(read.data)
-
-        shifted = Signal()
-        gives = Signal()
-        slot_read = Signal.like(oldest_slot, reset_less=True)
-        step_read = Signal.like(step, reset_less=True)
-        rows_inside = Signal(rows, reset_less=True)
-        with m.If(advance):
-            m.d.sync += [
-                shifted.eq(steps),
-                gives.eq(steps & self._gives_window(m, step, steps)),
-                slot_read.eq(read_slot),
-                step_read.eq(step),
-                rows_inside.eq(Cat(*row_masks())),
-            ]
-
-        # Shift: rotate the memories' outputs into row order, mask rows outside the frame.
-        fill = Cat(*[Const(spec.fill, spec.format.shape)] * spec.channels)
-        column = []
-        for k in range(rows):
-            value: Value = outputs[k]
-            for turn in range(1, rows):
-                value = Mux(slot_read == turn, outputs[(k + turn) % rows], value)
-            never_outside = all(0 <= spec.oldest_row(r) + k < spec.height for r in range(row_count))
-            column.append(value if never_outside else Mux(rows_inside[k], value, fill))
-        window = [
-            [Signal(pixel_bits, name=f"window_{k}_{j}", reset_less=True) for j in range(columns)] for k in range(rows)
-        ]
-        step_out = Signal.like(step, reset_less=True)
-        with m.If(advance):
-            m.d.sync += at_output.eq(gives)
-            with m.If(shifted):
-                m.d.sync += step_out.eq(step_read)
-                for k in range(rows):
-                    m.d.sync += [a.eq(b) for a, b in zip(window[k], [*window[k][1:], column[k]], strict=True)]
-
-        # Output: mask columns outside the frame (they hold another row's pixels).
-        lanes = []
-        for k in range(rows):
-            for j in range(columns):
-                value = window[k][j]
-                if j < columns - 1 - spec.first_window_step:
-                    value = Mux(step_out < columns - 1 - j, fill, value)
-                if j > columns - 1 - spec.tail:
-                    value = Mux(step_out >= spec.width + columns - 1 - j, fill, value)
-                lanes.append(value)
-        m.d.comb += [self.o.payload.as_value().eq(Cat(*lanes)), self.o.valid.eq(at_output)]
+        self._reader(m, position)
+        self._writer(m, position)
+        column, read = self._column(m, position)
+        with m.If(position.advance):
+            m.d.sync += at_output.eq(read.gives)
+        self._window(m, position, column, read)
         return m
 
-    def _gives_window(self, m: Module, step: Signal, steps: Signal) -> Value:
-        """Whether the shift at ``step`` completes a window. With a column stride a counter says which steps do."""
-        spec = self.spec
-        started = step >= spec.first_window_step
-        if spec.stride[1] == 1:
+    def _of_row(self, position: _Position, function: Callable[[int], int]) -> Value:
+        """A constant for each window row, as logic: the last rows differ, all others are alike."""
+        value: Value = Const(function(0))
+        for r in range(1, self.schedule.output_size[0]):
+            if function(r) != function(r - 1):
+                value = Mux(position.row >= r, function(r), value)
+        return value
+
+    def _reader(self, m: Module, at: _Position) -> None:
+        """Steps through the columns of the rows under the window, as far as they have been written."""
+        s = self.schedule
+        rows, row_count = s.kernel[0], s.output_size[0]
+
+        def written(needed: Value, gap: Value, column: Value) -> Value:
+            return (gap > needed) | ((gap == needed) & (at.write_column > column))
+
+        row_advance = self._of_row(at, s.row_advance)
+        m.d.comb += [
+            at.in_tail.eq(at.step >= s.width if s.tail else 0),
+            at.steps.eq(at.advance & (at.in_tail | written(self._of_row(at, s.newest_needed), at.gap, at.step))),
+            at.row_read.eq(at.steps & (at.step == s.row_steps - 1)),
+        ]
+        next_ahead: Value = Const(0)
+        if s.tail:
+            # In the tail a column of the next row comes along if it is there; else the next row starts over.
+            next_needed = self._of_row(at, lambda r: s.newest_needed((r + 1) % row_count))
+            comes_along = (at.ahead == at.step - s.width) & written(next_needed, at.gap - row_advance, at.ahead)
+            next_ahead = Mux(at.in_tail & comes_along, at.ahead + 1, 0)
+        with m.If(at.steps):
+            m.d.sync += at.step.eq(Mux(at.row_read, next_ahead, at.step + 1))
+            m.d.sync += at.ahead.eq(Mux(at.row_read, 0, next_ahead))
+        following = at.oldest_slot + self._of_row(at, lambda r: s.row_advance(r) % rows)
+        m.d.comb += at.next_slot.eq(Mux(following >= rows, following - rows, following))
+        with m.If(at.row_read):
+            m.d.sync += at.row.eq(Mux(at.row == row_count - 1, 0, at.row + 1))
+            m.d.sync += at.oldest_slot.eq(at.next_slot)
+        m.d.sync += at.gap.eq(at.gap + at.row_written - Mux(at.row_read, row_advance, 0))
+
+    def _writer(self, m: Module, at: _Position) -> None:
+        """Takes a pixel whenever the one it overwrites is out of the window or has been read."""
+        s = self.schedule
+        rows = s.kernel[0]
+        column_read = (at.step > at.write_column) | ((at.step == at.write_column) & at.steps)
+        m.d.comb += [
+            self.i.ready.eq((at.gap < rows) | ((at.gap == rows) & column_read)),
+            at.takes.eq(self.i.ready & self.i.valid),
+            at.row_written.eq(at.takes & (at.write_column == s.width - 1)),
+        ]
+        with m.If(at.takes):
+            m.d.sync += at.write_column.eq(Mux(at.row_written, 0, at.write_column + 1))
+        with m.If(at.row_written):
+            m.d.sync += at.write_slot.eq(Mux(at.write_slot == rows - 1, 0, at.write_slot + 1))
+
+    def _column(self, m: Module, at: _Position) -> tuple[list[Value], _Read]:
+        """Reads one pixel from each row memory: the column in row order, rows outside the frame replaced."""
+        s = self.schedule
+        rows, row_count = s.kernel[0], s.output_size[0]
+        pixels = []
+        for k in range(rows):
+            memory = m.submodules[f"row_{k}"] = Memory(shape=self.input_beat.layout.size, depth=s.width, init=[])
+            write = memory.write_port()
+            read_port = memory.read_port(transparent_for=())
+            m.d.comb += [
+                write.addr.eq(at.write_column),
+                write.data.eq(self.i.payload.as_value()),
+                write.en.eq(at.takes & (at.write_slot == k)),
+                read_port.addr.eq(Mux(at.in_tail, at.ahead, at.step)),
+                read_port.en.eq(at.advance),
+            ]
+            pixels.append(read_port.data)
+
+        read = _Read(s)
+        inside = []
+        for k in range(rows):
+            mask = [int(s.row_inside(r, k)) for r in range(row_count)]
+            ahead_mask = mask[1:] + mask[:1]
+            inside.append(Mux(at.in_tail, self._of_row(at, ahead_mask.__getitem__), self._of_row(at, mask.__getitem__)))
+        with m.If(at.advance):
+            m.d.sync += [
+                read.shifts.eq(at.steps),
+                read.gives.eq(at.steps & self._gives_window(m, at)),
+                read.slot.eq(Mux(at.in_tail, at.next_slot, at.oldest_slot)),
+                read.step.eq(at.step),
+                read.inside.eq(Cat(*inside)),
+            ]
+        column = []
+        for k in range(rows):
+            value: Value = pixels[k]
+            for turn in range(1, rows):
+                value = Mux(read.slot == turn, pixels[(k + turn) % rows], value)
+            always_inside = all(s.row_inside(r, k) for r in range(row_count))
+            column.append(value if always_inside else Mux(read.inside[k], value, self._fill()))
+        return column, read
+
+    def _window(self, m: Module, at: _Position, column: list[Value], read: _Read) -> None:
+        """Shifts the column in; masks columns outside the frame, which hold another row's pixels."""
+        s = self.schedule
+        columns = s.kernel[1]
+        step = Signal.like(read.step, name="step_out", reset_less=True)
+        lanes: list[Value] = []
+        for k, newest in enumerate(column):
+            row = [Signal(len(newest), name=f"window_{k}_{j}", reset_less=True) for j in range(columns)]
+            with m.If(at.advance & read.shifts):
+                m.d.sync += [old.eq(new) for old, new in zip(row, [*row[1:], newest], strict=True)]
+            for j, stored in enumerate(row):
+                value: Value = stored
+                back = columns - 1 - j  # steps ago that this column was shifted in
+                if back > s.first_window_step:
+                    value = Mux(step < back, self._fill(), value)
+                if back < s.tail:
+                    value = Mux(step >= s.width + back, self._fill(), value)
+                lanes.append(value)
+        with m.If(at.advance & read.shifts):
+            m.d.sync += step.eq(read.step)
+        m.d.comb += self.o.payload.as_value().eq(Cat(*lanes))
+
+    def _fill(self) -> Value:
+        return Cat(*[Const(self.spec.fill, self.spec.format.shape)] * self.spec.channels)
+
+    def _gives_window(self, m: Module, at: _Position) -> Value:
+        """Whether this shift completes a window. With a column stride a counter says which do."""
+        s = self.schedule
+        started = at.step >= s.first_window_step
+        if s.stride[1] == 1:
             return started
-        phase = Signal(range(spec.stride[1]))
-        with m.If(steps & started):
-            wraps = (phase == spec.stride[1] - 1) | (step == spec.row_steps - 1)
+        phase = Signal(range(s.stride[1]))
+        with m.If(at.steps & started):
+            wraps = (phase == s.stride[1] - 1) | (at.step == s.row_steps - 1)
             m.d.sync += phase.eq(Mux(wraps, 0, phase + 1))
         return started & (phase == 0)
+
+
+class _Position:
+    """Where the writer and the reader are, and what they do in this cycle."""
+
+    def __init__(self, s: WindowSchedule) -> None:
+        rows = s.kernel[0]
+        # Rows from the oldest row under the window to the row being written; negative when the window is ahead.
+        largest = max(rows + 1, s.height + s.stride[0])
+        self.gap = Signal(signed(largest.bit_length() + 1), init=s.padding.top)
+        self.write_column = Signal(range(s.width))
+        self.write_slot = Signal(range(rows))
+        # The reader: window row, column shift in it, columns of the next row already shifted in.
+        self.row = Signal(range(s.output_size[0]))
+        self.step = Signal(range(s.row_steps + 1))
+        self.ahead = Signal(range(s.tail + 1))
+        # The memory of the oldest row under the window. Padding rows count, so that image row 0 starts in memory 0.
+        self.oldest_slot = Signal(range(rows), init=-s.padding.top % rows)
+        self.next_slot = Signal(range(rows))
+        # In this cycle: the output can move; a column is shifted, beyond the right edge; a pixel is taken; a row ends.
+        self.advance, self.steps, self.in_tail, self.takes = Signal(), Signal(), Signal(), Signal()
+        self.row_read, self.row_written = Signal(), Signal()
+
+
+class _Read:
+    """What is known of the column at the memories' outputs."""
+
+    def __init__(self, s: WindowSchedule) -> None:
+        self.shifts = Signal()
+        self.gives = Signal()
+        self.slot = Signal(range(s.kernel[0]), reset_less=True)
+        self.step = Signal(range(s.row_steps + 1), reset_less=True)
+        self.inside = Signal(s.kernel[0], reset_less=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,11 +34,11 @@ public_flat_rw -module "accelerator" -var "aclk"
 public_flat_rw -module "accelerator" -var "aresetn"
 """
 
-# The straight lines of code that Verilator writes are thousands of statements long, and some steps of a C++ compiler take
-# time with the square of that. Shorter functions, and a narrower search for instructions to combine (at most 2 instead
+# Verilator writes functions of thousands of statements without a branch, and some steps of a C++ compiler take time
+# with the square of that. Shorter functions, and a narrower search for instructions to combine (at most 2 instead
 # of 4), make the compilation five times as fast and the simulation no slower.
 SHORT_FUNCTIONS = ("--output-split-cfuncs", "200")
-SIMPLE_OPTIONS = ("-Wno-fatal", "-Wno-lint", *SHORT_FUNCTIONS)
+COMMON_OPTIONS = ("-Wno-fatal", "-Wno-lint", *SHORT_FUNCTIONS, "-CFLAGS", "-std=gnu++17")
 OPTIMIZATION = r"OPT_FAST=-O1\ --param=max-combine-insns=2 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
 # One file that includes all others needs no precompiled header. A large design is compiled in parts, on all cores.
 ONE_FILE = "VM_PARALLEL_BUILDS=0"
@@ -51,9 +53,7 @@ BULK_OPTIONS = (
     "fast",
     "--no-assert",
     "--noassert-case",
-    *SIMPLE_OPTIONS,
-    "-CFLAGS",
-    "-std=gnu++17",
+    *COMMON_OPTIONS,
 )
 
 
@@ -85,7 +85,7 @@ def build_cocotb(manifest: Manifest, toolchain: Toolchain, build_dir: Path, *, w
             sources=[manifest.rtl, _control_file(folder, BOUNDARIES_VLT + PORTS_VLT)],
             hdl_toplevel=manifest.top,
             # the runner asks for --public-flat-rw, the last option wins
-            build_args=["--no-public-flat-rw", *SIMPLE_OPTIONS],
+            build_args=["--no-public-flat-rw", *COMMON_OPTIONS],
             build_dir=folder,
             timescale=("1ns", "1ps"),
             waves=waves,
@@ -93,7 +93,7 @@ def build_cocotb(manifest: Manifest, toolchain: Toolchain, build_dir: Path, *, w
         )
 
     kind = "cocotb-waves" if waves else "cocotb"
-    parts = [kind, BOUNDARIES_VLT, PORTS_VLT, *SIMPLE_OPTIONS, metadata.version("cocotb"), sys.executable]
+    parts = [kind, BOUNDARIES_VLT, PORTS_VLT, *COMMON_OPTIONS, metadata.version("cocotb"), sys.executable]
     return _cached(kind, parts, manifest, toolchain, build_dir, build)
 
 
@@ -152,29 +152,21 @@ def _cached(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     log = build_dir / f"{folder.name}.log"
-    os.environ["MAKEFLAGS"] = makeflags  # put back by Toolchain.environment
+    # these go through the environment because cocotb calls make, too; Toolchain.environment puts it back
+    os.environ["MAKEFLAGS"] = f"{makeflags} {_compile_once(build_dir, makeflags + toolchain.version)}"
     try:
-        with _shared_runtime(folder, build_dir, f"{toolchain} {makeflags} {kind.endswith('waves')}"):
-            build(folder, log)
+        build(folder, log)
     except (RuntimeError, SystemExit, subprocess.CalledProcessError, OSError) as error:
         raise ToolError(f"Verilator could not build {manifest.rtl}:\n{log_tail(log)}") from error
     (folder / "complete").touch()
     return folder
 
 
-@contextmanager
-def _shared_runtime(folder: Path, build_dir: Path, ingredients: str) -> Iterator[None]:
-    """Verilator's own runtime is the same for every design: compile it once, and let later builds find its objects."""
+def _compile_once(build_dir: Path, ingredients: str) -> str:
+    """The variable for make that lets builds share the objects of Verilator's runtime."""
     store = build_dir / f"runtime-{hashlib.sha256(ingredients.encode()).hexdigest()[:12]}"
-    store.mkdir(exist_ok=True)
-    for compiled in store.glob("*.o"):
-        shutil.copyfile(compiled, folder / compiled.name)  # as new: make takes it for up to date
-    yield
-    for compiled in folder.glob("verilated*.o"):
-        if not (store / compiled.name).exists():
-            part = store / f"{compiled.name}.part"  # what is in the store is always whole
-            shutil.copyfile(compiled, part)
-            part.rename(store / compiled.name)
+    command = shlex.join([sys.executable, "-I", "-S", str(SIM / "compile_once.py"), str(store)])
+    return "OBJCACHE=" + re.sub(r"([\\\s])", r"\\\1", command.replace("$", "$$"))
 
 
 def log_tail(log: Path, lines: int = 15) -> str:

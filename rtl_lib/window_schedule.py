@@ -1,0 +1,156 @@
+"""The schedule of sliding windows: geometry, and the cycle-exact twin of ``rtl_lib.windows``' control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from rtl_lib.beat_model import BeatModel
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Rows and columns added around the frame."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    @classmethod
+    def same(cls, size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Padding:
+        """Keras' ``padding="same"``: ``ceil(size / stride)`` outputs, the odd pixel of padding below and to the
+        right.
+        """
+        totals = [
+            max((-(-extent // step) - 1) * step + k - extent, 0)
+            for extent, k, step in zip(size, kernel, stride, strict=True)
+        ]
+        return cls(totals[0] // 2, totals[0] - totals[0] // 2, totals[1] // 2, totals[1] - totals[1] // 2)
+
+
+NO_PADDING = Padding()
+
+
+@dataclass(frozen=True)
+class WindowSchedule:
+    """A ``kernel`` that slides over ``height × width`` pixels; all that decides when a window leaves."""
+
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = NO_PADDING
+
+    def __post_init__(self) -> None:
+        if min(*self.kernel, *self.stride, self.height, self.width) < 1:
+            raise ValueError("kernel, stride and image size must be at least 1")
+        pad = self.padding
+        if max(pad.top, pad.bottom) >= self.kernel[0] or max(pad.left, pad.right) >= self.kernel[1]:
+            raise ValueError(f"padding must be smaller than the kernel, not {pad} for {self.kernel}")
+        if min(self.output_size) < 1:
+            raise ValueError(f"kernel {self.kernel} must fit into the padded image of {self.height}×{self.width}")
+
+    @cached_property
+    def output_size(self) -> tuple[int, int]:
+        pad = self.padding
+        return (
+            (self.height + pad.top + pad.bottom - self.kernel[0]) // self.stride[0] + 1,
+            (self.width + pad.left + pad.right - self.kernel[1]) // self.stride[1] + 1,
+        )
+
+    @cached_property
+    def row_steps(self) -> int:
+        """Column shifts of one row of windows: up to the last column (or padding) that the last window covers."""
+        return (self.output_size[1] - 1) * self.stride[1] - self.padding.left + self.kernel[1]
+
+    @cached_property
+    def tail(self) -> int:
+        """How many of them lie beyond the right edge."""
+        return max(0, self.row_steps - self.width)
+
+    @cached_property
+    def first_window_step(self) -> int:
+        return self.kernel[1] - 1 - self.padding.left
+
+    def oldest_row(self, row: int) -> int:
+        """The first image row under window row ``row`` (negative: padding)."""
+        return row * self.stride[0] - self.padding.top
+
+    def newest_needed(self, row: int) -> int:
+        """The last image row that window row ``row`` needs, relative to its oldest row."""
+        return min(self.kernel[0], self.height - self.oldest_row(row)) - 1
+
+    def row_advance(self, row: int) -> int:
+        """Image rows from the oldest row of window row ``row`` to that of the next one (of the next frame after
+        the last).
+        """
+        if row == self.output_size[0] - 1:
+            return self.height - (self.output_size[0] - 1) * self.stride[0]
+        return self.stride[0]
+
+    def gives_window(self, step: int) -> bool:
+        return step >= self.first_window_step and (step - self.first_window_step) % self.stride[1] == 0
+
+    def row_inside(self, row: int, k: int) -> bool:
+        """Whether image row ``k`` under window row ``row`` lies in the frame."""
+        return 0 <= self.oldest_row(row) + k < self.height
+
+
+class WindowsModel(BeatModel):
+    """The twin of ``WindowsComponent``'s control."""
+
+    def __init__(self, schedule: WindowSchedule) -> None:
+        self.schedule = schedule
+        rows = range(schedule.output_size[0])
+        self.needed = [schedule.newest_needed(r) for r in rows]
+        self.advance_of = [schedule.row_advance(r) for r in rows]
+        self.gives = [schedule.gives_window(e) for e in range(schedule.row_steps)]
+        self.gap = schedule.padding.top  # rows from the oldest row under the window to the row being written
+        self.write_column = 0
+        self.row = self.step = self.ahead = 0
+        self.at_memory = self.at_output = False
+
+    def valid(self) -> bool:
+        return self.at_output
+
+    def _written(self, needed: int, gap: int, column: int) -> bool:
+        return gap > needed or (gap == needed and self.write_column > column)
+
+    def _next_row_ready(self) -> bool:
+        following = (self.row + 1) % len(self.needed)
+        return self.ahead == self.step - self.schedule.width and self._written(
+            self.needed[following], self.gap - self.advance_of[self.row], self.ahead
+        )
+
+    def _steps(self, output_ready: bool) -> bool:
+        if self.at_output and not output_ready:
+            return False
+        return self.step >= self.schedule.width or self._written(self.needed[self.row], self.gap, self.step)
+
+    def ready(self, output_ready: bool) -> bool:
+        rows = self.schedule.kernel[0]
+        if self.gap < rows:
+            return True
+        column_read = self.step > self.write_column or (self.step == self.write_column and self._steps(output_ready))
+        return self.gap == rows and column_read
+
+    def tick(self, input_valid: bool, output_ready: bool) -> None:
+        taken = input_valid and self.ready(output_ready)
+        steps = self._steps(output_ready)
+        if output_ready or not self.at_output:
+            self.at_output = self.at_memory
+            self.at_memory = steps and self.gives[self.step]
+        if steps:
+            if self.step >= self.schedule.width:
+                self.ahead = self.ahead + 1 if self._next_row_ready() else 0
+            self.step += 1
+        if taken:
+            self.write_column += 1
+            if self.write_column == self.schedule.width:
+                self.write_column = 0
+                self.gap += 1
+        if steps and self.step == self.schedule.row_steps:
+            self.gap -= self.advance_of[self.row]
+            self.row = (self.row + 1) % len(self.needed)
+            self.step, self.ahead = self.ahead, 0

@@ -1,0 +1,205 @@
+"""Random small networks of every covered layer, drawn by hypothesis, without Keras.
+
+A specimen is a float graph and every choice that a user has about its numbers and its hardware.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from dnn2fpga.graph import Graph, Layer, Shape
+from dnn2fpga.layers.activation import TABLES, Clamp, Table
+from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.conv2d import Conv2D
+from dnn2fpga.layers.dense import Dense
+from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
+from dnn2fpga.layers.reshape import Reshape
+from dnn2fpga.layers.scaling import Granularity, LayerSettings, Scales
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.plan.hardware_plan import PlanSettings
+from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib.arithmetic import Overflow, Rounding
+
+WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
+MOST_NUMBERS = 400  # in one tensor
+RANDOM_FRAMES = 10
+STALLS = ("source", "sink", "random", "burst")
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A network, and how it is to be quantized, pipelined and stalled."""
+
+    graph: Graph  # simplified
+    quantization: QuantizationSettings
+    plan: PlanSettings
+    stalls: str
+    seed: int  # of the data and the stalls
+    lowest_input: float
+
+    def quantize(self) -> QuantizedGraph:
+        """Calibrated on random data; raises ``UserError`` for a network that the tool refuses."""
+        rng = np.random.default_rng(self.seed)
+        x = rng.uniform(self.lowest_input, 1, (8, *self.graph.input_shape)).astype(np.float32)
+        return quantize(self.graph, calibrate(self.graph, x), self.quantization)
+
+    def frames(self, quantized: QuantizedGraph) -> np.ndarray:
+        """Quantized inputs: the two extremes, then any integers of the format."""
+        f = quantized.input.format
+        shape = quantized.input.shape
+        extremes = [np.full((1, *shape), value) for value in (f.minimum, f.maximum)]
+        anything = np.random.default_rng(self.seed).integers(f.minimum, f.maximum + 1, (RANDOM_FRAMES, *shape))
+        return np.concatenate([*extremes, anything]).astype(f.dtype)
+
+    def __repr__(self) -> str:
+        """What hypothesis prints of a network that failed."""
+        lines = [f"input {self.graph.input_shape}, {self.quantization.input_bits} bits"]
+        lines[0] += f", lanes {self.quantization.input_lanes or 'all'}, from {self.lowest_input}"
+        for node in self.graph.nodes:
+            options = {key: _short(value) for key, value in vars(node.layer).items() if key != "name"}
+            settings = {key: _short(value) for key, value in self.quantization.layers[node.name].items()}
+            lines.append(f"{node.name}: {node.layer.kind} {options} → {node.shape}, {settings}")
+        lines.append(f"{self.plan}, stalls {self.stalls}, seed {self.seed}")
+        return "\n  ".join(lines)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array{list(value.shape)}"
+    return getattr(value, "name", str(value))
+
+
+@dataclass
+class _Stream:
+    """What the next layer will get: a shape, and how many of its numbers travel in one beat."""
+
+    shape: Shape
+    lanes: int
+
+
+@st.composite
+def specimens(draw: st.DrawFn, most_layers: int = 5) -> Specimen:
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    stream, input_lanes = draw(_inputs())
+    input_shape = stream.shape
+    layers: list[Layer] = []
+    for index in range(draw(st.integers(1, most_layers))):
+        kinds = [kind for kind, (often, fits) in KINDS.items() if fits(stream) for _ in range(often)]
+        layer = draw(_layers(f"layer_{index}", draw(st.sampled_from(kinds)), stream, rng))
+        shape = layer.output_shape(stream.shape)
+        stream = _Stream(shape, _lanes_behind(layer, stream, shape))
+        layers.append(layer)
+    graph = simplify(Graph.chain("random", "input", input_shape, layers))
+    quantization = draw(_quantizations(graph, input_lanes))
+    plan = PlanSettings(levels_per_register=draw(st.integers(1, 4)))
+    lowest = draw(st.sampled_from([-1.0, 0.0]))
+    return Specimen(graph, quantization, plan, draw(st.sampled_from(STALLS)), seed, lowest)
+
+
+@st.composite
+def _inputs(draw: st.DrawFn) -> tuple[_Stream, int | None]:
+    """A vector in any number of beats, or an image."""
+    if draw(st.booleans()):
+        shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)))
+        return _Stream(shape, shape[-1]), None
+    size = draw(st.integers(1, 24))
+    lanes = draw(st.sampled_from([lanes for lanes in range(1, size + 1) if size % lanes == 0]))
+    return _Stream((size,), lanes), lanes
+
+
+def _is_image(stream: _Stream) -> bool:
+    return len(stream.shape) == 3
+
+
+# Each kind: how often it is drawn, and behind which streams it can be built.
+KINDS: dict[str, tuple[int, Callable[[_Stream], bool]]] = {
+    "dense": (2, lambda stream: True),
+    "clamp": (1, lambda stream: True),
+    "table": (1, lambda stream: True),
+    "reshape": (1, lambda stream: math.prod(stream.shape) <= MOST_NUMBERS),
+    "affine": (1, lambda stream: stream.lanes == stream.shape[-1]),
+    "flatten": (1, _is_image),
+    "conv2d": (5, _is_image),
+    "max_pooling": (3, _is_image),
+    "average_pooling": (2, _is_image),
+    "global_average": (1, _is_image),
+}
+
+
+def _lanes_behind(layer: Layer, stream: _Stream, shape: Shape) -> int:
+    if isinstance(layer, Clamp | Table | Reshape) and len(shape) == 1:
+        return stream.lanes
+    return shape[-1]
+
+
+@st.composite
+def _layers(draw: st.DrawFn, name: str, kind: str, stream: _Stream, rng: np.random.Generator) -> Layer:
+    channels = stream.shape[-1]
+    outputs = st.integers(1, 5)
+    match kind:
+        case "dense":
+            n = draw(outputs)
+            return Dense(name, _weights(rng, (channels, n)), _weights(rng, (n,)))
+        case "clamp":
+            return Clamp(name, *draw(st.sampled_from([(0.0, math.inf), (0.0, 6.0), (-0.5, 0.5)])))
+        case "table":
+            return Table(name, draw(st.sampled_from(sorted(TABLES))))
+        case "affine":
+            return Affine(name, _weights(rng, (channels,)) * 2, _weights(rng, (channels,)))
+        case "flatten":
+            return Reshape(name, None)
+        case "reshape":
+            size = math.prod(stream.shape)
+            n = draw(st.sampled_from([n for n in range(1, min(size, 12) + 1) if size % n == 0]))
+            rows = draw(st.sampled_from([rows for rows in range(1, size // n + 1) if size // n % rows == 0]))
+            return Reshape(name, (rows, size // n // rows, n))
+        case "global_average":
+            return GlobalAverage(name, keep_dimensions=draw(st.booleans()))
+    padding = draw(st.sampled_from(["valid", "same"]))
+    largest = (5, 5) if padding == "same" else stream.shape[:2]
+    size = tuple(draw(st.integers(1, min(5, extent))) for extent in largest)
+    strides = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    if kind == "conv2d":
+        n = draw(outputs)
+        weights = _weights(rng, (*size, channels, n))
+        return Conv2D(name, weights, _weights(rng, (n,)), strides=strides, padding=padding)
+    return (MaxPooling if kind == "max_pooling" else AveragePooling)(name, size, strides, padding)
+
+
+def _weights(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+    return rng.uniform(-1, 1, shape).astype(np.float32)
+
+
+@st.composite
+def _quantizations(draw: st.DrawFn, graph: Graph, input_lanes: int | None) -> QuantizationSettings:
+    """Every layer with settings of its own."""
+    has_table = any(isinstance(layer, Table) for layer in graph.layers)
+    activation_bits = st.integers(2, WIDEST_TABLE_INPUT if has_table else 16)
+    layers = {}
+    for layer in graph.layers:
+        # wrapping cannot be joined with a clamp
+        clamps = layer.as_clamp() or getattr(layer, "clamp", None) not in (None, (-math.inf, math.inf))
+        overflows = [overflow for overflow in Overflow if not (clamps and overflow is Overflow.WRAP)]
+        layers[layer.name] = {
+            "weight_bits": draw(st.integers(2, 16)),
+            "activation_bits": draw(activation_bits),
+            "scales": draw(st.sampled_from(Scales)),
+            "granularity": draw(st.sampled_from(Granularity)),
+            "rounding": draw(st.sampled_from(Rounding)),
+            "overflow": draw(st.sampled_from(overflows)),
+        }
+    return QuantizationSettings(
+        defaults=LayerSettings(scales=draw(st.sampled_from(Scales))),
+        layers=layers,
+        input_bits=draw(activation_bits),
+        input_lanes=input_lanes,
+    )

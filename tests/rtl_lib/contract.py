@@ -1,0 +1,49 @@
+"""What every operator must keep: its component gives the integers of ``compute``, in the cycles of its twin, under
+any stalls.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from stream_bench import run_component
+
+from rtl_lib.beat_model import trace
+from rtl_lib.operator import Operator
+
+STALLS = [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6), (0.4, 0.4)]  # how often source and sink pause
+FRAMES = 3
+
+
+def random_input(operator: Operator, beats: int, seed: int) -> np.ndarray:
+    """``[frames, beats, lanes]`` with the extremes of the format in it."""
+    f = operator.input_beat.format
+    rng = np.random.default_rng(seed)
+    x = rng.integers(f.minimum, f.maximum, (FRAMES, beats, operator.input_beat.lanes), endpoint=True)
+    x[0, 0, 0], x[-1, -1, -1] = f.minimum, f.maximum
+    return x
+
+
+def check_operator(operator: Operator, beats: int, seed: int = 0) -> None:
+    """Raises ``AssertionError`` at the first difference."""
+    x = random_input(operator, beats, seed)
+    y = operator.compute(x).astype(np.int64)
+    output_beats = y.shape[1]
+    assert y.shape == (FRAMES, output_beats, operator.output_beat.lanes)
+    for source, sink in STALLS:
+        run = run_component(
+            operator.create(),
+            x.reshape(-1, x.shape[2]),
+            FRAMES * output_beats,
+            source_pause=source,
+            sink_pause=sink,
+            seed=seed,
+        )
+        assert run.outputs.tolist() == y.reshape(-1, y.shape[2]).tolist(), f"values, source {source}, sink {sink}"
+        if source == sink == 0:
+            _check_cycles(operator, beats, output_beats, run.input_cycles, run.output_cycles)
+
+
+def _check_cycles(operator: Operator, beats: int, output_beats: int, taken: list[int], given: list[int]) -> None:
+    entry, exit = trace([operator.create().beat_model()], [(0, beats), (1, output_beats)])
+    assert taken[beats - 1] == entry.last_cycle
+    assert (given[0], given[output_beats - 1]) == (exit.first_cycle, exit.last_cycle)

@@ -1,0 +1,213 @@
+"""Every operator under the contract, and its integers against loops that know nothing of how they are computed."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from contract import check_operator, random_input
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.beat_model import ReduceModel, trace
+from rtl_lib.border_average import BorderAverage
+from rtl_lib.formats import Format
+from rtl_lib.frame_reduction import FoldedMatrix, FrameSum
+from rtl_lib.lookup_table import LookupTable
+from rtl_lib.reduction import Reduction, WindowReduction
+from rtl_lib.repack import Repack, repack
+from rtl_lib.requantize import Requantize
+from rtl_lib.stream import Beat, MasterSlaveStage
+from rtl_lib.windows import Padding, Windows
+
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+RNG = np.random.default_rng(0)
+S5, U4 = Format(True, 5), Format(False, 4)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Windows:
+    size = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    same = draw(st.booleans())
+    largest = (5, 5) if same else size
+    kernel = tuple(draw(st.integers(1, min(5, limit))) for limit in largest)
+    format = draw(st.sampled_from([Format(True, 3), Format(False, 3)]))
+    padding = Padding.same(size, kernel, stride) if same else Padding()
+    fill = draw(st.sampled_from([0, format.minimum]))
+    return Windows(*size, draw(st.integers(1, 2)), format, kernel, stride, padding, fill)
+
+
+@given(windows(), st.integers(0, 99))
+@settings(max_examples=40)
+def test_windows(operator: Windows, seed: int) -> None:
+    check_operator(operator, operator.input_beats, seed)
+
+
+@given(windows())
+@settings(max_examples=100)
+def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
+    x = random_input(operator, operator.input_beats, 1)
+    pad, (rows, columns) = operator.padding, operator.output_size
+    expected = np.full((len(x), rows * columns, operator.output_beat.lanes), operator.fill)
+    for r, c, k, j, channel in itertools.product(*map(range, (rows, columns, *operator.kernel, operator.channels))):
+        y, z = r * operator.stride[0] - pad.top + k, c * operator.stride[1] - pad.left + j
+        if 0 <= y < operator.height and 0 <= z < operator.width:
+            lane = (k * operator.kernel[1] + j) * operator.channels + channel
+            expected[:, r * columns + c, lane] = x[:, y * operator.width + z, channel]
+    assert operator.compute(x).tolist() == expected.tolist()
+
+
+@given(windows())
+@settings(max_examples=300)
+def test_the_interval_of_windows_is_the_number_of_input_pixels(operator: Windows) -> None:
+    """For images at least as wide and high as the kernel, whatever stride and padding."""
+    model = operator.create().beat_model()
+    *_, exit = trace([model], [(0, operator.input_beats), (1, operator.output_beats)])
+    if operator.width >= operator.kernel[1] and operator.height >= operator.kernel[0]:
+        assert exit.interval_cycles == operator.input_beats
+    else:
+        assert exit.interval_cycles >= operator.input_beats
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+@pytest.mark.parametrize("rounding", Rounding)
+def test_requantize(rounding: Rounding, overflow: Overflow) -> None:
+    multiplier, shift, offset = np.array([3, 5, -7, 8]), np.array([4, 0, 6, 9]), np.array([0, 5, -6, 9])
+    check_operator(
+        Requantize(Format(True, 12), Format(True, 6), multiplier, shift, offset, -32, 31, rounding, overflow), 20
+    )
+    wires = Requantize(
+        Format(True, 12),
+        Format(False, 6),
+        np.array([4, 1]),
+        np.array([3, 5]),
+        np.array([0, 1]),
+        0,
+        63,
+        rounding,
+        overflow,
+    )
+    assert not wires.multiplies
+    check_operator(wires, 20)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 9])
+@pytest.mark.parametrize(("reduction", "oracle"), [(Reduction.MAXIMUM, max), (Reduction.SUM, sum)])
+def test_window_reduction(reduction: Reduction, oracle, size: int) -> None:  # type: ignore[no-untyped-def]
+    operator = WindowReduction(S5, 3, size, reduction)
+    check_operator(operator, 12)
+    x = random_input(operator, 5, 2)
+    expected = [[[oracle(beat[c::3].tolist()) for c in range(3)] for beat in frame] for frame in x]
+    assert operator.compute(x).tolist() == expected
+
+
+@pytest.mark.parametrize("beats", [1, 2, 7])
+def test_frame_sum(beats: int) -> None:
+    operator = FrameSum(S5, 3, beats)
+    check_operator(operator, beats)
+    x = random_input(operator, beats, 3)
+    assert operator.compute(x).tolist() == [[[sum(frame[:, c].tolist()) for c in range(3)]] for frame in x]
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 12])
+@pytest.mark.parametrize("format", [S5, U4])
+def test_folded_matrix(format: Format, lanes: int) -> None:
+    weights, bias = RNG.integers(-8, 8, (12, 5)), RNG.integers(-99, 99, 5)
+    operator = FoldedMatrix(weights, bias, format, lanes, Format(True, 4))
+    check_operator(operator, 12 // lanes)
+    x = random_input(operator, 12 // lanes, 4)
+    for frame, (got,) in zip(x, operator.compute(x).tolist(), strict=True):
+        values = frame.reshape(-1).tolist()
+        columns = weights.T.tolist()
+        assert got == [
+            sum(a * w for a, w in zip(values, column, strict=True)) + int(b)
+            for column, b in zip(columns, bias, strict=True)
+        ]
+
+
+@pytest.mark.parametrize("format", [S5, U4])
+def test_lookup_table(format: Format) -> None:
+    table = RNG.integers(-8, 8, 1 << format.width)
+    operator = LookupTable(format, Format(True, 4), table, 2)
+    check_operator(operator, 9)
+    x = np.arange(format.minimum, format.maximum + 1).reshape(1, -1, 2)
+    assert operator.compute(x).reshape(-1).tolist() == table.tolist()
+
+
+@pytest.mark.parametrize(("lanes", "to"), [(6, 2), (2, 6), (4, 1), (1, 3)])
+def test_repack(lanes: int, to: int) -> None:
+    operator = Repack(S5, lanes, to)
+    check_operator(operator, 12 // lanes)
+    x = random_input(operator, 12 // lanes, 5)
+    assert operator.compute(x).reshape(-1).tolist() == x.reshape(-1).tolist()
+
+
+def test_repack_between_any_two_widths_goes_through_the_common_divisor() -> None:
+    assert [(step.input_lanes, step.output_lanes) for step in repack(S5, 12, 8)] == [(12, 4), (4, 8)]
+    assert repack(S5, 3, 3) == []
+
+
+def test_border_average() -> None:
+    multiplier = np.array([[5, 4, 4, 5], [3, 2, 2, 3], [5, 4, 4, 5]])
+    operator = BorderAverage(Format(True, 9), Format(True, 6), 2, multiplier, 5)
+    check_operator(operator, 12)
+    x = random_input(operator, 12, 6)
+    expected = np.clip((x * multiplier.reshape(1, 12, 1) + 16) // 32, -32, 31)
+    assert operator.compute(x).tolist() == expected.tolist()
+
+
+class Stage:
+    """The master-slave stage as an operator: it changes nothing."""
+
+    input_beat = output_beat = Beat(S5, 2)
+
+    @staticmethod
+    def compute(x: np.ndarray) -> np.ndarray:
+        return x
+
+    @staticmethod
+    def create() -> MasterSlaveStage:
+        return MasterSlaveStage(Beat(S5, 2))
+
+
+def test_master_slave_stage() -> None:
+    check_operator(Stage(), 20)
+
+
+class OffByOne(FrameSum):
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        return super().compute(x) + 1
+
+
+class WrongTwin(FrameSum):
+    def create(self):  # type: ignore[no-untyped-def]
+        component = super().create()
+        component.beat_model = lambda: ReduceModel(component.latency + 1, self.beats)
+        return component
+
+
+@pytest.mark.parametrize("broken", [OffByOne(S5, 3, 7), WrongTwin(S5, 3, 7)])
+def test_the_contract_can_fail(broken: FrameSum) -> None:
+    with pytest.raises(AssertionError):
+        check_operator(broken, 7)
+
+
+def test_impossible_operators_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"kernel .* must fit into the padded image of 2×2"):
+        Windows(2, 2, 1, U4, (3, 3))
+    with pytest.raises(ValueError, match="padding must be smaller than the kernel"):
+        Windows(4, 4, 1, U4, (2, 2), padding=Padding(2, 0, 0, 0))
+    with pytest.raises(ValueError, match="lanes must divide the 12 inputs, not 5"):
+        FoldedMatrix(np.zeros((12, 2), np.int64), np.zeros(2, np.int64), U4, 5, U4)
+    with pytest.raises(ValueError, match="one of the widths must divide the other, not 4 and 6"):
+        Repack(U4, 4, 6)
+    with pytest.raises(ValueError, match="a table for u4 must have 16 entries"):
+        LookupTable(U4, U4, np.zeros(8, np.int64), 1)
+    one = np.ones(1, np.int64)
+    with pytest.raises(ValueError, match="shift must not be negative"):
+        Requantize(U4, U4, one, -one, 0 * one, 0, 15)
+    with pytest.raises(OverflowError, match="does not fit 64-bit integers"):
+        Requantize(Format(True, 40), U4, one << 30, one, 0 * one, 0, 15)

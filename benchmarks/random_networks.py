@@ -14,17 +14,16 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
 from simulated import Outcome, simulate  # noqa: E402 - needs the path above
-from specimens import Specimen, specimens  # noqa: E402
+from specimens import Specimen, on_a_random_network  # noqa: E402
 
 from dnn2fpga.errors import UserError  # noqa: E402
 
@@ -81,44 +80,39 @@ class Tally:
 def run_share(count: int, first_seed: int, share: int) -> Tally:
     """``count`` networks in this process; ends at the first that fails, once it is shrunk."""
     tally = Tally()
-    kept = FAILED / f"seed_{first_seed}_{share}"
-    shutil.rmtree(kept, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
-        build_dir = Path(scratch) / "build"
-
-        @settings(
-            max_examples=2 * count,  # some may be refused
-            database=None,
-            deadline=None,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        )
-        @seed(1000 * first_seed + share)
-        @given(specimens())
-        def check(specimen: Specimen) -> None:
-            if tally.networks >= count and not tally.failure:
-                return
-            try:
-                quantized = specimen.quantize()
-            except UserError as reason:
-                tally.refused[str(reason)] += 1
-                return
-            tally.failure = str(specimen)  # until the opposite is shown
-            outcome = simulate(specimen, quantized, kept, build_dir)
-            tally.failure = ""
-            tally.add(specimen, outcome)
-            for old in build_dir.glob("bulk-*"):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-            kinds = ", ".join(layer.kind for layer in quantized.layers)
-            print(f"{share}/{tally.networks}: {kinds}: {outcome.beats} beats in {outcome.cycles} cycles", flush=True)
-
-        try:
-            check()
-        except Exception as error:  # the report is for a person: whatever went wrong, with its network
-            tally.failure = f"{type(error).__name__}: {error}\n  {tally.failure}\n  its bundle: {kept / 'bundle'}"
-        else:
-            shutil.rmtree(kept, ignore_errors=True)
+        number = 0
+        while tally.networks < count and not tally.failure and sum(tally.refused.values()) <= count:
+            _add_network(1_000_000 * first_seed + 10_000 * share + number, tally, Path(scratch))
+            number += 1
     return tally
+
+
+def _add_network(seed: int, tally: Tally, scratch: Path) -> None:
+    kept = FAILED / f"seed_{seed}"
+    last: Specimen | None = None
+
+    def check(specimen: Specimen) -> None:
+        nonlocal last
+        try:
+            quantized = specimen.quantize()
+        except UserError as reason:
+            tally.refused[str(reason)] += 1
+            return
+        last = specimen
+        outcome = simulate(specimen, quantized, kept, scratch)
+        for old in scratch.glob("bulk-*"):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        tally.add(specimen, outcome)
+        kinds = ", ".join(layer.kind for layer in quantized.layers)
+        print(f"{seed}: {kinds}: {outcome.beats} beats in {outcome.cycles} cycles", flush=True)
+
+    try:
+        on_a_random_network(seed, check)
+    except Exception as error:  # whatever went wrong is told with its network
+        tally.failure = f"seed {seed}: {type(error).__name__}: {error}\n  {last}\n  its bundle: {kept / 'bundle'}"
+    else:
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def report(tally: Tally, command: str) -> str:
@@ -136,7 +130,7 @@ def report(tally: Tally, command: str) -> str:
         "width of tensors, bits": listed(tally.activation_bits),
         "choices": listed(tally.choices),
         "stall patterns": listed(tally.stalls),
-        "boundaries": f"{tally.boundaries:,}, at each the first, last and interval cycle as predicted",
+        "boundaries": f"{tally.boundaries:,}, at each the first and last cycle and the steady interval as predicted",
         "frames": f"{tally.frames:,}",
         "beats compared": f"{tally.beats:,}, all equal to the bit",
         "cycles simulated": f"{tally.cycles:,}",
@@ -145,7 +139,7 @@ def report(tally: Tally, command: str) -> str:
     return f"# Random networks\n\nWritten by `{command}`.\n\n| what | how much |\n|---|---|\n{lines}\n"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=200, help="networks (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other networks (default 0)")
@@ -153,7 +147,9 @@ def main() -> int:
     parser.add_argument(
         "--report", type=Path, default=REPORT, help=f"page to write (default {REPORT.relative_to(ROOT)})"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if min(options.count, options.jobs) < 1:
+        parser.error("--count and --jobs must be at least 1")
     shares = [
         options.count * (job + 1) // options.jobs - options.count * job // options.jobs for job in range(options.jobs)
     ]

@@ -54,7 +54,9 @@ Samples = Annotated[
 Levels = Annotated[int | None, typer.Option("--levels", help="adder levels between registers [default: 3]")]
 Frames = Annotated[int | None, typer.Option("--frames", help="simulate so many samples of the data [default: all]")]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns")]
-Stalls = Annotated[str | None, typer.Option("--stalls", help="in the bulk run: none, source, sink, random or burst")]
+Stalls = Annotated[
+    str | None, typer.Option("--stalls", help="in the bulk run: none, source, sink, random, burst or full")
+]
 Waves = Annotated[bool, typer.Option("--waves", help="write a waveform of the protocol tests")]
 BoardName = Annotated[str | None, typer.Option("--board", help="see 'dnn2fpga boards'")]
 Clock = Annotated[float | None, typer.Option("--clock", help="clock in MHz [default: the board's]")]

@@ -75,7 +75,7 @@ class Verification(Described):
     """How much is simulated."""
 
     frames: Annotated[int, Field(ge=1)] | None = None  # of the test data; all when absent
-    stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst)$")] = "none"  # in the bulk run
+    stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"  # in the bulk run
     seed: int = 1
     jobs: Annotated[int, Field(ge=1)] = 2
 

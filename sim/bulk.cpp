@@ -2,7 +2,7 @@
 // boundary and at the output, and writes what it found as JSON. Started by bulk.py, which also writes the plan file that is read here:
 //
 //   frames <first> <count>
-//   stalls <source> <sink> <seed>              each of them never, random or burst
+//   stalls <source> <sink> <seed> <interval>   each of them never, random, burst or (the sink only) full
 //   limits <patience> <drain>                  in cycles
 //   input <lanes> <width> <lane_bits>
 //   output <lanes> <width> <lane_bits>
@@ -44,14 +44,22 @@ double sc_time_stamp() { return 0; }
 
 class Stalls {
 public:
-    Stalls(const std::string& how, uint32_t seed) : m_random{how == "random"}, m_burst{how == "burst"} {
+    Stalls(const std::string& how, uint32_t seed, uint64_t interval)
+        : m_random{how == "random"}, m_burst{how == "burst"}, m_full{how == "full"}, m_interval{interval} {
         m_state = (seed + 1) * 0x9E3779B1u;
         if (m_state == 0) m_state = 1;
         for (int i = 0; i < 8; ++i) draw();
         if (m_burst) m_left = burst();
     }
-    bool next() {
+    // idle: for how many cycles nothing has entered the design
+    bool next(uint64_t idle) {
         if (m_random) return draw() >= 0x80000000u;
+        if (m_full) {
+            if (m_left == 0 && idle <= m_interval) return true;
+            if (m_left == 0) m_left = 1 + draw() % (2 * m_interval);
+            --m_left;
+            return false;
+        }
         if (!m_burst) return false;
         const bool stalled = m_stalled;
         if (--m_left == 0) {
@@ -62,7 +70,8 @@ public:
     }
 
 private:
-    bool m_random, m_burst, m_stalled = false;
+    bool m_random, m_burst, m_full, m_stalled = false;
+    uint64_t m_interval;
     uint32_t m_state = 1, m_left = 0;
     uint32_t burst() {
         const uint32_t longest = 1u << draw() % 8;
@@ -220,21 +229,22 @@ public:
         const Numbers& input = *m_numbers.front();
         const size_t to_send = m_frames * input.beats;
         size_t sent = 0;
-        uint64_t drained = 0;
+        uint64_t drained = 0, entered = 0;
         bool offering = false;
         for (m_cycle = 0; m_cycle - m_progress_cycle < m_patience && drained <= m_drain && !fault_is_settled(); ++m_cycle) {
-            if (!offering && sent < to_send && !m_source->next()) {
+            if (!offering && sent < to_send && !m_source->next(0)) {
                 offering = true;
                 input.pack(sent, m_input_lane_bits, m_input.data(), m_word_bytes);
                 std::memcpy(&m_top.s_axis_tdata, m_input.data(), m_word_bytes);
                 m_top.s_axis_tlast = (sent + 1) % input.beats == 0;
             }
             m_top.s_axis_tvalid = offering;
-            m_top.m_axis_tready = !m_sink->next();
+            m_top.m_axis_tready = !m_sink->next(m_cycle - entered);
             m_top.aclk = 0;
             m_top.eval();
             if (offering && m_top.s_axis_tready) {
                 ++sent;
+                entered = m_cycle;
                 offering = false;
             }
             sample();
@@ -285,14 +295,15 @@ private:
             in >> word;
             size_t lanes, width;
             uint32_t seed;
+            uint64_t interval;
             if (word == "frames") in >> m_first >> m_frames;
             if (word == "limits") in >> m_patience >> m_drain;
             if (word == "input") in >> lanes >> width >> m_input_lane_bits;
             if (word == "output") in >> lanes >> width >> m_output_lane_bits;
             if (word == "stalls") {
-                in >> how_source >> how_sink >> seed;
-                m_source = std::make_unique<Stalls>(how_source, 2 * seed);
-                m_sink = std::make_unique<Stalls>(how_sink, 2 * seed + 1);
+                in >> how_source >> how_sink >> seed >> interval;
+                m_source = std::make_unique<Stalls>(how_source, 2 * seed, interval);
+                m_sink = std::make_unique<Stalls>(how_sink, 2 * seed + 1, interval);
             }
             if (word == "boundary") {
                 auto n = std::make_unique<Numbers>();

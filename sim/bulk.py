@@ -142,7 +142,7 @@ def _plan(part: Slice, stalls: str) -> str:
     patience, drain = limits(manifest)
     lines = [
         f"frames {vectors.first} {vectors.frames}",
-        f"stalls {source} {sink} {part.seed}",
+        f"stalls {source} {sink} {part.seed} {manifest.interval_cycles}",
         f"limits {patience} {drain}",
         *(
             f"{name} {p.lanes} {p.width} {p.lane_bits}"

@@ -166,13 +166,14 @@ class Checker:
         """What the results file tells of this run: beats compared, and the measured cycles of every boundary."""
         ends = self.last_cycles[: self.outputs]
         last = [cycles[0] - self.origin if cycles else None for cycles in ends]
+        # the steady state needs some frames to set in, and until the design is full its first layers run ahead
+        intervals = [cycles[-1] - cycles[-2] if len(cycles) >= 4 else None for cycles in ends]
         return {
             "beats_compared": self.counts[: self.outputs],
             "output_beats_compared": self.counts[self.outputs],
             "first_cycles": [None if c is None else c - self.origin for c in self.first_cycles[: self.outputs]],
             "last_cycles": last,
-            # the steady state needs some frames to set in
-            "interval_cycles": [cycles[-1] - cycles[-2] if len(cycles) >= 4 else None for cycles in ends],
+            "interval_cycles": [interval if interval == intervals[-1] else None for interval in intervals],
             "latency_cycles": last[-1],
         }
 
@@ -181,6 +182,11 @@ def limits(manifest: Manifest) -> tuple[int, int]:
     """Cycles without a beat after which the rest is missing, and cycles to wait for beats that should not come."""
     patience = 2 * (manifest.latency_cycles + manifest.interval_cycles) + 8 * LONGEST_BURST + 1000
     return patience, manifest.latency_cycles + 2 * LONGEST_BURST
+
+
+def frames_to_fill(manifest: Manifest) -> int:
+    """More frames than the design can hold: two beats, those of a stage, for every cycle of its latency."""
+    return 1 + 2 * manifest.latency_cycles // manifest.input.beats
 
 
 @lru_cache(maxsize=256)

@@ -30,7 +30,15 @@ from report import run_command  # noqa: E402
 from stalls import PATTERNS  # noqa: E402
 from toolchain import find_toolchain  # noqa: E402
 
-TESTS = ("no_stalls", "source_stalls", "sink_stalls", "random_stalls", "burst_stalls", "reset_in_mid_frame")
+TESTS = (
+    "no_stalls",
+    "source_stalls",
+    "sink_stalls",
+    "random_stalls",
+    "burst_stalls",
+    "full_stalls",
+    "reset_in_mid_frame",
+)
 
 
 def run_tests(

@@ -6,7 +6,7 @@ in both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MASK = 0xFFFFFFFF
@@ -19,6 +19,7 @@ PATTERNS = {
     "sink": ("never", "random"),
     "random": ("random", "random"),
     "burst": ("burst", "burst"),
+    "full": ("never", "full"),
 }
 
 
@@ -56,9 +57,10 @@ class StallPattern:
         """For every cycle in which the source has nothing on offer: does it keep waiting?"""
         return stalls(PATTERNS[self.name][0], 2 * self.seed)
 
-    def sink(self) -> Iterator[bool]:
-        """For every cycle: does the sink refuse?"""
-        return stalls(PATTERNS[self.name][1], 2 * self.seed + 1)
+    def sink(self, interval: int, idle: Callable[[], int]) -> Iterator[bool]:
+        """For every cycle: does the sink refuse? `idle()`: for how many cycles nothing has entered the design."""
+        how, seed = PATTERNS[self.name][1], 2 * self.seed + 1
+        return until_full(seed, interval, idle) if how == "full" else stalls(how, seed)
 
 
 def stalls(how: str, seed: int) -> Iterator[bool]:
@@ -76,3 +78,17 @@ def stalls(how: str, seed: int) -> Iterator[bool]:
             longest = 1 << generator.next() % LONGEST_BURST.bit_length()
             for _ in range(1 + generator.next() % longest):
                 yield stalled
+
+
+def until_full(seed: int, interval: int, idle: Callable[[], int]) -> Iterator[bool]:
+    """Refuse until nothing has entered the design for more than an interval: then every layer is held up. Take for some
+    cycles, and refuse again.
+
+    Short stalls never reach the first layers of a design that gives one beat in a thousand cycles.
+    """
+    generator = Xorshift32(seed)
+    while True:
+        while idle() <= interval:
+            yield True
+        for _ in range(1 + generator.next() % (2 * interval)):
+            yield False

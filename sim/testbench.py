@@ -19,7 +19,7 @@ from typing import Any
 
 import cocotb
 from bundle import Vectors, load_manifest, open_vectors
-from checks import RESET, UNSTABLE, Checker, Fault, input_words, limits
+from checks import RESET, UNSTABLE, Checker, Fault, frames_to_fill, input_words, limits
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from report import Circumstances, describe
@@ -97,11 +97,11 @@ class Bench:
 
     async def play(self, checker: Checker, pattern: StallPattern, *, cycles: int | None = None) -> int:
         """Send frames until all has come, nothing comes any more, or `cycles` are over; returns the cycle reached."""
-        sources, sinks = pattern.source(), pattern.sink()
         beats = self.manifest.input.beats
         total, sent, offering, held = beats * checker.frames, 0, False, None
         patience, drain = limits(self.manifest)
-        cycle = done = 0
+        cycle = done = entered = 0
+        sources, sinks = pattern.source(), pattern.sink(self.manifest.interval_cycles, lambda: cycle - entered)
         dut = self.dut
         while cycle - checker.progress_cycle < patience and cycle != cycles:
             await FallingEdge(dut.aclk)
@@ -114,7 +114,7 @@ class Bench:
             dut.m_axis_tready.value = tready
             await ReadOnly()
             if offering and int(dut.s_axis_tready.value):
-                sent, offering = sent + 1, False
+                sent, offering, entered = sent + 1, False, cycle
             self._sample_boundaries(checker, cycle)
             held = self._sample_output(checker, cycle, tready, held)
             cycle += 1
@@ -176,6 +176,8 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
     frames = max(vectors.frames, STEADY_FRAMES)
     if stalls != "none":
         frames = max(frames, -(-STALLED_CYCLES // vectors.manifest.interval_cycles))
+    if stalls == "full":
+        frames = max(frames, frames_to_fill(vectors.manifest) + STEADY_FRAMES)
     try:
         Clock(dut.aclk, 10, unit="ns").start()
         bench = Bench(dut, vectors, seed)
@@ -244,6 +246,12 @@ async def random_stalls(dut: Any) -> None:
 async def burst_stalls(dut: Any) -> None:
     """Source and sink stall for long runs of cycles."""
     await check(dut, "burst_stalls", "burst")
+
+
+@cocotb.test
+async def full_stalls(dut: Any) -> None:
+    """The sink waits until the whole design is full."""
+    await check(dut, "full_stalls", "full")
 
 
 @cocotb.test

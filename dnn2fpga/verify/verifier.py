@@ -51,6 +51,7 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
     results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
     measured = next(test for test in results["tests"] if test["name"] == "no_stalls")
     messages = [test["message"] for test in results["tests"] if not test["passed"]]
+    messages += [f"note: {name} is not the file that was generated" for name in results.get("changed_files", [])]
     if waves and results.get("waves"):
         messages.append(f"waveform: {results['waves']}")
     return VerificationReport(

@@ -93,7 +93,7 @@ def averages() -> QuantizedGraph:
             output=tensor(3, 3, 2, width=6),
         ),
         QuantizedTable(
-            name="table", input="", function="tanh", table=rng.integers(0, 16, 64), output=tensor(3, 3, 2, width=4)
+            name="table", input="", function="tanh", table=rng.integers(-8, 8, 64), output=tensor(3, 3, 2, width=4)
         ),
     )
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
 from dnn2fpga.graph import Graph, Layer, Shape
@@ -30,8 +32,8 @@ from rtl_lib.arithmetic import Overflow, Rounding
 
 WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
 MOST_NUMBERS = 400  # in one tensor
-RANDOM_FRAMES = 10
-STALLS = ("source", "sink", "random", "burst")
+FEWEST_FRAMES, FEWEST_BEATS = 10, 100
+STALLS = ("source", "sink", "random", "burst", "full")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Specimen:
         f = quantized.input.format
         shape = quantized.input.shape
         extremes = [np.full((1, *shape), value) for value in (f.minimum, f.maximum)]
-        anything = np.random.default_rng(self.seed).integers(f.minimum, f.maximum + 1, (RANDOM_FRAMES, *shape))
+        count = max(FEWEST_FRAMES, FEWEST_BEATS // quantized.input.beats)
+        anything = np.random.default_rng(self.seed).integers(f.minimum, f.maximum + 1, (count, *shape))
         return np.concatenate([*extremes, anything]).astype(f.dtype)
 
     def __repr__(self) -> str:
@@ -75,6 +78,32 @@ def _short(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"array{list(value.shape)}"
     return getattr(value, "name", str(value))
+
+
+def on_a_random_network(seed: int, check: Callable[[Specimen], None]) -> None:
+    """Runs ``check`` on one network. If it raises, hypothesis looks for a smaller network with which it does, too.
+
+    A run of hypothesis for each network, because one run for many would draw many of them almost alike.
+    """
+    calls = 0
+
+    @settings(
+        max_examples=2,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis_seed(seed)
+    @given(specimens())
+    def run(specimen: Specimen) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:  # the first that hypothesis draws is always the smallest there is
+            check(specimen)
+
+    run()
 
 
 @dataclass

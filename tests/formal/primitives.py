@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Const, Module, Value
-from stream_harness import Expected, Payload, Promise
+from amaranth.hdl import Module, Value
+from stream_harness import Promise
 
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FoldedMatrix, FrameSum
@@ -16,7 +16,7 @@ from rtl_lib.repack import Repack
 from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
 from rtl_lib.windows import Padding, Windows
 
-U2, S2 = Format(False, 2), Format(True, 2)
+NUMBERS = Format(True, 6)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Increments(Pipeline):
     """The smallest pipeline: ``lane + 1``, through ``latency`` registers."""
 
     def __init__(self, latency: int) -> None:
-        super().__init__(Beat(U2, 2), Beat(Format(False, 3), 2), latency)
+        super().__init__(Beat(NUMBERS, 2), Beat(NUMBERS, 2), latency)
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         values = [lane + 1 for lane in lanes]
@@ -39,112 +39,108 @@ class Increments(Pipeline):
         return values
 
 
-def one_for_one(function: Callable[[Payload], Payload]) -> Callable[[list[Payload]], list[Expected]]:
-    return lambda beats: [Expected(function(beat), k) for k, beat in enumerate(beats)]
+def distinct(beats: int, lanes: int) -> np.ndarray:
+    return np.arange(beats * lanes).reshape(beats, lanes)
 
 
-def moved(sources: np.ndarray, input_lanes: int, fill: int) -> Callable[[list[Payload]], list[Expected]]:
-    """For operators that only move numbers: ``sources [beats, lanes]`` is the number of each output's input; negative: ``fill``."""
+STAGE = Promise(
+    inputs=distinct(8, 2),
+    outputs=distinct(8, 2),
+    due_after=np.arange(8),
+    patience=1,
+    input_streak=10,
+    output_streak=10,
+)
 
-    def expected(beats: list[Payload]) -> list[Expected]:
-        flat = [lane for beat in beats for lane in beat] + [Const(fill, beats[0][0].shape())]
-        return [Expected([flat[k] for k in row], int(row.max()) // input_lanes) for row in sources]
 
-    return expected
+def pipeline(latency: int, depth: int) -> Primitive:
+    promise = Promise(
+        inputs=distinct(8, 2),
+        outputs=distinct(8, 2) + 1,
+        due_after=np.arange(8),
+        patience=latency,
+        input_streak=10,
+        output_streak=10,
+    )
+    return Primitive(lambda: Increments(latency), promise, depth)
 
 
 def repack(input_lanes: int, output_lanes: int, depth: int) -> Primitive:
-    spec = Repack(S2, input_lanes, output_lanes)
-    narrow, wide = sorted((input_lanes, output_lanes))
-    numbers = 3 * wide
-    sources = np.arange(numbers).reshape(-1, output_lanes)
-    return Primitive(
-        spec.create,
-        Promise(
-            input_beats=numbers // input_lanes,
-            expected=moved(sources, input_lanes, 0),
-            patience=wide // narrow,
-            input_streak=1 if input_lanes > output_lanes else 2 * wide // narrow + 1,
-            output_streak=2 * wide // narrow + 1 if input_lanes > output_lanes else 1,
-        ),
-        depth,
+    factor = max(input_lanes, output_lanes) // min(input_lanes, output_lanes)
+    numbers = distinct(3 * max(input_lanes, output_lanes), 1)
+    outputs = numbers.reshape(-1, output_lanes)
+    promise = Promise(
+        inputs=numbers.reshape(-1, input_lanes),
+        outputs=outputs,
+        due_after=outputs.max(axis=1) // input_lanes,
+        patience=factor,
+        # The narrow side passes a beat in every cycle.
+        input_streak=1 if input_lanes > output_lanes else 2 * factor + 1,
+        output_streak=1 if input_lanes < output_lanes else 2 * factor + 1,
     )
+    return Primitive(Repack(NUMBERS, input_lanes, output_lanes).create, promise, depth)
 
 
-def windows(spec: Windows, frames: int, depth: int) -> Primitive:
-    """Where each number of a window comes from, ``compute`` tells when it is given the numbers 0, 1, 2, … (its own tests check it)."""
-    per_frame = spec.input_beats * spec.channels
-    numbers = np.arange(frames * per_frame).reshape(frames, spec.input_beats, spec.channels)
-    marked = Windows(spec.height, spec.width, spec.channels, Format(True, 16), spec.kernel, spec.stride, spec.padding, -1)
-    sources = marked.compute(numbers).reshape(-1, spec.output_beat.lanes)
-    return Primitive(
-        spec.create,
-        Promise(
-            input_beats=frames * spec.input_beats,
-            expected=moved(sources, spec.channels, spec.fill),
-            # Three registers and, at worst, a row that starts over.
-            patience=3 + spec.row_steps + spec.tail,
-            input_streak=frames * spec.input_beats,
-            output_streak=min(spec.output_size[1], spec.width),
-        ),
-        depth,
+def windows(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], same: bool, frames: int, depth: int
+) -> Primitive:
+    """The right windows come from ``compute``; it has tests of its own."""
+    padding = Padding.same(size, kernel, stride) if same else Padding()
+    spec = Windows(*size, 1, NUMBERS, kernel, stride, padding)
+    inputs = 1 + distinct(frames * spec.input_beats, 1)  # 0 is padding
+    outputs = spec.compute(inputs.reshape(frames, -1, 1)).reshape(-1, spec.output_beat.lanes)
+    promise = Promise(
+        inputs=inputs,
+        outputs=outputs,
+        # A window is due with its last pixel, and not before the windows in front of it.
+        due_after=np.maximum.accumulate(outputs.max(axis=1) - 1),
+        # Three registers, and a row that starts over while all others are waiting for it.
+        patience=3 + 2 * spec.schedule.row_steps,
+        input_streak=frames * spec.input_beats,
+        output_streak=spec.output_size[1] if stride[1] == 1 else 1,
     )
+    return Primitive(spec.create, promise, depth)
 
 
 def frame_sum(beats: int, depth: int) -> Primitive:
-    def expected(values: list[Payload]) -> Sequence[Expected]:
-        frames = [values[k : k + beats] for k in range(0, len(values), beats)]
-        return [
-            Expected([sum(lane) for lane in zip(*frame, strict=True)], (k + 1) * beats - 1)
-            for k, frame in enumerate(frames)
-        ]
-
-    promise = Promise(input_beats=2 * beats, expected=expected, patience=1, input_streak=2 * beats + 1, output_streak=1)
-    return Primitive(FrameSum(S2, 2, beats).create, promise, depth)
+    inputs = (distinct(3 * beats, 2) * 7) % 13 - 5  # no two neighbours, and no two frames, are alike
+    promise = Promise(
+        inputs=inputs,
+        outputs=inputs.reshape(3, beats, 2).sum(axis=1),
+        due_after=np.arange(1, 4) * beats - 1,
+        patience=1,
+        input_streak=3 * beats,
+        output_streak=1 if beats > 1 else 4,
+    )
+    return Primitive(FrameSum(NUMBERS, 2, beats).create, promise, depth)
 
 
 def folded_matrix(depth: int) -> Primitive:
     weights, bias = np.array([[1, -2], [2, 1], [-1, 1], [1, 2]]), np.array([3, -1])
-    spec = FoldedMatrix(weights, bias, S2, 2, Format(True, 3))
+    inputs = (distinct(6, 2) * 7) % 13 - 5
+    promise = Promise(
+        inputs=inputs,
+        outputs=inputs.reshape(3, 4) @ weights + bias,
+        due_after=np.array([1, 3, 5]),
+        patience=4,
+        input_streak=7,
+        output_streak=1,
+    )
+    return Primitive(FoldedMatrix(weights, bias, NUMBERS, 2, Format(True, 3)).create, promise, depth)
 
-    def product(vector: list[Value]) -> Payload:
-        return [
-            sum((int(w) * x for w, x in zip(column, vector, strict=True)), Const(int(b), 8).as_signed())
-            for column, b in zip(weights.T, bias, strict=True)
-        ]
-
-    def expected(values: list[Payload]) -> Sequence[Expected]:
-        return [Expected(product([*values[k], *values[k + 1]]), k + 1) for k in range(0, len(values), 2)]
-
-    promise = Promise(input_beats=4, expected=expected, patience=4, input_streak=5, output_streak=1)
-    return Primitive(spec.create, promise, depth)
-
-
-STAGE = Promise(
-    input_beats=6, expected=one_for_one(lambda beat: beat), patience=1, input_streak=6, output_streak=6
-)
-INCREMENTS = one_for_one(lambda beat: [lane + 1 for lane in beat])
 
 PRIMITIVES: dict[str, Primitive] = {
-    "stage": Primitive(lambda: MasterSlaveStage(Beat(S2, 2)), STAGE, 16),
-    **{
-        f"pipeline_of_{latency}": Primitive(
-            lambda latency=latency: Increments(latency),
-            Promise(input_beats=6, expected=INCREMENTS, patience=latency, input_streak=6, output_streak=6),
-            14,
-        )
-        for latency in (1, 3)
-    },
-    "frame_sum_of_3": frame_sum(3, 16),
+    "stage": Primitive(lambda: MasterSlaveStage(Beat(NUMBERS, 2)), STAGE, 16),
+    "pipeline_of_1": pipeline(1, 14),
+    "pipeline_of_3": pipeline(3, 16),
     "frame_sum_of_1": frame_sum(1, 12),
-    "folded_matrix": folded_matrix(16),
-    "serializer_by_3": repack(6, 2, 20),
-    "serializer_by_2": repack(2, 1, 16),
-    "gatherer_by_3": repack(2, 6, 20),
-    "gatherer_by_2": repack(1, 2, 16),
-    "windows_valid": windows(Windows(3, 3, 1, U2, (2, 2)), 2, 26),
-    "windows_same": windows(Windows(2, 3, 1, U2, (3, 3), padding=Padding.same((2, 3), (3, 3), (1, 1))), 2, 24),
-    "windows_stride": windows(
-        Windows(3, 3, 1, U2, (2, 2), (2, 2), Padding.same((3, 3), (2, 2), (2, 2)), fill=1), 2, 26
-    ),
+    "frame_sum_of_3": frame_sum(3, 18),
+    "folded_matrix": folded_matrix(18),
+    "serializer_by_2": repack(2, 1, 14),
+    "serializer_by_3": repack(6, 2, 18),
+    "gatherer_by_2": repack(1, 2, 14),
+    "gatherer_by_3": repack(2, 6, 18),
+    "windows_valid": windows((3, 3), (2, 2), (1, 1), False, 2, 26),
+    "windows_same": windows((2, 3), (3, 3), (1, 1), True, 2, 24),
+    "windows_stride": windows((3, 3), (2, 2), (2, 2), True, 2, 26),
 }

@@ -97,6 +97,13 @@ def test_a_bulk_run_compares_every_beat(bundle: Path, build_dir: Path, stalls: s
         assert (test["latency_cycles"], test["interval_cycles"]) == (11, [6, 6, 6, 6])
 
 
+def test_builds_share_the_runtime_of_verilator(bundle: Path, build_dir: Path) -> None:
+    cocotb(bundle, build_dir, tests=["no_stalls"])
+    bulk(bundle, build_dir)
+    kept = sorted(path.name.partition("-")[0] for path in build_dir.glob("runtime-*/*"))
+    assert kept == ["verilated", "verilated_dpi", "verilated_threads", "verilated_vpi"]
+
+
 @pytest.mark.parametrize("key", ["first_cycle", "last_cycle", "interval_cycles"])
 def test_a_wrong_prediction_fails(bundle: Path, build_dir: Path, key: str) -> None:
     data = manifest()

@@ -1,0 +1,176 @@
+"""Faults planted in real Verilog: ``dnn2fpga verify`` fails and names the right layer.
+
+The bundle says what the right network does; its Verilog is generated from something else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module
+from fixed_networks import cnn
+
+from dnn2fpga import flow
+from dnn2fpga.flow import BUNDLE, VERIFICATION
+from dnn2fpga.generate import accelerator
+from dnn2fpga.generate import bundle as bundle_writer
+from dnn2fpga.plan import hardware_plan
+from dnn2fpga.plan.hardware_plan import PlanSettings, plan
+from dnn2fpga.quantized_graph import Arithmetic, QuantizedGraph, QuantizedLayer
+from rtl_lib.arithmetic import Rounding
+from rtl_lib.stream import MasterSlaveStage, StreamComponent
+
+pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("simulator"), pytest.mark.xdist_group("cnn")]
+
+Change = Callable[[QuantizedLayer], dict[str, Any]]
+
+
+class DroppingStage(MasterSlaveStage):
+    """Loses the beat that comes while both registers are full, because it does not say so."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.i.ready.eq(1)  # the last assignment counts
+        return m
+
+
+def blamed(work: Path) -> set[str]:
+    """The layers that the failed tests name."""
+    reports = json.loads((work / VERIFICATION).read_text())
+    found = (re.match(r"layer '(\w+)'", message) for report in reports for message in report["messages"])
+    return {match[1] for match in found if match}
+
+
+def flipped_bit(layer: Any) -> dict[str, Any]:
+    weights = layer.weights.copy()
+    weights.reshape(-1)[5] ^= 1
+    return {"weights": weights}
+
+
+def swapped_lanes(layer: Any) -> dict[str, Any]:
+    order = np.array([1, 0, *range(2, layer.output.lanes)])
+    return {"weights": layer.weights[..., order], "bias": layer.bias[order]}
+
+
+def rounded_down(layer: Any) -> dict[str, Any]:
+    return {"arithmetic": Arithmetic(rounding=Rounding.FLOOR)}
+
+
+def one_too_much(layer: Any) -> dict[str, Any]:
+    """The least that can go wrong: half a step is added before rounding to nearest."""
+    return {"bias": layer.bias + (1 << int(layer.shift[0]) - 1)}
+
+
+CHANGES: dict[str, tuple[str, Change]] = {
+    "flipped weight bit of the convolution": ("conv", flipped_bit),
+    "flipped weight bit in the memory of the dense layer": ("dense", flipped_bit),
+    "swapped lanes": ("conv", swapped_lanes),
+    "rounded down": ("dense", rounded_down),
+    "rounding off by one": ("conv", one_too_much),
+}
+SAID = {"swapped lanes": "the same values in other lanes"}
+
+
+def write_faulty_bundle(work: Path, monkeypatch: pytest.MonkeyPatch, faulty: QuantizedGraph) -> None:
+    """A bundle whose Verilog is that of ``faulty``, and all else that of the right network."""
+    graph = cnn()
+    monkeypatch.setattr(bundle_writer, "Accelerator", lambda _, plan: accelerator.Accelerator(faulty, plan))
+    bundle_writer.write_bundle(graph, plan(graph), work / BUNDLE)
+
+
+@pytest.fixture(scope="session")
+def verified_work(cnn_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The right network with its compiled simulation, which passes; not to be changed."""
+    work = shutil.copytree(cnn_work, tmp_path_factory.mktemp("verified") / "work")
+    (protocol,) = flow.verify(work)
+    assert protocol.passed, protocol.messages
+    assert protocol.beats_compared > 0
+    return work
+
+
+@pytest.fixture
+def verified(verified_work: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil; what the right Verilog needs is compiled already."""
+    return shutil.copytree(verified_work, tmp_path / "verified")
+
+
+@pytest.mark.parametrize("fault", CHANGES)
+def test_a_wrong_number_is_found_in_its_layer(
+    fault: str, verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    name, change = CHANGES[fault]
+    graph = cnn()
+    layers = [layer.model_copy(update=change(layer)) if layer.name == name else layer for layer in graph.layers]
+    write_faulty_bundle(verified, monkeypatch, replace(graph, layers=tuple(layers)))
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 1
+    assert blamed(verified) == {name}
+    assert f"'{name}'" in outcome.out
+    assert SAID.get(fault, "expected") in outcome.out
+
+
+def test_a_beat_dropped_in_a_stage_is_found(
+    verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    kinds = iter([MasterSlaveStage, DroppingStage, MasterSlaveStage])  # behind conv, pool, dense
+    monkeypatch.setattr(accelerator, "MasterSlaveStage", lambda beat: next(kinds)(beat))
+    write_faulty_bundle(verified, monkeypatch, cnn())
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 1
+    assert blamed(verified) == {"pool"}
+    assert "'pool'" in outcome.out
+
+
+def test_a_beat_dropped_in_a_layer_is_found(
+    verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    def components_of(graph: QuantizedGraph, layer: str, settings: PlanSettings) -> list[tuple[str, StreamComponent]]:
+        parts = hardware_plan.components_of(graph, layer, settings)
+        return [("dropping", DroppingStage(parts[0][1].input_beat)), *parts] if layer == "dense" else parts
+
+    monkeypatch.setattr(accelerator, "components_of", components_of)
+    write_faulty_bundle(verified, monkeypatch, cnn())
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 1
+    assert blamed(verified) == {"dense"}
+
+
+@pytest.mark.parametrize("key", ["first_cycle", "last_cycle", "interval_cycles"])
+def test_a_wrong_prediction_fails(verified: Path, dnn2fpga: Callable[..., Any], key: str) -> None:
+    manifest = json.loads((verified / BUNDLE / "manifest.json").read_text())
+    manifest["boundaries"][2][key] -= 1
+    (verified / BUNDLE / "manifest.json").write_text(json.dumps(manifest))
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 1
+    assert blamed(verified) == {"pool"}
+    assert f"{key} must be {manifest['boundaries'][2][key]} as predicted" in outcome.out
+
+
+def test_no_data_fails(verified: Path, tmp_path: Path, dnn2fpga: Callable[..., Any]) -> None:
+    np.save(tmp_path / "none.npy", np.zeros((0, 6, 6, 1), np.float32))
+    outcome = dnn2fpga("verify", verified, "--data", tmp_path / "none.npy")
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+
+
+def test_a_bundle_without_vectors_fails(verified: Path, dnn2fpga: Callable[..., Any]) -> None:
+    (verified / BUNDLE / "sim" / "vectors" / "vectors.json").write_text('{"frames": 0, "source": "nothing"}')
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 2
+    assert "frames" in outcome.err
+
+
+def test_verilog_edited_by_hand_is_noticed(verified: Path, dnn2fpga: Callable[..., Any]) -> None:
+    verilog = verified / BUNDLE / "rtl" / "accelerator.v"
+    verilog.write_text(verilog.read_text() + "// edited\n")
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 0  # it still does the same
+    assert "rtl/accelerator.v is not the file that was generated" in outcome.out

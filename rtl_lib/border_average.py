@@ -13,7 +13,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from rtl_lib import arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.formats import Format
+from rtl_lib.formats import Format, index_signal
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.requantize import narrow
 from rtl_lib.stream import Beat
@@ -71,7 +71,7 @@ class _BorderAverage(Pipeline):
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec
         rows, columns = spec.multiplier.shape
-        row, column = Signal(range(rows)), Signal(range(columns))
+        row, column = index_signal(rows), index_signal(columns)
         last_column = column == columns - 1
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += column.eq(Mux(last_column, 0, column + 1))

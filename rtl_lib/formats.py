@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from amaranth.hdl import Shape
+from amaranth.hdl import Shape, Signal
 
 
 @dataclass(frozen=True, order=True)
@@ -52,3 +53,8 @@ class Format:
 
     def __str__(self) -> str:
         return f"{'s' if self.signed else 'u'}{self.width}"
+
+
+def index_signal(count: int, **options: Any) -> Signal:
+    """A signal for 0 … ``count - 1``, at least one bit wide: Verilog has no empty vectors. Named like its variable."""
+    return Signal(range(max(count, 2)), src_loc_at=1, **options)

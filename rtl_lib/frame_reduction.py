@@ -17,7 +17,7 @@ from amaranth.lib.memory import Memory
 
 from rtl_lib.beat_model import BeatModel, ReduceModel
 from rtl_lib.exact_product import exact_product
-from rtl_lib.formats import Format
+from rtl_lib.formats import Format, index_signal
 from rtl_lib.pipeline import PipelineBuilder
 from rtl_lib.stream import Beat, StreamComponent
 
@@ -46,7 +46,7 @@ class FrameReduction(StreamComponent):
         m = Module()
         advance = Signal()
         taken = Signal()
-        position = Signal(range(self.beats))
+        position = index_signal(self.beats)
         last = Signal()
         # One bit a register: does it hold a beat, the first of a frame, the last of a frame?
         present, first, done = (Signal(self.latency) for _ in range(3))

@@ -27,7 +27,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib.memory import Memory
 
 from rtl_lib.beat_model import BeatModel
-from rtl_lib.formats import Format
+from rtl_lib.formats import Format, index_signal
 from rtl_lib.stream import Beat, StreamComponent
 from rtl_lib.window_schedule import NO_PADDING, Padding, WindowSchedule, WindowsModel
 
@@ -246,7 +246,7 @@ class WindowsComponent(StreamComponent):
         started = at.step >= s.first_window_step
         if s.stride[1] == 1:
             return started
-        phase = Signal(range(s.stride[1]))
+        phase = index_signal(s.stride[1])
         with m.If(at.steps & started):
             wraps = (phase == s.stride[1] - 1) | (at.step == s.row_steps - 1)
             m.d.sync += phase.eq(Mux(wraps, 0, phase + 1))
@@ -261,15 +261,15 @@ class _Position:
         # Rows from the oldest row under the window to the row being written; negative when the window is ahead.
         largest = max(rows + 1, s.height + s.stride[0])
         self.gap = Signal(signed(largest.bit_length() + 1), init=s.padding.top)
-        self.write_column = Signal(range(s.width))
-        self.write_slot = Signal(range(rows))
+        self.write_column = index_signal(s.width)
+        self.write_slot = index_signal(rows)
         # The reader: window row, column shift in it, columns of the next row already shifted in.
-        self.row = Signal(range(s.output_size[0]))
-        self.step = Signal(range(s.row_steps + 1))
-        self.ahead = Signal(range(s.tail + 1))
+        self.row = index_signal(s.output_size[0])
+        self.step = index_signal(s.row_steps + 1)
+        self.ahead = index_signal(s.tail + 1)
         # The memory of the oldest row under the window. Padding rows count, so that image row 0 starts in memory 0.
-        self.oldest_slot = Signal(range(rows), init=-s.padding.top % rows)
-        self.next_slot = Signal(range(rows))
+        self.oldest_slot = index_signal(rows, init=-s.padding.top % rows)
+        self.next_slot = index_signal(rows)
         # In this cycle: the output can move; a column is shifted, beyond the right edge; a pixel is taken; a row ends.
         self.advance, self.steps, self.in_tail, self.takes = Signal(), Signal(), Signal(), Signal()
         self.row_read, self.row_written = Signal(), Signal()
@@ -281,6 +281,6 @@ class _Read:
     def __init__(self, s: WindowSchedule) -> None:
         self.shifts = Signal()
         self.gives = Signal()
-        self.slot = Signal(range(s.kernel[0]), reset_less=True)
-        self.step = Signal(range(s.row_steps + 1), reset_less=True)
+        self.slot = index_signal(s.kernel[0], reset_less=True)
+        self.step = index_signal(s.row_steps + 1, reset_less=True)
         self.inside = Signal(s.kernel[0], reset_less=True)

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from dnn2fpga.plan.hardware_plan import HardwarePlan, components_of
 from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
+from rtl_lib.formats import index_signal
 from rtl_lib.stream import Beat, Chain, MasterSlaveStage, StreamComponent
 
 
@@ -99,7 +100,7 @@ class Accelerator(wiring.Component):
         bits = lane_bits(sink)
         # Assigning a lane to a wider slice extends it by its sign.
         m.d.comb += [self.m_axis_tdata[k * bits : (k + 1) * bits].eq(network.o.payload[k]) for k in range(sink.lanes)]
-        beat = Signal(range(sink.beats))
+        beat = index_signal(sink.beats)
         m.d.comb += self.m_axis_tlast.eq(beat == sink.beats - 1)
         with m.If(self.m_axis_tvalid & self.m_axis_tready):
             m.d.sync += beat.eq(beat + 1)

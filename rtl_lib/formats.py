@@ -27,7 +27,7 @@ class Format:
             raise ValueError(f"interval must not be empty, not [{low}, {high}]")
         if low >= 0:
             return cls(False, max(1, int(high).bit_length()))
-        return cls(True, max(int(high).bit_length(), int(~low).bit_length()) + 1)
+        return cls(True, max(int(max(high, 0)).bit_length(), int(~low).bit_length()) + 1)
 
     @property
     def minimum(self) -> int:

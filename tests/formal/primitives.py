@@ -17,13 +17,16 @@ from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
 from rtl_lib.windows import Padding, Windows
 
 NUMBERS = Format(True, 6)
+# The frames of windows are longer than what can be searched with all pauses (each further cycle doubles the time).
+PAUSES_DEPTH = 16
 
 
 @dataclass(frozen=True)
 class Primitive:
     create: Callable[[], StreamComponent]
     promise: Promise
-    depth: int  # cycles of the bounded proof
+    depth: int  # cycles of the bounded proof, and in which all that can happen must be shown to happen
+    deep: bool = False  # for long frames: `depth` with pauses on one side only, PAUSES_DEPTH with both
 
 
 class Increments(Pipeline):
@@ -99,7 +102,7 @@ def windows(
         input_streak=frames * spec.input_beats,
         output_streak=spec.output_size[1] if stride[1] == 1 else 1,
     )
-    return Primitive(spec.create, promise, depth)
+    return Primitive(spec.create, promise, depth, deep=True)
 
 
 def frame_sum(beats: int, depth: int) -> Primitive:
@@ -132,15 +135,15 @@ def folded_matrix(depth: int) -> Primitive:
 PRIMITIVES: dict[str, Primitive] = {
     "stage": Primitive(lambda: MasterSlaveStage(Beat(NUMBERS, 2)), STAGE, 16),
     "pipeline_of_1": pipeline(1, 14),
-    "pipeline_of_3": pipeline(3, 16),
+    "pipeline_of_3": pipeline(3, 15),
     "frame_sum_of_1": frame_sum(1, 12),
     "frame_sum_of_3": frame_sum(3, 18),
-    "folded_matrix": folded_matrix(18),
+    "folded_matrix": folded_matrix(16),
     "serializer_by_2": repack(2, 1, 14),
-    "serializer_by_3": repack(6, 2, 18),
+    "serializer_by_3": repack(6, 2, 16),
     "gatherer_by_2": repack(1, 2, 14),
     "gatherer_by_3": repack(2, 6, 18),
-    "windows_valid": windows((3, 3), (2, 2), (1, 1), False, 2, 26),
-    "windows_same": windows((2, 3), (3, 3), (1, 1), True, 2, 24),
-    "windows_stride": windows((3, 3), (2, 2), (2, 2), True, 2, 26),
+    "windows_valid": windows((3, 3), (2, 2), (1, 1), False, 2, 21),
+    "windows_same": windows((2, 3), (3, 3), (1, 1), True, 2, 20),
+    "windows_stride": windows((3, 3), (2, 2), (2, 2), True, 2, 21),
 }

@@ -10,6 +10,7 @@ from contract import check_operator, random_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtl_lib import arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.beat_model import ReduceModel, trace
 from rtl_lib.border_average import BorderAverage
@@ -76,9 +77,8 @@ def test_the_interval_of_windows_is_the_number_of_input_pixels(operator: Windows
 @pytest.mark.parametrize("rounding", Rounding)
 def test_requantize(rounding: Rounding, overflow: Overflow) -> None:
     multiplier, shift, offset = np.array([3, 5, -7, 8]), np.array([4, 0, 6, 9]), np.array([0, 5, -6, 9])
-    check_operator(
-        Requantize(Format(True, 12), Format(True, 6), multiplier, shift, offset, -32, 31, rounding, overflow), 20
-    )
+    wide = Requantize(Format(True, 12), Format(True, 6), multiplier, shift, offset, -32, 31, rounding, overflow)
+    check_operator(wide, 20)
     wires = Requantize(
         Format(True, 12),
         Format(False, 6),
@@ -92,6 +92,14 @@ def test_requantize(rounding: Rounding, overflow: Overflow) -> None:
     )
     assert not wires.multiplies
     check_operator(wires, 20)
+    for operator in (wide, wires):  # lane k has parameters k
+        x = random_input(operator, 5, 7)
+        parameters = zip(operator.multiplier, operator.shift, operator.offset, strict=True)
+        lanes = [
+            arithmetic.requantize(x[..., k], *map(int, p), operator.low, operator.high, rounding, overflow)
+            for k, p in enumerate(parameters)
+        ]
+        assert operator.compute(x).tolist() == np.stack(lanes, axis=-1).tolist()
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 9])
@@ -189,7 +197,15 @@ class WrongTwin(FrameSum):
         return component
 
 
-@pytest.mark.parametrize("broken", [OffByOne(S5, 3, 7), WrongTwin(S5, 3, 7)])
+class SwapsLanes(FrameSum):
+    def create(self):  # type: ignore[no-untyped-def]
+        component = super().create()
+        terms = component.terms
+        component.terms = lambda *arguments: terms(*arguments)[::-1]
+        return component
+
+
+@pytest.mark.parametrize("broken", [OffByOne(S5, 3, 7), WrongTwin(S5, 3, 7), SwapsLanes(S5, 3, 7)])
 def test_the_contract_can_fail(broken: FrameSum) -> None:
     with pytest.raises(AssertionError):
         check_operator(broken, 7)

@@ -1,7 +1,8 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that appear whole or not at all, and digests of what is in them."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dnn2fpga.errors import UserError
+
+
+def digest(file: Path) -> str:
+    """SHA-256 in hexadecimal; empty when there is no such file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 @contextmanager

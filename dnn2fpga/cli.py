@@ -193,8 +193,8 @@ def demo(output: Annotated[Path, typer.Option("--output", "-o", help="work folde
 
     with _progress() as progress:
         prepared = prepare(output, progress)
-    settings = _settings(None, {"model": prepared.model, "output": output, "data.calibration": prepared.calibration})
-    settings = settings.model_copy(update={"data": settings.data.model_copy(update={"test": prepared.test})})
+    files = {"model": prepared.model, "data.calibration": prepared.calibration, "data.test": prepared.test}
+    settings = _settings(None, {"output": output, **files})
     _quantize(settings)
     _generate(settings)
     _verify(settings)

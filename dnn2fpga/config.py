@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ class Quantization(Described):
     layers: dict[str, LayerOverrides] = Field(default_factory=dict)
 
     def settings(self) -> QuantizationSettings:
-        names = ("weight_bits", "activation_bits", "scales", "granularity", "rounding", "overflow")
+        names = [field.name for field in fields(LayerSettings)]
         return QuantizationSettings(
             defaults=LayerSettings(**{name: getattr(self, name) for name in names}),
             layers={name: overrides.model_dump(exclude_none=True) for name, overrides in self.layers.items()},

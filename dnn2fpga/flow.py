@@ -20,7 +20,7 @@ import numpy as np
 
 from dnn2fpga import config_files
 from dnn2fpga.array_files import UnreadableArrays, read_arrays
-from dnn2fpga.atomic import added_files
+from dnn2fpga.atomic import added_files, digest
 from dnn2fpga.config import Quantization, Verification
 from dnn2fpga.data import Data, accuracy
 from dnn2fpga.errors import UserError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dnn2fpga.verify.verifier import VerificationReport
 
 BUNDLE, SAMPLES, QUANTIZATION, VERIFICATION = "bundle", "samples.npz", "quantization.json", "verification.json"
+MANIFEST, GENERATION = "manifest.json", "generation.json"
 SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
@@ -115,6 +116,11 @@ def generate(folder: Path, settings: PlanSettings | None = None, progress: Progr
     progress("planning", 1, 1)
     progress("writing Verilog", 0, 1)
     manifest = write_bundle(quantized, hardware, folder / BUNDLE, _samples(folder, quantized))
+    # The digests say from which files, as they stood, this bundle was made.
+    sources = (config_files.MODEL_FILE, config_files.WEIGHTS_FILE)
+    made = {name: digest(folder / name) for name in (*sources, f"{BUNDLE}/{MANIFEST}")}
+    with added_files(folder) as new:
+        (new / GENERATION).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     progress("writing Verilog", 1, 1)
     return manifest
 
@@ -149,13 +155,13 @@ def verify(
     reports = [check_protocol(bundle, build_dir, seed=settings.seed, waves=waves)]
     progress("simulating stalls and timing", 1, 1)
     if test is not None and reports[0].passed:
-        x = test.first(settings.frames).x
-        progress("simulating the test data", 0, len(x))
+        frames = test.first(settings.frames)
+        progress("simulating the test data", 0, len(frames))
         reports.append(
             check_data(
                 bundle,
                 build_dir,
-                x,
+                frames,
                 stalls=settings.stalls,
                 seed=settings.seed,
                 jobs=settings.jobs,
@@ -163,7 +169,9 @@ def verify(
             )
         )
     with added_files(folder) as new:
-        text = json.dumps([vars(report) for report in reports], indent=1)
+        # The digest says for which bundle the verdict stands.
+        verdict = {"manifest": digest(bundle / MANIFEST), "reports": [vars(report) for report in reports]}
+        text = json.dumps(verdict, indent=1)
         (new / VERIFICATION).write_text(text + "\n", encoding="utf-8")
     return reports
 

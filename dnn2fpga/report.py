@@ -10,14 +10,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dnn2fpga.flow import BUNDLE, QUANTIZATION, VERIFICATION
+from dnn2fpga.atomic import digest
+from dnn2fpga.flow import BUNDLE, GENERATION, MANIFEST, QUANTIZATION, VERIFICATION
 
 
 def show_summary(folder: Path, console: Console, clock_mhz: float | None = None) -> None:
     """Everything that the steps in ``folder`` have found out so far."""
     quantization = _read(folder / QUANTIZATION)
-    manifest = _read(folder / BUNDLE / "manifest.json")
-    verification = _read(folder / VERIFICATION)
+    manifest = _current_manifest(folder)
+    verification = _current_reports(folder) if manifest else None
     table = Table(
         title=f"{manifest['model'] if manifest else folder.name}",
         show_header=False,
@@ -48,9 +49,9 @@ def _quantization_rows(
     if result["float_accuracy"] is not None:
         texts = [f"float {result['float_accuracy']:.2%}", f"integer {result['integer_accuracy']:.2%}"]
         streamed = verification[1] if verification and len(verification) > 1 else None
-        if streamed and streamed["passed"] and streamed["frames"] == result["test_samples"]:
-            # All RTL outputs equalled the integer model's on these very samples.
-            texts.append(f"RTL {result['integer_accuracy']:.2%}")
+        if streamed and streamed["accuracy"] is not None:
+            fewer = f" ({streamed['frames']:,} samples)" if streamed["frames"] != result["test_samples"] else ""
+            texts.append(f"RTL {streamed['accuracy']:.2%}{fewer}")
         rows.append((f"accuracy on {result['test_samples']:,} samples", ", ".join(texts)))
     ratio = result["float_megabytes"] / result["integer_megabytes"] if result["integer_megabytes"] else 0
     sizes = (
@@ -112,6 +113,19 @@ def _files(folder: Path) -> str:
         f"{BUNDLE}/vivado": "Vivado",
     }
     return "\n".join(f"{folder / name} ({what})" for name, what in names.items() if (folder / name).exists())
+
+
+def _current_manifest(folder: Path) -> Any:
+    """The bundle's manifest, if the bundle was generated from the configuration files as they stand now."""
+    made = _read(folder / GENERATION)
+    stands = made and all(digest(folder / name) == then for name, then in made.items())
+    return _read(folder / BUNDLE / MANIFEST) if stands else None
+
+
+def _current_reports(folder: Path) -> Any:
+    """The verification of the bundle that is there now."""
+    verdict = _read(folder / VERIFICATION)
+    return verdict["reports"] if verdict and verdict.get("manifest") == digest(folder / BUNDLE / MANIFEST) else None
 
 
 def _read(file: Path) -> Any:

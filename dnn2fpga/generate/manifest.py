@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from dnn2fpga import __version__
+from dnn2fpga.atomic import digest
 from dnn2fpga.generate.accelerator import lane_bits
 from dnn2fpga.generate.verilog import TOP
 from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
@@ -24,7 +24,7 @@ def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) 
         "decision": graph.decision,
         "notes": list(graph.notes),
         "top": TOP,
-        "files": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(files.items())},
+        "files": {name: digest(path) for name, path in sorted(files.items())},
         "input": _port(graph.input),
         "output": _port(graph.output),
         "boundaries": [_boundary(boundary) for boundary in plan.boundaries],

@@ -17,13 +17,15 @@ from rtl_lib.formats import Format
 
 def write_vectors(
     graph: QuantizedGraph, boundaries: Mapping[str, int], q: np.ndarray, folder: Path, source: str, batch: int = 32
-) -> None:
+) -> np.ndarray:
     """``boundaries``: number of the boundary behind each layer that has hardware (and of ``input``).
 
     :param q: quantized inputs ``[frames, *shape]``.
     :param source: where they come from, for people.
+    :returns: the expected outputs ``[frames, *shape]``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    outputs = [np.zeros((0, *graph.output.shape), graph.output.format.dtype)]
     with ExitStack() as stack:
         files = {
             layer: stack.enter_context((folder / f"boundary_{index}.bin").open("wb"))
@@ -34,7 +36,9 @@ def write_vectors(
             for layer, beats in graph.tensors(q[start : start + batch]):
                 if layer in files:
                     files[layer].write(beats.astype(element_type(formats[layer])).tobytes())
+            outputs.append(beats.reshape(-1, *graph.output.shape))
     (folder / "vectors.json").write_text(json.dumps({"frames": len(q), "source": source}) + "\n")
+    return np.concatenate(outputs)
 
 
 def element_type(format: Format) -> np.dtype:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dnn2fpga import config_files
+from dnn2fpga.data import Data, accuracy
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.quantized_graph import QuantizedGraph
@@ -38,11 +39,9 @@ class VerificationReport:
     frames: int = 0  # of the bulk run
     beats_compared: int = 0
     cycles: int = 0
+    accuracy: float | None = None  # of the design on the frames of the bulk run, where they have class labels
     latency_cycles: dict[str, int] = field(default_factory=dict)  # predicted, measured
     interval_cycles: dict[str, int] = field(default_factory=dict)
-
-    def save(self, file: Path) -> None:
-        file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
@@ -71,18 +70,18 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
 def check_data(
     bundle: Path,
     build_dir: Path,
-    x: np.ndarray,
+    data: Data,
     *,
     stalls: str = "none",
     seed: int = 1,
     jobs: int = 2,
     progress: Progress = lambda done, of: None,
 ) -> VerificationReport:
-    """Streams real inputs ``x [frames, *shape]`` through the compiled design, chunk by chunk, and compares everything.
+    """Streams real inputs through the compiled design, chunk by chunk, and compares everything.
 
     :raises UserError: when there is nothing to compare.
     """
-    if len(x) == 0:
+    if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
     boundaries = {b["layer"]: b["index"] for b in _manifest(bundle)["boundaries"]}
@@ -90,9 +89,10 @@ def check_data(
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
     options = ["--bulk", str(vectors), "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]
     frames = beats = cycles = 0
-    for start in range(0, len(x), chunk):
-        q = graph.input.quantize(x[start : start + chunk])
-        write_vectors(graph, boundaries, q, vectors, "test data")
+    outputs: list[np.ndarray] = []
+    for start in range(0, len(data), chunk):
+        q = graph.input.quantize(data.x[start : start + chunk])
+        outputs.append(write_vectors(graph, boundaries, q, vectors, "test data"))
         results = _run(bundle, build_dir, options)
         frames += len(q)
         beats += sum(_beats(test) for test in results["tests"])
@@ -101,9 +101,11 @@ def check_data(
             where = f"in the frames from {start} of the data: " if start else ""
             messages = tuple(where + test["message"] for test in results["tests"] if not test["passed"])
             return VerificationReport(False, messages, frames=frames, beats_compared=beats, cycles=cycles)
-        progress(frames, len(x))
+        progress(frames, len(data))
     shutil.rmtree(vectors)
-    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles)
+    # Every output of the design equalled these integers.
+    reached = accuracy(graph.output.dequantize(np.concatenate(outputs)), data)
+    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=reached)
 
 
 def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class DroppingStage(MasterSlaveStage):
 
 def blamed(work: Path) -> set[str]:
     """The layers that the failed tests name."""
-    reports = json.loads((work / VERIFICATION).read_text())
+    reports = json.loads((work / VERIFICATION).read_text())["reports"]
     found = (re.match(r"layer '(\w+)'", message) for report in reports for message in report["messages"])
     return {match[1] for match in found if match}
 

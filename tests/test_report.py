@@ -1,0 +1,54 @@
+"""The summary shows only what stands for the files as they are now."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dnn2fpga import config_files, flow
+from dnn2fpga.atomic import digest
+from dnn2fpga.report import show_summary
+
+
+def summary(folder: Path) -> str:
+    text = io.StringIO()
+    show_summary(folder, Console(file=text, width=120))
+    return text.getvalue()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Generated, and verified as the pretended verdict says."""
+    import tiny
+
+    config_files.save(tiny.quantized_graph(), tmp_path)
+    flow.generate(tmp_path)
+    report = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7}
+    report |= {"latency_cycles": {"measured": 5}, "interval_cycles": {"measured": 5}, "accuracy": None}
+    verdict = {"manifest": digest(tmp_path / "bundle/manifest.json"), "reports": [report]}
+    (tmp_path / flow.VERIFICATION).write_text(json.dumps(verdict))
+    return tmp_path
+
+
+def test_a_verdict_is_shown_for_the_bundle_it_was_reached_on(work: Path) -> None:
+    assert "every boundary equal" in summary(work)
+
+
+def test_no_verdict_stands_for_another_bundle(work: Path) -> None:
+    manifest = work / "bundle/manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    assert "every boundary equal" not in summary(work)
+
+
+def test_no_bundle_stands_for_other_configuration_files(work: Path) -> None:
+    assert "predicted" in summary(work)
+    model = work / "model.yaml"
+    model.write_text(model.read_text() + "# edited\n")
+    assert "predicted" not in summary(work)
+    assert "every boundary equal" not in summary(work)
+    flow.generate(work)
+    assert "predicted" in summary(work)

@@ -273,7 +273,7 @@ def test_quantize_and_generate_succeed_and_leave_nothing_else(
     outcome = dnn2fpga("build", "work", "--board", "pynq_z2", "--no-run")
     assert outcome.code == 0
     left = {path.name for path in (tmp_path / "work").iterdir()}
-    assert left == {"model.yaml", "weights.npz", "samples.npz", "quantization.json", "bundle"}
+    assert left == {"model.yaml", "weights.npz", "samples.npz", "quantization.json", "generation.json", "bundle"}
     assert (tmp_path / "work" / "bundle" / "vivado" / "project.tcl").is_file()
 
 

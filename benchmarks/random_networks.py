@@ -2,7 +2,7 @@
 
     python benchmarks/random_networks.py --count 200 --seed 0 --jobs 2
 
-Each network (tests/end_to_end/specimens.py) is quantized, planned, written as a bundle and simulated twice, without
+Each network (tests/specimens.py) is quantized, planned, written as a bundle and simulated twice, without
 stalls and with a random stall pattern. One network takes about three seconds. The result is written to
 docs/measurements/random_networks.md. A failure is shrunk to a small network, which is printed; its bundle is kept.
 """
@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
+from pydantic import BaseModel
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "end_to_end"))
-from simulated import Outcome, simulate  # noqa: E402 - needs the path above
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "end_to_end")]
+from simulated import Outcome, simulate  # noqa: E402 - needs the paths above
 from specimens import Specimen, on_a_random_network  # noqa: E402
 
 from dnn2fpga.errors import UserError  # noqa: E402
@@ -57,11 +59,13 @@ class Tally:
             self.activation_bits[tensor.width] += 1
         for layer in outcome.quantized.layers:
             self.layers[layer.kind] += 1
+            settings = specimen.quantization.layers[layer.name]
             if weight_bits := getattr(layer, "weight_width", 0):
                 self.weight_bits[weight_bits] += 1
+                self._count(settings, "weight_set", "weight_symmetry", "weight_calibration", "granularity")
             if arithmetic := getattr(layer, "arithmetic", None):
-                self.choices.update([f"rounding {arithmetic.rounding.value}", f"overflow {arithmetic.overflow.value}"])
-                self.choices[f"scales {specimen.quantization.layers[layer.name]['scales'].value}"] += 1
+                self._count(arithmetic, "rounding", "overflow")
+                self._count(settings, "scales", "calibration", "activation_symmetry", "activation_granularity")
             if padding := getattr(layer, "padding", ""):
                 self.choices.update([f"padding {padding}", *(f"stride {stride}" for stride in layer.strides)])
         for boundary in outcome.plan.boundaries[1:]:
@@ -70,6 +74,9 @@ class Tally:
         self.frames += 2 * outcome.frames
         self.beats += outcome.beats
         self.cycles += outcome.cycles
+
+    def _count(self, chosen: BaseModel, *names: str) -> None:
+        self.choices.update(f"{name} {getattr(chosen, name).value}" for name in names)
 
     def __add__(self, other: Tally) -> Tally:
         ours, theirs = vars(self), vars(other)

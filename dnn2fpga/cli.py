@@ -1,4 +1,4 @@
-"""The command line: ``dnn2fpga quantize | generate | verify | build | compile | boards | demo``.
+"""The command line: ``dnn2fpga quantize | search | generate | verify | build | compile | boards | demo``.
 
 TensorFlow is imported only by the commands that read a Keras model, and every other heavy module only by the
 command that needs it.
@@ -6,11 +6,13 @@ command that needs it.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
@@ -21,6 +23,7 @@ from dnn2fpga.errors import UserError
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
     from dnn2fpga.data import Data
+    from dnn2fpga.graph import Graph
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,29 +33,25 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
-USAGE, MISMATCH = 2, 1
+MISMATCH, USAGE, MISSED = 1, 2, 3
 
-ModelFile = Annotated[
-    Path | None, typer.Argument(help="Keras model (.keras or .h5); default: 'model' of dnn2fpga.yaml")
-]
 WorkFolder = Annotated[Path, typer.Argument(help="folder with model.yaml and weights.npz (from 'quantize')")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="settings; default: dnn2fpga.yaml here, if any")
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="work folder to write into [default: work]")]
-Calibration = Annotated[Path | None, typer.Option("--calibration", help="calibration data, .npz or .npy")]
-Test = Annotated[Path | None, typer.Option("--data", "--test", help="test data, .npz with x and y (labels), or .npy")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="any setting of dnn2fpga.yaml, e.g. optimization.training.epochs=3"
+    ),
+]
+Test = Annotated[Path | None, typer.Option("--test", help="test data, .npz with x and y (labels), or .npy")]
 XName = Annotated[str | None, typer.Option("--x", help="name of the inputs in the data files [default: x]")]
 YName = Annotated[str | None, typer.Option("--y", help="name of the labels in the data files [default: y]")]
-Bits = Annotated[int | None, typer.Option("--bits", help="width of weights, activations and input, 2-16 [default: 8]")]
-WeightBits = Annotated[int | None, typer.Option("--weight-bits", help="width of weights, 2-16")]
-ActivationBits = Annotated[int | None, typer.Option("--activation-bits", help="width of activations, 2-16")]
-ScalesOption = Annotated[str | None, typer.Option("--scales", help="power_of_two or free [default: power_of_two]")]
-Samples = Annotated[
-    int | None, typer.Option("--calibration-samples", help="how many samples calibrate [default: 1000]")
-]
 Levels = Annotated[int | None, typer.Option("--levels", help="adder levels between registers [default: 3]")]
-Frames = Annotated[int | None, typer.Option("--frames", help="simulate so many samples of the data [default: all]")]
+Frames = Annotated[
+    int | None, typer.Option("--frames", help="simulate so many samples of the test data [default: all]")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns")]
 Stalls = Annotated[
     str | None, typer.Option("--stalls", help="in the bulk run: none, source, sink, random, burst or full")
@@ -60,6 +59,120 @@ Stalls = Annotated[
 Waves = Annotated[bool, typer.Option("--waves", help="write a waveform of the protocol tests")]
 BoardName = Annotated[str | None, typer.Option("--board", help="see 'dnn2fpga boards'")]
 Clock = Annotated[float | None, typer.Option("--clock", help="clock in MHz [default: the board's]")]
+
+Trials = Annotated[int | None, typer.Option("--trials", help="how many, with those made before [default: 60]")]
+Cost = Annotated[str | None, typer.Option("--cost", help="model_bits or luts [default: model_bits]")]
+Train = Annotated[bool | None, typer.Option("--train", help="train the model of every trial")]
+
+# What 'quantize', 'compile' and 'search' share: parameter → the setting it stands for, type and help.
+MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
+    "model": (
+        "model",
+        Annotated[Path | None, typer.Argument(help="Keras model (.keras or .h5); default: 'model' of dnn2fpga.yaml")],
+    ),
+    "output": (
+        "output",
+        Annotated[Path | None, typer.Option("--output", "-o", help="work folder to write into [default: work]")],
+    ),
+    "data": (
+        "data.train",
+        Annotated[
+            Path | None, typer.Option("--data", help="data to calibrate and train with: .npz with x (and y), or .npy")
+        ],
+    ),
+    "test": ("data.test", Test),
+    "x": ("data.x", XName),
+    "y": ("data.y", YName),
+    "bits": ("", Annotated[int | None, typer.Option("--bits", help="width of weights, activations and input, 1-16")]),
+    "weight_bits": (
+        "quantization.weight_bits",
+        Annotated[int | None, typer.Option("--weight-bits", help="width of weights, 1-16 [default: 8]")],
+    ),
+    "activation_bits": (
+        "quantization.activation_bits",
+        Annotated[int | None, typer.Option("--activation-bits", help="width of activations, 1-16 [default: 8]")],
+    ),
+    "weight_set": (
+        "quantization.weight_set",
+        Annotated[
+            str | None,
+            typer.Option(
+                "--weight-set",
+                help="integer, binary, ternary, power_of_two or additive_power_of_two [default: integer]",
+            ),
+        ],
+    ),
+    "scales": (
+        "quantization.scales",
+        Annotated[str | None, typer.Option("--scales", help="power_of_two or free [default: power_of_two]")],
+    ),
+    "calibration": (
+        "quantization.calibration",
+        Annotated[
+            str | None,
+            typer.Option(
+                "--calibration",
+                help="ranges of activations: min_max, percentile, mse, entropy or moving_average [default: min_max]",
+            ),
+        ],
+    ),
+    "calibration_samples": (
+        "quantization.calibration_samples",
+        Annotated[int | None, typer.Option("--calibration-samples", help="how many samples calibrate [default: 1000]")],
+    ),
+    "max_drop": (
+        "optimization.max_drop",
+        Annotated[
+            float | None, typer.Option("--max-drop", help="target: at most so many points below the float model")
+        ],
+    ),
+    "target_accuracy": (
+        "optimization.target_accuracy",
+        Annotated[float | None, typer.Option("--target-accuracy", help="target: at least this accuracy, e.g. 0.98")],
+    ),
+    "stages": (
+        "optimization.stages",
+        Annotated[
+            str | None, typer.Option("--stages", help="what may be tried, of ptq,partial,qat [default: all, in order]")
+        ],
+    ),
+    "config": ("", ConfigFile),
+    "settings": ("", Set),
+}
+
+
+def _with_model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the parameters of ``MODEL_OPTIONS`` in front of its own; it gets them as one ``Config``."""
+    # ``Config`` is no option, and too slow to import only to be named.
+    hints = get_type_hints(command, localns={"Config": object}, include_extras=True)
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+        for parameter in list(inspect.signature(command).parameters.values())[1:]
+    ]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, (_, annotation) in MODEL_OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        given = {name: values.pop(name) for name in MODEL_OPTIONS}
+        command(_model_settings(given), **values)
+
+    parameters = [*shared, *own]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _model_settings(given: dict[str, Any]) -> Config:
+    chosen: dict[str, Any] = dict.fromkeys(
+        ("quantization.input_bits", "quantization.weight_bits", "quantization.activation_bits"), given["bits"]
+    )
+    stages = given["stages"]
+    given["stages"] = stages and [name.strip() for name in stages.split(",")]
+    chosen |= {key: given[name] for name, (key, _) in MODEL_OPTIONS.items() if key and given[name] is not None}
+    return _settings(given["config"], chosen, given["settings"])
 
 
 @app.callback(invoke_without_command=True)
@@ -70,51 +183,58 @@ def _main(version: Annotated[bool, typer.Option("--version", help="show the vers
 
 
 @app.command()
-def quantize(
-    model: ModelFile = None,
-    config: ConfigFile = None,
-    output: Output = None,
-    calibration: Calibration = None,
-    data: Test = None,
-    x: XName = None,
-    y: YName = None,
-    bits: Bits = None,
-    weight_bits: WeightBits = None,
-    activation_bits: ActivationBits = None,
-    scales: ScalesOption = None,
-    calibration_samples: Samples = None,
-) -> None:
-    """Keras model → integer model (configuration files)."""
-    settings = _quantization_settings(**locals())
-    _quantize(settings)
-    _summary(settings)
+@_with_model_options
+def quantize(config: Config) -> None:
+    """Keras model → integer model (configuration files): post-training, then partial, then quantization-aware
+    training, until the target holds.
+    """
+    met = _quantize(config)
+    _summary(config)
+    _exit_unless(met)
 
 
 @app.command()
-def generate(work: WorkFolder, config: ConfigFile = None, levels: Levels = None) -> None:
+@_with_model_options
+def search(
+    config: Config,
+    trials: Trials = None,
+    cost: Cost = None,
+    train: Train = None,
+) -> None:
+    """Keras model → integer model with a width of its own for every layer: the cheapest that reaches the target.
+    An interrupted search goes on where it was.
+    """
+    config = config.overridden({"search.trials": trials, "search.cost": cost, "search.train": train})
+    met = _search(config)
+    _summary(config)
+    _exit_unless(met)
+
+
+@app.command()
+def generate(work: WorkFolder, config: ConfigFile = None, levels: Levels = None, settings: Set = None) -> None:
     """Configuration files → Verilog bundle."""
-    settings = _settings(config, {"output": work, "hardware.levels_per_register": levels})
-    _generate(settings)
-    _summary(settings)
+    chosen = _settings(config, {"output": work, "hardware.levels_per_register": levels}, settings)
+    _generate(chosen)
+    _summary(chosen)
 
 
 @app.command()
 def verify(
     work: WorkFolder,
     config: ConfigFile = None,
-    data: Test = None,
+    test: Test = None,
     x: XName = None,
     y: YName = None,
     frames: Frames = None,
     seed: Seed = None,
     stalls: Stalls = None,
     waves: Waves = False,
+    settings: Set = None,
 ) -> None:
     """Simulates the bundle and compares every layer boundary with the integer model, to the bit."""
-    chosen: dict[str, Any] = {"data.test": data, "data.x": x, "data.y": y}
+    chosen: dict[str, Any] = {"data.test": test, "data.x": x, "data.y": y}
     chosen |= {"verification.frames": frames, "verification.seed": seed, "verification.stalls": stalls}
-    settings = _settings(config, {"output": work, **chosen})
-    _verify(settings, waves)
+    _verify(_settings(config, {"output": work, **chosen}, settings), waves)
 
 
 @app.command()
@@ -133,35 +253,23 @@ def build(
 
 
 @app.command()
+@_with_model_options
 def compile(
-    model: ModelFile = None,
-    config: ConfigFile = None,
-    output: Output = None,
-    calibration: Calibration = None,
-    data: Test = None,
-    x: XName = None,
-    y: YName = None,
-    bits: Bits = None,
-    weight_bits: WeightBits = None,
-    activation_bits: ActivationBits = None,
-    scales: ScalesOption = None,
-    calibration_samples: Samples = None,
-    levels: Levels = None,
-    frames: Frames = None,
-    board: BoardName = None,
-    clock: Clock = None,
+    config: Config, levels: Levels = None, frames: Frames = None, board: BoardName = None, clock: Clock = None
 ) -> None:
     """All steps at once: quantize, generate, verify and, with --board, build."""
-    settings = _quantization_settings(**locals())
-    if settings.board is not None:
+    chosen = {"hardware.levels_per_register": levels, "verification.frames": frames}
+    config = config.overridden(chosen | {"board": board, "clock_mhz": clock})
+    if config.board is not None:
         from dnn2fpga.build.boards import load_board
 
-        load_board(settings.board)  # an unknown board is said now, not after the simulation
-    _quantize(settings)
-    _generate(settings)
-    _verify(settings)
-    if settings.board is not None:
-        _build(settings, run=True)
+        load_board(config.board)  # an unknown board is said now, not after the simulation
+    met = _quantize(config)
+    _generate(config)
+    _verify(config)
+    if config.board is not None:
+        _build(config, run=True)
+    _exit_unless(met)
 
 
 @app.command()
@@ -193,60 +301,75 @@ def demo(output: Annotated[Path, typer.Option("--output", "-o", help="work folde
 
     with _progress() as progress:
         prepared = prepare(output, progress)
-    files = {"model": prepared.model, "data.calibration": prepared.calibration, "data.test": prepared.test}
+    files = {"model": prepared.model, "data.train": prepared.train, "data.test": prepared.test}
     settings = _settings(None, {"output": output, **files})
     _quantize(settings)
     _generate(settings)
     _verify(settings)
 
 
-def _quantization_settings(**options: Any) -> Config:
-    bits = options["bits"]
-    chosen = {
-        "model": options["model"],
-        "output": options["output"],
-        "data.calibration": options["calibration"],
-        "data.test": options["data"],
-        "data.x": options["x"],
-        "data.y": options["y"],
-        "quantization.input_bits": bits,
-        "quantization.weight_bits": bits if options["weight_bits"] is None else options["weight_bits"],
-        "quantization.activation_bits": bits if options["activation_bits"] is None else options["activation_bits"],
-        "quantization.scales": options["scales"],
-        "quantization.calibration_samples": options["calibration_samples"],
-        "hardware.levels_per_register": options.get("levels"),
-        "verification.frames": options.get("frames"),
-        "board": options.get("board"),
-        "clock_mhz": options.get("clock"),
-    }
-    return _settings(options["config"], chosen)
-
-
-def _settings(file: Path | None, chosen: dict[str, Any]) -> Config:
-    from dnn2fpga.config import load_config
+def _settings(file: Path | None, chosen: dict[str, Any], texts: list[str] | None = None) -> Config:
+    from dnn2fpga.config import load_config, parsed_settings
 
     if file is not None and not file.is_file():
         raise UserError(f"{file}: there is no such settings file")
-    return load_config(file, chosen)
+    return load_config(file, chosen | parsed_settings(texts or []))
 
 
-def _quantize(settings: Config) -> None:
+def _exit_unless(met: bool) -> None:
+    if not met:
+        console.print("the target was not reached: the best model was kept", style="red")
+        raise typer.Exit(MISSED)
+
+
+def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
+    """Model, training data and test data."""
     from dnn2fpga import flow
 
     problems = []
     if settings.model is None:
         problems.append("no model is given; name a .keras or .h5 file")
-    if settings.data.calibration is None:
-        problems.append("no calibration data is given; name an .npz or .npy file with --calibration")
+    if settings.data.train is None:
+        problems.append("no data to calibrate with is given; name an .npz or .npy file with --data")
     if problems:
         raise UserError(problems)
     with _progress() as progress:
         progress("reading the model", 0, 1)
         graph = flow.read_model(settings.model)  # type: ignore[arg-type]
         progress("reading the model", 1, 1)
-        calibration = _load(settings.data.calibration, graph.input_shape, settings)
-        test = _load(settings.data.test, graph.input_shape, settings) if settings.data.test else None
-        flow.quantize(graph, calibration, settings.output, settings.quantization, test, progress)
+    test = _load(settings.data.test, graph.input_shape, settings) if settings.data.test else None
+    return graph, _load(settings.data.train, graph.input_shape, settings), test
+
+
+def _quantize(settings: Config) -> bool:
+    """Whether the target was reached."""
+    from dnn2fpga import flow
+
+    graph, data, test = _read(settings)
+    with _progress() as progress:
+        result = flow.quantize(
+            graph, data, settings.output, settings.quantization, settings.optimization, test, progress
+        )
+    return result.met
+
+
+def _search(settings: Config) -> bool:
+    """Whether the target was reached."""
+    from dnn2fpga import flow
+
+    graph, data, test = _read(settings)
+    with _progress() as progress:
+        result = flow.search(
+            graph,
+            data,
+            settings.output,
+            test,
+            settings.search,
+            settings.quantization,
+            settings.optimization,
+            progress,
+        )
+    return result.met
 
 
 def _generate(settings: Config) -> None:

@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from dnn2fpga.config_files import read_yaml
+from dnn2fpga.config_files import parse_yaml, read_yaml
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.scaling import Granularity, LayerSettings, Scales
-from dnn2fpga.optimize.calibration import METHODS
-from dnn2fpga.optimize.post_training import QuantizationSettings
+from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
+from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
 from dnn2fpga.plan.hardware_plan import PlanSettings
 from dnn2fpga.quantized_graph import Described
 from dnn2fpga.validation import problems_of
-from rtl_lib.arithmetic import Overflow, Rounding
 
 DEFAULT_FILE = "dnn2fpga.yaml"
 
-Bits = Annotated[int, Field(ge=2, le=16)]
-Method = Annotated[str, Field(pattern="^(" + "|".join(METHODS) + ")$")]
-
-
-class LayerOverrides(Described):
-    """Settings of one layer; what is not given is the model's."""
-
-    weight_bits: Bits | None = None
-    activation_bits: Bits | None = None
-    scales: Scales | None = None
-    granularity: Granularity | None = None
-    rounding: Rounding | None = None
-    overflow: Overflow | None = None
-
-
-class Quantization(Described):
-    """How numbers become integers."""
-
-    weight_bits: Bits = 8
-    activation_bits: Bits = 8
-    input_bits: Bits = 8
-    output_bits: Bits = 16
-    scales: Scales = Scales.POWER_OF_TWO
-    granularity: Granularity = Granularity.PER_CHANNEL
-    rounding: Rounding = Rounding.HALF_UP
-    overflow: Overflow = Overflow.SATURATE
-    calibration: Method = "min_max"
-    calibration_samples: Annotated[int, Field(ge=1)] = 1000
-    input_lanes: Annotated[int, Field(ge=1)] | None = None
-    layers: dict[str, LayerOverrides] = Field(default_factory=dict)
-
-    def settings(self) -> QuantizationSettings:
-        names = [field.name for field in fields(LayerSettings)]
-        return QuantizationSettings(
-            defaults=LayerSettings(**{name: getattr(self, name) for name in names}),
-            layers={name: overrides.model_dump(exclude_none=True) for name, overrides in self.layers.items()},
-            input_bits=self.input_bits,
-            output_bits=self.output_bits,
-            input_lanes=self.input_lanes,
-        )
-
 
 class DataFiles(Described):
-    """Files and the names of the arrays in them."""
+    """Files (or folders of .npy files) and the names of the arrays in them."""
 
-    calibration: Path | None = None
+    train: Path | None = None  # calibrates, and trains where that is asked for
     test: Path | None = None
     x: str = "x"
     y: str = "y"
@@ -88,10 +44,20 @@ class Config(Described):
     output: Path = Path("work")
     data: DataFiles = Field(default_factory=DataFiles)
     quantization: Quantization = Field(default_factory=Quantization)
+    optimization: Optimization = Field(default_factory=Optimization)
+    search: SearchSettings = Field(default_factory=SearchSettings)
     hardware: PlanSettings = Field(default_factory=PlanSettings)
     verification: Verification = Field(default_factory=Verification)
     board: str | None = None
     clock_mhz: Annotated[float, Field(gt=0)] | None = None
+
+    def overridden(self, overrides: dict[str, Any]) -> Config:
+        """With other values under some dotted keys; None means as it is."""
+        tree = self.model_dump()
+        for dotted, value in overrides.items():
+            if value is not None:
+                _set(tree, dotted.split("."), value)
+        return _validated(tree, Path("command line"))
 
 
 def load_config(file: Path | None, overrides: dict[str, Any]) -> Config:
@@ -108,16 +74,31 @@ def load_config(file: Path | None, overrides: dict[str, Any]) -> Config:
     for dotted, value in overrides.items():
         if value is not None:
             _set(tree, dotted.split("."), value)
+    return _validated(tree, file or Path("command line"))
+
+
+def parsed_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts by dotted key; values are YAML."""
+    problems = [
+        f"--set {text}: must be KEY=VALUE, e.g. quantization.weight_bits=6" for text in texts if "=" not in text
+    ]
+    if problems:
+        raise UserError(problems)
+    parts = (text.split("=", 1) for text in texts)
+    return {key.strip(): parse_yaml(value, f"--set {key}") for key, value in parts}
+
+
+def _validated(tree: dict[str, Any], where: Path) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise UserError(problems_of(error, file or Path("command line"), _known_keys(tree))) from error
+        raise UserError(problems_of(error, where, _known_keys(tree))) from error
 
 
 def _from_file_folder(tree: dict[str, Any], folder: Path) -> None:
     """Paths in the file are relative to the file."""
     data = tree.get("data")
-    for group, keys in ((tree, ("model", "output")), (data if isinstance(data, dict) else {}, ("calibration", "test"))):
+    for group, keys in ((tree, ("model", "output")), (data if isinstance(data, dict) else {}, ("train", "test"))):
         for key in keys:
             if isinstance(group.get(key), str):
                 group[key] = str(folder / group[key])
@@ -140,6 +121,10 @@ def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
         "": Config.model_fields,
         "data": DataFiles.model_fields,
         "quantization": Quantization.model_fields,
+        "optimization": Optimization.model_fields,
+        "partial": PartialSettings.model_fields,
+        "training": TrainingSettings.model_fields,
+        "search": SearchSettings.model_fields,
         "hardware": PlanSettings.model_fields,
         "verification": Verification.model_fields,
     }

@@ -89,7 +89,9 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _narrowed(array: np.ndarray) -> np.ndarray:
-    """In the narrowest integer type that holds it."""
+    """Integers in the narrowest type that holds them."""
+    if array.dtype == np.float32:
+        return array
     low, high = int(array.min(initial=0)), int(array.max(initial=0))
     types = (np.int8, np.int16, np.int32, np.int64)
     return array.astype(next(t for t in types if np.iinfo(t).min <= low and high <= np.iinfo(t).max))
@@ -181,11 +183,19 @@ def _check_chain(path: Path, graph: QuantizedGraph) -> None:
 def read_yaml(path: Path) -> Any:
     """A YAML file as plain values; raises ``UserError``."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {str(error).replace(chr(10), ' ')}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+
+
+def parse_yaml(text: str, where: Path | str) -> Any:
+    """YAML as plain values; raises ``UserError``."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML: {str(error).replace(chr(10), ' ')}") from error
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -19,13 +19,13 @@ TRAINING = 1437  # of 1,797: four fifths
 @dataclass(frozen=True)
 class Prepared:
     model: Path
-    calibration: Path
+    train: Path
     test: Path
 
 
 def prepare(folder: Path, progress: Callable[[str, int, int], None]) -> Prepared:
     """Trains a small CNN in seconds and writes model and data into ``folder``; a second call finds them there."""
-    prepared = Prepared(folder / "digits.keras", folder / "calibration.npz", folder / "test.npz")
+    prepared = Prepared(folder / "digits.keras", folder / "train.npz", folder / "test.npz")
     if all(path.is_file() for path in vars(prepared).values()):
         return prepared
     from sklearn.datasets import load_digits
@@ -37,13 +37,13 @@ def prepare(folder: Path, progress: Callable[[str, int, int], None]) -> Prepared
     x, y = x[order], y[order]
     with added_files(folder) as new:
         _train(x[:TRAINING], y[:TRAINING], new / prepared.model.name, progress)
-        np.savez_compressed(new / prepared.calibration.name, x=x[:TRAINING])
+        np.savez_compressed(new / prepared.train.name, x=x[:TRAINING], y=y[:TRAINING])
         np.savez_compressed(new / prepared.test.name, x=x[TRAINING:], y=y[TRAINING:])
     return prepared
 
 
 def _train(x: np.ndarray, y: np.ndarray, file: Path, progress: Callable[[str, int, int], None]) -> None:
-    from dnn2fpga.parse.keras_import import keras
+    from dnn2fpga.keras_import import keras
 
     layers = keras.layers
     keras.utils.set_random_seed(0)

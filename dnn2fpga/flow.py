@@ -2,38 +2,47 @@
 
 The command line is a thin layer over these functions; they are the Python interface as well::
 
-    flow.quantize("model.keras", calibration, folder)   # model.yaml, weights.npz
-    flow.generate(folder)                               # bundle/
-    flow.verify(folder, test)                           # verification.json
-    flow.build(folder, "arty_a7_100t")                  # bundle/vivado/
+    graph = flow.read_model("model.keras")
+    flow.quantize(graph, data, folder, test=test)   # model.yaml, weights.npz
+    flow.generate(folder)                           # bundle/
+    flow.verify(folder, test)                       # verification.json
+    flow.build(folder, "arty_a7_100t")              # bundle/vivado/
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
-from dnn2fpga import config_files
+from dnn2fpga import __version__, config_files
 from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.atomic import added_files, digest
-from dnn2fpga.config import Quantization, Verification
-from dnn2fpga.data import Data, accuracy
+from dnn2fpga.config import DEFAULT_FILE, Verification
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
+from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.problem import Candidate, Problem, Try
+from dnn2fpga.optimize.settings import Optimization, SearchSettings
 from dnn2fpga.plan.hardware_plan import PlanSettings, plan
-from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.plots import plot_front, plot_tries
+from dnn2fpga.quantized_graph import Described, QuantizedGraph
 
 if TYPE_CHECKING:
     from dnn2fpga.build.vivado import VivadoRun
     from dnn2fpga.graph import Graph
+    from dnn2fpga.optimize.checkpoints import Checkpoints
+    from dnn2fpga.optimize.width_search import SearchResult
     from dnn2fpga.verify.verifier import VerificationReport
 
 BUNDLE, SAMPLES, QUANTIZATION, VERIFICATION = "bundle", "samples.npz", "quantization.json", "verification.json"
 MANIFEST, GENERATION = "manifest.json", "generation.json"
+STAGES, PRUNING, PLOT = "stages", "pruning", "tries.png"  # finished stages of the optimizer; what was tried
+SEARCHES, SEARCH, SEARCH_PLOT = "search", "search.json", "search.png"  # trials of width searches; the last one's result
 SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
@@ -44,15 +53,19 @@ def _silent(what: str, done: int, of: int) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class QuantizationResult:
-    """What the quantization step reached; sizes in megabytes (10^6 bytes)."""
+class QuantizationResult(Described):
+    """What the optimizer reached; sizes in megabytes (10^6 bytes)."""
 
-    float_accuracy: float | None
-    integer_accuracy: float | None
+    stage: str  # the one that gave the model
+    met: bool  # whether the target holds (always, without a target)
+    target: str
+    measure: str | None  # accuracy, agreement or r2; None without test data
+    float_score: float | None
+    integer_score: float | None
     test_samples: int
     float_megabytes: float
     integer_megabytes: float
+    tries: tuple[Try, ...]
 
 
 def read_model(model: Path | str) -> Graph:
@@ -65,45 +78,129 @@ def read_model(model: Path | str) -> Graph:
 
 def quantize(
     graph: Graph,
-    calibration: Data,
+    data: Data,
     folder: Path,
-    settings: Quantization | None = None,
+    quantization: Quantization | None = None,
+    optimization: Optimization | None = None,
     test: Data | None = None,
     progress: Progress = _silent,
 ) -> QuantizationResult:
-    """Post-training quantization of a simplified graph into the configuration files in ``folder``."""
-    from dnn2fpga.optimize import post_training
-    from dnn2fpga.optimize.calibration import calibrate
+    """A simplified graph → the configuration files in ``folder``: the first stage's model that reaches the target,
+    or the best one (``met`` says which).
 
-    settings = settings or Quantization()
-    samples = calibration.first(settings.calibration_samples).x
-    intervals = calibrate(
-        graph, samples, settings.calibration, progress=lambda done, of: progress("calibrating", done, of)
-    )
-    quantized = post_training.quantize(graph, intervals, settings.settings())
-    result = _measure(graph, quantized, test, progress)
+    :param data: calibrates, and trains when it comes to that.
+    """
+    from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
+    from dnn2fpga.optimize.loop import optimize
+
+    quantization, optimization = quantization or Quantization(), optimization or Optimization()
+    key = key_of(graph, (data, test), (__version__, repr(quantization), repr(optimization)))
+    checkpoints = Checkpoints(folder / STAGES, key)
+    problem = _problem(graph, data, quantization, optimization, test, checkpoints, progress)
+    outcome = optimize(problem, optimization, checkpoints)
     with added_files(folder) as new:
-        config_files.save(quantized, new)
-        np.savez_compressed(new / SAMPLES, x=samples[:KEPT_SAMPLES])
-        (new / QUANTIZATION).write_text(json.dumps(vars(result), indent=1) + "\n", encoding="utf-8")
+        result = _write_chosen(problem, outcome.chosen, outcome.tries, new)
+        if optimization.is_given:
+            plot_tries(result.tries, result.float_score, optimization.wanted(result.float_score), new / PLOT)
     return result
 
 
-def _measure(graph: Graph, quantized: QuantizedGraph, test: Data | None, progress: Progress) -> QuantizationResult:
-    float_accuracy = integer_accuracy = None
-    if test is not None and test.classes is not None:
-        progress("measuring accuracy", 0, 2)
-        float_accuracy = accuracy(graph.run(test.x), test)
-        progress("measuring accuracy", 1, 2)
-        integer_accuracy = accuracy(quantized.predict(test.x), test)
-        progress("measuring accuracy", 2, 2)
-    return QuantizationResult(
-        float_accuracy=float_accuracy,
-        integer_accuracy=integer_accuracy,
-        test_samples=len(test) if test else 0,
-        float_megabytes=graph.float_parameters * 4 / 1e6,
-        integer_megabytes=quantized.weight_bits / 8e6,
+def search(
+    graph: Graph,
+    data: Data,
+    folder: Path,
+    test: Data | None,
+    settings: SearchSettings | None = None,
+    quantization: Quantization | None = None,
+    optimization: Optimization | None = None,
+    progress: Progress = _silent,
+) -> SearchResult:
+    """A simplified graph → the configuration files in ``folder`` with the widths, layer by layer, that a search has
+    found: the cheapest that reach the target, or the best (``met`` says which).
+
+    :param data: calibrates, and trains when ``settings.train`` asks for it.
+    :param test: judges; the search cannot do without.
+    """
+    from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
+    from dnn2fpga.optimize.width_search import search_widths
+
+    if test is None:
+        raise UserError("a search judges every trial on test data: give it with --test")
+    settings, optimization = settings or SearchSettings(), optimization or Optimization()
+    quantization = quantization or Quantization()
+    key = key_of(graph, (data, test), (__version__, repr(quantization), repr(optimization)))
+    checkpoints = Checkpoints(folder / STAGES, key)
+    problem = _problem(graph, data, quantization, optimization, test, checkpoints, progress)
+    found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
+    layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
+    with added_files(folder / SEARCHES) as new:
+        (new / DEFAULT_FILE).write_text(yaml.safe_dump({"quantization": layers}), encoding="utf-8")
+    with added_files(folder) as new:
+        _write_chosen(problem, found.chosen, [one.result for one in found.front], new)
+        (new / SEARCH).write_text(found.result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        plot_front(found.result, new / SEARCH_PLOT)
+    return found.result
+
+
+def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new: Path) -> QuantizationResult:
+    """The configuration files, samples for the bundle's own test, and how the model was found."""
+    of_float = problem.float_score
+    result = QuantizationResult(
+        stage=chosen.result.stage,
+        met=chosen.result.met,
+        target=problem.target.described,
+        measure=chosen.result.measure,
+        float_score=of_float.value if of_float else None,
+        integer_score=chosen.result.score,
+        test_samples=len(problem.test) if problem.test else 0,
+        float_megabytes=problem.reference.float_parameters * 4 / 1e6,
+        integer_megabytes=chosen.result.megabytes,
+        tries=tuple(tries),
     )
+    config_files.save(chosen.model, new)
+    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.x[:KEPT_SAMPLES]))
+    (new / QUANTIZATION).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _problem(
+    graph: Graph,
+    data: Data,
+    quantization: Quantization,
+    optimization: Optimization,
+    test: Data | None,
+    checkpoints: Checkpoints,
+    progress: Progress,
+) -> Problem:
+    """Prunes (when asked) and calibrates."""
+    from dnn2fpga.optimize.calibration import calibrate
+
+    pruned, masks = _pruned(graph, data, quantization, optimization, checkpoints, progress)
+    samples = data.first(quantization.calibration_samples).x
+    statistics = calibrate(pruned, samples, progress=lambda done, of: progress("calibrating", done, of))
+    return Problem(graph, pruned, statistics, quantization, optimization, data, test, masks, progress)
+
+
+def _pruned(
+    graph: Graph,
+    data: Data,
+    quantization: Quantization,
+    optimization: Optimization,
+    checkpoints: Checkpoints,
+    progress: Progress,
+) -> tuple[Graph, dict[str, np.ndarray]]:
+    """The graph that is left, and which of its weights stay zero."""
+    from dnn2fpga.optimize.pruning import prune, zeros_kept
+
+    settings = optimization.pruning
+    if not settings.is_asked:
+        return graph, zeros_kept(graph, quantization)
+    if (finished := checkpoints.load_arrays(PRUNING, graph)) is not None:
+        return finished
+    training = optimization.training.model_copy(update={"epochs": settings.epochs}) if settings.epochs else None
+    result = prune(graph, data, settings, training, quantization, progress)
+    checkpoints.save_arrays(PRUNING, result.graph, result.masks)
+    return result.graph, result.masks
 
 
 def generate(folder: Path, settings: PlanSettings | None = None, progress: Progress = _silent) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 if TYPE_CHECKING:
+    from dnn2fpga.layers.scaling import Choice, Seen
+    from dnn2fpga.layers.settings import LayerSettings
+    from dnn2fpga.layers.training import Operations, Wires
     from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
 
 Shape = tuple[int, ...]  # without the batch dimension
@@ -40,6 +43,29 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
+class Normalization:
+    """A batch normalization, ``(x - mean) / sqrt(variance + epsilon) * gamma + beta``; vectors ``[channels]``."""
+
+    gamma: np.ndarray
+    beta: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    epsilon: np.ndarray
+
+    def of_channels(self, kept: np.ndarray) -> Normalization:
+        return Normalization(**{name: values[kept] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap:
+    """``x * scale + offset`` per channel; ``normalization`` where that is one."""
+
+    scale: np.ndarray
+    offset: np.ndarray
+    normalization: Normalization | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Layer(ABC):
     """One layer kind in floating point. Subclasses are frozen dataclasses in ``dnn2fpga/layers``."""
 
@@ -47,6 +73,10 @@ class Layer(ABC):
 
     kind: ClassVar[str]
     keras_classes: ClassVar[tuple[str, ...]] = ()
+    has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
+    is_convolution: ClassVar[bool] = False  # what paper 002 keeps out of partial quantization
+    keeps_numbers: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
+    fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
 
     @classmethod
     def refused_options(cls, config: dict[str, Any]) -> list[str]:
@@ -69,9 +99,40 @@ class Layer(ABC):
         """The float reference: ``[frames, *input_shape]`` → ``[frames, *output_shape]``."""
 
     @abstractmethod
-    def quantize(self, input: Tensor, interval: Interval, settings: Any) -> QuantizedLayer:
-        """The integer layer; ``interval`` is what calibration observed at the output, ``settings`` a
-        ``LayerSettings``.
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        """The numbers on the output and the scales of the weights, from what calibration saw at the output.
+
+        :raises Unsupported, ValueError: when they cannot be had.
+        """
+
+    @abstractmethod
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedLayer:
+        """The integer layer, given all scales."""
+
+    # Training (``layers/training.py``). ``parameters`` are the arrays that training may change.
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        return {}
+
+    @abstractmethod
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        """``compute``, differentiable."""
+
+    @abstractmethod
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        """The integer layer on its codes, differentiable."""
+
+    # Removing channels (paper 003, section IV).
+
+    def keep_outputs(self, kept: np.ndarray) -> Layer | None:
+        """The layer with only these of its output channels; None when it does not decide about them."""
+        return None
+
+    @abstractmethod
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray | None]:
+        """The layer for an input of ``shape`` of which only these channels are left,
+        and which channels of its output are left (None: all).
         """
 
     # What the passes ask. The default answers are "no".
@@ -90,15 +151,20 @@ class Layer(ABC):
     def parameter_count(self) -> int:
         return 0
 
-    def as_affine(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """``(scale, offset)`` per channel when the layer is ``x * scale + offset``."""
+    @property
+    def one_scale_in(self) -> bool:
+        """Whether all channels of its input must share one scale, which training must not move."""
+        return False
+
+    def as_affine(self) -> AffineMap | None:
+        """The map, when the layer is one."""
         return None
 
     def as_clamp(self) -> tuple[float, float] | None:
         """``(low, high)`` when the layer is a clamp."""
         return None
 
-    def absorb_affine(self, scale: np.ndarray, offset: np.ndarray) -> Layer | None:
+    def absorb_affine(self, affine: AffineMap) -> Layer | None:
         """This layer followed by a per-channel affine map, as one layer."""
         return None
 
@@ -154,6 +220,15 @@ class Graph:
     @property
     def output_shape(self) -> Shape:
         return self.nodes[-1].shape if self.nodes else self.input_shape
+
+    def one_scale_behind(self, index: int) -> bool:
+        """Whether all channels behind node ``index`` (-1: of the input) must share one scale: those of the model's
+        output, and those that reach a layer which asks for it without being computed on before.
+        """
+        for layer in self.layers[index + 1 :]:
+            if layer.one_scale_in or not layer.keeps_numbers:
+                return layer.one_scale_in
+        return True
 
     def tensors(self, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """The value of every tensor for a batch ``[frames, *input_shape]``, input first."""

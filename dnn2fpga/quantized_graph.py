@@ -21,7 +21,7 @@ from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.formats import Format
 from rtl_lib.operator import Operator
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 Decision = Literal["argmax", "threshold"]
 
 
@@ -32,8 +32,16 @@ def _integers(value: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
-# An array field of a layer: kept in weights.npz, not in model.yaml.
+def _binary32(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype != np.float32:
+        raise ValueError(f"must be an array of float32, not of {array.dtype}")
+    return array
+
+
+# Array fields of a layer: kept in weights.npz, not in model.yaml.
 IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer(lambda a: a.tolist())]
+Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
 
 
 class Described(BaseModel):
@@ -42,22 +50,33 @@ class Described(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Tensor(Described):
-    """A tensor on a wire: integers of a format; the real value is ``integer * scale``.
+    """A tensor on a wire: integers of a format; the real value is ``(integer - zero_point) * scale``.
 
     ``lanes`` numbers travel together in one beat; ``shape`` in row-major order gives the order of the beats.
+    ``scale`` and ``zero_point`` are one number for all lanes, or one a lane (which is a channel).
     """
 
     shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     lanes: int = Field(ge=1)
     signed: bool
     width: int = Field(ge=1, le=32)
-    scale: float = Field(gt=0, allow_inf_nan=False)
+    scale: Scale | tuple[Scale, ...]
+    zero_point: int | tuple[int, ...] = 0
 
     @model_validator(mode="after")
-    def _lanes_divide(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.size % self.lanes:
             raise ValueError(f"lanes must divide the {self.size} numbers of shape {list(self.shape)}, not {self.lanes}")
+        for name in ("scale", "zero_point"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.lanes:
+                raise ValueError(f"{name} must be one number, or one for each of the {self.lanes} lanes")
+        if not self.format.contains(int(self.zero_points.min()), int(self.zero_points.max())):
+            raise ValueError(f"zero_point must lie in the format {self.format}, not be {self.zero_point}")
         return self
 
     @property
@@ -72,13 +91,37 @@ class Tensor(Described):
     def format(self) -> Format:
         return Format(self.signed, self.width)
 
+    @property
+    def scales(self) -> np.ndarray:
+        """``scale`` of every lane."""
+        return np.broadcast_to(np.asarray(self.scale, np.float64), (self.lanes,))
+
+    @property
+    def zero_points(self) -> np.ndarray:
+        """``zero_point`` of every lane."""
+        return np.broadcast_to(np.asarray(self.zero_point, np.int64), (self.lanes,))
+
+    @property
+    def uniform_scale(self) -> float:
+        """The scale of all lanes; raises ``ValueError`` where they differ."""
+        if isinstance(self.scale, tuple):
+            raise ValueError("all channels of its input must have the same scale")
+        return self.scale
+
+    def numbers_like(self, other: Tensor) -> bool:
+        """Whether the same integers mean the same numbers in both."""
+        return (self.format, self.scale, self.zero_point) == (other.format, other.scale, other.zero_point)
+
     def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers → integers: nearest (half up), saturated."""
-        q = np.floor(np.asarray(x, np.float64) / self.scale + 0.5)
-        return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype)
+        """Real numbers ``[samples, *shape]`` → integers: nearest (half up), saturated."""
+        beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
+        q = np.floor(beats / self.scales + 0.5) + self.zero_points
+        return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype).reshape(x.shape)
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:
-        return q.astype(np.float64) * self.scale
+        """Integers ``[samples, *shape]`` → real numbers."""
+        beats = q.astype(np.float64).reshape(-1, self.beats, self.lanes)
+        return ((beats - self.zero_points) * self.scales).reshape(q.shape)
 
 
 class Arithmetic(Described):
@@ -175,8 +218,9 @@ class QuantizedGraph:
         return np.concatenate(outputs)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs → real outputs, through the integers."""
-        return self.output.dequantize(self.run(self.input.quantize(x)))
+        """Real inputs → real outputs, through the integers; a batch of inputs at a time."""
+        parts = [self.run(self.input.quantize(x[k : k + 1024])) for k in range(0, max(len(x), 1), 1024)]
+        return self.output.dequantize(np.concatenate(parts))
 
     @property
     def weight_bits(self) -> int:

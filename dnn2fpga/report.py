@@ -11,7 +11,25 @@ from rich.console import Console
 from rich.table import Table
 
 from dnn2fpga.atomic import digest
-from dnn2fpga.flow import BUNDLE, GENERATION, MANIFEST, QUANTIZATION, VERIFICATION
+from dnn2fpga.config import DEFAULT_FILE
+from dnn2fpga.flow import (
+    BUNDLE,
+    GENERATION,
+    MANIFEST,
+    PLOT,
+    QUANTIZATION,
+    SEARCH,
+    SEARCH_PLOT,
+    SEARCHES,
+    VERIFICATION,
+)
+
+STAGE_NAMES = {
+    "ptq": "post-training",
+    "partial": "partial quantization",
+    "qat": "quantization-aware training",
+    "search": "search over widths",
+}
 
 
 def show_summary(folder: Path, console: Console, clock_mhz: float | None = None) -> None:
@@ -36,6 +54,10 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     ]:
         table.add_row(label, text)
     console.print(table)
+    if quantization and quantization["stage"] == "search":
+        console.print(_front_table(_read(folder / SEARCH)))
+    elif quantization and quantization["target"] != "none":
+        console.print(_tries_table(quantization))
     if manifest:
         console.print(_layer_table(manifest))
 
@@ -46,18 +68,69 @@ def _quantization_rows(
     if not result:
         return []
     rows = []
-    if result["float_accuracy"] is not None:
-        texts = [f"float {result['float_accuracy']:.2%}", f"integer {result['integer_accuracy']:.2%}"]
+    if result["measure"] is not None:
+        of_float, reached = (shown_score(result["measure"], result[f"{who}_score"]) for who in ("float", "integer"))
+        texts = [f"float {of_float}", f"integer {reached}"]
         streamed = verification[1] if verification and len(verification) > 1 else None
         if streamed and streamed["accuracy"] is not None:
             fewer = f" ({streamed['frames']:,} samples)" if streamed["frames"] != result["test_samples"] else ""
             texts.append(f"RTL {streamed['accuracy']:.2%}{fewer}")
-        rows.append((f"accuracy on {result['test_samples']:,} samples", ", ".join(texts)))
+        rows.append((f"{result['measure']} on {result['test_samples']:,} samples", ", ".join(texts)))
+    if result["target"] != "none":
+        rows.append(("target", f"{result['target']}: " + _verdict(result)))
     ratio = result["float_megabytes"] / result["integer_megabytes"] if result["integer_megabytes"] else 0
     sizes = (
         f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
     )
     return [*rows, ("model size", sizes)]
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    if result["met"]:
+        return f"[green]reached by {STAGE_NAMES[result['stage']]}[/]"
+    return f"[red]not reached[/]; kept is the best, from {STAGE_NAMES[result['stage']]}"
+
+
+def shown_score(measure: str, value: float) -> str:
+    return f"{value:.4f}" if measure == "r2" else f"{value:.2%}"
+
+
+def _tries_table(result: dict[str, Any]) -> Table:
+    table = Table(title="what the optimizer tried", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("stage", "what"):
+        table.add_column(heading)
+    for heading in ("weight bits", result["measure"], "MB", "target"):
+        table.add_column(heading, justify="right")
+    for one in result["tries"]:
+        widths = ", ".join(map(str, one["weight_bits"]))
+        reached = shown_score(one["measure"], one["score"])
+        verdict = "[green]reached[/]" if one["met"] else "missed"
+        table.add_row(STAGE_NAMES[one["stage"]], one["what"], widths, reached, f"{one['megabytes']:.4f}", verdict)
+    return table
+
+
+def _front_table(result: dict[str, Any]) -> Table:
+    """The front of a width search, cheapest first, and the chosen point."""
+    from dnn2fpga.optimize.cost import UNITS
+
+    title = f"the front of {len(result['points'])} trials: no trial is better in both"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in (UNITS[result["cost"]], result["measure"]):
+        table.add_column(heading, justify="right")
+    table.add_column("bits of weights/activations")
+    table.add_column("")
+    for number in result["front"]:
+        point = result["points"][number]
+        widths = ", ".join(f"{name} {_widths(own)}" for name, own in point["widths"].items())
+        reached = shown_score(result["measure"], point["score_on_all"])
+        verdict = "[green]chosen[/]" if number == result["chosen"] else ""
+        shown = f"all {point['uniform']}" if point["uniform"] else widths
+        table.add_row(f"{point['cost']:,.0f}", reached, shown, verdict)
+    return table
+
+
+def _widths(own: dict[str, int]) -> str:
+    return "/".join(str(own.get(key, "-")) for key in ("weight_bits", "activation_bits"))
 
 
 def _timing_rows(
@@ -108,6 +181,9 @@ def _layer_table(manifest: dict[str, Any]) -> Table:
 def _files(folder: Path) -> str:
     names = {
         "model.yaml": "integer model",
+        PLOT: "what was tried",
+        SEARCH_PLOT: "what the search tried",
+        f"{SEARCHES}/{DEFAULT_FILE}": "settings that the search found",
         f"{BUNDLE}/rtl": "Verilog",
         f"{BUNDLE}/sim": "testbench",
         f"{BUNDLE}/vivado": "Vivado",

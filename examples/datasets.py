@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dnn2fpga.data import Data
+
 DATA = Path(os.environ.get("DNN2FPGA_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 MNIST_FILES = (
@@ -19,17 +21,80 @@ MNIST_FILES = (
 )
 
 
-def mnist(folder: str = "mnist") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training images ``[60000, 28, 28, 1]`` in [0, 1], labels, test images ``[10000, ...]``, labels."""
+SOURCES = {
+    "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "fashion_mnist": "https://github.com/zalandoresearch/fashion-mnist (data/fashion)",
+    "jsc_hlf/jsc_hlf_1024.npz": "arrays X [1024, 16] and y of OpenML set 42468, scaled as in the hls4ml tutorial",
+    "drybean/dry_bean.npz": "arrays X [13611, 16], y, train_idx, test_idx of the UCI set 'Dry Bean'",
+}
+
+
+def mnist() -> tuple[Data, Data]:
+    """60,000 training and 10,000 test images ``[28, 28, 1]`` in [0, 1], with labels."""
+    return _mnist_like("mnist")
+
+
+def fashion_mnist() -> tuple[Data, Data]:
+    """Clothes instead of digits, in the same format."""
+    return _mnist_like("fashion_mnist")
+
+
+def jets() -> Data:
+    """1,024 real jets ``[16]``, standardized, with labels: enough to calibrate and to judge, not to train on."""
+    return _table("jsc_hlf/jsc_hlf_1024.npz")
+
+
+def all_jets() -> tuple[Data, Data] | None:
+    """The public set (830,000 jets), four fifths to train on, when OpenML can be reached; else None."""
+    from sklearn.datasets import fetch_openml
+    from sklearn.preprocessing import LabelEncoder, StandardScaler
+
+    try:
+        loaded = fetch_openml("hls4ml_lhc_jets_hlf", version=1, as_frame=False, parser="liac-arff")
+    except Exception as error:  # no network, a proxy's page, a moved server: whatever it is, there is no data
+        print(f"OpenML cannot be reached ({type(error).__name__}): the 1,024 jets at hand are used")
+        return None
+    x = StandardScaler().fit_transform(loaded.data).astype(np.float32)
+    return _split(Data(x, LabelEncoder().fit_transform(loaded.target)), np.random.default_rng(0).permutation(len(x)))
+
+
+def dry_bean() -> tuple[Data, Data]:
+    """10,888 beans to train on and 2,723 to test, 16 features standardized by the training part, 7 kinds."""
+    with np.load(_file("drybean/dry_bean.npz")) as archive:
+        x, y, train, test = (archive[name] for name in ("X", "y", "train_idx", "test_idx"))
+    x = (x - x[train].mean(axis=0)) / x[train].std(axis=0)
+    return Data(x[train].astype(np.float32), y[train]), Data(x[test].astype(np.float32), y[test])
+
+
+def _split(data: Data, order: np.ndarray) -> tuple[Data, Data]:
+    train, test = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
+    return Data(data.x[train], data.y[train]), Data(data.x[test], data.y[test])
+
+
+def _table(name: str) -> Data:
+    with np.load(_file(name)) as archive:
+        return Data(archive["X"], archive["y"])
+
+
+def _file(name: str) -> Path:
+    file = DATA / name
+    if not file.is_file():
+        sys.exit(
+            f"error: {file} not found. It holds {SOURCES[name]}. Put it there, "
+            f"or set DNN2FPGA_DATA to the folder that holds '{name}'."
+        )
+    return file
+
+
+def _mnist_like(folder: str) -> tuple[Data, Data]:
     missing = [name for name in MNIST_FILES if not (DATA / folder / name).is_file()]
     if missing:
         sys.exit(
-            f"error: {', '.join(missing)} not found in {DATA / folder}. Download the original MNIST files "
-            "(for instance from https://ossci-datasets.s3.amazonaws.com/mnist/) into that folder, "
-            "or set DNN2FPGA_DATA to the folder that holds them in a folder 'mnist'."
+            f"error: {', '.join(missing)} not found in {DATA / folder}. Download the original files from "
+            f"{SOURCES[folder]} into that folder, or set DNN2FPGA_DATA to the folder that holds them in '{folder}'."
         )
     images, labels, test_images, test_labels = (_idx(DATA / folder / name) for name in MNIST_FILES)
-    return _pixels(images), labels, _pixels(test_images), test_labels
+    return Data(_pixels(images), labels), Data(_pixels(test_images), test_labels)
 
 
 def _idx(file: Path) -> np.ndarray:

@@ -66,7 +66,7 @@ def clamp(value: Any, low: Any, high: Any) -> Any:
     return select(value < low, low, select(value > high, high, value))
 
 
-def fit(value: Any, low: int, high: int, overflow: Overflow = Overflow.SATURATE) -> Any:
+def fit(value: Any, low: Any, high: Any, overflow: Overflow = Overflow.SATURATE) -> Any:
     """``value`` brought into ``[low, high]``.
 
     ``WRAP`` keeps the low bits, so there ``[low, high]`` must be the whole range of a format (a power of two of
@@ -74,8 +74,8 @@ def fit(value: Any, low: int, high: int, overflow: Overflow = Overflow.SATURATE)
     """
     if overflow is Overflow.WRAP:
         return ((value - low) & (high - low)) + low
-    if overflow is Overflow.SATURATE_SYMMETRIC and low == -high - 1:
-        low = -high
+    if overflow is Overflow.SATURATE_SYMMETRIC:
+        low = select(low == -high - 1, -high, low)
     return clamp(value, low, high)
 
 
@@ -84,8 +84,8 @@ def requantize(
     multiplier: Any,
     shift: Any,
     offset: Any,
-    low: int,
-    high: int,
+    low: Any,
+    high: Any,
     rounding: Rounding = Rounding.HALF_UP,
     overflow: Overflow = Overflow.SATURATE,
 ) -> Any:

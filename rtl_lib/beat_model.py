@@ -6,9 +6,11 @@ is always valid and a sink that is always ready; the simulation of the Verilog m
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class BeatModel(ABC):
@@ -25,6 +27,20 @@ class BeatModel(ABC):
     @abstractmethod
     def tick(self, input_valid: bool, output_ready: bool) -> None:
         """The rising clock edge that ends this cycle."""
+
+    # Engines that are busy with one beat for long would make ``trace`` slow; it leaps over cycles in which nothing
+    # happens.
+
+    busy_for_long: ClassVar[bool] = False
+
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        """For how many cycles, as long as its neighbours stay as they are in this one, the twin takes and gives
+        nothing and its state stays the same (but for what ``leap`` moves on). 0 is always true.
+        """
+        return 0
+
+    def leap(self, cycles: int) -> None:  # noqa: B027 - most twins have nothing that moves on at rest
+        """So many cycles of rest have passed."""
 
 
 class StageModel(BeatModel):
@@ -46,6 +62,10 @@ class StageModel(BeatModel):
         elif input_valid:
             self.master = True
 
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        full = self.slave and not output_ready and (self.master or not input_valid)
+        return math.inf if full or not (self.slave or input_valid) else 0
+
 
 class PipelineModel(BeatModel):
     """A pipeline of ``latency`` registers that move together whenever the last one is empty or taken."""
@@ -64,6 +84,9 @@ class PipelineModel(BeatModel):
     def tick(self, input_valid: bool, output_ready: bool) -> None:
         if self.ready(output_ready):
             self.occupied = (self.occupied << 1 | input_valid) & self.mask
+
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        return math.inf if not self.ready(output_ready) or not (self.occupied or input_valid) else 0
 
 
 class ReduceModel(BeatModel):
@@ -86,6 +109,9 @@ class ReduceModel(BeatModel):
         if taken:
             self.count = 0 if last else self.count + 1
         self.pipeline.tick(last, output_ready)
+
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        return self.pipeline.resting(input_valid, output_ready)
 
 
 @dataclass(frozen=True)
@@ -115,6 +141,7 @@ def trace(models: Sequence[BeatModel], boundaries: Sequence[tuple[int, int]], ma
     lasts: list[list[int]] = [[] for _ in boundaries]
     ready = [True] * (len(models) + 1)
     patience = 20 * sum(beats) + 10_000
+    slow = any(model.busy_for_long for model in models)
     cycle = quiet_since = 0
     while not _settled(lasts[-1]) and len(lasts[-1]) < max_frames:
         for k in range(len(models) - 1, -1, -1):
@@ -129,14 +156,29 @@ def trace(models: Sequence[BeatModel], boundaries: Sequence[tuple[int, int]], ma
                     counts[k] = 0
                     lasts[k].append(cycle)
                     quiet_since = cycle if k == len(boundaries) - 1 else quiet_since
+        leap = _leap(models, valid, ready) if slow else 0
         for k, model in enumerate(models):
-            model.tick(valid[k], ready[k + 1])
-        cycle += 1
+            if leap:
+                model.leap(leap)
+            else:
+                model.tick(valid[k], ready[k + 1])
+        cycle += leap or 1
+        quiet_since += leap  # not a sign of a deadlock
         if cycle - quiet_since > patience:
             raise RuntimeError(f"the schedule gives no output for {patience} cycles: the design would deadlock")
     # In the steady state no boundary is faster than another, though the first may still be filling up the chain.
     interval = lasts[-1][-1] - lasts[-1][-2]
     return [Passage(first[k], lasts[k][0], interval) for k in range(len(boundaries))]
+
+
+def _leap(models: Sequence[BeatModel], valid: list[bool], ready: list[bool]) -> int:
+    """How many cycles may be leapt over; 0 when the next one must be looked at."""
+    cycles = math.inf
+    for k, model in enumerate(models):
+        cycles = min(cycles, model.resting(valid[k], ready[k + 1]))
+        if not cycles:
+            return 0
+    return 0 if math.isinf(cycles) else int(cycles)
 
 
 def _settled(lasts: list[int]) -> bool:

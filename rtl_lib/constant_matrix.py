@@ -103,6 +103,11 @@ class ConstantMatrix:
         """The adders. Solved at first use: software only needs ``compute``."""
         return solve(self.weights, self.input_intervals, self.bias)
 
+    @property
+    def luts(self) -> int:
+        """Predicted: one for each bit of a carry chain."""
+        return self.graph.adder_bits
+
     def latency(self, levels_per_register: int = 3) -> int:
         return latency(self.graph.depth, levels_per_register)
 

@@ -40,6 +40,11 @@ class LookupTable:
     def output_beat(self) -> Beat:
         return Beat(self.output_format, self.lanes)
 
+    @property
+    def luts(self) -> float:
+        """Predicted: a LUT holds 64 bits of a table."""
+        return self.output_beat.layout.size * max(1.0, len(self.table) / 64)
+
     def compute(self, x: np.ndarray) -> np.ndarray:
         """``[..., lanes]`` → the same shape in the output format's dtype."""
         return self.table.astype(self.output_format.dtype)[x.astype(np.int64) - self.input_format.minimum]

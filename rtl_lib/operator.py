@@ -25,6 +25,13 @@ class Operator(Protocol):
         """A fresh component. Some operators take options here, all with defaults."""
 
 
+def predicted_luts(operator: Operator) -> float:
+    """What its logic should take on an FPGA, roughly (``luts`` of its class); one LUT a result bit where nothing is
+    declared. Good for comparing models, not for filling a part.
+    """
+    return float(getattr(operator, "luts", operator.output_beat.layout.size))
+
+
 def create(operator: Operator, options: dict[str, Any]) -> StreamComponent:
     """Creates the component with those of ``options`` that this operator knows (``create_options`` of its class)."""
     known = getattr(operator, "create_options", ())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
@@ -23,15 +22,17 @@ from rtl_lib.stream import Beat
 
 @dataclass(frozen=True, eq=False)
 class Requantize:
-    """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry a lane (int64)."""
+    """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry a lane (int64), the clamp ``low`` …
+    ``high`` has one for all or one a lane.
+    """
 
     input_format: Format
     output_format: Format
     multiplier: np.ndarray
     shift: np.ndarray
     offset: np.ndarray
-    low: int
-    high: int
+    low: int | np.ndarray
+    high: int | np.ndarray
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE
 
@@ -40,8 +41,9 @@ class Requantize:
             raise ValueError("multiplier, shift and offset must be vectors of the same length")
         if (self.shift < 0).any():
             raise ValueError("shift must not be negative; use a larger multiplier")
-        if not self.output_format.contains(self.low, self.high):
-            raise ValueError(f"the clamp [{self.low}, {self.high}] must lie in the output format {self.output_format}")
+        low, high = int(self.clamp[0].min()), int(self.clamp[1].max())
+        if not self.output_format.contains(low, high):
+            raise ValueError(f"the clamp [{low}, {high}] must lie in the output format {self.output_format}")
         bits = self.input_format.width + max(abs(int(m)).bit_length() for m in self.multiplier)
         bits = max(bits, *(abs(int(o)).bit_length() for o in self.offset), int(self.shift.max())) + 1
         if bits > 62:
@@ -60,9 +62,20 @@ class Requantize:
         return Beat(self.output_format, self.lanes)
 
     @cached_property
+    def clamp(self) -> tuple[np.ndarray, np.ndarray]:
+        """``low`` and ``high`` of every lane."""
+        low, high = (np.broadcast_to(np.asarray(bound, np.int64), (self.lanes,)) for bound in (self.low, self.high))
+        return low, high
+
+    @cached_property
     def multiplies(self) -> bool:
         """Whether any lane needs a real multiplication."""
         return bool((self.multiplier & (self.multiplier - 1)).any() or (self.multiplier < 0).any())
+
+    @property
+    def luts(self) -> int:
+        """Predicted: a rounding increment and a clamp, each one for every result bit (products are DSP blocks)."""
+        return 2 * self.output_beat.layout.size
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         """``[..., lanes]`` → the same shape in the output format's dtype."""
@@ -71,8 +84,7 @@ class Requantize:
             self.multiplier,
             self.shift,
             self.offset,
-            self.low,
-            self.high,
+            *self.clamp,
             self.rounding,
             self.overflow,
         )
@@ -98,7 +110,7 @@ class RequantizePipeline(Pipeline):
             if spec.multiplies:
                 product = build.register(product, f"product_{k}")
             rounded = arithmetic.shift_right(product + int(spec.offset[k]), shift, spec.rounding)
-            fitted = arithmetic.fit(rounded, spec.low, spec.high, spec.overflow)
+            fitted = arithmetic.fit(rounded, int(spec.clamp[0][k]), int(spec.clamp[1][k]), spec.overflow)
             results.append(build.register(narrow(m, fitted, spec.output_format), f"result_{k}"))
         return results
 
@@ -115,8 +127,3 @@ def narrow(m: Module, value: Value, format: Format) -> Signal:
     result = Signal(format.shape)
     m.d.comb += result.eq(value)
     return result
-
-
-def per_lane(values: Any, lanes: int) -> np.ndarray:
-    """A scalar or vector as an int64 vector of ``lanes`` entries."""
-    return np.broadcast_to(np.asarray(values, dtype=np.int64), (lanes,)).copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -134,6 +135,11 @@ class WindowsModel(BeatModel):
             return True
         column_read = self.step > self.write_column or (self.step == self.write_column and self._steps(output_ready))
         return self.gap == rows and column_read
+
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        moves = self._steps(output_ready) or (input_valid and self.ready(output_ready))
+        still = (self.at_output and not output_ready) or not (self.at_output or self.at_memory)
+        return math.inf if still and not moves else 0
 
     def tick(self, input_valid: bool, output_ready: bool) -> None:
         taken = input_valid and self.ready(output_ready)

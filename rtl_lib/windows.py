@@ -49,7 +49,7 @@ class Windows:
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: Padding = NO_PADDING
-    fill: int = 0
+    fill: int | tuple[int, ...] = 0  # for all channels, or one a channel
 
     @cached_property
     def schedule(self) -> WindowSchedule:
@@ -61,6 +61,11 @@ class Windows:
     @property
     def output_size(self) -> tuple[int, int]:
         return self.schedule.output_size
+
+    @property
+    def fills(self) -> np.ndarray:
+        """What stands for a pixel outside the frame, ``[channels]``."""
+        return np.broadcast_to(np.asarray(self.fill), (self.channels,))
 
     @property
     def input_beats(self) -> int:
@@ -84,7 +89,9 @@ class Windows:
         image = x.reshape(len(x), self.height, self.width, self.channels)
         if pad != NO_PADDING:
             around = ((0, 0), (pad.top, pad.bottom), (pad.left, pad.right), (0, 0))
-            image = np.pad(image, around, constant_values=self.fill)
+            framed = np.pad(image, around)
+            inside = np.pad(np.ones(image.shape[:3], bool), around[:3])
+            image = np.where(inside[..., np.newaxis], framed, self.fills.astype(x.dtype))
         patches = np.lib.stride_tricks.sliding_window_view(image, self.kernel, axis=(1, 2))
         patches = patches[:, :: self.stride[0], :: self.stride[1]]  # [frame, row, column, channel, k_row, k_column]
         return patches.transpose(0, 1, 2, 4, 5, 3).reshape(len(x), self.output_beats, self.output_beat.lanes)
@@ -238,7 +245,7 @@ class WindowsComponent(StreamComponent):
         m.d.comb += self.o.payload.as_value().eq(Cat(*lanes))
 
     def _fill(self) -> Value:
-        return Cat(*[Const(self.spec.fill, self.spec.format.shape)] * self.spec.channels)
+        return Cat(*(Const(int(fill), self.spec.format.shape) for fill in self.spec.fills))
 
     def _gives_window(self, m: Module, at: _Position) -> Value:
         """Whether this shift completes a window. With a column stride a counter says which do."""

@@ -26,13 +26,13 @@ def lambda_layer(keras: Any, name: str) -> Any:
 
 
 def _sequential(*layers: Any, shape: tuple[int | None, ...] = (6, 6, 1)) -> Any:
-    from dnn2fpga.parse.keras_import import keras
+    from dnn2fpga.keras_import import keras
 
     return keras.Sequential([keras.Input(shape), *layers])
 
 
 def _keras() -> Any:
-    from dnn2fpga.parse.keras_import import keras
+    from dnn2fpga.keras_import import keras
 
     return keras
 

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 Image = dict[tuple[int, ...], int]  # position → integer
+Inside = list[tuple[int, int, int, int]]  # kernel row, kernel column, row, column of the pixels inside the frame
 
 
 def run(folder: Path, frame: np.ndarray) -> dict[str, np.ndarray]:
@@ -55,12 +56,39 @@ def fitted(value: int, low: int, high: int, how: str) -> int:
     return sorted((low, value, high))[1]
 
 
+def of_lane(value: int | list[int], lane: int) -> int:
+    """One number for all lanes, or one a lane."""
+    return value[lane] if isinstance(value, list) else value
+
+
 def requantized(layer: dict[str, Any], lane: int, total: int) -> int:
-    exact = Fraction(
-        total * layer["multiplier"][lane] + layer.get("offset", [0] * (lane + 1))[lane], 2 ** layer["shift"][lane]
-    )
-    how = layer["arithmetic"]
-    return fitted(rounded(exact, how["rounding"]), layer["low"], layer["high"], how["overflow"])
+    exact = Fraction(total * layer["multiplier"][lane] + layer["offset"][lane], 2 ** layer["shift"][lane])
+    low, high, how = of_lane(layer["low"], lane), of_lane(layer["high"], lane), layer["arithmetic"]
+    return fitted(rounded(exact, how["rounding"]), low, high, how["overflow"])
+
+
+def binary32(value: Fraction) -> Fraction:
+    """The nearest number of binary32, ties to even; 0 for what is below the smallest normal number."""
+    size = abs(value)
+    if size < Fraction(1, 2**126):
+        return Fraction(0)
+    exponent = size.numerator.bit_length() - size.denominator.bit_length()
+    if size < Fraction(2) ** exponent:
+        exponent -= 1
+    step = Fraction(2) ** (exponent - 23)
+    nearest = round(value / step) * step  # Python's own rule for ties
+    assert abs(nearest) < 2**128
+    return nearest
+
+
+def in_binary32(layer: dict[str, Any], output: int, terms: list[tuple[int, float]]) -> int:
+    """The bias, then ``(x - zero) · weight`` after the other, each product and each sum rounded."""
+    total = binary32(Fraction(layer["bias"][output]))
+    for difference, weight in terms:
+        total = binary32(total + binary32(difference * binary32(Fraction(weight))))
+    how, zero = layer["arithmetic"], of_lane(layer["output"]["zero_point"], output)
+    low, high = of_lane(layer["low"], output), of_lane(layer["high"], output)
+    return fitted(rounded(total, how["rounding"]) + zero, low, high, how["overflow"])
 
 
 def positions(size: int, kernel: int, stride: int, padding: str) -> list[int]:
@@ -72,10 +100,8 @@ def positions(size: int, kernel: int, stride: int, padding: str) -> list[int]:
     return [k * stride - before for k in range(count)]
 
 
-def windows(
-    layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]
-) -> list[tuple[int, int, list[tuple[int, int, int, int]]]]:
-    """For every output pixel: its place, and kernel row, kernel column, row, column of the pixels inside the frame."""
+def windows(layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]) -> list[tuple[int, int, Inside]]:
+    """For every output pixel: its place, and the pixels inside the frame."""
     rows, columns, _ = tensor["shape"]
     found = []
     for r, top in enumerate(positions(rows, kernel[0], layer["strides"][0], layer["padding"])):
@@ -92,13 +118,33 @@ def windows(
 
 def conv2d(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     w, y = layer["weights"], {}
-    for r, c, inside in windows(layer, tensor, (len(w), len(w[0]))):
+    size, channels = (len(w), len(w[0])), range(tensor["shape"][2])
+    for r, c, inside in windows(layer, tensor, size):
+        # Pixels outside the frame are the zero point.
+        window = {(i, j, k): of_lane(tensor["zero_point"], k) for i, j, k in product(*map(range, size), channels)}
+        window |= {(i, j, k): x[row, column, k] for i, j, row, column in inside for k in channels}
         for f, bias in enumerate(layer["bias"]):
-            terms = (
-                w[i][j][k][f] * x[row, column, k] for i, j, row, column in inside for k in range(tensor["shape"][2])
-            )
-            y[r, c, f] = requantized(layer, f, sum(terms) + bias)
+            y[r, c, f] = requantized(layer, f, bias + sum(w[i][j][k][f] * value for (i, j, k), value in window.items()))
     return y
+
+
+def conv2d_binary32(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    w, y = layer["weights"], {}
+    for r, c, inside in windows(layer, tensor, (len(w), len(w[0]))):
+        for f in range(len(layer["bias"])):
+            # A pixel outside the frame would add 0, which changes no sum.
+            terms = [
+                (x[row, column, k] - zero_of(layer, k), w[i][j][k][f])
+                for i, j, row, column in inside
+                for k in range(tensor["shape"][2])
+            ]
+            y[r, c, f] = in_binary32(layer, f, terms)
+    return y
+
+
+def zero_of(layer: dict[str, Any], index: int) -> int:
+    """The zero point of a number of the input; they repeat every beat."""
+    return layer["zero"][index % len(layer["zero"])]
 
 
 def dense(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
@@ -106,6 +152,15 @@ def dense(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     for place in product(*map(range, tensor["shape"][:-1])):
         for f, bias in enumerate(layer["bias"]):
             y[*place, f] = requantized(layer, f, sum(w[k][f] * x[*place, k] for k in range(len(w))) + bias)
+    return y
+
+
+def dense_binary32(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    w, y = layer["weights"], {}
+    for place in product(*map(range, tensor["shape"][:-1])):
+        for f in range(len(layer["bias"])):
+            terms = [(x[*place, k] - zero_of(layer, k), w[k][f]) for k in range(len(w))]
+            y[*place, f] = in_binary32(layer, f, terms)
     return y
 
 
@@ -156,7 +211,9 @@ def reshape(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
 
 KINDS = {
     "conv2d": conv2d,
+    "conv2d_binary32": conv2d_binary32,
     "dense": dense,
+    "dense_binary32": dense_binary32,
     "max_pooling": max_pooling,
     "average_pooling": average_pooling,
     "global_average_pooling": global_average,

@@ -126,7 +126,7 @@ class Zoo:
 
     def build(self, name: str, functional: bool = False) -> Any:
         """The Keras model, with weights (and statistics) that are anything but zero and one."""
-        from dnn2fpga.parse.keras_import import keras
+        from dnn2fpga.keras_import import keras
 
         shape, make = MODELS[name]
         layers = make(keras.layers)

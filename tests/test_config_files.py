@@ -16,7 +16,7 @@ import tiny
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_networks import quantized_networks
+from specimens import quantized_networks
 
 from dnn2fpga import config_files
 from dnn2fpga.errors import UserError
@@ -136,7 +136,7 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "wrong lanes": (lambda m, a: _layer(m, "conv")["output"].update(lanes=1), "conv", "lanes"),
     "lanes that do not divide": (lambda m, a: _layer(m, "conv")["output"].update(lanes=7), "conv", "lanes must divide"),
     "wrong input": (lambda m, a: _layer(m, "pool").update(input="relu"), "pool", "input must be 'conv'"),
-    "wrong version": (lambda m, a: m.update(format_version=2), "", "format_version must be 1, not 2"),
+    "wrong version": (lambda m, a: m.update(format_version=1), "", "format_version must be 2, not 1"),
     "duplicate name": (
         lambda m, a: m["layers"].append(dict(m["layers"][-1], input="dense")),
         "dense",
@@ -145,9 +145,13 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "weights too wide": (
         lambda m, a: a.update({"conv/weights": a["conv/weights"].astype(int) * 1000}),
         "conv",
-        "weights must fit 8",
+        "weights must be of the set 'integer' in 8 bits",
     ),
-    "narrower weights": (lambda m, a: _layer(m, "conv").update(weight_width=3), "conv", "weights must fit 3"),
+    "narrower weights": (
+        lambda m, a: _layer(m, "conv").update(weight_width=3),
+        "conv",
+        "weights must be of the set 'integer' in 3 bits",
+    ),
     "float weights": (lambda m, a: a.update({"conv/weights": a["conv/weights"] * 1.0}), "conv", "array of integers"),
     "flat weights": (lambda m, a: a.update({"conv/weights": a["conv/weights"].reshape(-1)}), "conv", ""),
     "scalar weights": (lambda m, a: a.update({"conv/weights": np.int8(1)}), "conv", ""),
@@ -175,6 +179,59 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         "multiplier must have",
     ),
     "negative average": (lambda m, a: a.update({"average/multiplier": np.full((3, 3), -(2**60))}), "average", ""),
+    "other weights": (
+        lambda m, a: _layer(m, "conv").update(weight_set="power_of_two", weight_width=5),
+        "conv",
+        "weights must be of the set 'power_of_two' in 5 bits",
+    ),
+    "width without weights": (
+        lambda m, a: _layer(m, "conv").update(weight_set="ternary"),
+        "conv",
+        "weight set 'ternary' has 2 bits, not 8",
+    ),
+    "weights too far apart": (
+        lambda m, a: (
+            _layer(m, "conv").update(weight_symmetry="asymmetric"),
+            a.update({"conv/weights": a["conv/weights"] * np.int16(9)}),
+        ),
+        "conv",
+        "must lie within 2^8 integers around 0",
+    ),
+    "scale of a channel too many": (
+        lambda m, a: _layer(m, "conv")["output"].update(scale=[0.5, 1.0, 2.0]),
+        "conv",
+        "scale must be one number, or one for each of the 2 lanes",
+    ),
+    "negative scale of a channel": (
+        lambda m, a: _layer(m, "conv")["output"].update(scale=[0.5, -1.0]),
+        "conv",
+        "output.scale",
+    ),
+    "zero point outside": (
+        lambda m, a: m["input"].update(zero_point=300),
+        "",
+        "zero_point must lie in the format",
+    ),
+    "zero points of too few channels": (
+        lambda m, a: _layer(m, "conv")["output"].update(zero_point=[1]),
+        "conv",
+        "zero_point must be one number, or one for each of the 2 lanes",
+    ),
+    "other zero point of a pool": (
+        lambda m, a: _layer(m, "pool")["output"].update(zero_point=1),
+        "pool",
+        "must keep the format",
+    ),
+    "clamps of too many channels": (
+        lambda m, a: _layer(m, "conv").update(low=[0, 0, 0]),
+        "conv",
+        "low must be one integer, or one for each of the 2 lanes",
+    ),
+    "low above high in a channel": (
+        lambda m, a: _layer(m, "conv").update(low=[0, 9], high=[9, 8]),
+        "conv",
+        "low must not be above high",
+    ),
     "NaN scale": (lambda m, a: _layer(m, "conv")["output"].update(scale=float("nan")), "conv", "output.scale"),
     "negative scale": (lambda m, a: m["input"].update(scale=-1.0), "", "input.scale"),
     "word width": (lambda m, a: m["input"].update(width="eight"), "", "input.width"),

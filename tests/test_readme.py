@@ -16,7 +16,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 def test_the_python_example_runs_and_everything_is_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from dnn2fpga.parse.keras_import import keras
+    from dnn2fpga.keras_import import keras
 
     layers = keras.layers
     keras.utils.set_random_seed(1)
@@ -25,15 +25,17 @@ def test_the_python_example_runs_and_everything_is_equal(
     )
     model.save(tmp_path / "model.keras")
     x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    names = {"x_calibration": x, "x_test": x[:20], "y_test": np.argmax(model.predict(x[:20], verbose=0), axis=1)}
+    y = np.argmax(model.predict(x, verbose=0), axis=1)
+    names = {"x_train": x, "y_train": y, "x_test": x[:20], "y_test": y[:20]}
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
 
     exec(compile(example, str(README), "exec"), names)
 
-    float_accuracy, integer_accuracy, latency, interval, equal = capsys.readouterr().out.split()[-5:]
-    assert float(float_accuracy) == 1.0
-    assert float(integer_accuracy) >= 0.9
+    stage, of_float, reached, latency, interval, equal = capsys.readouterr().out.split()[-6:]
+    assert stage == "ptq"
+    assert float(of_float) == 1.0
+    assert float(reached) >= 0.9
     assert int(latency) > 0
     assert int(interval) == 1
     assert equal == "True"

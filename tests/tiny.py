@@ -15,7 +15,7 @@ from dnn2fpga.layers.pass_through import Softmax
 from dnn2fpga.layers.pooling import AveragePooling, MaxPooling
 from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.quantized_graph import QuantizedGraph
 
@@ -47,6 +47,6 @@ def samples(count: int = 8) -> np.ndarray:
     return np.random.default_rng(1).uniform(0, 1, (count, *INPUT_SHAPE)).astype(np.float32)
 
 
-def quantized_graph(settings: QuantizationSettings | None = None) -> QuantizedGraph:
+def quantized_graph(settings: Quantization | None = None) -> QuantizedGraph:
     graph = simplify(float_graph())
-    return quantize(graph, calibrate(graph, samples()), settings or QuantizationSettings())
+    return quantize(graph, calibrate(graph, samples()), settings or Quantization())

@@ -14,8 +14,11 @@ from dnn2fpga.layers.image import other_than
 from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, clamped
-from dnn2fpga.quantized_graph import IntegerArray, QuantizedLayer, Tensor
+from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
+from dnn2fpga.layers.settings import LayerSettings
+from dnn2fpga.layers.training import Operations, Wires
+from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
+from dnn2fpga.ranges import Distribution, RangeMethod
 from rtl_lib.lookup_table import LookupTable
 from rtl_lib.operator import Operator
 
@@ -89,13 +92,31 @@ class Clamp(Layer):
     def as_clamp(self) -> tuple[float, float]:
         return self.low, self.high
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedClamp:
-        seen = clamped(interval, self.low, self.high)
-        output = activation_tensor(input.shape, input.lanes, seen, settings.activation_bits, settings.scales)
-        ratio = np.full(input.lanes, input.scale / output.scale)
-        return QuantizedClamp(
-            name=self.name, input="", **requantization(output, ratio, (self.low, self.high), settings)
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        return Choice(activation_tensor(input.shape, input.lanes, seen, settings))
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedClamp:
+        output = choice.output
+        fields = requantization(
+            output, input.scales / output.scales, (self.low, self.high), settings, input.zero_points
         )
+        return QuantizedClamp(name=self.name, input="", **fields)
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        return ops.clip(x, self.low, self.high)
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        repeats = q.shape[-1] // wires.input.tensor.lanes
+        source = wires.input
+        levels = ops.reshape(q, (-1, repeats, source.tensor.lanes)) if repeats > 1 else q
+        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
+        fitted = ops.requantize(
+            levels - source.zero_points, source.scales / wires.output.scales, wires.output, self.as_clamp(), how
+        )
+        return ops.reshape(fitted, (-1, *wires.output.tensor.shape))
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
+        return self, kept
 
 
 @register
@@ -120,6 +141,7 @@ class Table(Layer):
 
     kind: ClassVar[str] = "table"
     keras_classes: ClassVar[tuple[str, ...]] = ()
+    fixed_range: ClassVar[bool] = True
 
     @classmethod
     def from_keras(cls, source: KerasLayer) -> list[Layer]:
@@ -131,12 +153,52 @@ class Table(Layer):
     def compute(self, x: np.ndarray) -> np.ndarray:
         return TABLES[self.function][0](x)
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedTable:
-        function, bounds = TABLES[self.function]
-        output = activation_tensor(input.shape, input.lanes, bounds, settings.activation_bits, settings.scales)
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        bounds = TABLES[self.function][1]
+        # The function's bounds, not what was seen, so that every table of a width is the same.
+        fixed = settings.model_copy(update={"calibration": RangeMethod.MIN_MAX})
+        return Choice(activation_tensor(input.shape, input.lanes, _Bounds(bounds), with_one_scale(fixed)))
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedTable:
+        function, _ = TABLES[self.function]
         codes = np.arange(input.format.minimum, input.format.maximum + 1)
-        table = output.quantize(function(codes * input.scale))
-        return QuantizedTable(name=self.name, input="", output=output, function=self.function, table=table)
+        x = (codes - input.zero_point) * input.uniform_scale
+        one = choice.output.model_copy(update={"shape": (len(codes),), "lanes": 1})
+        return QuantizedTable(
+            name=self.name,
+            input="",
+            output=choice.output,
+            function=self.function,
+            table=one.quantize(function(x)[None])[0],
+        )
+
+    @property
+    def one_scale_in(self) -> bool:
+        return True
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        return ops.function(self.function, x)
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        table = self.quantize(wires.input.tensor, Choice(wires.output.tensor), wires.settings).table
+        return ops.lookup(self.function, q, wires, table)
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
+        return self, kept
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """A function's range in place of observations."""
+
+    interval: Interval
+    channels: int = 1
+
+    def whole(self) -> Distribution:
+        return Distribution.of(np.array([self.interval.low, self.interval.high]))
+
+    def channel(self, index: int) -> Distribution:
+        return self.whole()
 
 
 @register

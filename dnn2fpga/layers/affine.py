@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape, Unsupported
+from dnn2fpga.graph import AffineMap, KerasLayer, Layer, Normalization, Shape, Unsupported
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, clamped
-from dnn2fpga.quantized_graph import IntegerArray, Tensor
+from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor
+from dnn2fpga.layers.settings import LayerSettings
+from dnn2fpga.layers.training import Operations, Wires
+from dnn2fpga.quantized_graph import Arithmetic, Tensor
 from rtl_lib.operator import Operator
 
 
@@ -22,10 +24,8 @@ class QuantizedAffine(Requantized):
 
     kind: ClassVar[str] = "affine"
 
-    offset: IntegerArray
-
     def operators(self, input: Tensor) -> list[Operator]:
-        return [self.requantize(input.format, self.offset)]
+        return [self.requantize(input.format)]
 
     @property
     def weight_bits(self) -> int:
@@ -40,6 +40,7 @@ class Affine(Layer):
     scale: np.ndarray
     offset: np.ndarray
     clamp: tuple[float, float] = (-math.inf, math.inf)
+    normalization: Normalization | None = None
 
     kind: ClassVar[str] = "affine"
     keras_classes: ClassVar[tuple[str, ...]] = ("BatchNormalization", "Rescaling")
@@ -57,9 +58,16 @@ class Affine(Layer):
         if axis not in (-1, len(source.input_shape)):
             raise Unsupported(f"axis={axis}: only the last axis is built")
         w = {key: value.astype(np.float64) for key, value in source.weights.items()}
-        scale = w.get("gamma", np.ones(channels)) / np.sqrt(w["moving_variance"] + source.config["epsilon"])
-        offset = w.get("beta", np.zeros(channels)) - w["moving_mean"] * scale
-        return [cls(source.name, scale.astype(np.float32), offset.astype(np.float32))]
+        normalization = Normalization(
+            gamma=w.get("gamma", np.ones(channels)),
+            beta=w.get("beta", np.zeros(channels)),
+            mean=w["moving_mean"],
+            variance=w["moving_variance"],
+            epsilon=np.full(channels, source.config["epsilon"]),
+        )
+        scale = normalization.gamma / np.sqrt(normalization.variance + normalization.epsilon)
+        offset = normalization.beta - normalization.mean * scale
+        return [cls(source.name, scale.astype(np.float32), offset.astype(np.float32), normalization=normalization)]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -71,23 +79,49 @@ class Affine(Layer):
     def parameter_count(self) -> int:
         return 2 * self.scale.size
 
-    def as_affine(self) -> tuple[np.ndarray, np.ndarray] | None:
-        return (self.scale, self.offset) if self.clamp == (-math.inf, math.inf) else None
+    def as_affine(self) -> AffineMap | None:
+        unlimited = self.clamp == (-math.inf, math.inf)
+        return AffineMap(self.scale, self.offset, self.normalization) if unlimited else None
 
-    def absorb_affine(self, scale: np.ndarray, offset: np.ndarray) -> Affine | None:
-        return self.as_affine() and replace(self, scale=self.scale * scale, offset=self.offset * scale + offset)
+    def absorb_affine(self, affine: AffineMap) -> Affine | None:
+        if self.as_affine() is None:
+            return None
+        scale, offset = self.scale * affine.scale, self.offset * affine.scale + affine.offset
+        return replace(self, scale=scale, offset=offset, normalization=None)
 
     def absorb_clamp(self, low: float, high: float) -> Affine:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedAffine:
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
         if input.lanes != len(self.scale):
             raise Unsupported(f"its {len(self.scale)} channels must arrive in one beat, not in {input.lanes} lanes")
-        seen = clamped(interval, *self.clamp)
-        output = activation_tensor(input.shape, input.lanes, seen, settings.activation_bits, settings.scales)
-        fields = requantization(output, input.scale * self.scale / output.scale, self.clamp, settings)
+        return Choice(activation_tensor(input.shape, input.lanes, seen, settings))
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedAffine:
+        output = choice.output
+        ratio = input.scales * self.scale / output.scales
+        fields = requantization(output, ratio, self.clamp, settings)
         # With a shift of its own the offset would be rounded to the output's steps: give it eight more bits.
         extra = np.maximum(8 - fields["shift"], 0)
-        fields["multiplier"], fields["shift"] = fields["multiplier"] << extra, fields["shift"] + extra
-        offset = np.floor(np.ldexp(self.offset / output.scale, fields["shift"]) + 0.5).astype(np.int64)
-        return QuantizedAffine(name=self.name, input="", offset=offset, **fields)
+        multiplier, shift = fields["multiplier"] << extra, fields["shift"] + extra
+        offset = np.floor(np.ldexp(self.offset / output.scales, shift) + 0.5).astype(np.int64)
+        offset += (output.zero_points << shift) - input.zero_points * multiplier
+        return QuantizedAffine(
+            name=self.name, input="", **fields | {"multiplier": multiplier, "shift": shift, "offset": offset}
+        )
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        return ops.clip(x * self.scale + self.offset, *self.clamp)
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        output = wires.output
+        levels = ops.float64(q) - wires.input.zero_points
+        multiplier, steps = ops.multiplier(wires.input.scales * self.scale.astype(np.float64) / output.scales)
+        steps = ops.at_least(steps, 2.0**8)
+        offset = ops.round(self.offset.astype(np.float64) / output.scales * steps) / steps
+        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
+        return ops.fit(levels * multiplier + offset, output, self.clamp, how)
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Affine, np.ndarray]:
+        normalization = self.normalization and self.normalization.of_channels(kept)
+        return replace(self, scale=self.scale[kept], offset=self.offset[kept], normalization=normalization), kept

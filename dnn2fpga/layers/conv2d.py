@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -10,39 +11,63 @@ import numpy as np
 from dnn2fpga.graph import KerasLayer, Layer, Shape
 from dnn2fpga.layers.activation import refused_activation
 from dnn2fpga.layers.image import Pair, image_windows, other_than, require_image
-from dnn2fpga.layers.linear import Linear, QuantizedLinear
+from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
+from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
-from dnn2fpga.quantized_graph import Tensor
+from dnn2fpga.layers.training import Operations
+from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
 from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.formats import Format
 from rtl_lib.operator import Operator
 from rtl_lib.windows import Windows
 
 
-@register
-class QuantizedConv2D(QuantizedLinear):
-    """``weights [K_h, K_w, channels, filters]``."""
-
-    kind: ClassVar[str] = "conv2d"
+class _OverWindows(QuantizedLayer):
+    """The geometry of a convolution."""
 
     strides: Pair = (1, 1)
     padding: Literal["valid", "same"] = "valid"
+    weights: Any
+
+    def output_shape(self, input: Tensor) -> Shape:
+        return (*self._windows(input).output_size, self.weights.shape[3])
+
+    def windows_before(self, input: Tensor) -> list[Operator]:
+        """None where a window is the pixel itself. Pixels outside the frame mean 0."""
+        needed = self.weights.shape[:2] != (1, 1) or self.strides != (1, 1)
+        return [self._windows(input)] if needed else []
+
+    def _windows(self, input: Tensor) -> Windows:
+        kernel, fill = self.weights.shape[:2], input.zero_point
+        return image_windows(input.shape, input.format, kernel, self.strides, self.padding, fill)
+
+
+@register
+class QuantizedConv2D(QuantizedLinear, _OverWindows):
+    """``weights [K_h, K_w, channels, filters]``."""
+
+    kind: ClassVar[str] = "conv2d"
 
     def operators(self, input: Tensor) -> list[Operator]:
         weights = self.checked_weights()
         if weights.ndim != 4 or weights.shape[2] != input.lanes or len(input.shape) != 3:
             raise ValueError(f"weights must be [rows, columns, {input.lanes} channels, filters], not {weights.shape}")
         matrix = ConstantMatrix(weights.reshape(-1, weights.shape[3]), self.bias, input.format)
-        steps: list[Operator] = [matrix, self.requantize(matrix.output_format)]
-        if weights.shape[:2] != (1, 1) or self.strides != (1, 1):
-            steps.insert(0, self._windows(input))
-        return steps
+        return [*self.windows_before(input), matrix, self.requantize(matrix.output_format)]
 
-    def output_shape(self, input: Tensor) -> Shape:
-        return (*self._windows(input).output_size, self.weights.shape[3])
 
-    def _windows(self, input: Tensor) -> Windows:
-        return image_windows(input.shape, input.format, self.weights.shape[:2], self.strides, self.padding)
+@register
+class Binary32Conv2D(Binary32Linear, _OverWindows):
+    """``weights [K_h, K_w, channels, filters]``; the terms of a window in row-major order."""
+
+    kind: ClassVar[str] = "conv2d_binary32"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        if self.weights.ndim != 4 or self.weights.shape[2] != input.lanes or len(input.shape) != 3:
+            raise ValueError(
+                f"weights must be [rows, columns, {input.lanes} channels, filters], not {self.weights.shape}"
+            )
+        return [*self.windows_before(input), self.matrix(input, math.prod(self.weights.shape[:3]))]
 
 
 @register
@@ -52,7 +77,9 @@ class Conv2D(Linear):
 
     kind: ClassVar[str] = "conv2d"
     keras_classes: ClassVar[tuple[str, ...]] = ("Conv2D",)
+    is_convolution: ClassVar[bool] = True
     quantized: ClassVar[type[QuantizedLinear]] = QuantizedConv2D
+    binary32: ClassVar[type[Binary32Linear]] = Binary32Conv2D
 
     strides: tuple[int, int] = (1, 1)
     padding: str = "valid"
@@ -81,8 +108,8 @@ class Conv2D(Linear):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self._windows(input_shape).output_size, self.weights.shape[3])
 
-    def output_lanes(self, input: Tensor) -> int:
-        return self.weights.shape[3]
+    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+        return ops.conv2d(x, weights, self.strides, self.padding)
 
     def geometry(self) -> dict[str, Any]:
         return {"strides": self.strides, "padding": self.padding}

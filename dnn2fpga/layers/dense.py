@@ -9,11 +9,12 @@ import numpy as np
 
 from dnn2fpga.graph import KerasLayer, Layer, Shape
 from dnn2fpga.layers.activation import refused_activation
-from dnn2fpga.layers.linear import Linear, QuantizedLinear
+from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
+from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
+from dnn2fpga.layers.training import Operations
 from dnn2fpga.quantized_graph import Tensor
 from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FoldedMatrix
 from rtl_lib.operator import Operator
 
@@ -32,10 +33,26 @@ class QuantizedDense(QuantizedLinear):
         if input.shape[-1] == input.lanes:  # like Keras, on the last axis: of each beat
             matrix = ConstantMatrix(weights, self.bias, input.format)
         elif len(input.shape) == 1:
-            matrix = FoldedMatrix(weights, self.bias, input.format, input.lanes, Format(True, self.weight_width))
+            matrix = FoldedMatrix(weights, self.bias, input.format, input.lanes, self.weight_format)
         else:
             raise ValueError(f"the {input.shape[-1]} channels must travel in one beat, not in {input.lanes} lanes")
         return [matrix, self.requantize(matrix.output_format)]
+
+    def output_shape(self, input: Tensor) -> Shape:
+        return (*input.shape[:-1], self.weights.shape[1])
+
+
+@register
+class Binary32Dense(Binary32Linear):
+    """``weights [inputs, outputs]``; the terms in stream order."""
+
+    kind: ClassVar[str] = "dense_binary32"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        whole_vector = len(input.shape) == 1 or input.shape[-1] == input.lanes
+        if self.weights.ndim != 2 or self.weights.shape[0] != input.shape[-1] or not whole_vector:
+            raise ValueError(f"weights must be [{input.shape[-1]} inputs, outputs], not {self.weights.shape}")
+        return [self.matrix(input, input.lanes)]
 
     def output_shape(self, input: Tensor) -> Shape:
         return (*input.shape[:-1], self.weights.shape[1])
@@ -49,6 +66,7 @@ class Dense(Linear):
     kind: ClassVar[str] = "dense"
     keras_classes: ClassVar[tuple[str, ...]] = ("Dense",)
     quantized: ClassVar[type[QuantizedLinear]] = QuantizedDense
+    binary32: ClassVar[type[Binary32Linear]] = Binary32Dense
 
     @classmethod
     def refused_options(cls, config: dict[str, Any]) -> list[str]:
@@ -59,10 +77,10 @@ class Dense(Linear):
         return cls.with_activation(source)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return self.matrix_output_shape(input_shape)
+        return (*input_shape[:-1], self.weights.shape[1])
 
-    def output_lanes(self, input: Tensor) -> int:
-        return self.weights.shape[1]
+    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+        return ops.matmul(x, weights)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return self.clip(x @ self.weights + self.bias)

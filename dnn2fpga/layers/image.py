@@ -14,7 +14,12 @@ Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
 def image_windows(
-    shape: Shape, format: Format, kernel: tuple[int, int], strides: tuple[int, int], padding: str, fill: int = 0
+    shape: Shape,
+    format: Format,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    padding: str,
+    fill: int | tuple[int, ...] = 0,
 ) -> Windows:
     """The windows of an image ``(rows, columns, channels)``; raises ``ValueError`` when the kernel does not fit."""
     rows, columns, channels = shape

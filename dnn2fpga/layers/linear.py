@@ -9,26 +9,50 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape, Unsupported
+from dnn2fpga.graph import AffineMap, KerasLayer, Layer, Normalization, Shape, Unsupported
 from dnn2fpga.layers.activation import activation_layers
-from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, clamped, quantize_weights
-from dnn2fpga.quantized_graph import IntegerArray, Tensor
-from rtl_lib.formats import Format
+from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
+from dnn2fpga.layers.requantization import fitting, requantization
+from dnn2fpga.layers.scaling import (
+    Choice,
+    Seen,
+    activation_tensor,
+    choose_weight_scaling,
+    quantize_weights,
+    weight_levels,
+    with_one_scale,
+)
+from dnn2fpga.layers.settings import LayerSettings, Numbers
+from dnn2fpga.layers.training import Operations, Wires
+from dnn2fpga.quantized_graph import Arithmetic, Tensor
 
 UNLIMITED = (-math.inf, math.inf)
 GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step
 
 
 @dataclass(frozen=True, eq=False)
+class Unfolded:
+    """Weights and bias as they were before a batch normalization was folded into them; training goes on from here."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+    normalization: Normalization
+
+
+@dataclass(frozen=True, eq=False)
 class Linear(Layer):
-    """``clamp(x · weights + bias)``; the last axis of ``weights`` is the output channel."""
+    """``clamp(x · weights + bias)``; the last axis of ``weights`` is the output channel, the one before it the input
+    channel.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
     clamp: tuple[float, float] = UNLIMITED
+    unfolded: Unfolded | None = None
 
+    has_weights: ClassVar[bool] = True
     quantized: ClassVar[type[QuantizedLinear]]
+    binary32: ClassVar[type[Binary32Linear]]
 
     @classmethod
     def with_activation(cls, source: KerasLayer, **options: Any) -> list[Layer]:
@@ -44,10 +68,16 @@ class Linear(Layer):
     def parameter_count(self) -> int:
         return self.weights.size + self.bias.size
 
-    def absorb_affine(self, scale: np.ndarray, offset: np.ndarray) -> Self | None:
+    def absorb_affine(self, affine: AffineMap) -> Self | None:
         if self.clamp != UNLIMITED:
             return None
-        return replace(self, weights=self.weights * scale, bias=self.bias * scale + offset)
+        first = self.unfolded is None and affine.normalization is not None
+        return replace(
+            self,
+            weights=self.weights * affine.scale,
+            bias=self.bias * affine.scale + affine.offset,
+            unfolded=Unfolded(self.weights, self.bias, affine.normalization) if first else None,  # type: ignore[arg-type]
+        )
 
     def absorb_clamp(self, low: float, high: float) -> Self | None:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
@@ -55,63 +85,134 @@ class Linear(Layer):
     def clip(self, x: np.ndarray) -> np.ndarray:
         return x if self.clamp == UNLIMITED else np.clip(x, *self.clamp)
 
-    @abstractmethod
-    def output_lanes(self, input: Tensor) -> int: ...
-
     def geometry(self) -> dict[str, Any]:
         """The fields of the integer layer that are not numbers of the model."""
         return {}
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedLinear:
-        output = activation_tensor(
-            self.output_shape(input.shape),
-            self.output_lanes(input),
-            clamped(interval, *self.clamp),
-            settings.activation_bits,
-            settings.scales,
-        )
+    @property
+    def outputs(self) -> int:
+        return self.weights.shape[-1]
+
+    # Quantization
+
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        if settings.numbers is Numbers.BINARY32:
+            settings = with_one_scale(settings)  # one clamp for all outputs
+            return Choice(activation_tensor(self.output_shape(input.shape), self.outputs, seen, settings))
+        output = activation_tensor(self.output_shape(input.shape), self.outputs, seen, settings)
         # A channel that training or pruning has left without weights needs no fine scale: only its bias counts.
-        negligible = output.scale / input.scale * 2.0 ** -(input.width + GUARD_BITS)
-        weights, weight_scale = quantize_weights(self.weights, settings, negligible)
-        accumulator_scale = input.scale * weight_scale
+        reference = float(input.scales.max())
+        negligible = output.scales / reference * 2.0 ** -(input.width + GUARD_BITS)
+        weights = self.weights * self._of_rows(input, input.scales / reference)
+        return Choice(output, choose_weight_scaling(weights, settings, negligible))
+
+    def _of_rows(self, input: Tensor, values: np.ndarray) -> np.ndarray:
+        """One value a lane of the input as a column beside the weights' input channels."""
+        return np.tile(values, self.weights.shape[-2] // input.lanes)[:, np.newaxis]
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedLinear | Binary32Linear:
+        if choice.weights is None:
+            return self._in_binary32(input, choice.output, settings)
+        # Channels with scales of their own share one accumulator: the weights take up the difference.
+        reference = float(input.scales.max())
+        relative = self.weights.astype(np.float64) * self._of_rows(input, input.scales / reference)
+        weights = quantize_weights(relative, choice.weights, settings)
+        accumulator_scale = reference * choice.weights.scale
         bias = np.floor(self.bias / accumulator_scale + 0.5)
         if (np.abs(bias) >= 2.0**62).any():
             raise Unsupported("a bias is too large beside its channel's weights; train the model again")
+        zero = (weights * self._of_rows(input, input.zero_points)).reshape(-1, self.outputs).sum(axis=0)
         return self.quantized(
             name=self.name,
             input="",
+            weight_set=settings.weight_set,
+            weight_symmetry=settings.weight_symmetry,
             weight_width=settings.weight_bits,
             weights=weights,
-            bias=bias.astype(np.int64),
+            bias=bias.astype(np.int64) - zero,
             **self.geometry(),
-            **requantization(output, accumulator_scale / output.scale, self.clamp, settings),
+            **requantization(choice.output, accumulator_scale / choice.output.scales, self.clamp, settings),
         )
 
-    def matrix_output_shape(self, input_shape: Shape) -> Shape:
-        return (*input_shape[:-1], self.weights.shape[-1])
+    def _in_binary32(self, input: Tensor, output: Tensor, settings: LayerSettings) -> Binary32Linear:
+        """Both scales go into the weights, so that integers come in and go out."""
+        weights = self.weights.astype(np.float64) * self._of_rows(input, input.scales) / output.scales
+        return self.binary32(
+            name=self.name,
+            input="",
+            weights=_without_dust(weights),
+            bias=_without_dust(self.bias.astype(np.float64) / output.scales),
+            zero=np.atleast_1d(np.asarray(input.zero_point, np.int64)),
+            **self.geometry(),
+            **fitting(output, self.clamp, settings),
+        )
 
+    # Training
 
-class QuantizedLinear(Requantized):
-    """Integer weights of ``weight_width`` bits, biases at the accumulator's scale."""
-
-    weight_width: int
-    weights: IntegerArray
-    bias: IntegerArray
+    @abstractmethod
+    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+        """``x · weights``, differentiable."""
 
     @property
-    def weight_bits(self) -> int:
-        biases = Format.containing(int(self.bias.min(initial=0)), int(self.bias.max(initial=0))).width
-        return self.weights.size * self.weight_width + self.bias.size * max(biases, self.weight_width)
+    def parameters(self) -> dict[str, np.ndarray]:
+        source = self.unfolded or self
+        normalization = vars(self.unfolded.normalization) if self.unfolded else {}
+        return {"weights": source.weights, "bias": source.bias, **normalization}
 
-    def checked_weights(self) -> np.ndarray:
-        """The weights, once they are known to fit their format; raises ``ValueError``."""
-        format = Format(True, self.weight_width)
-        if self.weights.ndim < 2 or not self.weights.size:
-            raise ValueError(f"weights must be a matrix, not of shape {self.weights.shape}")
-        if not format.contains(int(self.weights.min(initial=0)), int(self.weights.max(initial=0))):
-            raise ValueError(f"weights must fit {self.weight_width} signed bits")
-        outputs = self.weights.shape[-1]
-        for name in ("bias", "multiplier", "shift"):
-            if getattr(self, name).shape != (outputs,):
-                raise ValueError(f"{name} must have shape ({outputs},), not {getattr(self, name).shape}")
-        return self.weights
+    def with_parameters(self, values: dict[str, np.ndarray], folded: tuple[np.ndarray, np.ndarray]) -> Self:
+        if self.unfolded is None:
+            return replace(self, weights=folded[0], bias=folded[1])
+        names = vars(self.unfolded.normalization)
+        normalization = Normalization(**{name: values[name] for name in names})
+        unfolded = Unfolded(values["weights"], values["bias"], normalization)
+        return replace(self, weights=folded[0], bias=folded[1], unfolded=unfolded)
+
+    def folded(self, ops: Operations, x: Any, p: dict[str, Any], real: Any = 1.0) -> tuple[Any, Any]:
+        """Weights and bias with the batch normalization folded in; it goes on observing ``x`` times ``real``."""
+        if self.unfolded is None:
+            return p["weights"], p["bias"]
+        ops.statistics(lambda: self.product(ops, x * ops.like(x, real), p["weights"]) + ops.like(x, p["bias"]), p)
+        scale = p["gamma"] / ops.sqrt(p["variance"] + p["epsilon"])
+        return p["weights"] * scale, (p["bias"] - p["mean"]) * scale + p["beta"]
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        weights, bias = self.folded(ops, x, parameters)
+        return ops.clip(self.product(ops, x, weights) + bias, *self.clamp)
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        source, output, settings = wires.input, wires.output, wires.settings
+        how = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
+        # The input's channels: those of the weights' rows, and those of the tensor's last axis.
+        rows, last = (size // source.tensor.lanes for size in (self.weights.shape[-2], q.shape[-1]))
+        levels = ops.accumulating(q - np.tile(source.zero_points, last), wires.wide)
+        weights, bias = self.folded(ops, levels, parameters, ops.tile(source.scales, last))
+        weights, bias = ops.float64(weights), ops.float64(bias)
+        if wires.weight_scale is None:
+            scaled = weights * ops.tile(source.scales, rows)[:, None] / output.scales
+            total = self.product(ops, levels, scaled) + ops.like(levels, bias / output.scales)
+            return ops.fit(total, output, self.clamp, how)
+        reference = ops.largest(source.scales)
+        relative = weights * ops.tile(source.scales / reference, rows)[:, None]
+        zero = wires.weight_zero_point
+        codes = ops.nearest(relative / wires.weight_scale + zero, weight_levels(settings)) - zero
+        scale = reference * wires.weight_scale
+        total = self.product(ops, levels, codes) + ops.like(levels, ops.round(bias / scale))
+        return ops.requantize(total, scale / output.scales, output, self.clamp, how)
+
+    # Pruning
+
+    def keep_outputs(self, kept: np.ndarray) -> Self:
+        """Only these output channels."""
+        unfolded = self.unfolded and Unfolded(
+            self.unfolded.weights[..., kept], self.unfolded.bias[kept], self.unfolded.normalization.of_channels(kept)
+        )
+        return replace(self, weights=self.weights[..., kept], bias=self.bias[kept], unfolded=unfolded)
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Self, None]:
+        unfolded = self.unfolded and replace(self.unfolded, weights=self.unfolded.weights[..., kept, :])
+        return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded), None
+
+
+def _without_dust(values: np.ndarray) -> np.ndarray:
+    """In binary32, with 0 for what training has left so small that it never counts (and sums could be subnormal)."""
+    return np.where(np.abs(values) < 2.0**-100, 0, values).astype(np.float32)

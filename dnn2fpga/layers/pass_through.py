@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape, Unsupported
+from dnn2fpga.graph import KerasLayer, Layer, Shape, Unsupported
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.scaling import LayerSettings
+from dnn2fpga.layers.scaling import Choice, Seen
+from dnn2fpga.layers.settings import LayerSettings
+from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _NoHardware(Layer):
+    """Passes drop it; it never gets as far as quantization or training."""
+
+    def _refuse(self) -> NoReturn:
+        raise Unsupported(f"{self.kind} is built only where a pass drops it")
+
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        self._refuse()
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedLayer:
+        self._refuse()
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        self._refuse()
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        self._refuse()
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
+        return self, kept
 
 
 @register
 @dataclass(frozen=True, eq=False)
-class Identity(Layer):
+class Identity(_NoHardware):
     """Dropout and its kin; dropped by a pass."""
 
     kind: ClassVar[str] = "identity"
@@ -44,13 +69,10 @@ class Identity(Layer):
     def compute(self, x: np.ndarray) -> np.ndarray:
         return x
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedLayer:
-        raise Unsupported("an identity must be dropped before quantization")
-
 
 @register
 @dataclass(frozen=True, eq=False)
-class Softmax(Layer):
+class Softmax(_NoHardware):
     """In last place it does not change which class is largest: the hardware gives the logits.
     Elsewhere it is not built.
     """
@@ -75,6 +97,3 @@ class Softmax(Layer):
     def compute(self, x: np.ndarray) -> np.ndarray:
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
-
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedLayer:
-        raise Unsupported("a softmax is built only as the last layer")

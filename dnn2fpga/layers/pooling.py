@@ -9,11 +9,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape
+from dnn2fpga.graph import KerasLayer, Layer, Shape
 from dnn2fpga.layers.image import Pair, image_windows, other_than, require_image
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import LayerSettings, activation_tensor, multiplier_and_shift
+from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, multiplier_and_shift
+from dnn2fpga.layers.settings import LayerSettings
+from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
 from rtl_lib.border_average import BorderAverage
 from rtl_lib.formats import Format
@@ -51,7 +53,7 @@ class QuantizedMaxPooling(QuantizedPooling):
     kind: ClassVar[str] = "max_pooling"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        if (self.output.format, self.output.scale) != (input.format, input.scale):
+        if not self.output.numbers_like(input):
             raise ValueError("max-pooling must keep the format and the scale")
         windows = self.windows(input, input.format.minimum)
         size = math.prod(self.pool_size)
@@ -60,7 +62,9 @@ class QuantizedMaxPooling(QuantizedPooling):
 
 @register
 class QuantizedAveragePooling(QuantizedPooling):
-    """``multiplier [rows, columns]`` of the output: the reciprocal of the number of pixels inside the frame."""
+    """Keeps format and scale; ``multiplier [rows, columns] / 2**shift`` of the output is the reciprocal of the number
+    of pixels inside the frame.
+    """
 
     kind: ClassVar[str] = "average_pooling"
 
@@ -69,6 +73,8 @@ class QuantizedAveragePooling(QuantizedPooling):
     shift: int = Field(ge=0, le=60)
 
     def operators(self, input: Tensor) -> list[Operator]:
+        if not self.output.numbers_like(input):
+            raise ValueError("average pooling must keep the format and the scale")
         windows = self.windows(input, 0)
         if self.multiplier.shape != windows.output_size:
             raise ValueError(f"multiplier must have shape {windows.output_size}, not {self.multiplier.shape}")
@@ -109,6 +115,8 @@ class Pooling(Layer):
     strides: tuple[int, int]
     padding: str
 
+    keeps_numbers: ClassVar[bool] = True
+
     @classmethod
     def refused_options(cls, config: dict[str, Any]) -> list[str]:
         return other_than(config, data_format=("channels_last",))
@@ -124,6 +132,13 @@ class Pooling(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.windows(input_shape).output_size, input_shape[-1])
+
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        """The largest and the mean of some integers are integers of the same meaning."""
+        return Choice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
+        return self, kept
 
     def windows(self, shape: Shape, fill: int = 0) -> Windows:
         return image_windows(shape, Format(True, 8), self.pool_size, self.strides, self.padding, fill)
@@ -150,9 +165,14 @@ class MaxPooling(Pooling):
     def compute(self, x: np.ndarray) -> np.ndarray:
         return self.patches(x, -math.inf).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedMaxPooling:
-        output = input.model_copy(update={"shape": self.output_shape(input.shape)})
-        return QuantizedMaxPooling(name=self.name, input="", output=output, **self.geometry())
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedMaxPooling:
+        return QuantizedMaxPooling(name=self.name, input="", output=choice.output, **self.geometry())
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        return ops.max_pool(x, self.pool_size, self.strides, self.padding)
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        return self.forward(ops, q, parameters)
 
 
 @register
@@ -167,23 +187,35 @@ class AveragePooling(Pooling):
         counts = self.inside(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
         return (self.patches(x, 0).sum(axis=2) / counts).reshape(len(x), *self.output_shape(x.shape[1:]))
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedAveragePooling:
-        shape = self.output_shape(input.shape)
-        output = activation_tensor(shape, input.lanes, interval, settings.activation_bits, settings.scales)
-        counts = self.inside(input.shape)
-        # One shift for all positions, so that the multiplier alone depends on the count.
-        _, shifts = multiplier_and_shift(input.scale / output.scale / np.unique(counts))
-        shift = int(shifts.max())
-        multiplier = np.floor(np.ldexp(input.scale / output.scale / counts, shift) + 0.5).astype(np.int64)
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedAveragePooling:
+        multiplier, shift = self._reciprocals(input.shape)
         return QuantizedAveragePooling(
             name=self.name,
             input="",
-            output=output,
+            output=choice.output,
             arithmetic=Arithmetic(rounding=settings.rounding, overflow=settings.overflow),
             multiplier=multiplier,
             shift=shift,
             **self.geometry(),
         )
+
+    def _reciprocals(self, shape: Shape) -> tuple[np.ndarray, int]:
+        counts = self.inside(shape)
+        # One shift for all positions, so that the multiplier alone depends on the count.
+        _, shifts = multiplier_and_shift(1 / np.unique(counts))
+        shift = int(shifts.max())
+        return np.floor(np.ldexp(1 / counts, shift) + 0.5).astype(np.int64), shift
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        counts = self.inside(tuple(x.shape[1:]))[..., np.newaxis]
+        return ops.window_sum(x, self.pool_size, self.strides, self.padding) / counts.astype(np.float32)
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        multiplier, shift = self._reciprocals(wires.input.tensor.shape)
+        total = ops.float64(ops.window_sum(q, self.pool_size, self.strides, self.padding))
+        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
+        mean = total * np.ldexp(multiplier[..., np.newaxis].astype(np.float64), -shift)
+        return ops.fit(mean - wires.input.zero_points, wires.output, (-math.inf, math.inf), how)
 
 
 @register
@@ -216,8 +248,24 @@ class GlobalAverage(Layer):
     def absorb_clamp(self, low: float, high: float) -> GlobalAverage:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedGlobalAverage:
-        shape = self.output_shape(input.shape)
-        output = activation_tensor(shape, input.lanes, interval, settings.activation_bits, settings.scales)
-        ratio = np.full(input.lanes, input.scale / output.scale / input.beats)
-        return QuantizedGlobalAverage(name=self.name, input="", **requantization(output, ratio, self.clamp, settings))
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+        return Choice(activation_tensor(self.output_shape(input.shape), input.lanes, seen, settings))
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedGlobalAverage:
+        ratio = input.scales / choice.output.scales / input.beats
+        fields = requantization(choice.output, ratio, self.clamp, settings, input.zero_points * input.beats)
+        return QuantizedGlobalAverage(name=self.name, input="", **fields)
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        mean = ops.sum_of_pixels(x) / math.prod(x.shape[1:3])
+        return ops.reshape(ops.clip(mean, *self.clamp), (-1, *self.output_shape(tuple(x.shape[1:]))))
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        source, output = wires.input, wires.output
+        total = ops.sum_of_pixels(ops.float64(q) - source.zero_points)
+        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
+        codes = ops.requantize(total, source.scales / output.scales / source.tensor.beats, output, self.clamp, how)
+        return ops.reshape(codes, (-1, *output.tensor.shape))
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
+        return self, kept

@@ -12,56 +12,86 @@ from pydantic import Field, model_validator
 
 from dnn2fpga.graph import Unsupported
 from dnn2fpga.layers.scaling import clamp_codes, multiplier_and_shift
+from dnn2fpga.layers.settings import LayerSettings
 from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
 from rtl_lib.arithmetic import Overflow
 from rtl_lib.formats import Format
 from rtl_lib.requantize import Requantize
 
 
-class Requantized(QuantizedLayer):
-    """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``."""
+class Fitted(QuantizedLayer):
+    """A layer whose last step rounds into ``low`` … ``high`` (one pair for all lanes, or one a lane)."""
 
     arithmetic: Arithmetic = Field(default_factory=Arithmetic)
-    low: int
-    high: int
-    multiplier: IntegerArray
-    shift: IntegerArray
+    low: int | tuple[int, ...]
+    high: int | tuple[int, ...]
 
     @model_validator(mode="after")
     def _clamp_is_possible(self) -> Self:
-        if self.low > self.high:
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.output.lanes:
+                raise ValueError(f"{name} must be one integer, or one for each of the {self.output.lanes} lanes")
+        if np.any(np.asarray(self.low) > self.high):
             raise ValueError(f"low must not be above high, not {self.low} and {self.high}")
         whole = (self.output.format.minimum, self.output.format.maximum)
         if self.arithmetic.overflow is Overflow.WRAP and (self.low, self.high) != whole:
             raise ValueError(f"with overflow 'wrap', low and high must be {whole[0]} and {whole[1]}")
         return self
 
-    def requantize(self, accumulator: Format, offset: np.ndarray | None = None) -> Requantize:
+
+class Requantized(Fitted):
+    """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``."""
+
+    multiplier: IntegerArray
+    shift: IntegerArray
+    offset: IntegerArray
+
+    def requantize(self, accumulator: Format) -> Requantize:
         """The operator behind an accumulator of this format; one lane for each entry of ``multiplier``."""
         return Requantize(
             input_format=accumulator,
             output_format=self.output.format,
             multiplier=self.multiplier,
             shift=self.shift,
-            offset=np.zeros_like(self.multiplier) if offset is None else offset,
-            low=self.low,
-            high=self.high,
+            offset=self.offset,
+            low=np.asarray(self.low),
+            high=np.asarray(self.high),
             rounding=self.arithmetic.rounding,
             overflow=self.arithmetic.overflow,
         )
 
 
-def requantization(output: Tensor, ratio: np.ndarray, clamp: tuple[float, float], settings: Any) -> dict[str, Any]:
-    """The fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry a lane)."""
-    multiplier, shift = multiplier_and_shift(ratio)
-    low, high = clamp_codes(output, *clamp)
+def fitting(output: Tensor, clamp: tuple[float, float], settings: LayerSettings) -> dict[str, Any]:
+    """The fields of ``Fitted`` for a clamp to real bounds."""
     if settings.overflow is Overflow.WRAP and clamp != (-math.inf, math.inf):
         raise Unsupported("overflow 'wrap' cannot be joined with a clamp such as ReLU; let this layer saturate")
+    low, high = (_shared(codes) for codes in clamp_codes(output, *clamp))
+    arithmetic = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
+    return {"output": output, "arithmetic": arithmetic, "low": low, "high": high}
+
+
+def _shared(codes: np.ndarray) -> int | tuple[int, ...]:
+    """One number where all lanes have the same."""
+    first, *rest = (int(code) for code in codes)
+    return first if all(code == first for code in rest) else (first, *rest)
+
+
+def requantization(
+    output: Tensor,
+    ratio: np.ndarray,
+    clamp: tuple[float, float],
+    settings: LayerSettings,
+    zero: np.ndarray | int = 0,
+) -> dict[str, Any]:
+    """The fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry a lane).
+
+    :param zero: the accumulator that means 0.
+    """
+    multiplier, shift = multiplier_and_shift(ratio)
     return {
-        "output": output,
-        "arithmetic": Arithmetic(rounding=settings.rounding, overflow=settings.overflow),
-        "low": low,
-        "high": high,
+        **fitting(output, clamp, settings),
         "multiplier": multiplier,
         "shift": shift,
+        "offset": (output.zero_points << shift) - zero * multiplier,
     }

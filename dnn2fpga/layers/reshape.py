@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape, Unsupported
+from dnn2fpga.graph import KerasLayer, Layer, Shape, Unsupported
 from dnn2fpga.layers.image import other_than
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.scaling import LayerSettings
+from dnn2fpga.layers.scaling import Choice, Seen
+from dnn2fpga.layers.settings import LayerSettings
+from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
 from rtl_lib.operator import Operator
 from rtl_lib.repack import repack
@@ -24,7 +26,7 @@ class QuantizedReshape(QuantizedLayer):
     kind: ClassVar[str] = "reshape"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        if self.output.size != input.size or (self.output.format, self.output.scale) != (input.format, input.scale):
+        if self.output.size != input.size or not self.output.numbers_like(input):
             raise ValueError("a reshape must keep the number of elements, the format and the scale")
         return list(repack(input.format, input.lanes, self.output.lanes))
 
@@ -41,6 +43,7 @@ class Reshape(Layer):
 
     kind: ClassVar[str] = "reshape"
     keras_classes: ClassVar[tuple[str, ...]] = ("Flatten", "Reshape")
+    keeps_numbers: ClassVar[bool] = True
 
     @classmethod
     def refused_options(cls, config: dict[str, Any]) -> list[str]:
@@ -57,12 +60,30 @@ class Reshape(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.target or (math.prod(input_shape),)
 
+    @property
+    def one_scale_in(self) -> bool:
+        return self.target is not None  # channels change places
+
     def compute(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), *self.output_shape(x.shape[1:]))
 
-    def quantize(self, input: Tensor, interval: Interval, settings: LayerSettings) -> QuantizedReshape:
+    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
         shape = self.output_shape(input.shape)
         # A vector goes on in the beats it came in; an image needs one pixel a beat.
         lanes = input.lanes if len(shape) == 1 else shape[-1]
-        output = input.model_copy(update={"shape": shape, "lanes": lanes})
-        return QuantizedReshape(name=self.name, input="", output=output)
+        return Choice(input.model_copy(update={"shape": shape, "lanes": lanes}))
+
+    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedReshape:
+        return QuantizedReshape(name=self.name, input="", output=choice.output)
+
+    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+        return ops.reshape(x, (-1, *self.output_shape(x.shape[1:])))
+
+    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+        return self.forward(ops, q, parameters)
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Reshape, np.ndarray]:
+        if self.target is not None:
+            raise Unsupported("a reshape to a fixed shape stands behind it")
+        positions = np.arange(math.prod(shape)).reshape(shape)
+        return self, positions[..., kept].ravel()

@@ -1,66 +1,172 @@
-"""Calibration: what range does every tensor of the float model cover on real data?
+"""Calibration: how are the values of every tensor of the float model distributed on real data?
 
-Data is streamed in batches, so memory does not grow with the data set. Other methods than min-max join this file's
-registry.
+The model runs once over the data for the ranges and once for histograms within them. Data is streamed in batches, so
+memory does not grow with the data set. ``dnn2fpga.ranges`` then chooses ranges for any method and width without
+running the model again.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, Interval
+from dnn2fpga.ranges import Distribution, bin_numbers
 
-Progress = Callable[[int, int], None]
+BINS = 2048  # of a channel's histogram
+MOST_CELLS = 1 << 21  # of a tensor's histograms: a vector of thousands of "channels" has fewer bins for each
+LARGEST_BLOCK = 1 << 21  # values whose bins are found at a time: each takes tens of bytes meanwhile
+MOMENTUM = 0.9  # of the moving average over batches
 
-
-class RangeObserver(ABC):
-    """Sees one tensor batch by batch."""
-
-    @abstractmethod
-    def observe(self, values: np.ndarray) -> None: ...
-
-    @abstractmethod
-    def interval(self) -> Interval: ...
+Progress = Callable[[int, int], None]  # samples done, of how many
 
 
-class MinMax(RangeObserver):
-    """The whole observed range."""
+@dataclass(frozen=True, eq=False)
+class TensorStatistics:
+    """What one tensor was seen to hold. A channel is an index of its last axis; exact zeros are counted apart."""
 
-    def __init__(self) -> None:
-        self.low, self.high = np.inf, -np.inf
+    low: np.ndarray  # [channels] the smallest value
+    high: np.ndarray  # [channels] the largest value
+    average_low: np.ndarray  # [channels] moving average of the batches' smallest values
+    average_high: np.ndarray  # [channels] moving average of the batches' largest values
+    average: Interval  # moving average of the whole tensor's range in a batch
+    mean: np.ndarray  # [channels]
+    zeros: np.ndarray  # [channels] how many values are exactly zero
+    counts: np.ndarray  # [channels, BINS] how many others are in each equal part between low and high
+
+    @property
+    def channels(self) -> int:
+        return len(self.low)
+
+    @property
+    def interval(self) -> Interval:
+        """The range of all channels."""
+        return Interval(float(self.low.min()), float(self.high.max()))
+
+    def whole(self) -> Distribution:
+        """All channels together."""
+        return self._whole
+
+    @cached_property
+    def _whole(self) -> Distribution:
+        return self._distribution(slice(None), self.interval, self.average).condensed()
+
+    def channel(self, index: int) -> Distribution:
+        """One channel."""
+        return self._distribution(
+            slice(index, index + 1),
+            Interval(float(self.low[index]), float(self.high[index])),
+            Interval(float(self.average_low[index]), float(self.average_high[index])),
+        )
+
+    def _distribution(self, channels: slice, interval: Interval, average: Interval) -> Distribution:
+        """The non-empty bins of some channels, each at its centre, and their zeros."""
+        counts, low, high = self.counts[channels], self.low[channels], self.high[channels]
+        channel, number = np.nonzero(counts)
+        values = low[channel] + (number + 0.5) * ((high - low) / counts.shape[1])[channel]
+        weights = counts[channel, number].astype(np.float64)
+        if zeros := self.zeros[channels].sum():
+            values, weights = np.append(values, 0.0), np.append(weights, float(zeros))
+        return Distribution(values, weights, interval, average)
+
+
+class _Ranges:
+    """The first pass over one tensor: ``values [rows, channels]`` batch by batch."""
+
+    def __init__(self, first: np.ndarray) -> None:
+        self.rows = 0
+        self.sum = np.zeros(first.shape[1])
+        self.extremes = _extremes(first)
+        self.average = _extremes(first)
+        self.average_of_whole = _extremes(first.reshape(-1, 1))
 
     def observe(self, values: np.ndarray) -> None:
-        self.low = min(self.low, float(values.min()))
-        self.high = max(self.high, float(values.max()))
+        extremes = _extremes(values)
+        self.rows += len(values)
+        self.sum += values.sum(axis=0, dtype=np.float64)
+        self.extremes = np.stack([np.minimum(self.extremes[0], extremes[0]), np.maximum(self.extremes[1], extremes[1])])
+        # Moved by differences: a range that never changes is its own average to the last bit.
+        self.average += (1 - MOMENTUM) * (extremes - self.average)
+        self.average_of_whole += (1 - MOMENTUM) * (_extremes(values.reshape(-1, 1)) - self.average_of_whole)
 
-    def interval(self) -> Interval:
-        return Interval(self.low, self.high)
 
+class _Histogram:
+    """The second pass over one tensor, within the ranges of the first."""
 
-METHODS: dict[str, type[RangeObserver]] = {"min_max": MinMax}
+    def __init__(self, ranges: _Ranges) -> None:
+        self.ranges = ranges
+        channels = len(ranges.sum)
+        self.zeros = np.zeros(channels, np.int64)
+        self.counts = np.zeros((channels, max(1, min(BINS, MOST_CELLS // channels))), np.int64)
+
+    def observe(self, values: np.ndarray) -> None:
+        rows = max(1, LARGEST_BLOCK // values.shape[1])
+        for start in range(0, len(values), rows):
+            self._count(values[start : start + rows])
+
+    def _count(self, values: np.ndarray) -> None:
+        channels, bins = self.counts.shape
+        others = values != 0
+        self.zeros += len(values) - np.count_nonzero(others, axis=0)
+        # What a second run gives outside the first one's range (threads add in any order) counts to the last bin.
+        low, high = self.ranges.extremes
+        cell = bin_numbers(values, low, high, bins) + np.arange(channels) * bins
+        self.counts += np.bincount(cell[others], minlength=channels * bins).reshape(channels, bins)
+
+    def statistics(self) -> TensorStatistics:
+        ranges = self.ranges
+        return TensorStatistics(
+            low=ranges.extremes[0],
+            high=ranges.extremes[1],
+            average_low=ranges.average[0],
+            average_high=ranges.average[1],
+            average=Interval(*ranges.average_of_whole.ravel().tolist()),
+            mean=ranges.sum / ranges.rows,
+            zeros=self.zeros,
+            counts=self.counts,
+        )
 
 
 def calibrate(
     graph: Graph,
     data: np.ndarray,
-    method: str = "min_max",
     batch: int = 128,
     progress: Progress = lambda done, of: None,
-) -> dict[str, Interval]:
-    """The range of every tensor (by the name of the layer that gives it, and of the input) on ``data [frames,
-    *shape]``.
+) -> dict[str, TensorStatistics]:
+    """What every tensor (by the name of the layer that gives it, and of the input) holds on ``data [frames, *shape]``.
+
+    :param progress: told after every batch how many samples are done, counting both passes.
+    :raises UserError: for no data, and for a model whose numbers are not finite on it.
     """
     if len(data) == 0:
         raise UserError("the calibration data is empty; give at least one sample")
-    observers: dict[str, RangeObserver] = {}
-    for start in range(0, len(data), batch):
-        for name, values in graph.tensors(data[start : start + batch].astype(np.float32)):
-            if not np.isfinite(values).all():
-                raise UserError(f"the float model gives NaN or infinite values at '{name}' on the calibration data")
-            observers.setdefault(name, METHODS[method]()).observe(values)
-        progress(min(start + batch, len(data)), len(data))
-    return {name: observer.interval() for name, observer in observers.items()}
+
+    def run(observe: Callable[[str, np.ndarray], None], done_before: int) -> None:
+        """Shows every tensor of every batch as ``[rows, channels]``."""
+        for start in range(0, len(data), batch):
+            for name, values in graph.tensors(data[start : start + batch].astype(np.float32)):
+                observe(name, values.reshape(-1, values.shape[-1]))
+            progress(done_before + min(start + batch, len(data)), 2 * len(data))
+
+    ranges: dict[str, _Ranges] = {}
+
+    def observe_range(name: str, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            raise UserError(f"the float model gives NaN or infinite values at '{name}' on the calibration data")
+        if name not in ranges:
+            ranges[name] = _Ranges(values)
+        ranges[name].observe(values)
+
+    run(observe_range, 0)
+    histograms = {name: _Histogram(tensor) for name, tensor in ranges.items()}
+    run(lambda name, values: histograms[name].observe(values), len(data))
+    return {name: histogram.statistics() for name, histogram in histograms.items()}
+
+
+def _extremes(values: np.ndarray) -> np.ndarray:
+    """``values [rows, channels]`` → smallest and largest ``[2, channels]``."""
+    return np.stack([values.min(axis=0), values.max(axis=0)]).astype(np.float64)

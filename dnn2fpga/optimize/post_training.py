@@ -5,54 +5,80 @@ Algorithm 1).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, create_model
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Interval, Shape, Unsupported
-from dnn2fpga.layers.scaling import LayerSettings, activation_tensor
-from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer
+from dnn2fpga.graph import Graph, Shape, Unsupported
+from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
+from dnn2fpga.layers.settings import Bits, LayerSettings
+from dnn2fpga.quantized_graph import Described, QuantizedGraph, QuantizedLayer, Tensor
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
 
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizationSettings:
-    """How a whole graph is to be quantized."""
-
-    defaults: LayerSettings = field(default_factory=LayerSettings)
-    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # per layer: fields of LayerSettings
-    input_bits: int = 8
-    output_bits: int = 16  # logits are only compared: more bits cost nothing and avoid ties
-    input_lanes: int | None = None  # numbers of an input vector that arrive together
-
-    def of_layer(self, name: str, last: bool) -> LayerSettings:
-        widest = max(self.output_bits, self.defaults.activation_bits)
-        settings = replace(self.defaults, activation_bits=widest) if last else self.defaults
-        return replace(settings, **self.layers.get(name, {}))
+# Settings of one layer; what is not given is the model's.
+LayerOverrides: Any = create_model(  # type: ignore[call-overload]
+    "LayerOverrides",
+    __base__=Described,
+    **{
+        name: (Annotated[(field.annotation, *field.metadata, None)] | None, None)
+        for name, field in LayerSettings.model_fields.items()
+    },
+)
 
 
-def quantize(graph: Graph, intervals: Mapping[str, Interval], settings: QuantizationSettings) -> QuantizedGraph:
+class Quantization(LayerSettings):
+    """How a whole graph is to be quantized: settings of every layer, but for those in ``layers``."""
+
+    input_bits: Bits = 8
+    output_bits: Bits = 16  # logits are only compared: more bits cost nothing and avoid ties
+    input_lanes: Annotated[int, Field(ge=1)] | None = None  # numbers of an input vector that arrive together
+    calibration_samples: Annotated[int, Field(ge=1)] = 1000
+    layers: dict[str, LayerOverrides] = Field(default_factory=dict)
+
+    @property
+    def defaults(self) -> LayerSettings:
+        return LayerSettings(**{name: getattr(self, name) for name in LayerSettings.model_fields})
+
+    def with_layers(self, changes: Mapping[str, Mapping[str, Any]]) -> Quantization:
+        """The same, with further settings of some layers."""
+        own = {name: layer.model_dump(exclude_none=True) for name, layer in self.layers.items()}
+        merged = {name: own.get(name, {}) | dict(changes.get(name, {})) for name in {**own, **changes}}
+        return self.model_copy(update={"layers": {name: LayerOverrides(**merged[name]) for name in sorted(merged)}})
+
+    def of_layer(self, graph: Graph, index: int) -> LayerSettings:
+        """The settings of the layer at ``index``, its own and what its place asks for."""
+        settings, node = self.defaults, graph.nodes[index]
+        if node is graph.nodes[-1]:
+            settings = settings.model_copy(update={"activation_bits": max(self.output_bits, self.activation_bits)})
+        if node.name in self.layers:
+            settings = settings.model_copy(update=self.layers[node.name].model_dump(exclude_none=True))
+        return with_one_scale(settings) if graph.one_scale_behind(index) else settings
+
+
+def quantize(
+    graph: Graph,
+    statistics: Mapping[str, Seen],
+    settings: Quantization,
+    choices: Mapping[str, Choice] | None = None,
+) -> QuantizedGraph:
     """A simplified graph in integers.
 
+    :param choices: of layers (and of the input) whose scales are decided already, as training does.
     :raises UserError: for settings of layers that do not exist, and for all layers that cannot be quantized.
     """
-    problems = [
-        f"layers.{name}: there is no such layer; there are {', '.join(node.name for node in graph.nodes)}"
-        for name in settings.layers
-        if name not in {node.name for node in graph.nodes}
-    ]
-    lanes = settings.input_lanes or input_lanes(graph.input_shape, settings.input_bits)
-    tensor = activation_tensor(
-        graph.input_shape, lanes, intervals[graph.input_name], settings.input_bits, settings.defaults.scales
+    problems = unknown_layers(graph, settings)
+    input_tensor = (
+        choices[graph.input_name].output if choices else choose_input(graph, statistics[graph.input_name], settings)
     )
-    input_tensor = tensor
     layers: list[QuantizedLayer] = []
-    for node in graph.nodes:
-        last = node is graph.nodes[-1]
+    tensor = input_tensor
+    for index, node in enumerate(graph.nodes):
+        of_layer = settings.of_layer(graph, index)
         try:
-            layer = node.layer.quantize(tensor, intervals[node.name], settings.of_layer(node.name, last))
-            layer = layer.model_copy(update={"input": node.input})
+            choice = choices[node.name] if choices else node.layer.choose(tensor, statistics[node.name], of_layer)
+            layer = node.layer.quantize(tensor, choice, of_layer).model_copy(update={"input": node.input})
             layer.operators(tensor)  # refuses what cannot be computed exactly
         except (Unsupported, ValueError, OverflowError) as reason:
             problems.append(f"layer '{node.name}' ({node.layer.kind}): {reason}")
@@ -70,6 +96,33 @@ def quantize(graph: Graph, intervals: Mapping[str, Interval], settings: Quantiza
         notes=graph.notes,
         float_parameters=graph.float_parameters,
     )
+
+
+def choose_all(graph: Graph, statistics: Mapping[str, Seen], settings: Quantization) -> dict[str, Choice]:
+    """What calibration decides about the input and every layer; raises like ``quantize``."""
+    quantized = quantize(graph, statistics, settings)
+    tensor = quantized.input
+    choices = {graph.input_name: Choice(tensor)}
+    for index, node in enumerate(graph.nodes):
+        choices[node.name] = node.layer.choose(tensor, statistics[node.name], settings.of_layer(graph, index))
+        tensor = choices[node.name].output
+    return choices
+
+
+def choose_input(graph: Graph, seen: Seen, settings: Quantization) -> Tensor:
+    lanes = settings.input_lanes or input_lanes(graph.input_shape, settings.input_bits)
+    own = settings.defaults.model_copy(update={"activation_bits": settings.input_bits})
+    own = with_one_scale(own) if graph.one_scale_behind(-1) else own
+    return activation_tensor(graph.input_shape, lanes, seen, own)
+
+
+def unknown_layers(graph: Graph, settings: Quantization) -> list[str]:
+    names = [node.name for node in graph.nodes]
+    return [
+        f"layers.{name}: there is no such layer; there are {', '.join(names)}"
+        for name in settings.layers
+        if name not in names
+    ]
 
 
 def input_lanes(shape: Shape, bits: int) -> int:

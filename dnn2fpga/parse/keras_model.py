@@ -121,7 +121,7 @@ def _not_a_chain(architecture: Architecture) -> list[str]:
 
 
 def _load(path: Path) -> Any:
-    from dnn2fpga.parse.keras_import import keras
+    from dnn2fpga.keras_import import keras
 
     try:
         # compile=False: losses and metrics are not needed, and might be somebody's own code.

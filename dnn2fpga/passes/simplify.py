@@ -29,7 +29,7 @@ def drop_final_decision(graph: Graph) -> Graph:
 
 def fold_affine(graph: Graph) -> Graph:
     """Batch normalization behind a layer with weights becomes part of the weights."""
-    return _absorb(graph, lambda layer, next: (m := next.as_affine()) and layer.absorb_affine(*m))
+    return _absorb(graph, lambda layer, next: layer.absorb_affine(m) if (m := next.as_affine()) else None)
 
 
 def fuse_clamps(graph: Graph) -> Graph:

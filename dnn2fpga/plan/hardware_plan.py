@@ -27,6 +27,7 @@ class PlanSettings(Described):
     levels_per_register: int = Field(
         default=3, ge=1, le=16
     )  # adder levels between two registers of the parallel engine
+    float_units: int = Field(default=1, ge=1, le=64)  # multiply-add units of a layer left in binary32
 
 
 class Boundary(Described):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ def chain(name: str, input: Tensor, *layers: QuantizedLayer) -> QuantizedGraph:
     return QuantizedGraph(name, "input", input, tuple(linked))
 
 
-def requantized(output: Tensor, shift: int, low: int | None = None, multiplier: int = 1) -> dict[str, Any]:
+def requantized(
+    output: Tensor, shift: int, low: int | None = None, multiplier: int = 1, offset: Sequence[int] = (0,)
+) -> dict[str, Any]:
     """Every lane times ``multiplier / 2**shift``, clamped from ``low`` (default: all of the format)."""
     limits = output.format
     return {
@@ -43,6 +45,7 @@ def requantized(output: Tensor, shift: int, low: int | None = None, multiplier: 
         "high": limits.maximum,
         "multiplier": np.full(output.lanes, multiplier),
         "shift": np.full(output.lanes, shift),
+        "offset": np.resize(offset, output.lanes),
     }
 
 
@@ -89,11 +92,11 @@ def averages() -> QuantizedGraph:
             strides=(2, 2),
             padding="same",
             multiplier=(1 << 10) // counts,
-            shift=12,
-            output=tensor(3, 3, 2, width=6),
+            shift=10,
+            output=tensor(3, 3, 2, width=9),
         ),
         QuantizedTable(
-            name="table", input="", function="tanh", table=rng.integers(-8, 8, 64), output=tensor(3, 3, 2, width=4)
+            name="table", input="", function="tanh", table=rng.integers(-8, 8, 512), output=tensor(3, 3, 2, width=4)
         ),
     )
 
@@ -111,7 +114,7 @@ def vector() -> QuantizedGraph:
             **requantized(tensor(6, width=8, signed=False), shift=0, multiplier=3),
         ),
         QuantizedDense(name="second", **weights(rng, 6, 3, width=9), **requantized(output, shift=3)),
-        QuantizedAffine(name="scaled", offset=np.array([5, -900, 77]), **requantized(output, shift=4, multiplier=13)),
+        QuantizedAffine(name="scaled", **requantized(output, shift=4, multiplier=13, offset=(5, -900, 77))),
     )
 
 

@@ -15,7 +15,7 @@ from dnn2fpga.generate.bundle import VECTOR_FRAMES, write_bundle
 from dnn2fpga.graph import Graph
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.hardware_plan import plan
 
 GRAPH = tiny.quantized_graph()
@@ -78,7 +78,7 @@ def test_layers_may_be_called_anything(name: str, tmp_path: Path) -> None:
         Dense(f"{name}_stage", rng.normal(size=(2, 2)), np.zeros(2)),
     ]
     graph = Graph.chain("net", "input", (2,), layers)
-    quantized = quantize(graph, calibrate(graph, np.ones((1, 2))), QuantizationSettings())
+    quantized = quantize(graph, calibrate(graph, np.ones((1, 2))), Quantization())
     write_bundle(quantized, plan(quantized), tmp_path / "bundle")
     text = (tmp_path / "bundle" / "rtl" / "accelerator.v").read_text()
     modules = re.findall(r"^module (\S+?)\(", text, re.M)

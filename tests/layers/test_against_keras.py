@@ -8,9 +8,9 @@ from model_zoo import MODELS, Zoo
 
 from dnn2fpga.layers.pass_through import Softmax
 from dnn2fpga.layers.registry import by_keras_class
-from dnn2fpga.layers.scaling import LayerSettings, Scales
+from dnn2fpga.layers.settings import Granularity, Scales, Symmetry
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.parse.keras_model import read_keras_model
 from dnn2fpga.passes.simplify import simplify
 
@@ -32,13 +32,25 @@ def test_float_graph_computes_what_keras_computes(zoo: Zoo, name: str) -> None:
     np.testing.assert_allclose(outputs, example.expected, rtol=FLOAT_ERROR, atol=FLOAT_ERROR)
 
 
-@pytest.mark.parametrize("scales", Scales)
+NUMBERS = {
+    "power of two": {},
+    "free": {"scales": Scales.FREE},
+    "shifted": {
+        "scales": Scales.FREE,
+        "activation_symmetry": Symmetry.ASYMMETRIC,
+        "activation_granularity": Granularity.PER_CHANNEL,
+        "weight_symmetry": Symmetry.ASYMMETRIC,
+        "granularity": Granularity.PER_TENSOR,
+    },
+}
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
 @pytest.mark.parametrize("name", MODELS)
-def test_sixteen_bits_are_close_to_float(zoo: Zoo, name: str, scales: Scales) -> None:
+def test_sixteen_bits_are_close_to_float(zoo: Zoo, name: str, numbers: str) -> None:
     example = zoo(name)
-    settings = QuantizationSettings(
-        defaults=LayerSettings(weight_bits=16, activation_bits=16, scales=scales), input_bits=16, output_bits=16
-    )
+    widths = dict.fromkeys(("weight_bits", "activation_bits", "input_bits", "output_bits"), 16)
+    settings = Quantization(**widths, **NUMBERS[numbers])
     quantized = quantize(example.graph, calibrate(example.graph, example.x), settings)
 
     outputs = quantized.predict(example.x)

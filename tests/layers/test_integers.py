@@ -10,20 +10,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from model_zoo import MODELS, Zoo
-from random_networks import quantized_networks
+from specimens import quantized_networks
 
 from dnn2fpga import config_files
 from dnn2fpga.layers.registry import quantized_kinds
-from dnn2fpga.layers.scaling import Granularity, LayerSettings, Scales
+from dnn2fpga.layers.settings import Granularity, Scales, Symmetry
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.quantized_graph import QuantizedGraph
 from rtl_lib.arithmetic import Rounding
 
 SETTINGS = {
-    "default": LayerSettings(),
-    "free": LayerSettings(scales=Scales.FREE, rounding=Rounding.HALF_EVEN, weight_bits=5, activation_bits=7),
-    "coarse": LayerSettings(
+    "default": Quantization(),
+    "free": Quantization(scales=Scales.FREE, rounding=Rounding.HALF_EVEN, weight_bits=5, activation_bits=7),
+    "shifted": Quantization(
+        activation_symmetry=Symmetry.ASYMMETRIC,
+        activation_granularity=Granularity.PER_CHANNEL,
+        weight_symmetry=Symmetry.ASYMMETRIC,
+        weight_bits=4,
+    ),
+    "coarse": Quantization(
         granularity=Granularity.PER_TENSOR, rounding=Rounding.FLOOR, weight_bits=3, activation_bits=4
     ),
 }
@@ -47,7 +53,7 @@ def test_the_oracle_knows_every_kind() -> None:
 def test_every_model_of_the_zoo(zoo: Zoo, name: str, settings: str, tmp_path: Path) -> None:
     graph = zoo(name).graph
     x = zoo.inputs(name)
-    quantized = quantize(graph, calibrate(graph, x), QuantizationSettings(defaults=SETTINGS[settings]))
+    quantized = quantize(graph, calibrate(graph, x), SETTINGS[settings])
 
     # Twice the calibrated range, so that numbers saturate.
     equals_the_oracle(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.parse.keras_model import read_keras_model
 from dnn2fpga.passes.simplify import simplify
 
@@ -22,7 +22,7 @@ MODELS = {
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", MODELS)
 def test_public_model(public_models: Path, name: str) -> None:
-    from dnn2fpga.parse.keras_import import keras
+    from dnn2fpga.keras_import import keras
 
     path = public_models / name
     if not path.is_file():
@@ -39,6 +39,6 @@ def test_public_model(public_models: Path, name: str) -> None:
         model.layers[-1].activation = keras.activations.linear
     expected = np.asarray(model(x))
     np.testing.assert_allclose(graph.run(x), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    quantized = quantize(graph, calibrate(graph, x), QuantizationSettings())
+    quantized = quantize(graph, calibrate(graph, x), Quantization())
     error = np.abs(quantized.predict(x) - expected).max() / np.abs(expected).max()
     assert error < 0.2  # eight bits, on noise

@@ -7,13 +7,13 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from pydantic import ValidationError
-from random_networks import quantized_networks
+from specimens import quantized_networks
 
 from dnn2fpga.graph import Graph
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.hardware_plan import HardwarePlan, PlanSettings, plan
 from dnn2fpga.quantized_graph import QuantizedGraph
 
@@ -21,7 +21,7 @@ from dnn2fpga.quantized_graph import QuantizedGraph
 def chain(shape: tuple[int, ...], *layers: object) -> QuantizedGraph:
     graph = Graph.chain("net", "input", shape, list(layers))  # type: ignore[arg-type]
     x = np.random.default_rng(0).uniform(-1, 1, (4, *shape))
-    return quantize(graph, calibrate(graph, x), QuantizationSettings())
+    return quantize(graph, calibrate(graph, x), Quantization())
 
 
 def conv(name: str, channels: int, filters: int, padding: str) -> Conv2D:

@@ -37,8 +37,9 @@ def windows(draw: st.DrawFn) -> Windows:
     kernel = tuple(draw(st.integers(1, min(5, limit))) for limit in largest)
     format = draw(st.sampled_from([Format(True, 3), Format(False, 3)]))
     padding = Padding.same(size, kernel, stride) if same else Padding()
-    fill = draw(st.sampled_from([0, format.minimum]))
-    return Windows(*size, draw(st.integers(1, 2)), format, kernel, stride, padding, fill)
+    channels = draw(st.integers(1, 2))
+    fill = draw(st.sampled_from([0, format.minimum, tuple(range(1, 1 + channels))]))
+    return Windows(*size, channels, format, kernel, stride, padding, fill)
 
 
 @given(windows(), st.integers(0, 99))
@@ -52,11 +53,14 @@ def test_windows(operator: Windows, seed: int) -> None:
 def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
     x = random_input(operator, operator.input_beats, 1)
     pad, (rows, columns) = operator.padding, operator.output_size
-    expected = np.full((len(x), rows * columns, operator.output_beat.lanes), operator.fill)
+    expected = np.zeros((len(x), rows * columns, operator.output_beat.lanes), int)
     for r, c, k, j, channel in itertools.product(*map(range, (rows, columns, *operator.kernel, operator.channels))):
         y, z = r * operator.stride[0] - pad.top + k, c * operator.stride[1] - pad.left + j
+        lane = (k * operator.kernel[1] + j) * operator.channels + channel
+        expected[:, r * columns + c, lane] = (
+            operator.fill[channel] if isinstance(operator.fill, tuple) else operator.fill
+        )
         if 0 <= y < operator.height and 0 <= z < operator.width:
-            lane = (k * operator.kernel[1] + j) * operator.channels + channel
             expected[:, r * columns + c, lane] = x[:, y * operator.width + z, channel]
     assert operator.compute(x).tolist() == expected.tolist()
 
@@ -92,13 +96,16 @@ def test_requantize(rounding: Rounding, overflow: Overflow) -> None:
     )
     assert not wires.multiplies
     check_operator(wires, 20)
-    for operator in (wide, wires):  # lane k has parameters k
+    each = wide
+    if overflow is not Overflow.WRAP:
+        low, high = np.array([-32, 0, -5, -8]), np.array([31, 31, 5, 7])
+        each = Requantize(Format(True, 12), Format(True, 6), multiplier, shift, offset, low, high, rounding, overflow)
+        check_operator(each, 20)
+    for operator in (wide, wires, each):  # lane k has parameters k
         x = random_input(operator, 5, 7)
-        parameters = zip(operator.multiplier, operator.shift, operator.offset, strict=True)
-        lanes = [
-            arithmetic.requantize(x[..., k], *map(int, p), operator.low, operator.high, rounding, overflow)
-            for k, p in enumerate(parameters)
-        ]
+        bounds = (np.resize(bound, operator.lanes) for bound in (operator.low, operator.high))
+        parameters = zip(operator.multiplier, operator.shift, operator.offset, *bounds, strict=True)
+        lanes = [arithmetic.requantize(x[..., k], *map(int, p), rounding, overflow) for k, p in enumerate(parameters)]
         assert operator.compute(x).tolist() == np.stack(lanes, axis=-1).tolist()
 
 

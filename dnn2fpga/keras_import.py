@@ -31,3 +31,5 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _native_stderr_held_back():
     import keras as keras
+    import tensorflow as tf
+tf.get_logger().setLevel("ERROR")  # its hints (on retracing) are for those who write TensorFlow programs

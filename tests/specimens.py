@@ -1,4 +1,4 @@
-"""Random small networks of every covered layer, drawn by hypothesis, without Keras.
+"""Random small networks of every layer kind, drawn by hypothesis, without Keras.
 
 A specimen is a float graph and every choice that a user has about its numbers and its hardware.
 """
@@ -11,28 +11,41 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
-from dnn2fpga.graph import Graph, Layer, Shape
+from dnn2fpga.errors import UserError
+from dnn2fpga.graph import Graph, Layer, Node, Shape
 from dnn2fpga.layers.activation import TABLES, Clamp, Table
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
 from dnn2fpga.layers.reshape import Reshape
-from dnn2fpga.layers.scaling import Granularity, LayerSettings, Scales
-from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import QuantizationSettings, quantize
+from dnn2fpga.layers.settings import Granularity, Numbers, Scales, Symmetry
+from dnn2fpga.layers.weight_sets import WeightSet
+from dnn2fpga.optimize.calibration import TensorStatistics, calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.plan.hardware_plan import PlanSettings
 from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
 
 WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
 MOST_NUMBERS = 400  # in one tensor
 FEWEST_FRAMES, FEWEST_BEATS = 10, 100
+# Of a layer in binary32, which is slow hardware: it takes one term after the other.
+MOST_BINARY32_WEIGHTS, MOST_BINARY32_PIXELS = 16, 16
+WEIGHT_WIDTHS = {
+    WeightSet.INTEGER: (1, 16),
+    WeightSet.BINARY: (1, 1),
+    WeightSet.TERNARY: (2, 2),
+    WeightSet.POWER_OF_TWO: (2, 5),
+    WeightSet.ADDITIVE_POWER_OF_TWO: (3, 7),
+}
+INPUT_SETTINGS = {"scales", "calibration", "activation_symmetry", "activation_granularity"}
 STALLS = ("source", "sink", "random", "burst", "full")
 
 
@@ -41,17 +54,33 @@ class Specimen:
     """A network, and how it is to be quantized, pipelined and stalled."""
 
     graph: Graph  # simplified
-    quantization: QuantizationSettings
+    quantization: Quantization
     plan: PlanSettings
     stalls: str
     seed: int  # of the data and the stalls
     lowest_input: float
 
+    def samples(self) -> np.ndarray:
+        """Real inputs."""
+        rng = np.random.default_rng(self.seed)
+        return rng.uniform(self.lowest_input, 1, (8, *self.graph.input_shape)).astype(np.float32)
+
+    def statistics(self) -> dict[str, TensorStatistics]:
+        return calibrate(self.graph, self.samples())
+
     def quantize(self) -> QuantizedGraph:
         """Calibrated on random data; raises ``UserError`` for a network that the tool refuses."""
-        rng = np.random.default_rng(self.seed)
-        x = rng.uniform(self.lowest_input, 1, (8, *self.graph.input_shape)).astype(np.float32)
-        return quantize(self.graph, calibrate(self.graph, x), self.quantization)
+        return quantize(self.graph, self.statistics(), self.quantization)
+
+    def is_too_wide(self) -> bool:
+        """The one reason why a network of up to 16 bits may be refused."""
+        try:
+            self.quantize()
+        except UserError as reason:
+            if "does not fit 64-bit" in str(reason):
+                return True
+            raise
+        return False
 
     def frames(self, quantized: QuantizedGraph) -> np.ndarray:
         """Quantized inputs: the two extremes, then any integers of the format."""
@@ -66,18 +95,18 @@ class Specimen:
         """What hypothesis prints of a network that failed."""
         lines = [f"input {self.graph.input_shape}, {self.quantization.input_bits} bits"]
         lines[0] += f", lanes {self.quantization.input_lanes or 'all'}, from {self.lowest_input}"
+        lines[0] += f", {_shown(self.quantization.model_dump(include=INPUT_SETTINGS))}"
         for node in self.graph.nodes:
-            options = {key: _short(value) for key, value in vars(node.layer).items() if key != "name"}
-            settings = {key: _short(value) for key, value in self.quantization.layers[node.name].items()}
-            lines.append(f"{node.name}: {node.layer.kind} {options} → {node.shape}, {settings}")
+            options = {key: value for key, value in vars(node.layer).items() if key != "name"}
+            settings = self.quantization.layers[node.name].model_dump(exclude_none=True)
+            lines.append(f"{node.name}: {node.layer.kind} {_shown(options)} → {node.shape}, {_shown(settings)}")
         lines.append(f"{self.plan}, stalls {self.stalls}, seed {self.seed}")
         return "\n  ".join(lines)
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"array{list(value.shape)}"
-    return getattr(value, "name", str(value))
+def _shown(values: dict[str, Any]) -> dict[str, str]:
+    arrays = {name: f"array{list(value.shape)}" for name, value in values.items() if isinstance(value, np.ndarray)}
+    return {name: getattr(value, "name", str(value)) for name, value in values.items()} | arrays
 
 
 def on_a_random_network(seed: int, check: Callable[[Specimen], None]) -> None:
@@ -115,10 +144,21 @@ class _Stream:
 
 
 @st.composite
-def specimens(draw: st.DrawFn, most_layers: int = 5) -> Specimen:
+def quantized_networks(draw: st.DrawFn, most_layers: int = 4) -> tuple[QuantizedGraph, np.ndarray]:
+    """An integer network and a few quantized frames for it."""
+    specimen = draw(specimens(most_layers, largest_extent=6))
+    assume(not specimen.is_too_wide())
+    quantized = specimen.quantize()
+    return quantized, np.concatenate(
+        [quantized.input.quantize(specimen.samples()[:1]), specimen.frames(quantized)[1:3]]
+    )
+
+
+@st.composite
+def specimens(draw: st.DrawFn, most_layers: int = 5, largest_extent: int = 9) -> Specimen:
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    stream, input_lanes = draw(_inputs())
+    stream, input_lanes = draw(_inputs(largest_extent))
     input_shape = stream.shape
     layers: list[Layer] = []
     for index in range(draw(st.integers(1, most_layers))):
@@ -135,10 +175,11 @@ def specimens(draw: st.DrawFn, most_layers: int = 5) -> Specimen:
 
 
 @st.composite
-def _inputs(draw: st.DrawFn) -> tuple[_Stream, int | None]:
+def _inputs(draw: st.DrawFn, largest_extent: int) -> tuple[_Stream, int | None]:
     """A vector in any number of beats, or an image."""
     if draw(st.booleans()):
-        shape = draw(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)))
+        extent = st.integers(1, largest_extent)
+        shape = draw(st.tuples(extent, extent, st.integers(1, 4)))
         return _Stream(shape, shape[-1]), None
     size = draw(st.integers(1, 24))
     lanes = draw(st.sampled_from([lanes for lanes in range(1, size + 1) if size % lanes == 0]))
@@ -209,26 +250,55 @@ def _weights(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 @st.composite
-def _quantizations(draw: st.DrawFn, graph: Graph, input_lanes: int | None) -> QuantizationSettings:
+def _quantizations(draw: st.DrawFn, graph: Graph, input_lanes: int | None) -> Quantization:
     """Every layer with settings of its own."""
     has_table = any(isinstance(layer, Table) for layer in graph.layers)
-    activation_bits = st.integers(2, WIDEST_TABLE_INPUT if has_table else 16)
+    activation_bits = st.integers(1, WIDEST_TABLE_INPUT if has_table else 16)
     layers = {}
-    for layer in graph.layers:
-        # wrapping cannot be joined with a clamp
-        clamps = layer.as_clamp() or getattr(layer, "clamp", None) not in (None, (-math.inf, math.inf))
-        overflows = [overflow for overflow in Overflow if not (clamps and overflow is Overflow.WRAP)]
-        layers[layer.name] = {
-            "weight_bits": draw(st.integers(2, 16)),
+    for node in graph.nodes:
+        own = draw(_weight_settings(node)) if node.layer.has_weights else {}
+        # wrapping cannot be joined with a clamp, nor with floating point
+        clamps = node.layer.as_clamp() or getattr(node.layer, "clamp", None) not in (None, (-math.inf, math.inf))
+        wraps = not clamps and own.get("numbers") is not Numbers.BINARY32
+        overflows = [overflow for overflow in Overflow if wraps or overflow is not Overflow.WRAP]
+        tensor = draw(_tensor_settings())
+        if clamps and own.get("numbers") is Numbers.BINARY32:  # takes one clamp for all channels
+            tensor["activation_granularity"] = Granularity.PER_TENSOR
+        layers[node.name] = {
+            **own,
+            **tensor,
             "activation_bits": draw(activation_bits),
-            "scales": draw(st.sampled_from(Scales)),
-            "granularity": draw(st.sampled_from(Granularity)),
             "rounding": draw(st.sampled_from(Rounding)),
             "overflow": draw(st.sampled_from(overflows)),
         }
-    return QuantizationSettings(
-        defaults=LayerSettings(scales=draw(st.sampled_from(Scales))),
-        layers=layers,
-        input_bits=draw(activation_bits),
-        input_lanes=input_lanes,
+    return Quantization(
+        **draw(_tensor_settings()), layers=layers, input_bits=draw(activation_bits), input_lanes=input_lanes
     )
+
+
+@st.composite
+def _tensor_settings(draw: st.DrawFn) -> dict[str, Any]:
+    """Of a layer's output, or of the input."""
+    return {
+        "scales": draw(st.sampled_from(Scales)),
+        "calibration": draw(st.sampled_from(RangeMethod)),
+        "activation_symmetry": draw(st.sampled_from(Symmetry)),
+        "activation_granularity": draw(st.sampled_from(Granularity)),
+    }
+
+
+@st.composite
+def _weight_settings(draw: st.DrawFn, node: Node) -> dict[str, Any]:
+    # Most weights are plain integers, and few layers are in binary32.
+    weight_set = draw(st.sampled_from([WeightSet.INTEGER] * 4 + list(WeightSet)))
+    symmetries = list(Symmetry) if weight_set is WeightSet.INTEGER else [Symmetry.SYMMETRIC]
+    weights, pixels = node.layer.parameter_count - node.shape[-1], math.prod(node.shape[:-1])
+    small = weights <= MOST_BINARY32_WEIGHTS and pixels <= MOST_BINARY32_PIXELS
+    return {
+        "numbers": draw(st.sampled_from([Numbers.INTEGER] * 5 + [Numbers.BINARY32] * small)),
+        "weight_set": weight_set,
+        "weight_bits": draw(st.integers(*WEIGHT_WIDTHS[weight_set])),
+        "weight_symmetry": draw(st.sampled_from(symmetries)),
+        "weight_calibration": draw(st.sampled_from(RangeMethod)),
+        "granularity": draw(st.sampled_from(Granularity)),
+    }

@@ -1,0 +1,108 @@
+"""Layers with weights as the hardware computes them: in integers, or in binary32 between integers."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from dnn2fpga.layers.requantization import Fitted, Requantized
+from dnn2fpga.layers.settings import Symmetry
+from dnn2fpga.layers.weight_sets import WeightSet, levels_of
+from dnn2fpga.quantized_graph import Binary32Array, IntegerArray, Tensor
+from rtl_lib.arithmetic import Overflow
+from rtl_lib.binary32_matrix import Binary32Matrix
+from rtl_lib.formats import Format
+
+
+class QuantizedLinear(Requantized):
+    """Integer weights of ``weight_set``, each stored in ``weight_width`` bits (asymmetric ones beside a zero point
+    for each output, which is taken off here), and biases at the accumulator's scale.
+    """
+
+    weight_set: WeightSet = WeightSet.INTEGER
+    weight_symmetry: Symmetry = Symmetry.SYMMETRIC
+    weight_width: int = Field(ge=1, le=16)
+    weights: IntegerArray
+    bias: IntegerArray
+
+    @property
+    def weight_bits(self) -> int:
+        biases = Format.containing(int(self.bias.min(initial=0)), int(self.bias.max(initial=0))).width
+        asymmetric = self.weight_symmetry is Symmetry.ASYMMETRIC
+        own = max(biases, self.weight_width) + asymmetric * self.weight_width
+        return self.weights.size * self.weight_width + self.bias.size * own
+
+    @property
+    def weight_format(self) -> Format:
+        """The narrowest signed format of the weights as they are multiplied."""
+        low, high = int(self.weights.min(initial=-1)), int(self.weights.max(initial=0))
+        return Format.containing(min(low, -1), high)
+
+    def checked_weights(self) -> np.ndarray:
+        """The weights, once they are known to be of their set; raises ``ValueError``."""
+        if self.weights.ndim < 2 or not self.weights.size:
+            raise ValueError(f"weights must be a matrix, not of shape {self.weights.shape}")
+        if self.weight_symmetry is Symmetry.ASYMMETRIC:
+            channels = self.weights.reshape(-1, self.weights.shape[-1])
+            span = np.maximum(channels.max(axis=0), 0) - np.minimum(channels.min(axis=0), 0)
+            if span.max() >= 1 << self.weight_width:
+                raise ValueError(f"the weights of an output must lie within 2^{self.weight_width} integers around 0")
+        elif not levels_of(self.weight_set, self.weight_width).contain(self.weights):
+            raise ValueError(f"weights must be of the set '{self.weight_set.value}' in {self.weight_width} bits")
+        outputs = self.weights.shape[-1]
+        for name in ("bias", "multiplier", "shift", "offset"):
+            if getattr(self, name).shape != (outputs,):
+                raise ValueError(f"{name} must have shape ({outputs},), not {getattr(self, name).shape}")
+        return self.weights
+
+
+class Binary32Linear(Fitted):
+    """``clamp(round(Σ (input - zero) · weights + bias) + zero_point, low, high)`` in IEEE binary32, term after term;
+    weights and bias hold the scales of both ends.
+    """
+
+    weights: Binary32Array
+    bias: Binary32Array
+    zero: IntegerArray  # the input's zero point, one for all lanes or one a row of the weights
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        if self.weights.ndim < 2 or self.bias.shape != self.weights.shape[-1:]:
+            raise ValueError(f"bias must have one entry an output, not shape {self.bias.shape}")
+        return self
+
+    @property
+    def weight_width(self) -> int:
+        return 32
+
+    @property
+    def weight_bits(self) -> int:
+        return self.weight_width * (self.weights.size + self.bias.size)
+
+    def matrix(self, input: Tensor, lanes: int) -> Binary32Matrix:
+        """The product for beats of ``lanes`` numbers."""
+        if self.zero.size not in (1, input.lanes) or lanes % self.zero.size:
+            raise ValueError(f"zero must have one entry, or one for each of the {input.lanes} lanes")
+        if self.output.lanes != self.bias.size:
+            raise ValueError(f"output must have {self.bias.size} lanes, not {self.output.lanes}")
+        if isinstance(self.low, tuple) or isinstance(self.high, tuple):
+            raise ValueError("low and high must be one integer for all lanes")
+        if self.arithmetic.overflow is Overflow.WRAP:
+            raise ValueError("overflow 'wrap' is not built in binary32; let this layer saturate")
+        if isinstance(self.low, tuple) or isinstance(self.high, tuple):
+            raise ValueError("a clamp with bounds for each channel is not built in binary32; use scales per tensor")
+        symmetric = self.arithmetic.overflow is Overflow.SATURATE_SYMMETRIC and self.low == -self.high - 1
+        return Binary32Matrix(
+            weights=self.weights.reshape(-1, self.weights.shape[-1]),
+            bias=self.bias,
+            input_format=input.format,
+            lanes=lanes,
+            input_zero_point=np.resize(self.zero, lanes),
+            output_format=self.output.format,
+            low=self.low + symmetric,
+            high=self.high,
+            output_zero_point=self.output.zero_points,
+            rounding=self.arithmetic.rounding,
+        )

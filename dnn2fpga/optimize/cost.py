@@ -1,0 +1,36 @@
+"""What a model costs, for the searches that weigh cost against score."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib.operator import predicted_luts
+
+# Solving adder graphs is what takes the time, and trials of a search have many layers in common.
+_luts_of_layers: dict[bytes, float] = {}
+
+
+def model_bits(model: QuantizedGraph) -> float:
+    """Bits of all weights and biases as stored."""
+    return float(model.weight_bits)
+
+
+def luts(model: QuantizedGraph) -> float:
+    """Predicted LUTs of all operators. The order of two models counts, not the number: windows, stages and the sharing
+    that synthesis finds are not in it.
+    """
+    total = 0.0
+    for index, layer in enumerate(model.layers):
+        # A layer's hardware depends on the layer and on the tensor that it reads, on nothing else.
+        described = f"{layer.kind} {layer.model_dump_json()} {model.input_of(index).model_dump_json()}"
+        key = hashlib.sha256(described.encode()).digest()
+        if key not in _luts_of_layers:
+            _luts_of_layers[key] = sum(predicted_luts(operator) for operator in model.operators[layer.name])
+        total += _luts_of_layers[key]
+    return total
+
+
+COSTS: dict[str, Callable[[QuantizedGraph], float]] = {"model_bits": model_bits, "luts": luts}
+UNITS = {"model_bits": "bits of weights and biases", "luts": "predicted LUTs"}

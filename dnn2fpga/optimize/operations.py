@@ -1,0 +1,211 @@
+"""Differentiable operations on TensorFlow: plain ones on real numbers, and straight-through ones on codes.
+
+A straight-through operation rounds forwards and is the identity backwards (Bengio et al. 2013; paper 001, section 6).
+Forwards every one gives exactly what the integer model gives, as long as sums stay below 2^24 in float32 (2^53 in
+float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dnn2fpga.keras_import import tf
+from dnn2fpga.layers.scaling import LARGEST_SHIFT, MULTIPLIER_BITS
+from dnn2fpga.layers.training import Wire, Wires
+from dnn2fpga.layers.weight_sets import Levels
+from dnn2fpga.quantized_graph import Arithmetic
+from rtl_lib.arithmetic import Overflow, Rounding
+
+STATISTICS_MOMENTUM = 0.95
+
+
+def _straight_through(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @tf.custom_gradient
+    def applied(x: Any) -> Any:
+        return function(x), lambda upstream: upstream
+
+    return applied
+
+
+_half_up = _straight_through(lambda x: tf.floor(x + 0.5))
+_ROUND = {
+    Rounding.HALF_UP: _half_up,
+    Rounding.HALF_EVEN: _straight_through(tf.round),
+    Rounding.FLOOR: _straight_through(tf.floor),
+}
+
+
+class TensorFlowOperations:
+    """``layers.training.Operations``."""
+
+    def __init__(self) -> None:
+        # Whether batch normalizations still follow the data; frozen near the end of training.
+        self.observing = tf.Variable(False, trainable=False, name="observing")
+
+    # Real numbers
+
+    def clip(self, x: Any, low: Any, high: Any) -> Any:
+        if low > -math.inf:
+            x = tf.maximum(x, tf.cast(low, x.dtype))
+        return tf.minimum(x, tf.cast(high, x.dtype)) if high < math.inf else x
+
+    def accumulating(self, x: Any, wide: bool) -> Any:
+        return tf.cast(x, tf.float64 if wide else tf.float32)
+
+    def float64(self, x: Any) -> Any:
+        return tf.cast(x, tf.float64)
+
+    def like(self, x: Any, value: Any) -> Any:
+        return tf.cast(value, x.dtype)
+
+    def tile(self, x: Any, count: int) -> Any:
+        return tf.tile(tf.convert_to_tensor(x), [count])
+
+    def largest(self, x: Any) -> Any:
+        return tf.reduce_max(x)
+
+    def at_least(self, x: Any, low: float) -> Any:
+        return tf.maximum(x, tf.cast(low, x.dtype))
+
+    def sqrt(self, x: Any) -> Any:
+        return tf.sqrt(x)
+
+    def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
+        return tf.reshape(x, shape)
+
+    def matmul(self, x: Any, weights: Any) -> Any:
+        return tf.tensordot(x, tf.cast(weights, x.dtype), 1) if x.ndim > 2 else x @ tf.cast(weights, x.dtype)
+
+    def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
+        return tf.nn.conv2d(x, tf.cast(weights, x.dtype), strides, padding.upper())
+
+    def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
+        return tf.nn.max_pool2d(x, size, strides, padding.upper())
+
+    def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
+        rows, columns = size
+        ones = tf.ones((rows, columns, 1, 1), x.dtype)
+        channels = x.shape[-1]
+        # One channel at a time as an image of its own: a depthwise convolution does not take uneven strides.
+        apart = tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, *x.shape[1:3], 1))
+        total = tf.nn.conv2d(apart, ones, strides, padding.upper())
+        return tf.transpose(tf.reshape(total, (-1, channels, *total.shape[1:3])), (0, 2, 3, 1))
+
+    def sum_of_pixels(self, x: Any) -> Any:
+        return tf.reduce_sum(x, axis=(1, 2))
+
+    def function(self, name: str, x: Any) -> Any:
+        return {"tanh": tf.tanh, "sigmoid": tf.sigmoid}[name](x)
+
+    def statistics(self, x: Callable[[], Any], parameters: dict[str, Any]) -> None:
+        def move() -> Any:
+            values = tf.stop_gradient(tf.cast(x(), tf.float32))
+            mean, variance = tf.nn.moments(values, axes=list(range(values.ndim - 1)))
+            for name, now in (("mean", mean), ("variance", variance)):
+                parameters[name].assign(STATISTICS_MOMENTUM * parameters[name] + (1 - STATISTICS_MOMENTUM) * now)
+            return tf.constant(0)
+
+        tf.cond(self.observing, move, lambda: tf.constant(0))
+
+    # Codes
+
+    def round(self, x: Any) -> Any:
+        return _half_up(x)
+
+    def nearest(self, x: Any, levels: Levels) -> Any:
+        """The gradient passes beyond the outermost level too: a binary weight must be able to come back."""
+        if levels.listed is None:
+            low, high = (tf.cast(bound, x.dtype) for bound in (levels.low, levels.high))
+            return _straight_through(lambda v: tf.clip_by_value(tf.floor(v + 0.5), low, high))(x)
+        listed, borders = tf.constant(levels.listed, x.dtype), tf.constant(levels.borders, x.dtype)
+
+        def nearest_listed(values: Any) -> Any:
+            index = tf.searchsorted(borders, tf.reshape(values, [-1]), side="right")
+            return tf.reshape(tf.gather(listed, index), tf.shape(values))
+
+        return _straight_through(nearest_listed)(x)
+
+    def lookup(self, name: str, codes: Any, wires: Wires, table: np.ndarray) -> Any:
+        first, scale = wires.input.tensor.format.minimum, wires.input.tensor.uniform_scale
+        entries = tf.constant(table, tf.float32)
+
+        @tf.custom_gradient
+        def looked_up(q: Any) -> Any:
+            def gradient(upstream: Any) -> Any:
+                with tf.GradientTape() as tape:
+                    x = (q - np.float32(wires.input.zero_points[0])) * np.float32(scale)
+                    tape.watch(x)
+                    y = self.function(name, x)
+                slope = tape.gradient(y, x)
+                return upstream * slope * np.float32(scale / wires.output.tensor.uniform_scale)
+
+            return tf.gather(entries, tf.cast(q, tf.int32) - first), gradient
+
+        return looked_up(tf.cast(codes, tf.float32))
+
+    def multiplier(self, ratio: Any) -> tuple[Any, Any]:
+        """As ``scaling.multiplier_and_shift`` does it: a mantissa of ``MULTIPLIER_BITS`` bits."""
+        ratio = tf.convert_to_tensor(ratio, tf.float64)
+        size = tf.where(ratio == 0, tf.ones_like(ratio), tf.abs(ratio))
+        exponent = tf.floor(tf.math.log(size) / np.log(2.0)) + 1
+        # The logarithm is off by one beside a power of two.
+        exponent += tf.cast(size >= 2.0**exponent, tf.float64) - tf.cast(size < 2.0 ** (exponent - 1), tf.float64)
+        steps = tf.stop_gradient(2.0 ** tf.clip_by_value(MULTIPLIER_BITS - exponent, 0.0, float(LARGEST_SHIFT)))
+        multiplier = _half_up(ratio * steps)
+        return multiplier / steps, _without_common_twos(multiplier, steps)
+
+    def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
+        format = output.tensor.format
+        zero = output.zero_points
+        codes = _ROUND[arithmetic.rounding](x + tf.cast(zero, x.dtype))
+        low, high = (tf.cast(bound, x.dtype) for bound in (format.minimum, format.maximum))
+        if arithmetic.overflow is Overflow.WRAP:
+            # Backwards as if it saturated: a wrapped value is no hint where to go.
+            wrapped = tf.math.floormod(codes - low, high - low + 1) + low
+            inside = tf.clip_by_value(codes, low, high)
+            return tf.cast(_replaced(inside, wrapped), tf.float32)
+        symmetric = arithmetic.overflow is Overflow.SATURATE_SYMMETRIC
+        smallest, largest = self._bounds(output, clamp, x.dtype)
+        if symmetric:
+            smallest = tf.where(smallest == -largest - 1, -largest, smallest)
+        return tf.cast(tf.clip_by_value(codes, smallest, largest), tf.float32)
+
+    def _bounds(self, output: Wire, clamp: tuple[float, float], dtype: Any) -> tuple[Any, Any]:
+        """The clamp in codes, as ``scaling.clamp_codes`` has it."""
+        format = output.tensor.format
+        bounds = []
+        for bound, unlimited in zip(clamp, (format.minimum, format.maximum), strict=True):
+            code = tf.constant(float(unlimited), tf.float64)
+            if abs(bound) < math.inf:
+                code = tf.floor(bound / output.scales + 0.5) + output.zero_points
+                code = tf.clip_by_value(code, float(format.minimum), float(format.maximum))
+            bounds.append(tf.cast(tf.stop_gradient(code), dtype))
+        return bounds[0], bounds[1]
+
+    def requantize(
+        self, accumulator: Any, ratio: Any, output: Wire, clamp: tuple[float, float], how: Arithmetic
+    ) -> Any:
+        multiplier, _ = self.multiplier(ratio)
+        return self.fit(tf.cast(accumulator, tf.float64) * multiplier, output, clamp, how)
+
+
+def _without_common_twos(multiplier: Any, steps: Any) -> Any:
+    """``2**shift`` of the shortest pair: the factors of two that a multiplier shares with it are dropped."""
+    lowest_bit = tf.cast(
+        tf.bitwise.bitwise_and(tf.cast(multiplier, tf.int64), -tf.cast(multiplier, tf.int64)), tf.float64
+    )
+    return tf.stop_gradient(steps / tf.maximum(tf.minimum(lowest_bit, steps), 1.0))
+
+
+def _replaced(x: Any, forwards: Any) -> Any:
+    """``forwards``, with the gradient of ``x``."""
+
+    @tf.custom_gradient
+    def applied(value: Any) -> Any:
+        return tf.stop_gradient(forwards), lambda upstream: upstream
+
+    return applied(x)

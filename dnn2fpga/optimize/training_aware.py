@@ -1,0 +1,59 @@
+"""Quantization-aware training (the third step of paper 002, Algorithm 1): starts from the quantized model and keeps its
+calibration, unless ranges are learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
+from dnn2fpga.optimize.problem import Candidate, Problem
+from dnn2fpga.optimize.training import TrainingSettings, learns_from_labels, train
+from dnn2fpga.optimize.training_model import CodeModel
+from dnn2fpga.quantized_graph import QuantizedGraph
+
+STAGE = "qat"
+COMPARED = 2000  # samples of the test data on which trained and integer model are compared
+
+
+def training_candidates(
+    problem: Problem, settings: TrainingSettings, attempts: Sequence[tuple[Quantization, tuple[str, ...]]]
+) -> Iterator[Candidate]:
+    """:param attempts: settings to train with, and the layers that they leave out."""
+    for quantization, kept_out in attempts:
+        how = "with labels" if learns_from_labels(problem.data, settings) else "from the float model"
+        what = f"{settings.epochs} epochs {how}" + (f", {', '.join(kept_out)} left out" if kept_out else "")
+        model, differing = train_quantized(problem, settings, quantization)
+        yield problem.candidate(model, quantization, STAGE, what, kept_out, differing)
+
+
+def train_quantized(
+    problem: Problem, settings: TrainingSettings, quantization: Quantization
+) -> tuple[QuantizedGraph, float | None]:
+    """The integer model after training, and the fraction of its outputs that differ from the trained ones."""
+    choices = choose_all(problem.graph, problem.statistics, quantization)
+    model = CodeModel(problem.graph, quantization, choices, settings.learn_ranges)
+    train(
+        model,
+        problem.data,
+        settings,
+        problem.reference,
+        masks=problem.masks,
+        progress=lambda done, of: problem.progress("quantization-aware training", done, of),
+    )
+    built = quantize(model.trained(), problem.statistics, quantization, model.trained_choices())
+    return built, None if problem.test is None else differing_outputs(model, built, problem.test.x[:COMPARED])
+
+
+def differing_outputs(trained: CodeModel, built: QuantizedGraph, x: np.ndarray) -> float:
+    """The fraction of outputs whose integers are not the same."""
+    different = total = 0
+    for start in range(0, len(x), 256):
+        part = np.asarray(x[start : start + 256], np.float32)
+        codes, _ = trained.codes(part)
+        integers = built.run(built.input.quantize(part))
+        different += int((np.asarray(codes).reshape(integers.shape) != integers).sum())
+        total += integers.size
+    return different / total

@@ -6,18 +6,36 @@ command that needs it.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from dnn2fpga import __version__
+from dnn2fpga.cli_options import (
+    BoardName,
+    Clock,
+    ConfigFile,
+    Cost,
+    Frames,
+    Levels,
+    Seed,
+    Set,
+    Stalls,
+    Test,
+    Train,
+    Trials,
+    Waves,
+    WorkFolder,
+    XName,
+    YName,
+    settings_from,
+    with_model_options,
+)
 from dnn2fpga.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,145 +53,6 @@ console = Console(highlight=False)
 
 MISMATCH, USAGE, MISSED = 1, 2, 3
 
-WorkFolder = Annotated[Path, typer.Argument(help="folder with model.yaml and weights.npz (from 'quantize')")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="settings; default: dnn2fpga.yaml here, if any")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="any setting of dnn2fpga.yaml, e.g. optimization.training.epochs=3"
-    ),
-]
-Test = Annotated[Path | None, typer.Option("--test", help="test data, .npz with x and y (labels), or .npy")]
-XName = Annotated[str | None, typer.Option("--x", help="name of the inputs in the data files [default: x]")]
-YName = Annotated[str | None, typer.Option("--y", help="name of the labels in the data files [default: y]")]
-Levels = Annotated[int | None, typer.Option("--levels", help="adder levels between registers [default: 3]")]
-Frames = Annotated[
-    int | None, typer.Option("--frames", help="simulate so many samples of the test data [default: all]")
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns")]
-Stalls = Annotated[
-    str | None, typer.Option("--stalls", help="in the bulk run: none, source, sink, random, burst or full")
-]
-Waves = Annotated[bool, typer.Option("--waves", help="write a waveform of the protocol tests")]
-BoardName = Annotated[str | None, typer.Option("--board", help="see 'dnn2fpga boards'")]
-Clock = Annotated[float | None, typer.Option("--clock", help="clock in MHz [default: the board's]")]
-
-Trials = Annotated[int | None, typer.Option("--trials", help="how many, with those made before [default: 60]")]
-Cost = Annotated[str | None, typer.Option("--cost", help="model_bits or luts [default: model_bits]")]
-Train = Annotated[bool | None, typer.Option("--train", help="train the model of every trial")]
-
-# What 'quantize', 'compile' and 'search' share: parameter → the setting it stands for, type and help.
-MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
-    "model": (
-        "model",
-        Annotated[Path | None, typer.Argument(help="Keras model (.keras or .h5); default: 'model' of dnn2fpga.yaml")],
-    ),
-    "output": (
-        "output",
-        Annotated[Path | None, typer.Option("--output", "-o", help="work folder to write into [default: work]")],
-    ),
-    "data": (
-        "data.train",
-        Annotated[
-            Path | None, typer.Option("--data", help="data to calibrate and train with: .npz with x (and y), or .npy")
-        ],
-    ),
-    "test": ("data.test", Test),
-    "x": ("data.x", XName),
-    "y": ("data.y", YName),
-    "bits": ("", Annotated[int | None, typer.Option("--bits", help="width of weights, activations and input, 1-16")]),
-    "weight_bits": (
-        "quantization.weight_bits",
-        Annotated[int | None, typer.Option("--weight-bits", help="width of weights, 1-16 [default: 8]")],
-    ),
-    "activation_bits": (
-        "quantization.activation_bits",
-        Annotated[int | None, typer.Option("--activation-bits", help="width of activations, 1-16 [default: 8]")],
-    ),
-    "weight_set": (
-        "quantization.weight_set",
-        Annotated[
-            str | None,
-            typer.Option(
-                "--weight-set",
-                help="integer, binary, ternary, power_of_two or additive_power_of_two [default: integer]",
-            ),
-        ],
-    ),
-    "scales": (
-        "quantization.scales",
-        Annotated[str | None, typer.Option("--scales", help="power_of_two or free [default: power_of_two]")],
-    ),
-    "calibration": (
-        "quantization.calibration",
-        Annotated[
-            str | None,
-            typer.Option(
-                "--calibration",
-                help="ranges of activations: min_max, percentile, mse, entropy or moving_average [default: min_max]",
-            ),
-        ],
-    ),
-    "calibration_samples": (
-        "quantization.calibration_samples",
-        Annotated[int | None, typer.Option("--calibration-samples", help="how many samples calibrate [default: 1000]")],
-    ),
-    "max_drop": (
-        "optimization.max_drop",
-        Annotated[
-            float | None, typer.Option("--max-drop", help="target: at most so many points below the float model")
-        ],
-    ),
-    "target_accuracy": (
-        "optimization.target_accuracy",
-        Annotated[float | None, typer.Option("--target-accuracy", help="target: at least this accuracy, e.g. 0.98")],
-    ),
-    "stages": (
-        "optimization.stages",
-        Annotated[
-            str | None, typer.Option("--stages", help="what may be tried, of ptq,partial,qat [default: all, in order]")
-        ],
-    ),
-    "config": ("", ConfigFile),
-    "settings": ("", Set),
-}
-
-
-def _with_model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the parameters of ``MODEL_OPTIONS`` in front of its own; it gets them as one ``Config``."""
-    # ``Config`` is no option, and too slow to import only to be named.
-    hints = get_type_hints(command, localns={"Config": object}, include_extras=True)
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
-        for parameter in list(inspect.signature(command).parameters.values())[1:]
-    ]
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, (_, annotation) in MODEL_OPTIONS.items()
-    ]
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        given = {name: values.pop(name) for name in MODEL_OPTIONS}
-        command(_model_settings(given), **values)
-
-    parameters = [*shared, *own]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
-
-
-def _model_settings(given: dict[str, Any]) -> Config:
-    chosen: dict[str, Any] = dict.fromkeys(
-        ("quantization.input_bits", "quantization.weight_bits", "quantization.activation_bits"), given["bits"]
-    )
-    stages = given["stages"]
-    given["stages"] = stages and [name.strip() for name in stages.split(",")]
-    chosen |= {key: given[name] for name, (key, _) in MODEL_OPTIONS.items() if key and given[name] is not None}
-    return _settings(given["config"], chosen, given["settings"])
-
 
 @app.callback(invoke_without_command=True)
 def _main(version: Annotated[bool, typer.Option("--version", help="show the version")] = False) -> None:
@@ -183,7 +62,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="show the vers
 
 
 @app.command()
-@_with_model_options
+@with_model_options
 def quantize(config: Config) -> None:
     """Keras model → integer model (configuration files): post-training, then partial, then quantization-aware
     training, until the target holds.
@@ -194,7 +73,7 @@ def quantize(config: Config) -> None:
 
 
 @app.command()
-@_with_model_options
+@with_model_options
 def search(
     config: Config,
     trials: Trials = None,
@@ -213,7 +92,7 @@ def search(
 @app.command()
 def generate(work: WorkFolder, config: ConfigFile = None, levels: Levels = None, settings: Set = None) -> None:
     """Configuration files → Verilog bundle."""
-    chosen = _settings(config, {"output": work, "hardware.levels_per_register": levels}, settings)
+    chosen = settings_from(config, {"output": work, "hardware.levels_per_register": levels}, settings)
     _generate(chosen)
     _summary(chosen)
 
@@ -234,7 +113,7 @@ def verify(
     """Simulates the bundle and compares every layer boundary with the integer model, to the bit."""
     chosen: dict[str, Any] = {"data.test": test, "data.x": x, "data.y": y}
     chosen |= {"verification.frames": frames, "verification.seed": seed, "verification.stalls": stalls}
-    _verify(_settings(config, {"output": work, **chosen}, settings), waves)
+    _verify(settings_from(config, {"output": work, **chosen}, settings), waves)
 
 
 @app.command()
@@ -246,14 +125,14 @@ def build(
     run: Annotated[bool, typer.Option(help="run Vivado when it is installed")] = True,
 ) -> None:
     """Writes the Vivado project for a board, and runs Vivado when it is installed."""
-    settings = _settings(config, {"output": work, "board": board, "clock_mhz": clock})
+    settings = settings_from(config, {"output": work, "board": board, "clock_mhz": clock})
     if settings.board is None:
         raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
     _build(settings, run)
 
 
 @app.command()
-@_with_model_options
+@with_model_options
 def compile(
     config: Config, levels: Levels = None, frames: Frames = None, board: BoardName = None, clock: Clock = None
 ) -> None:
@@ -302,18 +181,10 @@ def demo(output: Annotated[Path, typer.Option("--output", "-o", help="work folde
     with _progress() as progress:
         prepared = prepare(output, progress)
     files = {"model": prepared.model, "data.train": prepared.train, "data.test": prepared.test}
-    settings = _settings(None, {"output": output, **files})
+    settings = settings_from(None, {"output": output, **files})
     _quantize(settings)
     _generate(settings)
     _verify(settings)
-
-
-def _settings(file: Path | None, chosen: dict[str, Any], texts: list[str] | None = None) -> Config:
-    from dnn2fpga.config import load_config, parsed_settings
-
-    if file is not None and not file.is_file():
-        raise UserError(f"{file}: there is no such settings file")
-    return load_config(file, chosen | parsed_settings(texts or []))
 
 
 def _exit_unless(met: bool) -> None:

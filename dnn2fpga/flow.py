@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from dnn2fpga import __version__, config_files
+from dnn2fpga import config_files
 from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.atomic import added_files, digest
 from dnn2fpga.config import DEFAULT_FILE, Verification
@@ -35,13 +35,12 @@ from dnn2fpga.quantized_graph import Described, QuantizedGraph
 if TYPE_CHECKING:
     from dnn2fpga.build.vivado import VivadoRun
     from dnn2fpga.graph import Graph
-    from dnn2fpga.optimize.checkpoints import Checkpoints
     from dnn2fpga.optimize.width_search import SearchResult
     from dnn2fpga.verify.verifier import VerificationReport
 
 BUNDLE, SAMPLES, QUANTIZATION, VERIFICATION = "bundle", "samples.npz", "quantization.json", "verification.json"
 MANIFEST, GENERATION = "manifest.json", "generation.json"
-STAGES, PRUNING, PLOT = "stages", "pruning", "tries.png"  # finished stages of the optimizer; what was tried
+STAGES, PLOT = "stages", "tries.png"  # finished stages of the optimizer; what was tried
 SEARCHES, SEARCH, SEARCH_PLOT = "search", "search.json", "search.png"  # trials of width searches; the last one's result
 SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
@@ -90,13 +89,11 @@ def quantize(
 
     :param data: calibrates, and trains when it comes to that.
     """
-    from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
     from dnn2fpga.optimize.loop import optimize
+    from dnn2fpga.optimize.preparation import prepare
 
     quantization, optimization = quantization or Quantization(), optimization or Optimization()
-    key = key_of(graph, (data, test), (__version__, repr(quantization), repr(optimization)))
-    checkpoints = Checkpoints(folder / STAGES, key)
-    problem = _problem(graph, data, quantization, optimization, test, checkpoints, progress)
+    problem, checkpoints = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     outcome = optimize(problem, optimization, checkpoints)
     with added_files(folder) as new:
         result = _write_chosen(problem, outcome.chosen, outcome.tries, new)
@@ -121,16 +118,14 @@ def search(
     :param data: calibrates, and trains when ``settings.train`` asks for it.
     :param test: judges; the search cannot do without.
     """
-    from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
+    from dnn2fpga.optimize.preparation import prepare
     from dnn2fpga.optimize.width_search import search_widths
 
     if test is None:
         raise UserError("a search judges every trial on test data: give it with --test")
     settings, optimization = settings or SearchSettings(), optimization or Optimization()
     quantization = quantization or Quantization()
-    key = key_of(graph, (data, test), (__version__, repr(quantization), repr(optimization)))
-    checkpoints = Checkpoints(folder / STAGES, key)
-    problem = _problem(graph, data, quantization, optimization, test, checkpoints, progress)
+    problem, _ = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
     layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
     with added_files(folder / SEARCHES) as new:
@@ -161,46 +156,6 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
     np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.x[:KEPT_SAMPLES]))
     (new / QUANTIZATION).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return result
-
-
-def _problem(
-    graph: Graph,
-    data: Data,
-    quantization: Quantization,
-    optimization: Optimization,
-    test: Data | None,
-    checkpoints: Checkpoints,
-    progress: Progress,
-) -> Problem:
-    """Prunes (when asked) and calibrates."""
-    from dnn2fpga.optimize.calibration import calibrate
-
-    pruned, masks = _pruned(graph, data, quantization, optimization, checkpoints, progress)
-    samples = data.first(quantization.calibration_samples).x
-    statistics = calibrate(pruned, samples, progress=lambda done, of: progress("calibrating", done, of))
-    return Problem(graph, pruned, statistics, quantization, optimization, data, test, masks, progress)
-
-
-def _pruned(
-    graph: Graph,
-    data: Data,
-    quantization: Quantization,
-    optimization: Optimization,
-    checkpoints: Checkpoints,
-    progress: Progress,
-) -> tuple[Graph, dict[str, np.ndarray]]:
-    """The graph that is left, and which of its weights stay zero."""
-    from dnn2fpga.optimize.pruning import prune, zeros_kept
-
-    settings = optimization.pruning
-    if not settings.is_asked:
-        return graph, zeros_kept(graph, quantization)
-    if (finished := checkpoints.load_arrays(PRUNING, graph)) is not None:
-        return finished
-    training = optimization.training.model_copy(update={"epochs": settings.epochs}) if settings.epochs else None
-    result = prune(graph, data, settings, training, quantization, progress)
-    checkpoints.save_arrays(PRUNING, result.graph, result.masks)
-    return result.graph, result.masks
 
 
 def generate(folder: Path, settings: PlanSettings | None = None, progress: Progress = _silent) -> dict[str, Any]:

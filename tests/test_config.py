@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dnn2fpga.config import Config, Quantization, load_config
+from dnn2fpga.config import Config, load_config, parsed_settings
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.scaling import Granularity, Scales
+from dnn2fpga.layers.settings import Granularity, Scales
+from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.settings import Stage
+from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Rounding
 
 EVERYTHING = """

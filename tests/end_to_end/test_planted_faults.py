@@ -156,7 +156,7 @@ def test_a_wrong_prediction_fails(verified: Path, dnn2fpga: Callable[..., Any], 
 
 def test_no_data_fails(verified: Path, tmp_path: Path, dnn2fpga: Callable[..., Any]) -> None:
     np.save(tmp_path / "none.npy", np.zeros((0, 6, 6, 1), np.float32))
-    outcome = dnn2fpga("verify", verified, "--data", tmp_path / "none.npy")
+    outcome = dnn2fpga("verify", verified, "--test", tmp_path / "none.npy")
     assert outcome.code == 2
     assert outcome.err.startswith("error: ")
 

@@ -1,0 +1,52 @@
+"""From a model, data and settings to the problem that the stages work on: pruned (when asked) and calibrated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dnn2fpga import __version__
+from dnn2fpga.data import Data
+from dnn2fpga.graph import Graph
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
+from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.problem import Problem, Progress
+from dnn2fpga.optimize.pruning import prune, zeros_kept
+from dnn2fpga.optimize.settings import Optimization
+
+PRUNING = "pruning"  # its checkpoint
+
+
+def prepare(
+    graph: Graph,
+    data: Data,
+    test: Data | None,
+    quantization: Quantization,
+    optimization: Optimization,
+    folder: Path,
+    progress: Progress,
+) -> tuple[Problem, Checkpoints]:
+    """:param folder: where finished stages are kept, for this very model, data and settings."""
+    key = key_of(graph, (data, test), (__version__, repr(quantization), repr(optimization)))
+    checkpoints = Checkpoints(folder, key)
+    pruned, masks = graph, zeros_kept(graph, quantization)
+    if optimization.pruning.is_asked:
+        finished = checkpoints.load_arrays(PRUNING, graph)
+        pruned, masks = finished or _prune(graph, data, quantization, optimization, progress)
+        if finished is None:
+            checkpoints.save_arrays(PRUNING, pruned, masks)
+    samples = data.first(quantization.calibration_samples).x
+    statistics = calibrate(pruned, samples, progress=lambda done, of: progress("calibrating", done, of))
+    problem = Problem(graph, pruned, statistics, quantization, optimization, data, test, masks, progress)
+    return problem, checkpoints
+
+
+def _prune(
+    graph: Graph, data: Data, quantization: Quantization, optimization: Optimization, progress: Progress
+) -> tuple[Graph, dict[str, np.ndarray]]:
+    epochs = optimization.pruning.epochs
+    training = optimization.training.model_copy(update={"epochs": epochs}) if epochs else None
+    result = prune(graph, data, optimization.pruning, training, quantization, progress)
+    return result.graph, result.masks

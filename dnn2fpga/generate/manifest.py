@@ -39,6 +39,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
         "signed": tensor.signed,
         "width": tensor.width,
         "scale": tensor.scale,
+        "zero_point": tensor.zero_point,
         "lanes": tensor.lanes,
         "beats": tensor.beats,
     }

@@ -75,16 +75,16 @@ class Checkpoints:
             record = json.loads((self.folder / stage / STAGE_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return record if record.get("key") == self.key + further else None
+        return record if isinstance(record, dict) and record.get("key") == self.key + further else None
 
 
 def key_of(graph: Graph, data: Iterable[Data | None], settings: Iterable[str]) -> str:
     """A digest of everything that a result depends on."""
     sum = hashlib.sha256()
-    for text in settings:
+    for text in (*settings, repr([graph.name, graph.input_shape, graph.decision, graph.notes, graph.float_parameters])):
         sum.update(text.encode())
     for layer in graph.layers:
-        sum.update(repr([layer.kind, layer.name]).encode())
+        sum.update(repr([layer.kind, _described(layer)]).encode())
         for name, array in _arrays_of(layer, "").items():
             sum.update(name.encode() + np.ascontiguousarray(array).tobytes())
     for one in data:
@@ -105,6 +105,18 @@ def _arrays_of(value: Any, path: str) -> dict[str, np.ndarray]:
         elif is_dataclass(part):
             arrays |= _arrays_of(part, name)
     return arrays
+
+
+def _described(value: Any) -> list[Any]:
+    """What is in a layer beside the numbers in its arrays: of an array type and shape."""
+    described = []
+    for field in fields(value):
+        part = getattr(value, field.name)
+        if isinstance(part, np.ndarray):
+            described.append((field.name, part.dtype.str, part.shape))
+        else:
+            described.append((field.name, _described(part) if is_dataclass(part) else part))
+    return described
 
 
 def _with_arrays(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.checkpoints import Checkpoints
 from dnn2fpga.optimize.partial import STAGE as PARTIAL
@@ -34,10 +35,9 @@ Candidates = Callable[[Problem, Optimization, list[Candidate]], Iterator[Candida
 def optimize(problem: Problem, settings: Optimization, checkpoints: Checkpoints) -> Outcome:
     """Runs the stages in order and stops at the first model that reaches the target; otherwise the best one counts.
 
-    :raises UserError: when a target, or a stage that needs one, has no test data to be judged by.
+    :raises UserError: when no stage could make a model, and what ``check_can_be_judged`` raises.
     """
-    if problem.test is None and (settings.is_given or Stage.PARTIAL in settings.stages[:1]):
-        raise UserError("an accuracy target is judged on test data: give it with --test")
+    check_can_be_judged(problem.test, settings)
     best_of_stages: list[Candidate] = []
     tries: list[Try] = []
     further = ""
@@ -56,6 +56,12 @@ def optimize(problem: Problem, settings: Optimization, checkpoints: Checkpoints)
         raise UserError("no stage could make a model: partial quantization needs two layers with weights")
     chosen = best_of_stages[-1] if best_of_stages[-1].result.met else max(best_of_stages, key=_rank)
     return Outcome(chosen, tuple(tries))
+
+
+def check_can_be_judged(test: Data | None, settings: Optimization) -> None:
+    """:raises UserError: when a target, or a stage that needs one, has no test data to be judged by."""
+    if test is None and (settings.is_given or Stage.PARTIAL in settings.stages[:1]):
+        raise UserError("an accuracy target is judged on test data: give it with --test")
 
 
 def _run(

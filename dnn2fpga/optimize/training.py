@@ -109,7 +109,7 @@ class _Run:
     def __init__(
         self, model: FloatModel, data: Data, settings: TrainingSettings, teacher: Graph, labelled: bool, masks: Masks
     ) -> None:
-        self.model, self.data, self.settings, self.labelled = model, data, settings, labelled
+        self.model, self.data, self.settings = model, data, settings
         self.masks = masks
         self.teacher = None if labelled else FloatModel(teacher)
         self.loss = loss_for(teacher, data if labelled else None, settings.temperature)

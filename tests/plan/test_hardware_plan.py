@@ -16,6 +16,7 @@ from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.hardware_plan import HardwarePlan, PlanSettings, plan
 from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib import beat_model
 
 
 def chain(shape: tuple[int, ...], *layers: object) -> QuantizedGraph:
@@ -73,6 +74,15 @@ def test_plans_are_deterministic_ordered_and_survive_a_round_trip(network: tuple
     assert all(b.first_cycle <= b.last_cycle for b in result.boundaries)
     assert result.interval_cycles >= max(b.tensor.beats for b in result.boundaries)
     assert [b.index for b in result.boundaries] == list(range(len(result.boundaries)))
+
+
+@pytest.mark.parametrize("layers", [["conv"], ["dense"], ["conv", "dense"]], ids="+".join)
+def test_leaps_over_cycles_without_events_change_nothing(layers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = tiny.quantized_graph(Quantization(layers={name: {"numbers": "binary32"} for name in layers}))
+    leaping = plan(graph)
+    assert leaping.interval_cycles > 100
+    monkeypatch.setattr(beat_model, "_leap", lambda *_: 0)
+    assert plan(graph) == leaping
 
 
 def test_settings_are_checked() -> None:

@@ -17,7 +17,9 @@ from dnn2fpga.graph import Shape
 
 @dataclass(frozen=True)
 class Data:
-    """``x [samples, *shape]`` real numbers, ``y`` labels (class numbers or one-hot), or None."""
+    """``x [samples, *shape]`` real numbers, ``y`` labels, or None: class numbers, one-hot (or
+    probabilities), or other numbers to be met.
+    """
 
     x: np.ndarray
     y: np.ndarray | None
@@ -41,7 +43,8 @@ class Data:
         if self.y is None:
             return None
         if self.y.ndim == 2 and self.y.shape[1] > 1:
-            return self.y.argmax(axis=1)
+            one_hot = (self.y >= 0).all() and np.allclose(self.y.sum(axis=1), 1, rtol=0, atol=1e-3)
+            return self.y.argmax(axis=1) if one_hot else None
         flat = self.y.reshape(len(self.y), -1)
         return flat[:, 0].astype(np.int64) if flat.shape[1] == 1 and (flat == np.floor(flat)).all() else None
 

@@ -89,10 +89,11 @@ def quantize(
 
     :param data: calibrates, and trains when it comes to that.
     """
-    from dnn2fpga.optimize.loop import optimize
+    from dnn2fpga.optimize.loop import check_can_be_judged, optimize
     from dnn2fpga.optimize.preparation import prepare
 
     quantization, optimization = quantization or Quantization(), optimization or Optimization()
+    check_can_be_judged(test, optimization)  # now, not after pruning and calibration
     problem, checkpoints = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     outcome = optimize(problem, optimization, checkpoints)
     with added_files(folder) as new:

@@ -109,7 +109,7 @@ def _arrays_of(value: Any, path: str) -> dict[str, np.ndarray]:
 
 def _described(value: Any) -> list[Any]:
     """What is in a layer beside the numbers in its arrays: of an array type and shape."""
-    described = []
+    described: list[Any] = []
     for field in fields(value):
         part = getattr(value, field.name)
         if isinstance(part, np.ndarray):

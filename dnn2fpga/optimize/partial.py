@@ -53,7 +53,7 @@ def _sets(problem: Problem, settings: PartialSettings) -> Iterator[tuple[str, ..
 def sensitivity(problem: Problem, settings: PartialSettings) -> dict[str, float]:
     """What is lost when only one layer is quantized as asked and all others have ``settings.bits``, by layer."""
     names = [node.name for node in problem.graph.nodes if node.layer.has_weights]
-    wide = PartialSettings(bits=settings.bits)
+    wide = settings.model_copy(update={"kept_as": "fixed_point"})
     results: dict[str, float] = {}
     everything_out = _score(problem, names, wide)
     for index, name in enumerate(names):

@@ -27,7 +27,8 @@ from dnn2fpga.quantized_graph import QuantizedGraph
 CHUNK_BYTES = 64 << 20  # expected values on disk at one time
 
 LONGEST_INTERVAL_FOR_COCOTB = 20_000  # cycles; some ten thousand pass in a second there, a million in the harness
-SLOW_PATTERNS = {"none": 6, "source": 2, "sink": 2, "random": 2, "burst": 2, "full": 2}  # and frames under each
+# Frames under each pattern. A long stall must last until every layer is full.
+SLOW_PATTERNS = {"none": 6, "source": 3, "sink": 3, "random": 3, "burst": 3, "full": 16}
 
 Progress = Callable[[int, int], None]
 
@@ -57,7 +58,7 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
     results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
     measured = next(test for test in results["tests"] if test["name"] == "no_stalls")
     messages = [test["message"] for test in results["tests"] if not test["passed"]]
-    messages += [f"note: {name} is not the file that was generated" for name in results.get("changed_files", [])]
+    messages += _changed_files(results)
     if waves and results.get("waves"):
         messages.append(f"waveform: {results['waves']}")
     return VerificationReport(
@@ -74,13 +75,23 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
     )
 
 
+def _changed_files(results: dict[str, Any]) -> list[str]:
+    return [f"note: {name} is not the file that was generated" for name in results.get("changed_files", [])]
+
+
 def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: dict[str, Any], seed: int) -> VerificationReport:
-    """The stall patterns of the tests without the resets between frames."""
-    options = ["--bulk", str(bundle / "sim" / "vectors"), "--jobs", "1", "--seed", str(seed)]
+    """The stall patterns of the tests on random numbers, without the resets between frames."""
+    graph = config_files.load(bundle)
+    boundaries = {b["layer"]: b["index"] for b in manifest["boundaries"]}
+    format, frames = graph.input.format, max(SLOW_PATTERNS.values())
+    q = np.random.default_rng(seed).integers(format.minimum, format.maximum + 1, (frames, *graph.input.shape))
+    vectors = build_dir / "stall_vectors"  # kept: a message names the command that repeats the run
+    write_vectors(graph, boundaries, q, vectors, f"random numbers, seed {seed}")
+    options = ["--bulk", str(vectors), "--jobs", "1", "--seed", str(seed)]
     tests = []
     for pattern, frames in SLOW_PATTERNS.items():
-        [test] = _run(bundle, build_dir, [*options, "--stalls", pattern, "--frames", str(frames)])["tests"]
-        tests.append(test | {"name": f"stalls: {pattern}"})
+        results = _run(bundle, build_dir, [*options, "--stalls", pattern, "--frames", str(frames)])
+        tests.append(results["tests"][0] | {"name": f"stalls: {pattern}"})
     undisturbed = tests[0]
     expected = [(b["first_cycle"], b["last_cycle"], b["interval_cycles"]) for b in manifest["boundaries"]]
     found = list(
@@ -89,9 +100,11 @@ def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: dict[str, Any]
     messages = [test["message"] for test in tests if not test["passed"]]
     if undisturbed["passed"] and found != expected:
         messages.append(f"first, last cycle and interval of the boundaries must be {expected}, not {found}")
+    passed = not messages
+    messages += _changed_files(results)
     note = f"note: a frame takes {manifest['interval_cycles']:,} cycles: no resets in mid-frame were tried"
     return VerificationReport(
-        passed=not messages,
+        passed=passed,
         messages=(*messages, note),
         tests=tuple(test["name"] for test in tests if test["passed"]),
         beats_compared=sum(_beats(test) for test in tests),

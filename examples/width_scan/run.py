@@ -143,12 +143,18 @@ def plot(file: Path, points: dict[str, Point], sets: dict[str, Point], of_float:
     left.set_ylim(max(0, min(p.trained for p in points.values()) - 15), 100)
     left.set_xlabel("bits of weights and activations")
     left.set_ylabel("accuracy in %")
-    kinds = {"integer": "#4477aa", "power": "#228833", "additive": "#ccbb44", "ternary": "#aa3377", "binary": "#66ccee"}
+    kinds = {
+        "integer": "#4477aa",
+        "power of two": "#228833",
+        "additive power of two": "#ccbb44",
+        "ternary": "#aa3377",
+        "binary": "#66ccee",
+    }
     for kind, colour in kinds.items():
         own = [p for name, p in sets.items() if name.startswith(kind)]
         right.plot([p.digits / 1e3 for p in own], [p.trained for p in own], "o-", color=colour, label=kind)
     right.axhline(of_float, color="#333333", linewidth=0.8)
-    right.set_xlabel("thousands of non-zero digits in all weights (activations of 8 bits)")
+    right.set_xlabel("thousands of non-zero digits in all weights")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)

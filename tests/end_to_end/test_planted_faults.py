@@ -25,6 +25,7 @@ from dnn2fpga.generate import bundle as bundle_writer
 from dnn2fpga.plan import hardware_plan
 from dnn2fpga.plan.hardware_plan import PlanSettings, plan
 from dnn2fpga.quantized_graph import Arithmetic, QuantizedGraph, QuantizedLayer
+from dnn2fpga.verify import verifier
 from rtl_lib.arithmetic import Rounding
 from rtl_lib.stream import MasterSlaveStage, StreamComponent
 
@@ -152,6 +153,61 @@ def test_a_wrong_prediction_fails(verified: Path, dnn2fpga: Callable[..., Any], 
     assert outcome.code == 1
     assert blamed(verified) == {"pool"}
     assert f"{key} must be {manifest['boundaries'][2][key]} as predicted" in outcome.out
+
+
+# Designs so slow that cocotb would take an hour: every network counts as one
+
+
+def test_a_slow_design_is_checked_in_the_compiled_harness(
+    verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 0, outcome.out
+    (report,) = json.loads((verified / VERIFICATION).read_text())["reports"]
+    assert report["passed"]
+    assert report["tests"] == [f"stalls: {pattern}" for pattern in verifier.SLOW_PATTERNS]
+    manifest = json.loads((verified / BUNDLE / "manifest.json").read_text())
+    for key in ("latency_cycles", "interval_cycles"):
+        assert report[key] == {"predicted": manifest[key], "measured": manifest[key]}
+    beats = sum(b["beats"] for b in manifest["boundaries"]) + manifest["boundaries"][-1]["beats"]
+    assert report["beats_compared"] == beats * sum(verifier.SLOW_PATTERNS.values())
+    assert "no resets in mid-frame were tried" in outcome.out
+
+
+def test_a_wrong_number_is_found_in_the_compiled_harness(
+    verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
+    graph = cnn()
+    layers = [layer.model_copy(update=one_too_much(layer)) if layer.name == "conv" else layer for layer in graph.layers]
+    write_faulty_bundle(verified, monkeypatch, replace(graph, layers=tuple(layers)))
+    outcome = dnn2fpga("verify", verified)
+    assert outcome.code == 1
+    assert blamed(verified) == {"conv"}
+
+
+def test_a_beat_dropped_under_stalls_is_found_in_the_compiled_harness(
+    verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
+    kinds = iter([MasterSlaveStage, DroppingStage, MasterSlaveStage])  # behind conv, pool, dense
+    monkeypatch.setattr(accelerator, "MasterSlaveStage", lambda beat: next(kinds)(beat))
+    write_faulty_bundle(verified, monkeypatch, cnn())
+    assert dnn2fpga("verify", verified).code == 1
+    (report,) = json.loads((verified / VERIFICATION).read_text())["reports"]
+    assert blamed(verified) == {"pool"}
+    assert "stalls: none" in report["tests"]  # without stalls nothing is lost
+
+
+def test_a_wrong_prediction_is_found_in_the_compiled_harness(
+    verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
+) -> None:
+    monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
+    manifest = json.loads((verified / BUNDLE / "manifest.json").read_text())
+    manifest["boundaries"][2]["last_cycle"] -= 1
+    (verified / BUNDLE / "manifest.json").write_text(json.dumps(manifest))
+    assert dnn2fpga("verify", verified).code == 1
 
 
 def test_no_data_fails(verified: Path, tmp_path: Path, dnn2fpga: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""The loop over the stages: stops at the first model that holds, else keeps the best; finished stages are not repeated."""
+"""The loop over the stages: stops at the first model that holds, else keeps the best; finished stages stay."""
 
 from __future__ import annotations
 

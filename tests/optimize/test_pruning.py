@@ -36,6 +36,7 @@ from dnn2fpga.optimize.pruning import (
     remove_filters,
     rounds,
     with_weights,
+    zeros_kept,
 )
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training_model import FloatModel
@@ -349,3 +350,14 @@ def test_sparsity_needs_a_zero(changes: dict[str, Any], fits: bool) -> None:
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PruningSettings(**wrong)
+
+
+def test_zeros_of_a_model_that_was_pruned_elsewhere_are_kept_where_they_are_many() -> None:
+    graph = trainable.convolutional_network()
+    few = magnitude_masks(graph, {"conv": 0.09, "hidden": 0.11, "last": 0.5})
+    kept = zeros_kept(masked(graph, few), Quantization())
+    assert set(kept) == {"hidden", "last"}
+    assert all((kept[name] == few[name]).all() and kept[name].dtype == np.float32 for name in kept)
+    assert zeros_kept(graph, Quantization()) == {}
+    binary = Quantization(layers={"last": {"weight_bits": 1, "weight_set": "binary"}})
+    assert set(zeros_kept(masked(graph, few), binary)) == {"hidden"}  # -1 and +1 know no zero

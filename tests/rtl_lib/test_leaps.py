@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtl_lib import beat_model
 from rtl_lib.beat_model import BeatModel, Passage, PipelineModel, ReduceModel, StageModel, trace
-from rtl_lib.binary32_matrix import LATENCY, Binary32MatrixModel
+from rtl_lib.binary32_matrix import Binary32MatrixModel
 from rtl_lib.formats import Format
 from rtl_lib.repack import GathererModel, SerializerModel
 from rtl_lib.windows import Padding, Windows

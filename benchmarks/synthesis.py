@@ -27,7 +27,7 @@ ARTY_A7_100T = {"LUT": 63_400, "FF": 126_800, "DSP": 240, "BRAM36": 135}
 ULX3S_85F = {"LUT": 83_640, "FF": 83_640, "DSP": 156, "BRAM18": 208}  # LFE5U-85F
 
 
-CASES = ("8 bits", "4 bits", "2 bits", "convolutions in binary32")  # of examples/mnist_cnn
+CASES = ("8 bits", "2 bits", "convolutions in binary32")  # of examples/mnist_cnn
 
 
 def bundle_of(case: str) -> Path:

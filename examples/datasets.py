@@ -24,6 +24,8 @@ MNIST_FILES = (
 SOURCES = {
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "fashion_mnist": "https://github.com/zalandoresearch/fashion-mnist (data/fashion)",
+    "svhn/train_32x32.mat": "format 2 of http://ufldl.stanford.edu/housenumbers/",
+    "svhn/test_32x32.mat": "format 2 of http://ufldl.stanford.edu/housenumbers/",
     "jsc_hlf/jsc_hlf_1024.npz": "arrays X [1024, 16] and y of OpenML set 42468, scaled as in the hls4ml tutorial",
     "drybean/dry_bean.npz": "arrays X [13611, 16], y, train_idx, test_idx of the UCI set 'Dry Bean'",
 }
@@ -37,6 +39,18 @@ def mnist() -> tuple[Data, Data]:
 def fashion_mnist() -> tuple[Data, Data]:
     """Clothes instead of digits, in the same format."""
     return _mnist_like("fashion_mnist")
+
+
+def svhn() -> tuple[Data, Data]:
+    """73,257 and 26,032 house numbers ``[32, 32, 3]`` in [0, 1]."""
+    from scipy.io import loadmat
+
+    parts = []
+    for name in ("svhn/train_32x32.mat", "svhn/test_32x32.mat"):
+        loaded = loadmat(_file(name))
+        images = np.moveaxis(loaded["X"], 3, 0)  # [rows, columns, colours, samples] in the file
+        parts.append(Data((images / 255).astype(np.float32), loaded["y"].ravel().astype(np.int64) % 10))
+    return parts[0], parts[1]
 
 
 def jets() -> Data:

@@ -84,7 +84,8 @@ class Requantize:
             self.multiplier,
             self.shift,
             self.offset,
-            *self.clamp,
+            self.low,
+            self.high,
             self.rounding,
             self.overflow,
         )

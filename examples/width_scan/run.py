@@ -2,7 +2,7 @@
 down to ternary and binary; and the weight sets of paper 004, powers of two and sums of two of them.
 
     .venv/bin/python examples/width_scan/run.py                # Fashion-MNIST, a quarter of an hour on two cores
-    .venv/bin/python examples/width_scan/run.py --data mnist
+    .venv/bin/python examples/width_scan/run.py --data mnist   # or svhn, where it is present
 
 The network is the CNN of paper 002 with batch normalization (folded during training). Every point is an integer model
 on all 10,000 test images. Writes ``results_<data>.md`` and ``widths_<data>.png``.
@@ -21,7 +21,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from datasets import fashion_mnist, mnist  # noqa: E402
+from datasets import fashion_mnist, mnist, svhn  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
 from dnn2fpga import config_files, flow  # noqa: E402
@@ -32,7 +32,7 @@ from dnn2fpga.optimize.settings import Optimization  # noqa: E402
 from rtl_lib.signed_digits import canonical_signed_digits  # noqa: E402
 
 WORK = HERE / "work"
-LOADERS = {"fashion_mnist": fashion_mnist, "mnist": mnist}
+LOADERS = {"fashion_mnist": fashion_mnist, "mnist": mnist, "svhn": svhn}
 EPOCHS = 8
 INPUT_BITS = 8
 TRAINING: dict[str, Any] = {"epochs": 2, "batch": 128, "learning_rate": 2e-3, "samples": 15_000}
@@ -79,7 +79,7 @@ def train_float(file: Path, data: Data) -> None:
 
     layers = keras.layers
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((28, 28, 1))])
+    model = keras.Sequential([keras.Input(data.x.shape[1:])])
     for _ in range(2):
         model.add(layers.Conv2D(12, 3, use_bias=False))
         model.add(layers.BatchNormalization())

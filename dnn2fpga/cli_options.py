@@ -44,6 +44,12 @@ Trials = Annotated[int | None, typer.Option("--trials", help="how many, with tho
 Cost = Annotated[str | None, typer.Option("--cost", help="model_bits or luts (default: model_bits)")]
 Train = Annotated[bool | None, typer.Option("--train", help="train the model of every trial")]
 
+
+def _option(kind: type, flag: str, help: str) -> Any:
+    """An option that may be left out."""
+    return Annotated[kind | None, typer.Option(flag, help=help)]
+
+
 # What 'quantize', 'compile' and 'search' share: parameter → the setting it stands for, type and help.
 MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "model": (
@@ -63,58 +69,42 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "test": ("data.test", Test),
     "x": ("data.x", XName),
     "y": ("data.y", YName),
-    "bits": ("", Annotated[int | None, typer.Option("--bits", help="width of weights, activations and input, 1-16")]),
-    "weight_bits": (
-        "quantization.weight_bits",
-        Annotated[int | None, typer.Option("--weight-bits", help="width of weights, 1-16 (default: 8)")],
-    ),
+    "bits": ("", _option(int, "--bits", "width of weights, activations and input, 1-16")),
+    "weight_bits": ("quantization.weight_bits", _option(int, "--weight-bits", "width of weights, 1-16 (default: 8)")),
     "activation_bits": (
         "quantization.activation_bits",
-        Annotated[int | None, typer.Option("--activation-bits", help="width of activations, 1-16 (default: 8)")],
+        _option(int, "--activation-bits", "width of activations, 1-16 (default: 8)"),
     ),
     "weight_set": (
         "quantization.weight_set",
-        Annotated[
-            str | None,
-            typer.Option(
-                "--weight-set",
-                help="integer, binary, ternary, power_of_two or additive_power_of_two (default: integer)",
-            ),
-        ],
+        _option(
+            str, "--weight-set", "integer, binary, ternary, power_of_two or additive_power_of_two (default: integer)"
+        ),
     ),
-    "scales": (
-        "quantization.scales",
-        Annotated[str | None, typer.Option("--scales", help="power_of_two or free (default: power_of_two)")],
-    ),
+    "scales": ("quantization.scales", _option(str, "--scales", "power_of_two or free (default: power_of_two)")),
     "calibration": (
         "quantization.calibration",
-        Annotated[
-            str | None,
-            typer.Option(
-                "--calibration",
-                help="ranges of activations: min_max, percentile, mse, entropy or moving_average (default: min_max)",
-            ),
-        ],
+        _option(
+            str,
+            "--calibration",
+            "ranges of activations: min_max, percentile, mse, entropy or moving_average (default: min_max)",
+        ),
     ),
     "calibration_samples": (
         "quantization.calibration_samples",
-        Annotated[int | None, typer.Option("--calibration-samples", help="how many samples calibrate (default: 1000)")],
+        _option(int, "--calibration-samples", "how many samples calibrate (default: 1000)"),
     ),
     "max_drop": (
         "optimization.max_drop",
-        Annotated[
-            float | None, typer.Option("--max-drop", help="target: at most so many points below the float model")
-        ],
+        _option(float, "--max-drop", "target: at most so many points below the float model"),
     ),
     "target_accuracy": (
         "optimization.target_accuracy",
-        Annotated[float | None, typer.Option("--target-accuracy", help="target: at least this accuracy, e.g. 0.98")],
+        _option(float, "--target-accuracy", "target: at least this accuracy, e.g. 0.98"),
     ),
     "stages": (
         "optimization.stages",
-        Annotated[
-            str | None, typer.Option("--stages", help="what may be tried, of ptq,partial,qat (default: all, in order)")
-        ],
+        _option(str, "--stages", "what may be tried, of ptq,partial,qat (default: all, in order)"),
     ),
     "config": ("", ConfigFile),
     "settings": ("", Set),

@@ -67,8 +67,8 @@ def _normal(x: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Binary32Multiply:
-    """The product of the two lanes of a beat."""
+class _OfTwoNumbers:
+    """Two numbers a beat in, one out."""
 
     @property
     def input_beat(self) -> Beat:
@@ -77,6 +77,11 @@ class Binary32Multiply:
     @property
     def output_beat(self) -> Beat:
         return Beat(BINARY32, 1)
+
+
+@dataclass(frozen=True)
+class Binary32Multiply(_OfTwoNumbers):
+    """The product of the two lanes of a beat."""
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         """``[..., 2]`` bit patterns → ``[..., 1]`` bit patterns (uint32)."""
@@ -93,16 +98,8 @@ class _Multiply(Pipeline):
 
 
 @dataclass(frozen=True)
-class Binary32Add:
+class Binary32Add(_OfTwoNumbers):
     """The sum of the two lanes of a beat."""
-
-    @property
-    def input_beat(self) -> Beat:
-        return Beat(BINARY32, 2)
-
-    @property
-    def output_beat(self) -> Beat:
-        return Beat(BINARY32, 1)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         """``[..., 2]`` bit patterns → ``[..., 1]`` bit patterns (uint32)."""

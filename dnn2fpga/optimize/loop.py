@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.checkpoints import Checkpoints
-from dnn2fpga.optimize.partial import STAGE as PARTIAL
 from dnn2fpga.optimize.partial import partial_candidates
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
@@ -60,7 +59,8 @@ def optimize(problem: Problem, settings: Optimization, checkpoints: Checkpoints)
 
 def check_can_be_judged(test: Data | None, settings: Optimization) -> None:
     """:raises UserError: when a target, or a stage that needs one, has no test data to be judged by."""
-    if test is None and (settings.is_given or Stage.PARTIAL in settings.stages[:1]):
+    partial_runs = Stage.PARTIAL in settings.stages and Stage.POST_TRAINING not in settings.stages
+    if test is None and (settings.is_given or partial_runs):
         raise UserError("an accuracy target is judged on test data: give it with --test")
 
 
@@ -96,7 +96,7 @@ def _training_aware(problem: Problem, settings: Optimization, before: list[Candi
 
     attempts: list[tuple[Quantization, tuple[str, ...]]] = [(problem.quantization, ())]
     # If that does not help either, train what partial quantization reached at best.
-    attempts += [(one.settings, one.result.kept_out) for one in before if one.result.stage == PARTIAL]
+    attempts += [(one.settings, one.result.kept_out) for one in before if one.result.stage == Stage.PARTIAL.value]
     return training_candidates(problem, settings.training, attempts)
 
 

@@ -14,10 +14,9 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.layers.settings import Numbers
 from dnn2fpga.optimize.post_training import quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
-from dnn2fpga.optimize.settings import PartialSettings
+from dnn2fpga.optimize.settings import PartialSettings, Stage
 
 MOST_SUBSETS_OF = 10  # layers; of more, only the most sensitive ones first are tried together
-STAGE = "partial"
 
 
 def partial_candidates(problem: Problem, settings: PartialSettings) -> Iterator[Candidate]:
@@ -26,7 +25,7 @@ def partial_candidates(problem: Problem, settings: PartialSettings) -> Iterator[
         changed = problem.quantization.with_layers(dict.fromkeys(kept_out, out_of_quantization(settings)))
         model = quantize(problem.graph, problem.statistics, changed)
         as_what = "binary32" if settings.kept_as == "binary32" else f"{settings.bits} bits"
-        yield problem.candidate(model, changed, STAGE, f"{', '.join(kept_out)} in {as_what}", kept_out)
+        yield problem.candidate(model, changed, Stage.PARTIAL.value, f"{', '.join(kept_out)} in {as_what}", kept_out)
 
 
 def out_of_quantization(settings: PartialSettings) -> dict[str, Any]:
@@ -65,10 +64,7 @@ def sensitivity(problem: Problem, settings: PartialSettings) -> dict[str, float]
 
 def _score(problem: Problem, kept_out: list[str], settings: PartialSettings) -> float:
     changed = problem.quantization.with_layers(dict.fromkeys(kept_out, out_of_quantization(settings)))
-    reached = problem.score(quantize(problem.graph, problem.statistics, changed), settings.samples)
-    if reached is None:
-        raise UserError("sensitivity is measured on test data: give it with --test")
-    return reached.value
+    return problem.measured("sensitivity", quantize(problem.graph, problem.statistics, changed), settings.samples)
 
 
 def _allowed_loss(problem: Problem) -> float:

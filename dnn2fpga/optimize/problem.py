@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from dnn2fpga.data import Data, Score, score
+from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph
 from dnn2fpga.optimize.calibration import TensorStatistics
 from dnn2fpga.optimize.post_training import Quantization
@@ -70,6 +71,16 @@ class Problem:
             return None
         part = self.test.first(samples)
         return score(model.predict(part.x), part, self.reference_outputs[: len(part)])
+
+    def measured(self, what: str, model: QuantizedGraph, samples: int) -> float:
+        """``score``, where there is no going on without.
+
+        :raises UserError: when there is no test data.
+        """
+        reached = self.score(model, samples)
+        if reached is None:
+            raise UserError(f"{what} is measured on test data: give it with --test")
+        return reached.value
 
     def candidate(
         self,

@@ -10,11 +10,11 @@ import numpy as np
 
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
+from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.optimize.training import TrainingSettings, learns_from_labels, train
 from dnn2fpga.optimize.training_model import CodeModel
 from dnn2fpga.quantized_graph import QuantizedGraph
 
-STAGE = "qat"
 COMPARED = 2000  # samples of the test data on which trained and integer model are compared
 
 
@@ -26,7 +26,7 @@ def training_candidates(
         how = "with labels" if learns_from_labels(problem.data, settings) else "from the float model"
         what = f"{settings.epochs} epochs {how}" + (f", {', '.join(kept_out)} left out" if kept_out else "")
         model, differing = train_quantized(problem, settings, quantization)
-        yield problem.candidate(model, quantization, STAGE, what, kept_out, differing)
+        yield problem.candidate(model, quantization, Stage.TRAINING_AWARE.value, what, kept_out, differing)
 
 
 def train_quantized(

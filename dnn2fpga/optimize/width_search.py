@@ -191,9 +191,7 @@ class _Search:
     def _values(self, number: int, choice: Choice) -> tuple[float, float]:
         """Score and cost."""
         model = self._model(number, self.problem.quantization.with_layers(self._widths(choice)))
-        reached = self.problem.score(model, self.settings.samples)
-        assert reached is not None  # there is test data
-        return reached.value, COSTS[self.settings.cost](model)
+        return self.problem.measured("a trial", model, self.settings.samples), COSTS[self.settings.cost](model)
 
     def _model(self, number: int, settings: Quantization) -> QuantizedGraph:
         """Quantized after training, which is quick, or trained and then kept."""

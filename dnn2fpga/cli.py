@@ -90,9 +90,17 @@ def search(
 
 
 @app.command()
-def generate(work: WorkFolder, config: ConfigFile = None, levels: Levels = None, settings: Set = None) -> None:
+def generate(
+    work: WorkFolder,
+    config: ConfigFile = None,
+    levels: Levels = None,
+    board: BoardName = None,
+    clock: Clock = None,
+    settings: Set = None,
+) -> None:
     """Configuration files → Verilog bundle."""
-    chosen = settings_from(config, {"output": work, "hardware.levels_per_register": levels}, settings)
+    given = {"output": work, "hardware.levels_per_register": levels, "board": board, "clock_mhz": clock}
+    chosen = settings_from(config, given, settings)
     _generate(chosen)
     _summary(chosen)
 
@@ -247,7 +255,7 @@ def _generate(settings: Config) -> None:
     from dnn2fpga import flow
 
     with _progress() as progress:
-        flow.generate(settings.output, settings.hardware, progress)
+        flow.generate(settings.output, settings.hardware, progress, settings.board, settings.clock_mhz)
 
 
 def _verify(settings: Config, waves: bool = False) -> None:

@@ -28,7 +28,9 @@ Set = Annotated[
 Test = Annotated[Path | None, typer.Option("--test", help="test data, .npz with x and y (labels), or .npy")]
 XName = Annotated[str | None, typer.Option("--x", help="name of the inputs in the data files (default: x)")]
 YName = Annotated[str | None, typer.Option("--y", help="name of the labels in the data files (default: y)")]
-Levels = Annotated[int | None, typer.Option("--levels", help="adder levels between registers (default: 3)")]
+Levels = Annotated[
+    int | None, typer.Option("--levels", help="adders in a row between registers (default: by the board's clock, or 3)")
+]
 Frames = Annotated[
     int | None, typer.Option("--frames", help="simulate so many samples of the test data (default: all)")
 ]

@@ -13,7 +13,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
-from dnn2fpga.plan.hardware_plan import PlanSettings
+from dnn2fpga.plan.hardware_plan import LayerPlan, PlanSettings
 from dnn2fpga.quantized_graph import Described
 from dnn2fpga.validation import problems_of
 
@@ -115,10 +115,14 @@ def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
     """The keys that exist under each key, to offer one for a misspelt key."""
-    quantization = tree.get("quantization")
-    layers = quantization.get("layers") if isinstance(quantization, dict) else None
+    of_layers: dict[str, dict[str, Any]] = {}
+    for group, described in (("quantization", LayerOverrides), ("hardware", LayerPlan)):
+        section = tree.get(group)
+        layers = section.get("layers") if isinstance(section, dict) else None
+        for name in layers if isinstance(layers, dict) else ():
+            of_layers.setdefault(str(name), {}).update(described.model_fields)
     return {
-        **({str(name): LayerOverrides.model_fields for name in layers} if isinstance(layers, dict) else {}),
+        **of_layers,
         "": Config.model_fields,
         "data": DataFiles.model_fields,
         "quantization": Quantization.model_fields,

@@ -28,7 +28,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.settings import Optimization, SearchSettings
-from dnn2fpga.plan.hardware_plan import PlanSettings, plan
+from dnn2fpga.plan.hardware_plan import MOST_LEVELS, PlanSettings, plan
 from dnn2fpga.plots import plot_front, plot_tries
 from dnn2fpga.quantized_graph import Described, QuantizedGraph
 
@@ -159,10 +159,22 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
     return result
 
 
-def generate(folder: Path, settings: PlanSettings | None = None, progress: Progress = _silent) -> dict[str, Any]:
-    """Configuration files → ``bundle/``; returns its manifest. Needs no TensorFlow."""
+def generate(
+    folder: Path,
+    settings: PlanSettings | None = None,
+    progress: Progress = _silent,
+    board: str | None = None,
+    clock_mhz: float | None = None,
+) -> dict[str, Any]:
+    """Configuration files → ``bundle/``; returns its manifest. Needs no TensorFlow.
+
+    :param board, clock_mhz: choose how deep to pipeline where the settings do not say.
+    """
     from dnn2fpga.generate.bundle import write_bundle
 
+    settings = settings or PlanSettings()
+    if board and settings.levels_per_register is None:
+        settings = settings.model_copy(update={"levels_per_register": _adders_in_a_row(board, clock_mhz)})
     progress("planning", 0, 1)
     quantized = config_files.load(folder)
     hardware = plan(quantized, settings)
@@ -176,6 +188,13 @@ def generate(folder: Path, settings: PlanSettings | None = None, progress: Progr
         (new / GENERATION).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     progress("writing Verilog", 1, 1)
     return manifest
+
+
+def _adders_in_a_row(board_name: str, clock_mhz: float | None) -> int:
+    from dnn2fpga.build.boards import load_board
+
+    board = load_board(board_name)
+    return min(board.timing.adders_within(clock_mhz or board.clocks[0].mhz), MOST_LEVELS)
 
 
 def _samples(folder: Path, quantized: QuantizedGraph) -> np.ndarray | None:

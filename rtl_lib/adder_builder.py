@@ -1,18 +1,32 @@
-"""Builds an adder graph adder by adder, with the exact interval of every value."""
+"""Builds an adder graph value by value, with the exact interval of each."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from rtl_lib.adder_graph import AdderGraph, Interval, Node, Output
-from rtl_lib.formats import Format
+from rtl_lib.adder_graph import AdderGraph, Output
+from rtl_lib.adder_values import (
+    Carry,
+    Constant,
+    GraphValue,
+    Input,
+    Interval,
+    Operand,
+    Sum,
+    Table,
+    trailing_zeros,
+)
 
-# A value as a linear function of the inputs: {input: coefficient}.
+# A value without its constant part as a linear function: {input: coefficient}. A bit of a value that was taken out of
+# it, and added elsewhere, is a variable too, with a negative number.
 LinearForm = dict[int, int]
+BITS = 64  # the numbers of bit variables: -1 - (value * BITS + bit)
 
 
 class Term(NamedTuple):
-    """``± value << shift``: a summand."""
+    """``± value << shift``, without the value's constant part: a summand."""
 
     value: int
     shift: int
@@ -20,78 +34,144 @@ class Term(NamedTuple):
 
 
 class GraphBuilder:
-    """Creates the values of a graph. The same sum asked for twice is built once."""
+    """Creates the values of a graph. The same one asked for twice is built once.
 
-    def __init__(self, inputs: list[Interval], constants: list[int]) -> None:
+    ``constants[v]`` is the constant part of value ``v``: what it is when all inputs are 0.
+    """
+
+    def __init__(self, inputs: Sequence[Interval]) -> None:
         self.inputs = inputs
-        # Odd (or 0): powers of two are shifts.
-        self.constants = sorted({c >> _trailing_zeros(c) for c in constants})
-        self.nodes: list[Node] = []
-        self.intervals: list[Interval] = [*inputs, *((c, c) for c in self.constants)]
-        self.widths = [Format.containing(*interval).width for interval in self.intervals]
-        self.levels = [0] * len(self.intervals)
-        self._forms: list[LinearForm] = [{k: 1} for k in range(len(inputs))] + [{} for _ in self.constants]
-        self._known: dict[tuple[int, int, int, int, bool], int] = {}
+        self.values: list[GraphValue] = []
+        self.bits: list[int] = []
+        self.widths: list[int] = []
+        self.levels: list[int] = []
+        self.constants: list[int] = []
+        self._forms: list[LinearForm] = []
+        self._known: dict[Hashable, int] = {}
+        for lane, (low, high) in enumerate(inputs):
+            value = Input(lane, low, high)
+            self._add(value, {lane: 1}, value.offset)
 
-    def constant(self, number: int) -> Term:
-        """A number given to the constructor, as a summand."""
-        shift = _trailing_zeros(number)
-        return Term(len(self.inputs) + self.constants.index(number >> shift), shift, False)
+    def _add(self, value: GraphValue, form: LinearForm, constant: int) -> int:
+        self.values.append(value)
+        self.bits.append(value.bits)
+        self.widths.append(value.width)
+        self.levels.append(value.levels + max((self.levels[k] for k in value.operands), default=0))
+        self.constants.append(constant)
+        self._forms.append(form)
+        return len(self.values) - 1
 
-    def join(self, a: Term, b: Term, positive: bool = False) -> Term:
+    def join(self, a: Term, b: Term) -> Term:
         """``a + b``.
 
-        Two summands of different sign leave a choice, ``a - b`` or ``-(b - a)``. The lower one is not subtracted,
-        because then its low bits are the result's; the sign passes to whoever uses the result. ``positive`` asks for a
-        result that is not negated (one of the summands must then be positive).
+        Two summands of different sign leave a choice, ``a + ~b`` or ``-(b + ~a)``: the one that inverts what uses
+        its bits better; the sign passes to whoever uses the result.
         """
-        if (b.shift, b.value) < (a.shift, a.value):
-            a, b = b, a
-        subtract = a.negative != b.negative
-        if subtract and a.negative and (positive or a.shift == b.shift):
-            a, b = b, a
         shift = min(a.shift, b.shift)
-        key = (a.value, b.value, a.shift - shift, b.shift - shift, subtract)
-        if key not in self._known:
-            self._known[key] = self._add_node(*key)
-        return Term(self._known[key], shift, a.negative)
-
-    def _add_node(self, left: int, right: int, left_shift: int, right_shift: int, subtract: bool) -> int:
-        form, interval = self._sum(left, right, left_shift, right_shift, -1 if subtract else 1)
-        self.nodes.append(Node(left, right, left_shift, right_shift, subtract, interval))
-        self.intervals.append(interval)
-        self.widths.append(Format.containing(*interval).width)
-        self.levels.append(1 + max(self.levels[left], self.levels[right]))
-        self._forms.append(form)
-        return len(self.intervals) - 1
-
-    def _sum(self, left: int, right: int, left_shift: int, right_shift: int, sign: int) -> tuple[LinearForm, Interval]:
-        """The linear form of a node and its exact interval: ``x - x`` is 0, not [-255, 255]."""
-        (low, high), (right_low, right_high) = self.intervals[left], self.intervals[right]
-        factor = sign << right_shift
-        low = (low << left_shift) + min(factor * right_low, factor * right_high)
-        high = (high << left_shift) + max(factor * right_low, factor * right_high)
-        form = {k: c << left_shift for k, c in self._forms[left].items()}
-        for k, c in self._forms[right].items():
-            added, present = c * factor, form.get(k, 0)
-            form[k] = present + added
-            if (added < 0) != (present < 0) and present:
-                # Opposite signs of one input, which cannot be at both its ends at once: their sum counts.
-                for coefficient, weight in ((present, -1), (added, -1), (present + added, 1)):
-                    ends = [coefficient * end for end in self.inputs[k]]
-                    low += weight * min(ends)
-                    high += weight * max(ends)
-        return form, (low, high)
-
-    def finish(self, outputs: list[Term]) -> AdderGraph:
-        """The graph; every output must be a positive summand."""
-        return AdderGraph(
-            tuple(self.inputs),
-            tuple(self.constants),
-            tuple(self.nodes),
-            tuple(Output(term.value, term.shift) for term in outputs),
+        left, right = sorted((a, b), key=lambda term: (term.shift, term.value))
+        inverted = a.negative != b.negative
+        if inverted and (self._slack(right), right.shift) > (self._slack(left), left.shift):
+            left, right = right, left
+        operands = (
+            Operand(left.value, self.bits[left.value], left.shift - shift),
+            Operand(right.value, self.bits[right.value], right.shift - shift, inverted),
         )
+        return Term(self.sum(*operands, self.carry_of(*operands)), shift, left.negative)
 
+    def carry_of(self, left: Operand, right: Operand) -> Carry | None:
+        """What enters a chain into which nothing else does: the 1 of a subtraction."""
+        overlap = left.places & right.places
+        return Carry(self.constant(1), 0, trailing_zeros(overlap)) if right.inverted and overlap else None
 
-def _trailing_zeros(number: int) -> int:
-    return (number & -number).bit_length() - 1 if number else 0
+    def _slack(self, term: Term) -> int:
+        """By how much the inverse of a term is larger than it need be."""
+        return (self.bits[term.value] - self.values[term.value].interval[1]) << term.shift
+
+    def sum(self, left: Operand, right: Operand, carry: Carry | None = None, limit: int = BITS) -> int:
+        """The value ``left + right + carry``, at most its low ``limit`` bits."""
+        key = (left, right, carry, limit)
+        if key not in self._known:
+            if carry and left.places & right.places & ((1 << carry.place) - 1):
+                raise ValueError("a carry must enter at or below the first place where the operands overlap")
+            form: LinearForm = {}
+            constant = self._accumulate(form, left) + self._accumulate(form, right)
+            if carry:
+                constant += self._bit(form, carry.value, carry.bit, 1 << carry.place)
+            low, high = self.interval(form, constant)
+            width = min(high.bit_length(), limit)
+            # Bits that were taken out of a number count as independent ones: the interval may be too wide.
+            interval = (0, (1 << width) - 1) if high >> width else (max(low, 0), high)
+            total = Sum(
+                left=left,
+                right=right,
+                carry=carry,
+                constant_left=self.values[left.value].is_constant,
+                constant_carry=carry is not None and self.values[carry.value].is_constant,
+                interval=interval,
+                width=width,
+            )
+            self._known[key] = self._add(total, {k: c for k, c in form.items() if c}, constant)
+        return self._known[key]
+
+    def _accumulate(self, form: LinearForm, operand: Operand) -> int:
+        """Adds the operand's linear part to a form; returns its constant part."""
+        factor = (-1 if operand.inverted else 1) << operand.shift
+        constant = factor * self.constants[operand.value]
+        for k, c in self._forms[operand.value].items():
+            form[k] = form.get(k, 0) + factor * c
+        for bit in range(trailing_zeros(operand.bits)):
+            constant += self._bit(form, operand.value, bit, -factor << bit)
+        return constant + (operand.places if operand.inverted else 0)
+
+    def _bit(self, form: LinearForm, value: int, bit: int, factor: int) -> int:
+        """Adds ``factor`` times one bit of a value to a form; returns the constant part of that."""
+        if self.values[value].is_constant:
+            return factor * (self.constants[value] >> bit & 1)
+        variable = -1 - (value * BITS + bit)
+        form[variable] = form.get(variable, 0) + factor
+        return 0
+
+    def constant_part(self, operand: Operand) -> int:
+        """What an operand is when the linear part of its value, and the bits taken out of it, are 0."""
+        return self._accumulate({}, operand)
+
+    def interval(self, form: LinearForm, constant: int = 0) -> Interval:
+        """Exact, because the inputs are independent: ``x - x`` is 0, not [-255, 255]."""
+        low = high = constant
+        for k, c in form.items():
+            least, most = self.inputs[k] if k >= 0 else (0, 1)
+            low += c * (least if c > 0 else most)
+            high += c * (most if c > 0 else least)
+        return low, high
+
+    def constant(self, number: int) -> int:
+        """A value that is always ``number``, which is not negative."""
+        if number not in self._known:
+            self._known[number] = self._add(Constant(number), {}, number)
+        return self._known[number]
+
+    def table(self, weights: Sequence[tuple[int, int]]) -> Term:
+        """``sum(weight * x[lane])`` of up to six one-bit inputs, given as ``(lane, weight)``, from one lookup."""
+        shift = min(trailing_zeros(weight) for _, weight in weights)
+        negative = weights[0][1] < 0
+        normal = tuple((lane, (-weight if negative else weight) >> shift) for lane, weight in weights)
+        if normal not in self._known:
+            table = Table.of(normal)
+            self._known[normal] = self._add(table, dict(normal), table.offset)
+        return Term(self._known[normal], shift, negative)
+
+    def finish(self, outputs: Sequence[Output]) -> AdderGraph:
+        """The graph, without the values that no output needs."""
+        needed: set[int] = set()
+        waiting = [output.value for output in outputs]
+        while waiting:
+            value = waiting.pop()
+            if value not in needed:
+                needed.add(value)
+                waiting.extend(self.values[value].operands)
+        number = {value: k for k, value in enumerate(sorted(needed))}
+        return AdderGraph(
+            inputs=len(self.inputs),
+            values=tuple(self.values[value].renumbered(number) for value in number),
+            outputs=tuple(replace(output, value=number[output.value]) for output in outputs),
+        )

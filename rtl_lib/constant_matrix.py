@@ -1,30 +1,16 @@
-"""Constant integer matrix × vector: ``y = x @ weights + bias``, one vector a cycle, without multipliers.
-
-The weights become a graph of adders that share what they have in common (``adder_solver``), cut by registers every few
-adder levels (``adder_schedule``)::
-
-    i.payload ─ adders ─▐ bank 0 ▌─ adders ─▐ bank 1 ▌─ ... ─▐ last bank ▌─ o.payload
-"""
+"""Constant integer matrix × vector: ``y = x @ weights + bias``, as a spec; ``ParallelEngine`` builds it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
-from amaranth.hdl import C, Cat, Module, Signal, Value
 
-from rtl_lib.adder_graph import AdderGraph, Interval, Node
-from rtl_lib.adder_schedule import Schedule, latency, schedule
-from rtl_lib.adder_solver import solve
+from rtl_lib.adder_values import Interval
 from rtl_lib.exact_product import exact_product
 from rtl_lib.formats import Format
-from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.stream import Beat
-
-# The values in one wide register: Amaranth's netlists take at most 2^16 bits a signal.
-BANK_VALUES = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +22,6 @@ class ConstantMatrix:
     :param input_format: of every ``x[k]``.
     :param input_low, input_high: integers ``[inputs]``, tighter bounds of each ``x[k]`` where they are known.
     """
-
-    create_options: ClassVar[tuple[str, ...]] = ("levels_per_register",)
 
     weights: np.ndarray
     bias: np.ndarray
@@ -98,22 +82,6 @@ class ConstantMatrix:
     def output_beat(self) -> Beat:
         return Beat(self.output_format, self.n_outputs)
 
-    @cached_property
-    def graph(self) -> AdderGraph:
-        """The adders. Solved at first use: software only needs ``compute``."""
-        return solve(self.weights, self.input_intervals, self.bias)
-
-    @property
-    def luts(self) -> int:
-        """Predicted: one for each bit of a carry chain."""
-        return self.graph.adder_bits
-
-    def latency(self, levels_per_register: int = 3) -> int:
-        return latency(self.graph.depth, levels_per_register)
-
-    def create(self, levels_per_register: int = 3) -> ConstantMatrixPipeline:
-        return ConstantMatrixPipeline(self, levels_per_register)
-
     def compute(self, x: np.ndarray) -> np.ndarray:
         """The outputs for integer inputs, exact: floating-point BLAS is used where all sums are exact in it.
 
@@ -146,73 +114,3 @@ def _integers(name: str, array: np.ndarray, dimensions: int) -> np.ndarray:
     if array.dtype.kind not in "iu" or array.ndim != dimensions:
         raise ValueError(f"{name} must be integers in {dimensions} dimension(s), not {array.dtype} {array.shape}")
     return array.astype(np.int64)
-
-
-class ConstantMatrixPipeline(Pipeline):
-    """The hardware of a ``ConstantMatrix``."""
-
-    def __init__(self, spec: ConstantMatrix, levels_per_register: int) -> None:
-        self.spec = spec
-        self.schedule: Schedule = schedule(spec.graph, levels_per_register)
-        super().__init__(spec.input_beat, spec.output_beat, spec.latency(levels_per_register))
-
-    def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
-        graph, formats = self.spec.graph, self.spec.graph.formats()
-        constants = {len(lanes) + k: _narrow(C(c), formats[len(lanes) + k]) for k, c in enumerate(graph.constants)}
-        wires = constants | {k: _narrow(lane, formats[k]) for k, lane in enumerate(lanes)}
-        members: list[list[int]] = [[] for _ in self.schedule.banks]
-        for value in range(graph.first_node, len(formats)):
-            members[self.schedule.stages[value]].append(value)
-        for stage, bank in enumerate(self.schedule.banks):
-            for value in members[stage]:
-                # A wire of its own: an expression with several readers would be written out for each of them.
-                wires[value] = Signal(formats[value].shape, name=f"sum_{value}")
-                m.d.comb += wires[value].eq(_add(graph.nodes[value - graph.first_node], wires))
-            wires = constants | _register(build, bank, wires, formats, f"bank_{stage}")
-        return [wires[output.value].shift_left(output.shift) for output in graph.outputs]
-
-
-def _register(
-    build: PipelineBuilder, bank: tuple[int, ...], wires: dict[int, Value], formats: list[Format], name: str
-) -> dict[int, Value]:
-    """The values of a bank, one cycle later. Amaranth emits few wide registers faster than many narrow ones."""
-    held: dict[int, Value] = {}
-    for first in range(0, len(bank), BANK_VALUES):
-        values = bank[first : first + BANK_VALUES]
-        stored = build.register(Cat(wires[value] for value in values), f"{name}_{first // BANK_VALUES}")
-        offset = 0
-        for value in values:
-            bits = stored[offset : offset + formats[value].width]
-            held[value] = bits.as_signed() if formats[value].signed else bits
-            offset += len(bits)
-    return held
-
-
-def _narrow(wire: Value, form: Format) -> Value:
-    """The low bits of a wire, in a format that is known to hold it."""
-    bits = _extended(wire, form.width)
-    return bits.as_signed() if form.signed else bits
-
-
-def _extended(wire: Value, width: int) -> Value:
-    """The low ``width`` bits of a wire, after extension by its sign or by zeros."""
-    missing = width - len(wire)
-    if missing <= 0:
-        return wire[:width]
-    return Cat(wire, wire[-1].replicate(missing) if wire.shape().signed else C(0, missing))
-
-
-def _add(node: Node, wires: dict[int, Value]) -> Value:
-    """The sum of a node: the carry chain starts where the operands begin to overlap."""
-    left, right = wires[node.left], wires[node.right]
-    if node.left_shift or not node.right_shift:
-        left = left.shift_left(node.left_shift)
-        return left - right if node.subtract else left + right
-    shift = node.right_shift
-    below, above = _extended(left, shift), left.shift_right(shift)
-    if len(left) <= shift and not left.shape().signed:
-        above = -right if node.subtract else right
-    else:
-        above = above - right if node.subtract else above + right
-    joined = Cat(below, above)
-    return joined.as_signed() if above.shape().signed else joined

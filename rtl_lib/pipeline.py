@@ -8,7 +8,7 @@ the latency a constant.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth.hdl import Module, Signal, Value
 
@@ -36,6 +36,8 @@ class Pipeline(StreamComponent):
 
     A subclass gives ``latency`` and ``datapath``, which must put exactly ``latency`` registers on every path.
     """
+
+    is_pipeline: ClassVar[bool] = True
 
     def __init__(self, input_beat: Beat, output_beat: Beat, latency: int) -> None:
         if latency < 1:

@@ -8,7 +8,7 @@ cycle in which ``valid`` and ``ready`` are both high. A source must not wait for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -49,6 +49,13 @@ class StreamComponent(wiring.Component):
         self.input_beat = input_beat
         self.output_beat = output_beat
         super().__init__({"i": In(input_beat.signature), "o": Out(output_beat.signature)})
+
+    # Whether it is registers that move together, with nothing but logic between them.
+    is_pipeline: ClassVar[bool] = False
+
+    def components(self, name: str) -> list[tuple[str, StreamComponent]]:
+        """What it consists of in stream order, named; itself, under ``name``, unless it is a chain."""
+        return [(name, self)]
 
     def beat_model(self) -> BeatModel:
         """A fresh twin of this component's handshakes; it gives the exact cycle of every beat without simulation."""
@@ -121,6 +128,9 @@ class Chain(StreamComponent):
             raise ValueError("a chain must have at least one part")
         self.parts = parts
         super().__init__(parts[0][1].input_beat, parts[-1][1].output_beat)
+
+    def components(self, name: str) -> list[tuple[str, StreamComponent]]:
+        return [component for name, part in self.parts for component in part.components(name)]
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

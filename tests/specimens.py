@@ -28,10 +28,11 @@ from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.calibration import TensorStatistics, calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.plan.hardware_plan import PlanSettings
+from dnn2fpga.plan.hardware_plan import PlanSettings, Stages
 from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.matrix_product import Engine
 
 WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
 MOST_NUMBERS = 400  # in one tensor
@@ -169,7 +170,11 @@ def specimens(draw: st.DrawFn, most_layers: int = 5, largest_extent: int = 9) ->
         layers.append(layer)
     graph = simplify(Graph.chain("random", "input", input_shape, layers))
     quantization = draw(_quantizations(graph, input_lanes))
-    plan = PlanSettings(levels_per_register=draw(st.integers(1, 4)))
+    plan = PlanSettings(
+        levels_per_register=draw(st.integers(1, 4)),
+        engine=draw(st.sampled_from([None, None, *Engine])),
+        stages=draw(st.sampled_from(Stages)),
+    )
     lowest = draw(st.sampled_from([-1.0, 0.0]))
     return Specimen(graph, quantization, plan, draw(st.sampled_from(STALLS)), seed, lowest)
 

@@ -16,6 +16,7 @@ from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Rounding
+from rtl_lib.matrix_product import Engine
 
 EVERYTHING = """
 model: models/net.keras
@@ -71,7 +72,13 @@ optimization:
     rounds: 3
     epochs: 2
 search: {trials: 9, cost: luts, weight_bits: [2, 4], activation_bits: [3], samples: 70, seed: 6, train: true}
-hardware: {levels_per_register: 2, float_units: 3}
+hardware:
+  engine: parallel
+  simd: 2
+  levels_per_register: 2
+  float_units: 3
+  stages: runs
+  layers: {dense: {engine: folded, simd: 4}}
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
 board: pynq_z2
 clock_mhz: 80
@@ -104,7 +111,13 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
     assert (config.optimization.partial.kept_as, config.optimization.training.samples) == ("binary32", 500)
     assert config.optimization.pruning.layers == {"conv": 0.2}
     assert (config.search.trials, config.search.weight_bits) == (9, (2, 4))
-    assert (config.hardware.levels_per_register, config.verification.stalls, config.clock_mhz) == (2, "burst", 80)
+    assert (config.verification.stalls, config.clock_mhz) == ("burst", 80)
+    assert config.hardware.options("dense") == {
+        "engine": Engine.FOLDED,
+        "simd": 4,
+        "levels_per_register": 2,
+        "float_units": 3,
+    }
 
 
 def test_the_example_says_every_key_there_is() -> None:

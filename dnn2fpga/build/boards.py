@@ -95,6 +95,19 @@ class Resources(_Data):
     dsp: NonNegativeInt
 
 
+class Timing(_Data):
+    """Rough delays of the FPGA, from which the depth of pipelines is chosen: what a register needs (clock to output,
+    setup, routing to the next logic), and one adder with the routing behind it.
+    """
+
+    register_ns: float = Field(gt=0, allow_inf_nan=False)
+    adder_ns: float = Field(gt=0, allow_inf_nan=False)
+
+    def adders_within(self, clock_mhz: float) -> int:
+        """How many adders in a row fit between two registers, at least one."""
+        return max(1, int((1000 / clock_mhz - self.register_ns) / self.adder_ns))
+
+
 class Board(_Data):
     """One board. The first of `clocks` is the one a build uses unless a frequency is asked for."""
 
@@ -106,6 +119,7 @@ class Board(_Data):
     clocks: tuple[Clock, ...]
     reset: Reset
     resources: Resources
+    timing: Timing
     interface: Interface
     clock_buffer: _Port | None = None
 
@@ -122,6 +136,7 @@ _KNOWN_KEYS = {
     "clocks": Clock.model_fields,
     "reset": Reset.model_fields,
     "resources": Resources.model_fields,
+    "timing": Timing.model_fields,
 }
 
 

@@ -24,7 +24,7 @@ def lane_bits(tensor: Tensor) -> int:
 
 
 class Network(StreamComponent):
-    """The layers, a master-slave stage behind each, and the boundary streams between them under fixed names."""
+    """The layers, the master-slave stages behind them, and the boundary streams between them under fixed names."""
 
     def __init__(self, graph: QuantizedGraph, plan: HardwarePlan) -> None:
         self.graph = graph
@@ -38,7 +38,8 @@ class Network(StreamComponent):
         self._boundary(m, 0, stream)
         for boundary in self.plan.boundaries[1:]:
             parts = components_of(self.graph, boundary.layer, self.plan.settings)
-            layer = Chain([*parts, ("master_slave", MasterSlaveStage(parts[-1][1].output_beat))])
+            stage = MasterSlaveStage(parts[-1][1].output_beat)
+            layer = Chain([*parts, ("master_slave", stage)] if boundary.staged else parts)
             if layer.input_beat != beat:
                 raise ValueError(f"layer '{boundary.layer}' must take {beat}, not {layer.input_beat}")
             # The number in front keeps a layer's name apart from Verilog's keywords and from our own signals.

@@ -16,7 +16,6 @@ from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.training import Operations
 from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
-from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.formats import Format
 from rtl_lib.operator import Operator
 from rtl_lib.windows import Windows
@@ -52,8 +51,8 @@ class QuantizedConv2D(QuantizedLinear, _OverWindows):
         weights = self.checked_weights()
         if weights.ndim != 4 or weights.shape[2] != input.lanes or len(input.shape) != 3:
             raise ValueError(f"weights must be [rows, columns, {input.lanes} channels, filters], not {weights.shape}")
-        matrix = ConstantMatrix(weights.reshape(-1, weights.shape[3]), self.bias, input.format)
-        return [*self.windows_before(input), matrix, self.requantize(matrix.output_format)]
+        product = self.product(weights.reshape(-1, weights.shape[3]), input, lanes=math.prod(weights.shape[:3]))
+        return [*self.windows_before(input), product]
 
 
 @register

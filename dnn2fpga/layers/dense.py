@@ -14,8 +14,6 @@ from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.training import Operations
 from dnn2fpga.quantized_graph import Tensor
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.frame_reduction import FoldedMatrix
 from rtl_lib.operator import Operator
 
 
@@ -29,14 +27,10 @@ class QuantizedDense(QuantizedLinear):
         weights = self.checked_weights()
         if weights.ndim != 2 or weights.shape[0] != input.shape[-1]:
             raise ValueError(f"weights must be [{input.shape[-1]} inputs, outputs], not {weights.shape}")
-        matrix: ConstantMatrix | FoldedMatrix
-        if input.shape[-1] == input.lanes:  # like Keras, on the last axis: of each beat
-            matrix = ConstantMatrix(weights, self.bias, input.format)
-        elif len(input.shape) == 1:
-            matrix = FoldedMatrix(weights, self.bias, input.format, input.lanes, self.weight_format)
-        else:
+        # Like Keras, on the last axis: of each beat, or of a vector in several beats.
+        if input.shape[-1] != input.lanes and len(input.shape) != 1:
             raise ValueError(f"the {input.shape[-1]} channels must travel in one beat, not in {input.lanes} lanes")
-        return [matrix, self.requantize(matrix.output_format)]
+        return [self.product(weights, input)]
 
     def output_shape(self, input: Tensor) -> Shape:
         return (*input.shape[:-1], self.weights.shape[1])

@@ -13,7 +13,9 @@ from dnn2fpga.layers.weight_sets import WeightSet, levels_of
 from dnn2fpga.quantized_graph import Binary32Array, IntegerArray, Tensor
 from rtl_lib.arithmetic import Overflow
 from rtl_lib.binary32_matrix import Binary32Matrix
+from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.formats import Format
+from rtl_lib.matrix_product import MatrixProduct
 
 
 class QuantizedLinear(Requantized):
@@ -34,11 +36,10 @@ class QuantizedLinear(Requantized):
         own = max(biases, self.weight_width) + asymmetric * self.weight_width
         return self.weights.size * self.weight_width + self.bias.size * own
 
-    @property
-    def weight_format(self) -> Format:
-        """The narrowest signed format of the weights as they are multiplied."""
-        low, high = int(self.weights.min(initial=-1)), int(self.weights.max(initial=0))
-        return Format.containing(min(low, -1), high)
+    def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None) -> MatrixProduct:
+        """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized."""
+        matrix = ConstantMatrix(weights, self.bias, input.format)
+        return MatrixProduct(matrix, self.requantize(matrix.output_format), lanes or input.lanes)
 
     def checked_weights(self) -> np.ndarray:
         """The weights, once they are known to be of their set; raises ``ValueError``."""

@@ -266,11 +266,11 @@ def test_either_width_costs(setting: str, cost: str) -> None:
 
 
 def test_luts_are_solved_once_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rtl_lib import constant_matrix
+    from rtl_lib import parallel_engine
 
     settings = Quantization(weight_bits=7, activation_bits=7)
     first = COSTS["luts"](tiny.quantized_graph(settings))
-    monkeypatch.setattr(constant_matrix, "solve", None)
+    monkeypatch.setattr(parallel_engine, "solve", None)
     assert COSTS["luts"](tiny.quantized_graph(settings)) == first
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tiny
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from pydantic import ValidationError
 from specimens import quantized_networks
 
+from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
@@ -17,6 +20,7 @@ from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.hardware_plan import HardwarePlan, PlanSettings, plan
 from dnn2fpga.quantized_graph import QuantizedGraph
 from rtl_lib import beat_model
+from rtl_lib.matrix_product import Engine
 
 
 def chain(shape: tuple[int, ...], *layers: object) -> QuantizedGraph:
@@ -89,3 +93,139 @@ def test_settings_are_checked() -> None:
     for levels in (0, 17):
         with pytest.raises(ValidationError):
             PlanSettings(levels_per_register=levels)
+
+
+def dense(name: str, inputs: int, outputs: int) -> Dense:
+    rng = np.random.default_rng(inputs)
+    return Dense(name, rng.normal(size=(inputs, outputs)), rng.normal(size=outputs))
+
+
+def dense_chain() -> QuantizedGraph:
+    return chain((6,), dense("a", 6, 4), dense("b", 4, 4), dense("c", 4, 2))
+
+
+def described(settings: PlanSettings, graph: QuantizedGraph | None = None) -> dict[str, tuple[str, bool]]:
+    """Engine and stage of every layer."""
+    return {b.layer: (b.engine, b.staged) for b in plan(graph or dense_chain(), settings).boundaries[1:]}
+
+
+def settings_of(**options: object) -> PlanSettings:
+    return PlanSettings.model_validate(options)
+
+
+def test_engines_are_chosen_for_all_layers_and_for_single_ones() -> None:
+    parallel, folded = ("parallel", True), ("folded", True)
+    assert described(PlanSettings()) == dict.fromkeys("abc", parallel)
+    everywhere = settings_of(engine="folded")
+    assert described(everywhere) == dict.fromkeys("abc", folded)
+    assert described(settings_of(layers={"b": {"engine": "folded"}})) == {"a": parallel, "b": folded, "c": parallel}
+    mixed = settings_of(engine="folded", layers={"b": {"engine": "parallel"}})
+    assert described(mixed) == {"a": folded, "b": parallel, "c": folded}
+
+
+def test_options_of_a_layer_come_before_those_of_all() -> None:
+    chosen = settings_of(levels_per_register=2, simd=4, layers={"b": {"levels_per_register": 5, "engine": "folded"}})
+    assert chosen.options("a") == {"levels_per_register": 2, "simd": 4}
+    assert chosen.options("b") == {"levels_per_register": 5, "simd": 4, "engine": Engine.FOLDED}
+    assert PlanSettings().options("a") == {}
+
+
+def test_levels_of_one_layer_change_its_cycles_alone() -> None:
+    graph = dense_chain()
+    usual, deep = (plan(graph, settings_of(layers=layers)) for layers in ({}, {"b": {"levels_per_register": 1}}))
+
+    def cycles(result: HardwarePlan) -> list[int]:
+        first = [b.first_cycle for b in result.boundaries]
+        return [after - before for before, after in pairwise(first)]
+
+    a, b, c = (after - before for before, after in zip(cycles(usual), cycles(deep), strict=True))
+    assert (a, c) == (0, 0)
+    assert b > 0
+    assert usual.interval_cycles == deep.interval_cycles == 1
+
+
+@pytest.mark.parametrize(("simd", "cycles"), [(6, 1), (3, 2), (2, 3), (1, 6)])
+def test_a_folded_vector_takes_a_cycle_for_each_of_its_parts(simd: int, cycles: int) -> None:
+    result = plan(chain((6,), dense("a", 6, 4)), settings_of(engine="folded", simd=simd))
+    assert result.interval_cycles == cycles
+
+
+def test_stages_stand_behind_every_layer_or_behind_runs() -> None:
+    graph = dense_chain()
+    every = plan(graph, settings_of(stages="every_layer"))
+    runs = plan(graph, settings_of(stages="runs"))
+    assert plan(graph) == every
+    assert [b.staged for b in every.boundaries] == [False, True, True, True]
+    assert [b.staged for b in runs.boundaries] == [False, False, False, True]
+    # A stage takes one cycle; nothing else changes.
+    assert [a.first_cycle - b.first_cycle for a, b in zip(every.boundaries, runs.boundaries, strict=True)] == [
+        0,
+        1,
+        2,
+        2,
+    ]
+    assert every.latency_cycles == runs.latency_cycles + 2
+    assert every.interval_cycles == runs.interval_cycles == 1
+
+
+def test_a_run_ends_where_a_layer_is_more_than_a_pipeline() -> None:
+    folded = {"engine": "folded"}
+    assert described(settings_of(stages="runs", layers={"b": folded})) == {
+        "a": ("parallel", True),
+        "b": ("folded", True),
+        "c": ("parallel", True),
+    }
+    assert [staged for _, staged in described(settings_of(stages="runs", layers={"a": folded})).values()] == [
+        True,
+        False,
+        True,
+    ]
+    assert [staged for _, staged in described(settings_of(stages="runs", layers={"c": folded})).values()] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def test_convolutions_end_runs() -> None:
+    """Windows are more than a pipeline, so both layers keep their stages."""
+    graph = chain((5, 5, 2), conv("a", 2, 3, "same"), conv("b", 3, 2, "valid"))
+    assert [staged for _, staged in described(settings_of(stages="runs"), graph).values()] == [True, True]
+
+
+def test_all_problems_of_the_settings_are_told_at_once() -> None:
+    chosen = settings_of(
+        engine="folded",
+        layers={"a": {"simd": 4}, "b": {"simd": 3}, "d": {"simd": 1}, "e": {}, "c": {"simd": 2}},
+    )
+    with pytest.raises(UserError) as caught:
+        plan(dense_chain(), chosen)
+    assert caught.value.problems == (
+        "hardware.layers: there is no layer 'd'; the layers are a, b, c",
+        "hardware.layers: there is no layer 'e'; the layers are a, b, c",
+        "layer 'a': simd must divide the 6 inputs, not 4",
+        "layer 'b': simd must divide the 4 inputs, not 3",
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stages": "none"},
+        {"engine": "systolic"},
+        {"simd": 0},
+        {"layers": {"a": {"engine": "none"}}},
+        {"layers": {"a": {"levels_per_register": 0}}},
+        {"layers": {"a": {"levels": 3}}},
+        {"layers": {"a": {"stages": "runs"}}},
+    ],
+    ids=str,
+)
+def test_unknown_choices_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        settings_of(**wrong)
+
+
+def test_settings_survive_a_round_trip() -> None:
+    result = plan(dense_chain(), settings_of(stages="runs", layers={"b": {"engine": "folded", "simd": 2}}))
+    assert HardwarePlan.model_validate_json(result.model_dump_json()) == result

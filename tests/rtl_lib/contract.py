@@ -4,11 +4,14 @@ any stalls.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from stream_bench import run_component
+from stream_bench import Run, run_component
 
 from rtl_lib.beat_model import trace
 from rtl_lib.operator import Operator
+from rtl_lib.stream import StreamComponent
 
 STALLS = [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6), (0.4, 0.4)]  # how often source and sink pause
 FRAMES = 3
@@ -23,27 +26,35 @@ def random_input(operator: Operator, beats: int, seed: int) -> np.ndarray:
     return x
 
 
-def check_operator(operator: Operator, beats: int, seed: int = 0) -> None:
-    """Raises ``AssertionError`` at the first difference."""
-    x = random_input(operator, beats, seed)
+def check_operator(operator: Operator, beats: int, seed: int = 0, x: np.ndarray | None = None, **options: Any) -> None:
+    """Raises ``AssertionError`` at the first difference.
+
+    :param x: default: any integers of the input format.
+    :param options: of ``create``.
+    """
+    x = random_input(operator, beats, seed) if x is None else x
+    frames = len(x)
     y = operator.compute(x).astype(np.int64)
     output_beats = y.shape[1]
-    assert y.shape == (FRAMES, output_beats, operator.output_beat.lanes)
+    assert y.shape == (frames, output_beats, operator.output_beat.lanes)
     for source, sink in STALLS:
         run = run_component(
-            operator.create(),
+            operator.create(**options),
             x.reshape(-1, x.shape[2]),
-            FRAMES * output_beats,
+            frames * output_beats,
             source_pause=source,
             sink_pause=sink,
             seed=seed,
         )
         assert run.outputs.tolist() == y.reshape(-1, y.shape[2]).tolist(), f"values, source {source}, sink {sink}"
         if source == sink == 0:
-            _check_cycles(operator, beats, output_beats, run.input_cycles, run.output_cycles)
+            check_cycles(operator.create(**options), beats, output_beats, run)
 
 
-def _check_cycles(operator: Operator, beats: int, output_beats: int, taken: list[int], given: list[int]) -> None:
-    entry, exit = trace([operator.create().beat_model()], [(0, beats), (1, output_beats)])
+def check_cycles(component: StreamComponent, beats: int, output_beats: int, run: Run) -> None:
+    """The first frame's, at full speed, against the twins."""
+    models = [part.beat_model() for _, part in component.components("part")]
+    entry, exit = trace(models, [(0, beats), (len(models), output_beats)])
+    taken, given = run.input_cycles, run.output_cycles
     assert taken[beats - 1] == entry.last_cycle
     assert (given[0], given[output_beats - 1]) == (exit.first_cycle, exit.last_cycle)

@@ -16,6 +16,7 @@ from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FoldedMatrix, FrameSum
 from rtl_lib.lookup_table import LookupTable
+from rtl_lib.parallel_engine import ParallelEngine
 from rtl_lib.reduction import Reduction, WindowReduction
 from rtl_lib.repack import Repack
 from rtl_lib.requantize import Requantize
@@ -24,13 +25,17 @@ from rtl_lib.windows import Padding, Windows
 
 S5 = Format(True, 5)
 ONE = np.ones(2, np.int64)
+MATRIX = ConstantMatrix(np.arange(12).reshape(4, 3) - 5, np.arange(3), S5)
+ONES = np.ones(3, np.int64)
+PARALLEL = ParallelEngine(MATRIX, Requantize(MATRIX.output_format, S5, 3 * ONES, ONES, ONES, -16, 15))
 PATTERNS = [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (0.5, 0.5), (0.1, 0.1)]  # how often source and sink pause
 
 CREATE = {
     "stage": lambda: MasterSlaveStage(Beat(S5, 2)),
     "requantize, one register": Requantize(S5, S5, 2 * ONE, ONE, ONE, -16, 15).create,
     "requantize, two registers": Requantize(S5, S5, 3 * ONE, ONE, ONE, -16, 15).create,
-    "constant matrix": ConstantMatrix(np.arange(12).reshape(4, 3) - 5, np.arange(3), S5).create,
+    "parallel engine, one register": lambda: PARALLEL.create(levels_per_register=16),
+    "parallel engine, many registers": lambda: PARALLEL.create(levels_per_register=1),
     "folded matrix": FoldedMatrix(np.arange(12).reshape(6, 2) - 5, np.arange(2), S5, 2, S5).create,
     "frame sum": FrameSum(S5, 2, 3).create,
     "frame sum of one": FrameSum(S5, 2, 1).create,

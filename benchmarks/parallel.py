@@ -1,0 +1,375 @@
+"""The parallel engine on the six fixed networks of ``cases/``, beside the peers Alkaid and da4ml.
+
+    .venv/bin/python benchmarks/parallel.py [--with-peers] [CASE ...]
+
+Every case is built from its exact integers, with as many cycles as each peer needs and with the default pipelining;
+10,000 vectors go through the RTL; yosys counts cells with the same commands for everybody, nextpnr-ecp5 gives the clock
+of two of them. ``--with-peers`` makes the peers' Verilog from PyPI in environments of their own and measures it too;
+else their figures come from the last such run (``docs/measurements/peers.json``). An hour on two cores the first time;
+results are kept. Writes ``docs/measurements/parallel.md`` and its picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "examples")]
+from peers import VERSIONS, build_peer  # noqa: E402
+from reporting import markdown_table  # noqa: E402
+from tools import place_ecp5, synthesize_xc7  # noqa: E402
+
+from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga.config import Verification  # noqa: E402
+from dnn2fpga.data import Data  # noqa: E402
+from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
+from dnn2fpga.plan.hardware_plan import PlanSettings  # noqa: E402
+from dnn2fpga.quantized_graph import QuantizedGraph, Tensor  # noqa: E402
+from rtl_lib.adder_schedule import schedule  # noqa: E402
+from rtl_lib.constant_matrix import ConstantMatrix  # noqa: E402
+
+CASES = Path(os.environ.get("DNN2FPGA_DATA", ROOT.parent / "shared" / "data")) / "cases"
+NAMES = ("int8_dense", "int8_s75", "int6_dense", "int6_s75", "int4_dense", "int4_s75")
+MEASUREMENTS = ROOT / "docs" / "measurements"
+PEERS = MEASUREMENTS / "peers.json"
+FIGURES = MEASUREMENTS / "parallel.json"
+VECTORS = 10_000
+LEVELS = (3,)  # adder levels a stage, besides the peers' numbers of cycles
+CLOCKED = {"int8_s75": (1,), "int4_s75": (1, 2, 3)}  # seeds; one of INT8 takes 20 minutes
+MERGED = 0.75  # at least this part of the planned register bits is left when yosys has merged equal ones
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One design. ``mhz``: after routing on an LFE5U-85F, one for each seed; empty when not placed."""
+
+    who: str
+    case: str
+    cycles: int
+    luts: int
+    estimated_lcs: int
+    ffs: int
+    carry4: int
+    inverters: int
+    dsps: int
+    seconds: float  # configuration files (or the peer's network) to Verilog
+    mhz: tuple[float, ...] = ()
+
+
+def network(file: Path) -> tuple[QuantizedGraph, Any]:
+    """The case as an integer model, and its arrays."""
+    case = np.load(file)
+    activations, inputs = int(case["abits"]), int(case["in_bits"])
+    tensor = Tensor(shape=(16,), lanes=16, signed=True, width=inputs, scale=1.0, zero_point=0)
+    first, layers = tensor, []
+    for k in range(4):
+        weights, bias = case[f"W{k}"].astype(np.int64), case[f"b{k}"].astype(np.int64)
+        outputs = weights.shape[1]
+        exact = ConstantMatrix(weights, bias, tensor.format).output_format
+        signed, width = (False, activations) if k < 3 else (exact.signed, exact.width)
+        output = Tensor(shape=(outputs,), lanes=outputs, signed=signed, width=width, scale=1.0, zero_point=0)
+        one = np.ones(outputs, np.int64)
+        layer = QuantizedDense(
+            name=f"dense_{k}",
+            input=layers[-1].name if layers else "input",
+            output=output,
+            low=output.format.minimum,
+            high=output.format.maximum,
+            multiplier=one,
+            shift=one * (int(case["shifts"][k]) if k < 3 else 0),
+            offset=0 * one,
+            weight_width=int(case["wbits"]),
+            weights=weights,
+            bias=bias,
+        )
+        layers.append(layer)
+        tensor = output
+    return QuantizedGraph(name=file.stem, input_name="input", input=first, layers=tuple(layers)), case
+
+
+@dataclass(frozen=True)
+class Split:
+    """Numbers of registers on the way through each layer."""
+
+    banks: tuple[int, ...]
+    levels: tuple[int, ...]  # adders in a row in each layer
+    registers: int  # predicted
+
+
+def splits(graph: QuantizedGraph) -> list[Split]:
+    """Every way to pipeline the layers, with up to six registers in each."""
+    layers = [graph.operators[layer.name][0].parallel for layer in graph.layers]  # type: ignore[attr-defined]
+    choices = []
+    for engine in layers:
+        depth, results = engine.graph.depth + 1, engine.requantize.output_beat.layout.size
+        each = {}
+        for wanted in range(1, 7):
+            levels = -(-depth // wanted)
+            bits = schedule(engine.graph, levels).register_bits(engine.graph) + results
+            each[engine.latency(levels)] = (levels, bits)
+        choices.append([(banks, *rest) for banks, rest in each.items()])
+    stage = 2 * graph.output.lanes * graph.output.width
+    return [
+        Split(
+            tuple(banks for banks, _, _ in layers),
+            tuple(levels for _, levels, _ in layers),
+            stage + sum(bits for *_, bits in layers),
+        )
+        for layers in itertools.product(*choices)
+    ]
+
+
+def candidates(graph: QuantizedGraph, peer: Figures) -> Iterator[PlanSettings]:
+    """Shortest stages first, with at most the peer's cycles (one of them for the last stage) and perhaps its registers;
+    then few cycles.
+    """
+    possible = [s for s in splits(graph) if sum(s.banks) < peer.cycles and s.registers * MERGED <= peer.ffs]
+    for split in sorted(possible, key=lambda s: (max(s.levels), sum(s.banks), s.registers)):
+        levels = zip(graph.layers, split.levels, strict=True)
+        yield PlanSettings(
+            stages="runs", layers={layer.name: {"levels_per_register": count} for layer, count in levels}
+        )
+
+
+def like(graph: QuantizedGraph, peer: Figures, folder: Path) -> Figures:
+    """The first candidate that has no more registers than the peer."""
+    for settings in candidates(graph, peer):
+        figures = build(graph, folder, settings)
+        if figures.ffs <= peer.ffs:
+            return figures
+    sys.exit(f"{graph.name}: no pipelining has as few registers as {peer.who}")
+
+
+def build(graph: QuantizedGraph, folder: Path, settings: PlanSettings) -> Figures:
+    config_files.save(graph, folder)
+    start = time.monotonic()
+    # As the command does: from the files, with the adders solved anew.
+    manifest = flow.generate(folder, settings)
+    seconds = time.monotonic() - start
+    if manifest["interval_cycles"] != 1:
+        sys.exit(f"{graph.name}: the interval is {manifest['interval_cycles']} cycles, not 1")
+    cells = synthesize_xc7([verilog(folder)], "accelerator")
+    return Figures(
+        who="dnn2fpga",
+        case=graph.name,
+        cycles=manifest["latency_cycles"],
+        luts=cells.luts,
+        estimated_lcs=cells.estimated_lcs,
+        ffs=cells.ffs,
+        carry4=cells.carry4,
+        inverters=cells.inverters,
+        dsps=cells.dsps,
+        seconds=round(seconds, 1),
+    )
+
+
+def verilog(folder: Path) -> Path:
+    return folder / "bundle" / "rtl" / "accelerator.v"
+
+
+def clocks(case: str, files: list[Path], top: str) -> tuple[float, ...]:
+    return tuple(place_ecp5(files, top, seed).mhz for seed in CLOCKED.get(case, ()))
+
+
+def verify(graph: QuantizedGraph, case: Any, folder: Path) -> int:
+    """Streams the case's vectors and random ones through the RTL; the expected integers are the case's own."""
+    given = case["x"].astype(np.int64)
+    if not np.array_equal(graph.run(given), case["y"]):
+        sys.exit(f"{graph.name}: the integer model differs from the case's expected outputs")
+    form = graph.input.format
+    more = np.random.default_rng(1).integers(form.minimum, form.maximum + 1, (VECTORS - len(given), 16))
+    x = np.concatenate([given, more]).astype(np.float64)
+    protocol, bulk = flow.verify(folder, Data(x, None), Verification())
+    if not (protocol.passed and bulk.passed):
+        sys.exit(f"{graph.name}: the RTL differs from the integer model")
+    return bulk.frames
+
+
+def ours(name: str, peers: list[Figures], work: Path) -> Iterator[Figures]:
+    graph, case = network(CASES / f"{name}.npz")
+    for number, peer in enumerate(peers):
+        folder = work / name / f"like_{peer.who.split()[0]}"
+        folder.mkdir(parents=True)
+        figures = like(graph, peer, folder)
+        if number == 0:
+            print(f"{name}: {verify(graph, case, folder):,} vectors equal", flush=True)
+        yield replace(figures, mhz=clocks(name, [verilog(folder)], "accelerator"))
+    for levels in LEVELS:
+        folder = work / name / f"levels_{levels}"
+        folder.mkdir(parents=True)
+        yield build(graph, folder, PlanSettings(stages="runs", levels_per_register=levels))
+
+
+def measure_peers(names: list[str]) -> list[Figures]:
+    """With the peers' Verilog through the same commands."""
+    found = []
+    for name, peer in itertools.product(names, VERSIONS):
+        design = build_peer(peer, CASES / f"{name}.npz")
+        if design.failure or not design.exact:
+            print(f"{peer} on {name}: {design.failure or 'not exact'}", flush=True)
+            continue
+        cells = synthesize_xc7(design.verilog, design.top)
+        found.append(
+            Figures(
+                who=f"{peer} {design.version}",
+                case=name,
+                cycles=design.cycles,
+                luts=cells.luts,
+                estimated_lcs=cells.estimated_lcs,
+                ffs=cells.ffs,
+                carry4=cells.carry4,
+                inverters=cells.inverters,
+                dsps=cells.dsps,
+                seconds=round(design.seconds, 1),
+                mhz=clocks(name, design.verilog, design.top),
+            )
+        )
+        print(found[-1], flush=True)
+    return found
+
+
+def beside(figures: list[Figures], peer: Figures) -> Figures:
+    """The design with the most cycles and registers that are not more than the peer's."""
+    fitting = [one for one in figures if one.cycles <= peer.cycles and one.ffs <= peer.ffs]
+    return max(fitting or figures, key=lambda one: (one.cycles, one.ffs))
+
+
+def comparison(name: str, mine: list[Figures], peers: list[Figures]) -> list[tuple[Any, ...]]:
+    """One row for each peer: our design at no more cycles beside it."""
+    rows = []
+    for peer in peers:
+        own = beside(mine, peer)
+        rows.append(
+            (
+                name,
+                peer.who,
+                f"{own.cycles} / {peer.cycles}",
+                f"{own.luts:,} / {peer.luts:,}",
+                f"{own.luts / peer.luts:.2f}",
+                f"{own.ffs:,} / {peer.ffs:,}",
+                f"{own.ffs / peer.ffs:.2f}",
+                f"{own.estimated_lcs:,} / {peer.estimated_lcs:,}",
+                f"{own.inverters:,} / {peer.inverters:,}",
+                f"{own.carry4:,} / {peer.carry4:,}",
+                own.dsps,
+                " ".join(f"{mhz:.0f}" for mhz in own.mhz) + " / " + " ".join(f"{mhz:.0f}" for mhz in peer.mhz)
+                if own.mhz
+                else "",
+                f"{own.seconds:.1f} / {peer.seconds:.1f}",
+            )
+        )
+    return rows
+
+
+def report(mine: dict[str, list[Figures]], peers: dict[str, list[Figures]]) -> str:
+    heads = ("case", "peer", "cycles", "LUT cells", "ratio", "registers", "ratio", "est. LCs", "inverters", "CARRY4")
+    heads = (*heads, "DSP", "ECP5 MHz by seed", "to Verilog, s")
+    rows = [row for name in mine for row in comparison(name, mine[name], peers[name])]
+    ratios = [
+        max(beside(mine[name], peer).luts for peer in peers[name]) / min(peer.luts for peer in peers[name])
+        for name in mine
+    ]
+    mean = float(np.exp(np.mean(np.log(ratios))))
+    front = [
+        (name, f.cycles, f"{f.luts:,}", f"{f.ffs:,}", f"{f.estimated_lcs:,}", f"{f.carry4:,}", f"{f.seconds:.1f}")
+        for name, figures in mine.items()
+        for f in sorted(figures, key=lambda f: f.cycles)
+    ]
+    lines = [
+        "# The parallel engine beside its peers",
+        "",
+        "`python benchmarks/parallel.py`. Each field: ours / the peer's. Ours is the whole accelerator with its",
+        "AXI4-Stream handshakes and the last master-slave stage; the peers' designs have a clock and nothing else.",
+        "Cycles as the cases README counts them, ours at most the peer's. Interval 1 everywhere;",
+        f"{VECTORS:,} vectors of each case were equal in RTL.",
+        "`yosys synth_xilinx -family xc7 -flatten -noiopad -noclkbuf`; LUT cells without inverters, as in that README;",
+        "ECP5: `nextpnr-ecp5 --85k --out-of-context`.",
+        "",
+        *markdown_table(heads, rows),
+        "",
+        f"LUT cells against the better peer: at most {max(ratios):.2f}×, {mean:.2f}× in the geometric mean.",
+        "",
+        "## Pipeline settings",
+        "",
+        *markdown_table(("case", "cycles", "LUT cells", "registers", "est. LCs", "CARRY4", "to Verilog, s"), front),
+        "",
+        "![registers and LUT cells by cycles](parallel.png)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def plot(mine: dict[str, list[Figures]], peers: dict[str, list[Figures]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    colours = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377")
+    for (name, figures), colour in zip(mine.items(), colours, strict=False):
+        ordered = sorted(figures, key=lambda f: f.cycles)
+        for axes, what in ((left, "luts"), (right, "ffs")):
+            axes.plot([f.cycles for f in ordered], [getattr(f, what) for f in ordered], "o-", color=colour, label=name)
+            for peer in peers[name]:
+                marker = "x" if peer.who.startswith("alkaid") else "+"
+                axes.plot(peer.cycles, getattr(peer, what), marker, color=colour, markersize=8)
+    for axes, what in ((left, "LUT cells (x Alkaid, + da4ml)"), (right, "registers")):
+        axes.set(xlabel="cycles", ylabel=what, yscale="log")
+        axes.grid(alpha=0.3, which="both")
+    left.legend(fontsize=7)
+    figure.savefig(MEASUREMENTS / "parallel.png", dpi=130, metadata={"Software": None})
+
+
+def saved(file: Path) -> dict[str, list[Figures]]:
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: [Figures(**{**one, "mhz": tuple(one["mhz"])}) for one in figures] for name, figures in stored.items()}
+
+
+def save(file: Path, figures: dict[str, list[Figures]]) -> None:
+    stored = {name: [asdict(one) for one in figures[name]] for name in figures}
+    file.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cases", nargs="*", choices=[*NAMES, []], help="default: all")
+    parser.add_argument("--with-peers", action="store_true", help="make and measure the peers' designs too")
+    options = parser.parse_args()
+    names = list(options.cases or NAMES)
+    if missing := [name for name in names if not (CASES / f"{name}.npz").is_file()]:
+        sys.exit(f"error: {CASES} has no {', '.join(missing)}; set DNN2FPGA_DATA to the folder that has cases/")
+    peers = saved(PEERS)
+    if options.with_peers:
+        for name in names:
+            peers[name] = measure_peers([name])
+            save(PEERS, peers)
+    if missing := [name for name in names if name not in peers]:
+        sys.exit(f"error: no figures of the peers for {', '.join(missing)}; run with --with-peers once")
+    mine = saved(FIGURES)
+    with tempfile.TemporaryDirectory() as work:
+        for name in names:
+            mine[name] = []
+            for figures in ours(name, peers[name], Path(work)):
+                print(figures, flush=True)
+                mine[name].append(figures)
+            save(FIGURES, mine)
+    mine = {name: mine[name] for name in NAMES if name in mine}
+    text = report(mine, peers)
+    print(text)
+    (MEASUREMENTS / "parallel.md").write_text(text, encoding="utf-8")
+    plot(mine, peers)
+
+
+if __name__ == "__main__":
+    main()

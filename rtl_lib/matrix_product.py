@@ -1,0 +1,101 @@
+"""Vector × constant matrix, requantized: what dense layers and convolutions compute, on the engine of your choice.
+
+``parallel``: the whole vector in one beat through an adder graph, a vector a cycle. ``folded``: ``simd`` numbers of the
+vector a cycle through multipliers, with weights from a memory.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.formats import Format
+from rtl_lib.frame_reduction import FoldedMatrix
+from rtl_lib.parallel_engine import ParallelEngine
+from rtl_lib.repack import repack
+from rtl_lib.requantize import Requantize
+from rtl_lib.stream import Beat, Chain, StreamComponent
+
+
+class Engine(enum.Enum):
+    """What computes a matrix product."""
+
+    PARALLEL = "parallel"
+    FOLDED = "folded"
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixProduct:
+    """The spec: ``requantize(matrix(x))`` for vectors that arrive in beats of ``lanes`` numbers."""
+
+    create_options: ClassVar[tuple[str, ...]] = ("engine", "simd", "levels_per_register")
+
+    matrix: ConstantMatrix
+    requantize: Requantize
+    lanes: int
+
+    def __post_init__(self) -> None:
+        if self.matrix.n_inputs % self.lanes:
+            raise ValueError(f"lanes must divide the {self.matrix.n_inputs} inputs, not {self.lanes}")
+        if self.matrix.output_beat != self.requantize.input_beat:
+            raise ValueError(f"requantize must take {self.matrix.output_beat}, not {self.requantize.input_beat}")
+
+    @property
+    def input_beat(self) -> Beat:
+        return Beat(self.matrix.input_format, self.lanes)
+
+    @property
+    def output_beat(self) -> Beat:
+        return self.requantize.output_beat
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        """``[frames, beats, lanes]`` → ``[frames, vectors, outputs]`` in the output format's dtype."""
+        return self.requantize.compute(self.matrix.compute(x.reshape(len(x), -1, self.matrix.n_inputs)))
+
+    @cached_property
+    def parallel(self) -> ParallelEngine:
+        """Its adder graph is solved at first use: software only needs ``compute``."""
+        return ParallelEngine(self.matrix, self.requantize)
+
+    @property
+    def default_engine(self) -> Engine:
+        """Parallel where vectors arrive whole, folded where they arrive in parts anyway."""
+        return Engine.PARALLEL if self.lanes == self.matrix.n_inputs else Engine.FOLDED
+
+    @property
+    def luts(self) -> int:
+        """Predicted for the default engine."""
+        if self.default_engine is Engine.PARALLEL:
+            return self.parallel.luts
+        return self.matrix.output_beat.layout.size + self.requantize.luts
+
+    def create(
+        self, engine: Engine | None = None, simd: int | None = None, levels_per_register: int = 3
+    ) -> StreamComponent:
+        """
+        :param engine: default: ``default_engine``.
+        :param simd: numbers that a folded engine takes a cycle; default: those of one beat.
+        :param levels_per_register: adders one after the other in a parallel engine.
+        """
+        if (engine or self.default_engine) is Engine.PARALLEL:
+            return self._chain(self.matrix.n_inputs, [("parallel", self.parallel.create(levels_per_register))])
+        simd = simd or self.lanes
+        if self.matrix.n_inputs % simd:
+            raise ValueError(f"simd must divide the {self.matrix.n_inputs} inputs, not {simd}")
+        weights = self.matrix.weights
+        form = Format.containing(min(int(weights.min()), -1), max(int(weights.max()), 0))
+        folded = FoldedMatrix(weights, self.matrix.bias, self.matrix.input_format, simd, form)
+        requantize = replace(self.requantize, input_format=folded.output_format)
+        return self._chain(simd, [("folded", folded.create()), ("requantize", requantize.create())])
+
+    def _chain(self, lanes: int, parts: list[tuple[str, StreamComponent]]) -> Chain:
+        """The parts, behind whatever brings beats of ``lanes`` numbers."""
+        before = [
+            (f"repack_{k}", step.create()) for k, step in enumerate(repack(self.matrix.input_format, self.lanes, lanes))
+        ]
+        return Chain([*before, *parts])

@@ -41,8 +41,9 @@ class XilinxCells:
     srls: int
     dsps: int
     inverters: int
-    lut_rams: int  # distributed RAM cells of any kind
+    lut_rams: int  # LUTs used as distributed RAM
     seconds: float
+    bram36: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,24 @@ def synthesize_xc7(files: Sequence[Path], top: str, cache: Path = CACHE) -> Xili
             srls=sum(n for name, n in cells.items() if name.startswith("SRL")),
             dsps=used["DSP"],
             inverters=cells.get("INV", 0),
-            lut_rams=sum(n for name, n in cells.items() if re.match(r"RAM\d+(M|X)", name)),
+            lut_rams=used["LUT"] - sum(n for name, n in cells.items() if name.startswith("LUT") or name == "INV"),
             seconds=round(seconds, 1),
+            bram36=used["BRAM36"],
         )
         return asdict(counted)
 
     return XilinxCells(**_kept(files, [command, _version(tuple(yosys()))], cache, run))
+
+
+def synthesize_ecp5(files: Sequence[Path], top: str, cache: Path = CACHE) -> dict[str, int]:
+    """LUT4s, registers, multipliers and block RAMs."""
+    command = f"{READ}; {ECP5.format(top=top)}; write_json out.json"
+
+    def run(folder: Path) -> dict[str, Any]:
+        _call([*yosys(), "-q", "-p", command], folder)
+        return ecp5(cells_of(folder / "out.json", top))
+
+    return _kept(files, [command, _version(tuple(yosys()))], cache, run)
 
 
 def place_ecp5(files: Sequence[Path], top: str, seed: int, cache: Path = CACHE) -> Placed:
@@ -120,6 +133,23 @@ def place_ecp5(files: Sequence[Path], top: str, seed: int, cache: Path = CACHE) 
 
     versions = [_version(tuple(yosys())), _version(tuple(nextpnr()))]
     return Placed(**_kept(files, [synthesis, options, *versions], cache, run))
+
+
+def estimate_ecp5(files: Sequence[Path], top: str, seed: int, cache: Path = CACHE) -> float:
+    """The clock in MHz as nextpnr estimates it after placement, for designs that it does not route within an hour."""
+    synthesis = f"{READ}; {ECP5.format(top=top)} -json out.json"
+    options = PLACE.format(target=TARGET_MHZ, seed=seed) + " --no-route"
+
+    def run(folder: Path) -> dict[str, Any]:
+        shutil.copy(_netlist(files, synthesis, cache), folder / "netlist.json")
+        _call([*nextpnr(), "-q", *options.split(), "--json", "netlist.json", "-l", "place.log"], folder)
+        found = re.findall(r"Max frequency for clock '\S+': ([\d.]+) MHz", (folder / "place.log").read_text())
+        if not found:
+            raise RuntimeError("nextpnr printed no estimate of the clock")
+        return {"mhz": float(found[-1])}
+
+    versions = [_version(tuple(yosys())), _version(tuple(nextpnr()))]
+    return float(_kept(files, [synthesis, options, *versions], cache, run)["mhz"])
 
 
 def cells_of(netlist: Path, top: str) -> dict[str, int]:

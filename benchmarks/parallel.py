@@ -50,6 +50,7 @@ LEVELS = {"s75": (3,)}  # adders in a row, besides what the peers' cycles ask fo
 CLOCKED = {"int4_s75": (1, 2, 3)}  # seeds that are placed and routed
 # Placed only: routing the peer's Verilog did not end in 25 minutes of processor time, with either router.
 ESTIMATED = {"int8_s75": (1,)}
+LARGE = (100, 100)  # inputs and outputs of the layer that times the tool
 MERGED = 0.75  # at least this part of the planned register bits is left when yosys has merged equal ones
 
 
@@ -215,6 +216,41 @@ def ours(name: str, peers: list[Figures], work: Path) -> Iterator[Figures]:
         yield build(graph, folder, PlanSettings(stages="runs", levels_per_register=levels))
 
 
+def large_layer(work: Path) -> str:
+    """How long the tool takes for one layer of more than 10,000 adders, and where."""
+    inputs, outputs = LARGE
+    rng = np.random.default_rng(0)
+    weights, bias = rng.integers(-128, 128, LARGE), rng.integers(-999, 1000, outputs)
+    first = Tensor(shape=(inputs,), lanes=inputs, signed=False, width=8, scale=1.0, zero_point=0)
+    one = np.ones(outputs, np.int64)
+    layer = QuantizedDense(
+        name="dense",
+        input="input",
+        output=first.model_copy(update={"shape": (outputs,), "lanes": outputs}),
+        low=0,
+        high=255,
+        multiplier=one,
+        shift=8 * one,
+        offset=0 * one,
+        weight_width=8,
+        weights=weights,
+        bias=bias,
+    )
+    graph = QuantizedGraph(name="large", input_name="input", input=first, layers=(layer,))
+    folder = work / "large"
+    folder.mkdir()
+    config_files.save(graph, folder)
+    start = time.monotonic()
+    adders = graph.operators["dense"][0].parallel.graph.adders  # type: ignore[attr-defined]
+    solved = time.monotonic()
+    flow.generate(folder)
+    seconds = time.monotonic() - solved
+    return (
+        f"One layer of {inputs} × {outputs} random INT8 weights, {adders:,} adders: {seconds:.0f} s from configuration "
+        f"files to Verilog, of which solving takes {solved - start:.0f} s."
+    )
+
+
 def measure_peers(names: list[str]) -> list[Figures]:
     """With the peers' Verilog through the same commands."""
     found = []
@@ -276,7 +312,7 @@ def comparison(name: str, mine: list[Figures], peers: list[Figures]) -> list[tup
     return rows
 
 
-def report(mine: dict[str, list[Figures]], peers: dict[str, list[Figures]]) -> str:
+def report(mine: dict[str, list[Figures]], peers: dict[str, list[Figures]], speed: str) -> str:
     heads = ("case", "peer", "cycles", "LUT cells", "ratio", "registers", "ratio", "est. LCs", "inverters", "CARRY4")
     heads = (*heads, "DSP", "ECP5 MHz by seed", "to Verilog, s")
     rows = [row for name in mine for row in comparison(name, mine[name], peers[name])]
@@ -309,6 +345,10 @@ def report(mine: dict[str, list[Figures]], peers: dict[str, list[Figures]]) -> s
         *markdown_table(("case", "cycles", "LUT cells", "registers", "est. LCs", "CARRY4", "to Verilog, s"), front),
         "",
         "![registers and LUT cells by cycles](parallel.png)",
+        "",
+        "## The tool itself",
+        "",
+        speed,
         "",
     ]
     return "\n".join(lines)
@@ -371,8 +411,9 @@ def main() -> None:
                 print(figures, flush=True)
                 mine[name].append(figures)
             save(FIGURES, mine)
+        speed = large_layer(Path(work))
     mine = {name: mine[name] for name in NAMES if name in mine}
-    text = report(mine, peers)
+    text = report(mine, peers, speed)
     print(text)
     (MEASUREMENTS / "parallel.md").write_text(text, encoding="utf-8")
     plot(mine, peers)

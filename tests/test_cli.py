@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from command_line import Run, listing, refused
 from model_zoo import Zoo
 
 from dnn2fpga import config_files, flow
+from dnn2fpga.plan.hardware_plan import PlanSettings, plan
 
 
 @pytest.fixture(scope="session")
@@ -290,3 +292,12 @@ def test_interrupted_demo_leaves_nothing(dnn2fpga: Run, tmp_path: Path, monkeypa
     monkeypatch.setattr("dnn2fpga.demo._train", interrupted)
     assert dnn2fpga("demo", "-o", "somewhere").code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("chosen", "levels"), [((), 4), (("--clock", "300"), 1), (("--levels", "2"), 2)])
+def test_a_board_chooses_the_pipelining(dnn2fpga: Run, work: Path, chosen: tuple[str, ...], levels: int) -> None:
+    """The Arty's 100 MHz leave room for four adders in a row; what is asked for wins."""
+    assert dnn2fpga("generate", work, "--board", "arty_a7_100t", *chosen).code == 0
+    settings = PlanSettings(levels_per_register=levels)
+    manifest = json.loads((work / "bundle" / "manifest.json").read_text())
+    assert manifest["latency_cycles"] == plan(config_files.load(work), settings).latency_cycles

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dnn2fpga.build.boards import Board, Source, Vendor, available_boards, load_board, read_board
+from dnn2fpga.build.boards import Board, Source, Timing, Vendor, available_boards, load_board, read_board
 from dnn2fpga.errors import UserError
 from dnn2fpga.shipped_files import shipped_folder
 
@@ -25,6 +25,17 @@ def test_contract_of_every_board(board: Board) -> None:
         if signal.source is Source.PIN:
             assert re.fullmatch(r"[A-Z]{1,2}[0-9]{1,2}", signal.port)
     assert board.resources.ff >= board.resources.lut
+
+
+def test_a_faster_clock_leaves_room_for_fewer_adders(board: Board) -> None:
+    adders = [board.timing.adders_within(mhz) for mhz in (10, 50, 100, 200, 1000)]
+    assert adders == sorted(adders, reverse=True)
+    assert adders[-1] == 1  # never none
+
+
+def test_the_adders_in_a_row_fit_the_period() -> None:
+    timing = Timing(register_ns=1, adder_ns=2)
+    assert [timing.adders_within(mhz) for mhz in (100, 1000 / 5, 1000 / 4.9)] == [4, 2, 1]
 
 
 def test_there_are_the_first_two_boards() -> None:

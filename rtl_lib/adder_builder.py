@@ -7,17 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rtl_lib.adder_graph import AdderGraph, Output
-from rtl_lib.adder_values import (
-    Carry,
-    Constant,
-    GraphValue,
-    Input,
-    Interval,
-    Operand,
-    Sum,
-    Table,
-    trailing_zeros,
-)
+from rtl_lib.adder_sums import Carry, Operand, Sum
+from rtl_lib.adder_values import Constant, GraphValue, Input, Interval, Table, trailing_zeros
 
 # A value without its constant part as a linear function: {input: coefficient}. A bit of a value that was taken out of
 # it, and added elsewhere, is a variable too, with a negative number.

@@ -7,7 +7,7 @@ become one constant, added once. Every value has the exact interval of the integ
 the bits that it needs.
 
 A solver makes the graph (``adder_solver``); what happens after it (placing registers, emitting hardware, counting cost)
-reads the graph and nothing else. The kinds of values are in ``adder_values``.
+reads the graph and nothing else. The kinds of values are in ``adder_values`` and ``adder_sums``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rtl_lib.adder_builder import BITS, GraphBuilder, Term
-from rtl_lib.adder_values import Carry, Operand, trailing_zeros
+from rtl_lib.adder_sums import Carry, Operand
+from rtl_lib.adder_values import trailing_zeros
 
 # The summands that are compared before two are joined.
 PARTNERS = 32

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtl_lib.adder_graph import AdderGraph
-from rtl_lib.adder_values import Carry, Constant, GraphValue, Input, Operand, Sum, Table, extended, trailing_zeros
+from rtl_lib.adder_sums import Carry, Operand, Sum
+from rtl_lib.adder_values import Constant, GraphValue, Input, Table, extended, trailing_zeros
 from rtl_lib.formats import Format
 
 

@@ -15,7 +15,8 @@ from rtl_lib import adder_solver
 from rtl_lib.adder_builder import GraphBuilder
 from rtl_lib.adder_graph import AdderGraph
 from rtl_lib.adder_solver import solve
-from rtl_lib.adder_values import Carry, Constant, Input, Interval, Operand, Sum, Table, trailing_zeros
+from rtl_lib.adder_sums import Carry, Operand, Sum
+from rtl_lib.adder_values import Constant, Input, Interval, Table, trailing_zeros
 from rtl_lib.signed_digits import adjacent_signed_digits, canonical_signed_digits
 
 U8, S8, BIT = (0, 255), (-128, 127), (0, 1)

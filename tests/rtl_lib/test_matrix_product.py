@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
 
-from rtl_lib.adder_values import Constant, Sum
+from rtl_lib.adder_sums import Sum
+from rtl_lib.adder_values import Constant
 from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.beat_model import trace
 from rtl_lib.constant_matrix import ConstantMatrix

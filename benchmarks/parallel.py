@@ -221,7 +221,7 @@ def large_layer(work: Path) -> str:
     """How long the tool takes for one layer of more than 10,000 adders, and where."""
     inputs, outputs = LARGE
     rng = np.random.default_rng(0)
-    weights, bias = rng.integers(-128, 128, LARGE), rng.integers(-999, 1000, outputs)
+    weights, bias = rng.integers(-127, 128, LARGE), rng.integers(-999, 1000, outputs)
     first = Tensor(shape=(inputs,), lanes=inputs, signed=False, width=8, scale=1.0, zero_point=0)
     one = np.ones(outputs, np.int64)
     layer = QuantizedDense(

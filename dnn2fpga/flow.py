@@ -171,13 +171,15 @@ def generate(
     :param board, clock_mhz: choose how deep to pipeline where the settings do not say.
     """
     from dnn2fpga.generate.bundle import write_bundle
+    from dnn2fpga.generate.verilog import without_garbage_collection
 
     settings = settings or PlanSettings()
     if board and settings.levels_per_register is None:
         settings = settings.model_copy(update={"levels_per_register": _adders_in_a_row(board, clock_mhz)})
     progress("planning", 0, 1)
     quantized = config_files.load(folder)
-    hardware = plan(quantized, settings)
+    with without_garbage_collection():
+        hardware = plan(quantized, settings)
     progress("planning", 1, 1)
     progress("writing Verilog", 0, 1)
     manifest = write_bundle(quantized, hardware, folder / BUNDLE, _samples(folder, quantized))

@@ -18,13 +18,13 @@ def to_verilog(accelerator: Accelerator) -> str:
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
     from amaranth.back import verilog
 
-    with _without_garbage_collection():
+    with without_garbage_collection():
         text = verilog.convert(accelerator, name=TOP, emit_src=False, strip_internal_attrs=True)
     return _plain_module_names(text)
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """A netlist is millions of small objects that all stay: looking for garbage among them takes 40 % of the time."""
     enabled = gc.isenabled()
     gc.disable()

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "examples")]
 from parallel_report import FIGURES, MEASUREMENTS, PEERS, VECTORS, Figures, plot, report, save, saved  # noqa: E402
 from peers import VERSIONS, build_peer  # noqa: E402
-from tools import estimate_ecp5, place_ecp5, synthesize_xc7  # noqa: E402
+from tools import XilinxCells, estimate_ecp5, place_ecp5, synthesize_xc7  # noqa: E402
 
 from dnn2fpga import config_files, flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
@@ -143,10 +143,14 @@ def build(graph: QuantizedGraph, folder: Path, settings: PlanSettings) -> Figure
     if manifest["interval_cycles"] != 1:
         sys.exit(f"{graph.name}: the interval is {manifest['interval_cycles']} cycles, not 1")
     cells = synthesize_xc7([verilog(folder)], "accelerator")
+    return figures_of("dnn2fpga", graph.name, manifest["latency_cycles"], cells, seconds)
+
+
+def figures_of(who: str, case: str, cycles: int, cells: XilinxCells, seconds: float) -> Figures:
     return Figures(
-        who="dnn2fpga",
-        case=graph.name,
-        cycles=manifest["latency_cycles"],
+        who=who,
+        case=case,
+        cycles=cycles,
         luts=cells.luts,
         estimated_lcs=cells.estimated_lcs,
         ffs=cells.ffs,
@@ -239,28 +243,15 @@ def measure_peers(names: list[str]) -> list[Figures]:
             print(f"{peer} on {name}: {design.failure or 'not exact'}", flush=True)
             continue
         cells = synthesize_xc7(design.verilog, design.top)
-        found.append(
-            Figures(
-                who=f"{peer} {design.version}",
-                case=name,
-                cycles=design.cycles,
-                luts=cells.luts,
-                estimated_lcs=cells.estimated_lcs,
-                ffs=cells.ffs,
-                carry4=cells.carry4,
-                inverters=cells.inverters,
-                dsps=cells.dsps,
-                seconds=round(design.seconds, 1),
-                mhz=clocks(name, peer, design.verilog, design.top),
-            )
-        )
+        figures = figures_of(f"{peer} {design.version}", name, design.cycles, cells, design.seconds)
+        found.append(replace(figures, mhz=clocks(name, peer, design.verilog, design.top)))
         print(found[-1], flush=True)
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", choices=[*NAMES, []], help="default: all")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)} (default: all)")
     parser.add_argument("--no-clocks", action="store_true", help="leave out nextpnr, which takes most of the time")
     parser.add_argument("--with-peers", action="store_true", help="make and measure the peers' designs too")
     options = parser.parse_args()

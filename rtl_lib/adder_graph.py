@@ -21,6 +21,11 @@ import numpy as np
 from rtl_lib.adder_values import GraphValue, Interval
 
 
+def cost(luts: int, chain_bits: int) -> int:
+    """By which candidates are compared: LUT cells above all, but a chain's place without one is not free either."""
+    return 3 * luts + chain_bits
+
+
 @dataclass(frozen=True)
 class Output:
     """``(value << shift) - base``; ``base`` is 0, or half of the output's range of bits when it can be negative."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtl_lib.adder_builder import GraphBuilder, Term
-from rtl_lib.adder_graph import AdderGraph, Output
+from rtl_lib.adder_graph import AdderGraph, Output, cost
 from rtl_lib.adder_values import Interval, Table
 from rtl_lib.column_tree import Derivation, derive
 from rtl_lib.common_subexpressions import DigitColumns
@@ -60,7 +60,7 @@ def solve(
             sums = [s._replace(derivation=one) for s, one in zip(sums, derived, strict=True)]
             found.append(_solve(problem, sums, adjacent_signed_digits, share))
     least = min(graph.depth for graph in found)
-    return min(found, key=lambda graph: (3 * graph.luts + graph.chain_bits) * (1 + LEVEL * (graph.depth - least)))
+    return min(found, key=lambda graph: cost(graph.luts, graph.chain_bits) * (1 + LEVEL * (graph.depth - least)))
 
 
 class MatrixProblem(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rtl_lib.adder_builder import BITS, GraphBuilder, Term
+from rtl_lib.adder_graph import cost
 from rtl_lib.adder_sums import Carry, Operand
 from rtl_lib.adder_values import trailing_zeros
 
@@ -101,7 +102,7 @@ def _sums(root: Summand) -> list[Summand]:
     return [s for part in root.parts for s in _sums(part)] + ([root] if root.parts else [])
 
 
-def take_bits(builder: GraphBuilder, root: Summand) -> None:
+def take_bits(root: Summand) -> None:
     """Gives the carry chains the lowest bits of other terms of their sign, each to the first chain that fits."""
     sums = _sums(root)
     # Every term with the sum that adds it, and what it meets there.
@@ -164,15 +165,15 @@ def output_sum(problem: Problem) -> OutputSum:
         for partnership in (overlap, compactness):
             constant = Summand(level, 0, problem.width, has_constant=True)
             root = plan(problem.builder, problem.terms, constant, partnership)
-            take_bits(problem.builder, root)
+            take_bits(root)
             options += _variants(problem, root)
-    return min(options, key=lambda o: (max(0, o.level - problem.depth), 3 * o.luts + o.chain_bits, o.level, o.value))
+    return min(options, key=lambda o: (max(0, o.level - problem.depth), cost(o.luts, o.chain_bits), o.level, o.value))
 
 
 def total(builder: GraphBuilder, terms: list[Term]) -> Term:
     """The sum of all terms without a constant, of either sign."""
     root = plan(builder, terms, None, overlap)
-    take_bits(builder, root)
+    take_bits(root)
     value = _Emission(builder).operand(root)
     return Term(value.value, value.shift, root.negative)
 

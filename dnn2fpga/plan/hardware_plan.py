@@ -53,11 +53,8 @@ class PlanSettings(LayerPlan):
     def options(self, layer: str) -> dict[str, Any]:
         """What is chosen for a layer, by the names that operators know."""
         own = self.layers.get(layer, LayerPlan())
-        return {
-            name: value
-            for name in LayerPlan.model_fields
-            if (value := getattr(own, name) if getattr(own, name) is not None else getattr(self, name)) is not None
-        }
+        of_all = self.model_dump(include=set(LayerPlan.model_fields), exclude_none=True)
+        return of_all | own.model_dump(exclude_none=True)
 
 
 class Boundary(Described):

@@ -29,7 +29,7 @@ from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Optimization
 from dnn2fpga.plan.hardware_plan import PlanSettings
 
-XC7A200T_LUTS, XC7A200T_FFS = 134_600, 269_200
+XC7A200T_LUTS = 134_600
 # Table III: percent of the part's LUTs, FFs and DSPs, latency in cycles, accuracy.
 PAPER = {"INT16": (12, 6, 91, 35, 76.23), "INT8": (11, 6, 0, 33, 75.66), "INT6": (9, 4, 0, 32, 75.13)}
 PAPER["INT4"] = (7, 3, 0, 31, 73.82)

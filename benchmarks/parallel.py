@@ -34,7 +34,7 @@ from dnn2fpga import config_files, flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
-from dnn2fpga.plan.hardware_plan import PlanSettings  # noqa: E402
+from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 from dnn2fpga.quantized_graph import QuantizedGraph, Tensor  # noqa: E402
 from rtl_lib.adder_schedule import schedule  # noqa: E402
 from rtl_lib.constant_matrix import ConstantMatrix  # noqa: E402

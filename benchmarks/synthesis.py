@@ -23,7 +23,7 @@ from reporting import markdown_table  # noqa: E402
 from tools import XC7, synthesize_ecp5, synthesize_xc7  # noqa: E402
 
 from dnn2fpga import config_files, flow  # noqa: E402
-from dnn2fpga.plan.hardware_plan import PlanSettings  # noqa: E402
+from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 
 MODELS = ROOT / "examples" / "mnist_cnn" / "work"
 REPORT = ROOT / "docs" / "measurements" / "synthesis.md"

@@ -96,6 +96,32 @@ def synthesize_xc7(files: Sequence[Path], top: str, cache: Path = CACHE) -> Xili
     return XilinxCells(**_kept(files, [command, _version(tuple(yosys()))], cache, run))
 
 
+def xc7_cells(files: Sequence[Path], top: str, cache: Path = CACHE) -> dict[str, int]:
+    """Every kind of cell, counted."""
+    command = f"{READ}; {XC7.format(top=top)}; write_json out.json"
+
+    def run(folder: Path) -> dict[str, Any]:
+        _call([*yosys(), "-q", "-p", command], folder)
+        return cells_of(folder / "out.json", top)
+
+    return _kept(files, [command, _version(tuple(yosys()))], cache, run)
+
+
+def xc7_cells_of_modules(
+    files: Sequence[Path], modules: Sequence[str], cache: Path = CACHE
+) -> dict[str, dict[str, int]]:
+    """The cells of several modules, each synthesized by itself (in one run, which saves the tool's start)."""
+    instances = "".join(f"(* keep *) {name} of_{name}();" for name in modules)
+    command = f"{READ}; {XC7.format(top='all_modules').replace(' -flatten', '')}; write_json out.json"
+
+    def run(folder: Path) -> dict[str, Any]:
+        (folder / "all_modules.v").write_text(f"module all_modules();{instances}endmodule", encoding="utf-8")
+        _call([*yosys(), "-q", "-p", command], folder)
+        return {name: cells_of(folder / "out.json", name) for name in modules}
+
+    return _kept(files, [command, instances, _version(tuple(yosys()))], cache, run)
+
+
 def synthesize_ecp5(files: Sequence[Path], top: str, cache: Path = CACHE) -> dict[str, int]:
     """LUT4s, registers, multipliers and block RAMs."""
     command = f"{READ}; {ECP5.format(top=top)}; write_json out.json"
@@ -165,12 +191,14 @@ def xilinx(cells: dict[str, int]) -> dict[str, int]:
     luts = sum(n for name, n in cells.items() if name.startswith("LUT") or name == "INV")
     luts += sum(4 * n for name, n in cells.items() if name in ("RAM32M", "RAM64M"))
     luts += sum(2 * n for name, n in cells.items() if name in ("RAM32X1D", "RAM64X1D"))
+    luts += sum(n for name, n in cells.items() if name.startswith(("SRL", "RAM32X1S", "RAM64X1S")))
     return {
         "LUT": luts,
         "FF": sum(n for name, n in cells.items() if name.startswith("FD")),
         "CARRY4": cells.get("CARRY4", 0),
         "DSP": cells.get("DSP48E1", 0),
         "BRAM36": cells.get("RAMB36E1", 0) + -(-cells.get("RAMB18E1", 0) // 2),
+        "BRAM18": 2 * cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0),
     }
 
 

@@ -17,11 +17,14 @@ from rich.console import Console
 
 from dnn2fpga import __version__
 from dnn2fpga.cli_options import (
+    Aim,
     BoardName,
     Clock,
     ConfigFile,
     Cost,
     Frames,
+    Interval,
+    Latency,
     Levels,
     Seed,
     Set,
@@ -93,6 +96,9 @@ def search(
 def generate(
     work: WorkFolder,
     config: ConfigFile = None,
+    goal: Aim = None,
+    interval: Interval = None,
+    latency: Latency = None,
     levels: Levels = None,
     board: BoardName = None,
     clock: Clock = None,
@@ -100,6 +106,8 @@ def generate(
 ) -> None:
     """Configuration files → Verilog bundle."""
     given = {"output": work, "hardware.levels_per_register": levels, "board": board, "clock_mhz": clock}
+    wanted = {"aim": goal, "interval_cycles": interval, "latency_cycles": latency}
+    given |= {f"hardware.goal.{key}": value for key, value in wanted.items()}
     chosen = settings_from(config, given, settings)
     _generate(chosen)
     _summary(chosen)

@@ -31,6 +31,11 @@ YName = Annotated[str | None, typer.Option("--y", help="name of the labels in th
 Levels = Annotated[
     int | None, typer.Option("--levels", help="adders in a row between registers (default: by the board's clock, or 3)")
 ]
+Aim = Annotated[
+    str | None, typer.Option("--goal", help="let the planner choose: smallest, latency or fastest (docs/hardware.md)")
+]
+Interval = Annotated[int | None, typer.Option("--interval", help="cycles between two frames, at most")]
+Latency = Annotated[int | None, typer.Option("--latency", help="cycles from a frame's first beat to its last, at most")]
 Frames = Annotated[
     int | None, typer.Option("--frames", help="simulate so many samples of the test data (default: all)")
 ]

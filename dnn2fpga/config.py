@@ -13,7 +13,8 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
-from dnn2fpga.plan.hardware_plan import LayerPlan, PlanSettings
+from dnn2fpga.plan.goals import Budget, PlanGoal
+from dnn2fpga.plan.settings import LayerPlan, PlanSettings
 from dnn2fpga.quantized_graph import Described
 from dnn2fpga.validation import problems_of
 
@@ -132,5 +133,7 @@ def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
         "pruning": PruningSettings.model_fields,
         "search": SearchSettings.model_fields,
         "hardware": PlanSettings.model_fields,
+        "goal": PlanGoal.model_fields,
+        "budget": Budget.model_fields,
         "verification": Verification.model_fields,
     }

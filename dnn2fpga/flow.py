@@ -28,8 +28,11 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.settings import Optimization, SearchSettings
-from dnn2fpga.plan.hardware_plan import MOST_LEVELS, PlanSettings, plan
-from dnn2fpga.plots import plot_front, plot_tries
+from dnn2fpga.plan.goals import Budget
+from dnn2fpga.plan.hardware_plan import plan
+from dnn2fpga.plan.planner import completed
+from dnn2fpga.plan.settings import MOST_LEVELS, PlanSettings
+from dnn2fpga.plots import plot_front, plot_plan, plot_tries
 from dnn2fpga.quantized_graph import Described, QuantizedGraph
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ MANIFEST, GENERATION = "manifest.json", "generation.json"
 STAGES, PLOT = "stages", "tries.png"  # finished stages of the optimizer; what was tried
 SEARCHES, SEARCH, SEARCH_PLOT = "search", "search.json", "search.png"  # trials of width searches; the last one's result
 SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
+PLAN_PLOT = "plan.png"  # cycles and resources of every layer
+USABLE = 0.85  # of a device's LUTs and registers: fuller ones do not route
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
 Progress = Callable[[str, int, int], None]  # what, done, of
@@ -168,7 +173,8 @@ def generate(
 ) -> dict[str, Any]:
     """Configuration files → ``bundle/``; returns its manifest. Needs no TensorFlow.
 
-    :param board, clock_mhz: choose how deep to pipeline where the settings do not say.
+    :param board, clock_mhz: choose how deep to pipeline where the settings do not say; with a goal, the board is also
+        the budget.
     """
     from dnn2fpga.generate.bundle import write_bundle
     from dnn2fpga.generate.verilog import without_garbage_collection
@@ -179,7 +185,7 @@ def generate(
     progress("planning", 0, 1)
     quantized = config_files.load(folder)
     with without_garbage_collection():
-        hardware = plan(quantized, settings)
+        hardware = plan(quantized, completed(quantized, _with_budget(settings, board)))
     progress("planning", 1, 1)
     progress("writing Verilog", 0, 1)
     manifest = write_bundle(quantized, hardware, folder / BUNDLE, _samples(folder, quantized))
@@ -188,8 +194,21 @@ def generate(
     made = {name: digest(folder / name) for name in (*sources, f"{BUNDLE}/{MANIFEST}")}
     with added_files(folder) as new:
         (new / GENERATION).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        plot_plan(hardware, new / PLAN_PLOT)
     progress("writing Verilog", 1, 1)
     return manifest
+
+
+def _with_budget(settings: PlanSettings, board_name: str | None) -> PlanSettings:
+    """What the goal does not limit, the board does."""
+    from dnn2fpga.build.boards import load_board
+
+    if board_name is None or settings.goal is None:
+        return settings
+    has = load_board(board_name).resources
+    usable = Budget(lut=int(USABLE * has.lut), ff=int(USABLE * has.ff), dsp=has.dsp, bram18=2 * has.bram36)
+    goal = settings.goal.model_copy(update={"budget": settings.goal.budget.with_defaults(usable)})
+    return settings.model_copy(update={"goal": goal})
 
 
 def _adders_in_a_row(board_name: str, clock_mhz: float | None) -> int:

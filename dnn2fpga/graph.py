@@ -64,6 +64,13 @@ class AffineMap:
     offset: np.ndarray
     normalization: Normalization | None = None
 
+    def before_maximum(self) -> AffineMap | None:
+        """The map for each of the numbers of which the largest is picked, in place of the picked one. None where a
+        negative scale would turn the largest into the smallest. No normalization any more: its statistics are those of
+        picked numbers, and training must not replace them by those of all.
+        """
+        return AffineMap(self.scale, self.offset) if (self.scale >= 0).all() else None
+
 
 @dataclass(frozen=True, eq=False)
 class Layer(ABC):
@@ -76,6 +83,7 @@ class Layer(ABC):
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
     is_convolution: ClassVar[bool] = False  # what paper 002 keeps out of partial quantization
     keeps_numbers: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
+    picks_largest: ClassVar[bool] = False  # among inputs of one channel: what never decreases may be done before it
     fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
 
     @classmethod

@@ -16,6 +16,7 @@ from dnn2fpga.flow import (
     BUNDLE,
     GENERATION,
     MANIFEST,
+    PLAN_PLOT,
     PLOT,
     QUANTIZATION,
     SEARCH,
@@ -24,6 +25,7 @@ from dnn2fpga.flow import (
     VERIFICATION,
 )
 
+RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 STAGE_NAMES = {
     "ptq": "post-training",
     "partial": "partial quantization",
@@ -60,6 +62,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         console.print(_tries_table(quantization))
     if manifest:
         console.print(_layer_table(manifest))
+        console.print(_resource_table(manifest))
 
 
 def _quantization_rows(
@@ -160,21 +163,32 @@ def _verification_rows(verification: list[dict[str, Any]] | None) -> list[tuple[
 
 
 def _layer_table(manifest: dict[str, Any]) -> Table:
-    table = Table(title="layers (cycles from the first input beat)", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("layer", "engine", "shape", "format"):
+    title = "layers: cycles from the first input beat; busy: part of the interval"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("layer", "shape", "format"):
         table.add_column(heading)
-    for heading in ("first", "last", "interval"):
+    for heading in ("first", "last", "busy", "FIFO"):
         table.add_column(heading, justify="right")
     for b in manifest["boundaries"]:
         format = f"{'s' if b['signed'] else 'u'}{b['width']}"
-        shape = "×".join(map(str, b["shape"]))
-        table.add_row(
-            b["layer"],
-            b["engine"],
-            shape,
-            format,
-            *(f"{b[k]:,}" for k in ("first_cycle", "last_cycle", "interval_cycles")),
-        )
+        shape = "×".join(map(str, b["shape"])) + (f" by {b['pixels']}" if b["pixels"] > 1 else "")
+        cycles = (f"{b[key]:,}" for key in ("first_cycle", "last_cycle"))
+        busy = f"{b['busy_cycles'] / manifest['interval_cycles']:.0%}"
+        table.add_row(b["layer"], shape, format, *cycles, busy, str(b["fifo"] or ""))
+    return table
+
+
+def _resource_table(manifest: dict[str, Any]) -> Table:
+    table = Table(title="resources, estimated", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("layer", "engine", "PE × SIMD"):
+        table.add_column(heading)
+    for heading in RESOURCES.values():
+        table.add_column(heading, justify="right")
+    for b in manifest["boundaries"][1:]:
+        table.add_row(b["layer"], b["engine"], b["folding"], *(f"{b['resources'][key]:,.0f}" for key in RESOURCES))
+    totals = [sum(b["resources"][key] for b in manifest["boundaries"]) for key in RESOURCES]
+    table.add_section()
+    table.add_row("all", "", "", *(f"{total:,.0f}" for total in totals))
     return table
 
 
@@ -182,6 +196,7 @@ def _files(folder: Path) -> str:
     names = {
         "model.yaml": "integer model",
         PLOT: "what was tried",
+        PLAN_PLOT: "cycles and resources of the layers",
         SEARCH_PLOT: "what the search tried",
         f"{SEARCHES}/{DEFAULT_FILE}": "settings that the search found",
         f"{BUNDLE}/rtl": "Verilog",

@@ -30,6 +30,7 @@ from rtl_lib import binary32_datapath as datapath
 from rtl_lib.arithmetic import Rounding
 from rtl_lib.beat_model import BeatModel, PipelineModel
 from rtl_lib.binary32 import check_clamp, from_integer, to_integer
+from rtl_lib.features import Features, Kind, index_bits
 from rtl_lib.formats import Format, index_signal
 from rtl_lib.pipeline import PipelineBuilder
 from rtl_lib.requantize import narrow
@@ -161,19 +162,20 @@ class Binary32MatrixModel(BeatModel):
     def ready(self, output_ready: bool) -> bool:
         return self.pipeline.ready(output_ready) and self.left <= 1
 
-    busy_for_long: ClassVar[bool] = True
-
     def resting(self, input_valid: bool, output_ready: bool) -> float:
+        of_pipeline = self.pipeline.resting(False, output_ready)
         if not self.pipeline.ready(output_ready):
             return math.inf
-        if self.pipeline.occupied:
-            return 0
-        # Busy, and neither the last working slot nor the last slot has come.
-        return max(self.left - max(self.last_slot, 1), 0) if self.left else (0 if input_valid else math.inf)
+        if not self.left:
+            return 0 if input_valid else of_pipeline
+        # The last working slot of a group enters the pipeline; in the last slot of all, a beat is taken.
+        gives = self.beats_left == 1 and self.left >= self.last_slot
+        return min(of_pipeline, self.left - (self.last_slot if gives else 1))
 
     def leap(self, cycles: int) -> None:
         if self.pipeline.ready(False):  # a waiting beat holds everything back
             self.left = max(self.left - cycles, 0)
+            self.pipeline.leap(cycles)
 
     def tick(self, input_valid: bool, output_ready: bool) -> None:
         if not self.pipeline.ready(output_ready):
@@ -196,6 +198,23 @@ class _Engine(StreamComponent):
         self.units = -(-spec.outputs // self.unit_outputs)
         self.slots = max(self.unit_outputs, LOOP_CYCLES)
         super().__init__(spec.input_beat, spec.output_beat)
+
+    def features(self) -> Features:
+        spec = self.spec
+        bits, beat = 32 * self.units, spec.input_beat.layout.size
+        return (
+            Features()
+            .add(Kind.HANDSHAKE, 1)
+            .add(Kind.BINARY32_UNIT, self.units)
+            .add(Kind.COUNTER, 4 * index_bits(self.unit_outputs) + index_bits(self.slots) + index_bits(spec.lanes))
+            .add(Kind.COUNTER, index_bits(spec.terms * self.unit_outputs))
+            .add(Kind.REGISTER, beat + LATENCY + self.units * self.unit_outputs * spec.output_format.width)
+            .add(Kind.GATE, beat)
+            .add(Kind.ROM, 1 * (spec.terms * self.unit_outputs > 1), spec.terms * self.unit_outputs, bits)
+            .add(Kind.ROM, 1 * (self.unit_outputs > 1), self.unit_outputs, bits)
+            .add(Kind.RAM, 1, self.unit_outputs, bits)
+            .add(Kind.PRODUCT, 2 * self.units, 25, 18, 43)
+        )
 
     def beat_model(self) -> BeatModel:
         return Binary32MatrixModel(self.spec.beats, self.spec.lanes * self.slots, self.slots - self.unit_outputs)

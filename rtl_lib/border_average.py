@@ -13,6 +13,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from rtl_lib import arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.features import Features, Kind, index_bits, pipeline_features
 from rtl_lib.formats import Format, index_signal
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.requantize import narrow
@@ -67,6 +68,24 @@ class _BorderAverage(Pipeline):
     def __init__(self, spec: BorderAverage) -> None:
         self.spec = spec
         super().__init__(spec.input_beat, spec.output_beat, latency=3)
+
+    def features(self) -> Features:
+        spec = self.spec
+        bits, factor = spec.input_format.width, int(spec.multiplier.max()).bit_length()
+        rows, columns = spec.multiplier.shape
+        even = spec.rounding is Rounding.HALF_EVEN and spec.shift > 0
+        half = spec.rounding is not Rounding.FLOOR and spec.shift > 0
+        clamp = max(bits + factor - spec.shift, 1) + half
+        bill = (
+            pipeline_features(self.latency)
+            .add(Kind.COUNTER, index_bits(rows) + index_bits(columns))
+            .add(Kind.REGISTER, spec.channels * spec.output_format.width)
+            .add(Kind.TABLE, factor, 8)
+            .add(Kind.PRODUCT, spec.channels, bits + (not spec.input_format.signed), factor + 1, bits + factor)
+            .add(Kind.EVEN, spec.channels * (bits + factor) * even)
+            .add(Kind.CLAMP, spec.channels, clamp, spec.output_format.width, half and spec.output_format.signed)
+        )
+        return bill
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec

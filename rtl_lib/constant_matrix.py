@@ -62,11 +62,13 @@ class ConstantMatrix:
     @cached_property
     def output_intervals(self) -> list[Interval]:
         """The exact interval of every output, from the weights themselves."""
-        # Python integers, because the bounds themselves may not wrap.
-        low, high = np.asarray(self.input_low).astype(object), np.asarray(self.input_high).astype(object)
-        positive, negative = np.maximum(self.weights, 0).astype(object), np.minimum(self.weights, 0).astype(object)
-        lows = low @ positive + high @ negative + self.bias.astype(object)
-        highs = high @ positive + low @ negative + self.bias.astype(object)
+        # Python integers where the bounds themselves might wrap.
+        largest = max(-self.input_format.minimum, self.input_format.maximum)
+        terms = float((np.abs(self.weights).sum(axis=0, dtype=float) * largest + np.abs(self.bias)).max())
+        kind = np.int64 if terms < 2.0**62 else object
+        low, high, bias = (np.asarray(a).astype(kind) for a in (self.input_low, self.input_high, self.bias))
+        positive, negative = np.maximum(self.weights, 0).astype(kind), np.minimum(self.weights, 0).astype(kind)
+        lows, highs = low @ positive + high @ negative + bias, high @ positive + low @ negative + bias
         return list(zip(lows.tolist(), highs.tolist(), strict=True))
 
     @cached_property

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Value
 from amaranth.lib.memory import Memory
 
+from rtl_lib.features import Features, Kind, pipeline_features
 from rtl_lib.formats import Format
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.stream import Beat
@@ -20,6 +21,8 @@ from rtl_lib.stream import Beat
 @dataclass(frozen=True, eq=False)
 class LookupTable:
     """``table`` has ``2**input_format.width`` entries, in the order of rising input."""
+
+    beatwise: ClassVar[bool] = True
 
     input_format: Format
     output_format: Format
@@ -57,6 +60,20 @@ class _LookupTable(Pipeline):
     def __init__(self, spec: LookupTable) -> None:
         self.spec = spec
         super().__init__(spec.input_beat, spec.output_beat, latency=1)
+
+    def features(self) -> Features:
+        spec = self.spec
+        rom = Features().add(Kind.ROM, spec.lanes, len(spec.table), spec.output_format.width, self._different)
+        return pipeline_features(1) + rom
+
+    @property
+    def _different(self) -> float:
+        """The share of the LUTs of 64 entries, were it made of them, that are neither constant nor like another one."""
+        bits = self.spec.table[:, np.newaxis] >> np.arange(self.spec.output_format.width) & 1
+        blocks = np.pad(bits, ((0, -len(bits) % 64), (0, 0)), mode="edge").reshape(-1, 64, bits.shape[1])
+        columns = blocks.transpose(0, 2, 1).reshape(-1, 64)
+        kept = {bytes(column.astype(np.uint8)) for column in columns if 0 < column.sum() < 64}
+        return len(kept) / len(columns)
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec

@@ -1,7 +1,7 @@
 """Vector × constant matrix, requantized: what dense layers and convolutions compute, on the engine of your choice.
 
-``parallel``: the whole vector in one beat through an adder graph, a vector a cycle. ``folded``: ``simd`` numbers of the
-vector a cycle through multipliers, with weights from a memory.
+``parallel``: the whole vector in one beat through an adder graph, a vector a cycle. ``folded``: ``pe`` outputs and
+``simd`` inputs a cycle through multipliers, with weights from a memory.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FoldedMatrix
+from rtl_lib.folded_engine import FoldedEngine, WeightMemory
+from rtl_lib.folding import Folding
+from rtl_lib.multipliers import Multiplier
 from rtl_lib.parallel_engine import ParallelEngine
 from rtl_lib.repack import repack
 from rtl_lib.requantize import Requantize
@@ -33,11 +34,19 @@ class Engine(enum.Enum):
 class MatrixProduct:
     """The spec: ``requantize(matrix(x))`` for vectors that arrive in beats of ``lanes`` numbers."""
 
-    create_options: ClassVar[tuple[str, ...]] = ("engine", "simd", "levels_per_register")
+    create_options: ClassVar[tuple[str, ...]] = (
+        "engine",
+        "pe",
+        "simd",
+        "multiplier",
+        "weight_memory",
+        "levels_per_register",
+    )
 
     matrix: ConstantMatrix
     requantize: Requantize
     lanes: int
+    groups: int = 1  # of ``Folding``
 
     def __post_init__(self) -> None:
         if self.matrix.n_inputs % self.lanes:
@@ -63,9 +72,19 @@ class MatrixProduct:
         return ParallelEngine(self.matrix, self.requantize)
 
     @property
+    def beatwise(self) -> bool:
+        """Whether a vector arrives in one beat."""
+        return self.lanes == self.matrix.n_inputs
+
+    def widened(self, times: int) -> MatrixProduct | None:
+        """The same product for beats of several times as many numbers, where the vector is a whole number of those."""
+        lanes = self.lanes * times
+        return None if self.matrix.n_inputs % lanes else replace(self, lanes=lanes)
+
+    @property
     def default_engine(self) -> Engine:
         """Parallel where vectors arrive whole, folded where they arrive in parts anyway."""
-        return Engine.PARALLEL if self.lanes == self.matrix.n_inputs else Engine.FOLDED
+        return Engine.PARALLEL if self.beatwise else Engine.FOLDED
 
     @property
     def luts(self) -> int:
@@ -75,23 +94,30 @@ class MatrixProduct:
         return self.matrix.output_beat.layout.size + self.requantize.luts
 
     def create(
-        self, engine: Engine | None = None, simd: int | None = None, levels_per_register: int = 3
+        self,
+        engine: Engine | None = None,
+        pe: int | None = None,
+        simd: int | None = None,
+        multiplier: Multiplier = Multiplier.DSP,
+        weight_memory: WeightMemory = WeightMemory.AUTO,
+        levels_per_register: int = 3,
     ) -> StreamComponent:
         """
         :param engine: default: ``default_engine``.
-        :param simd: numbers that a folded engine takes a cycle; default: those of one beat.
-        :param levels_per_register: adders one after the other in a parallel engine.
+        :param pe: outputs that a folded engine computes at a time; default: all.
+        :param simd: inputs that it takes a cycle for each; default: those of one beat.
+        :param multiplier, weight_memory: of a folded engine.
+        :param levels_per_register: adders one after the other.
         """
         if (engine or self.default_engine) is Engine.PARALLEL:
             return self._chain(self.matrix.n_inputs, [("parallel", self.parallel.create(levels_per_register))])
-        simd = simd or self.lanes
-        if self.matrix.n_inputs % simd:
-            raise ValueError(f"simd must divide the {self.matrix.n_inputs} inputs, not {simd}")
-        weights = self.matrix.weights
-        form = Format.containing(min(int(weights.min()), -1), max(int(weights.max()), 0))
-        folded = FoldedMatrix(weights, self.matrix.bias, self.matrix.input_format, simd, form)
-        requantize = replace(self.requantize, input_format=folded.output_format)
-        return self._chain(simd, [("folded", folded.create()), ("requantize", requantize.create())])
+        folding = Folding(self.matrix, pe or self.matrix.n_outputs, simd or self._default_simd, self.groups)
+        folded = FoldedEngine(folding, self.requantize, self.lanes, multiplier, weight_memory, levels_per_register)
+        return self._chain(folded.lanes, folded.parts())
+
+    @property
+    def _default_simd(self) -> int:
+        return min(self.lanes, self.matrix.n_inputs // self.groups)
 
     def _chain(self, lanes: int, parts: list[tuple[str, StreamComponent]]) -> Chain:
         """The parts, behind whatever brings beats of ``lanes`` numbers."""

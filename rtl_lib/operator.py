@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rtl_lib.side_by_side import side_by_side
 from rtl_lib.stream import Beat, StreamComponent
 
 
@@ -30,6 +31,24 @@ def predicted_luts(operator: Operator) -> float:
     declared. Good for comparing models, not for filling a part.
     """
     return float(getattr(operator, "luts", operator.output_beat.layout.size))
+
+
+def create_for_pixels(
+    operator: Operator, pixels: int, options: dict[str, Any], *, surplus: bool
+) -> tuple[StreamComponent, int] | None:
+    """The component that takes beats of ``pixels`` pixels, and how many pixels are in a beat that it gives; None where
+    there is no such component.
+
+    :param surplus: whether the last beat of a row has lanes that mean nothing.
+    """
+    if pixels_out := getattr(operator, "pixels_out", None):  # it knows rows itself
+        given = pixels_out(pixels)
+        return None if given is None else (create(operator, {**options, "pixels": pixels}), given)
+    if getattr(operator, "beatwise", False):  # what it does with one beat does not depend on any other
+        return side_by_side([create(operator, options) for _ in range(pixels)]), pixels
+    # What knows no rows, only the order of the numbers, may take more of them at a time.
+    widened = None if surplus or not hasattr(operator, "widened") else operator.widened(pixels)
+    return None if widened is None else (create(widened, options), 1)
 
 
 def create(operator: Operator, options: dict[str, Any]) -> StreamComponent:

@@ -9,20 +9,23 @@ fewest bits cross (``adder_schedule``); the last ones hold results::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal, Value
 
-from rtl_lib import arithmetic
 from rtl_lib.adder_graph import AdderGraph, Output
 from rtl_lib.adder_schedule import Schedule, latency, schedule
 from rtl_lib.adder_solver import solve
-from rtl_lib.adder_values import extended
-from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.adder_values import Interval, extended
 from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.features import Features, Kind, pipeline_features
+from rtl_lib.finish import Finish, finishes
+from rtl_lib.folded_features import clamp_features
 from rtl_lib.formats import Format
+from rtl_lib.held_bits import held_bits
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.requantize import Requantize, narrow
 
@@ -40,11 +43,7 @@ class ParallelEngine:
     @cached_property
     def finishes(self) -> list[Finish]:
         """What each output's sum is multiplied with and added to, and what is done to it then."""
-        spec = self.requantize
-        return [
-            Finish.of(int(m), int(s), int(o), int(low), int(high), spec.rounding, spec.overflow)
-            for m, s, o, low, high in zip(spec.multiplier, spec.shift, spec.offset, *spec.clamp, strict=True)
-        ]
+        return finishes(self.requantize)
 
     @cached_property
     def graph(self) -> AdderGraph:
@@ -65,33 +64,25 @@ class ParallelEngine:
         return ParallelPipeline(self, levels_per_register)
 
 
-@dataclass(frozen=True)
-class Finish:
-    """``fit(round((sum * multiplier + offset) / 2^shift), low, high)`` with as little in it as possible."""
-
-    multiplier: int
-    offset: int
-    shift: int
-    low: int
-    high: int
-    rounding: Rounding
-    overflow: Overflow
-
-    @classmethod
-    def of(
-        cls, multiplier: int, shift: int, offset: int, low: int, high: int, rounding: Rounding, overflow: Overflow
-    ) -> Finish:
-        if rounding is Rounding.HALF_UP:
-            offset, rounding = offset + (1 << shift >> 1), Rounding.FLOOR
-        if rounding is Rounding.FLOOR and multiplier:
-            # Low bits that only the offset has never reach the result.
-            common = min(shift, (multiplier & -multiplier).bit_length() - 1)
-            multiplier, offset, shift = multiplier >> common, offset >> common, shift - common
-        return cls(multiplier, offset, shift, low, high, rounding, overflow)
-
-    def wires(self, total: Value) -> Value:
-        rounded = arithmetic.shift_right(total, self.shift, self.rounding)
-        return arithmetic.fit(rounded, self.low, self.high, self.overflow)
+def engine_features(
+    requantize: Requantize,
+    finishes: Sequence[Finish],
+    intervals: Sequence[Interval],
+    latency: int,
+    luts: float,
+    chains: float,
+    held: float,
+) -> Features:
+    """
+    :param intervals: of every output before its shift.
+    :param luts, chains: of the adder graph: LUTs, and places of carry chains that have none.
+    :param held: bits in all banks but the last.
+    """
+    bill = pipeline_features(latency).add(Kind.ADDER_GRAPH, luts).add(Kind.CHAIN, chains)
+    bill.add(Kind.REGISTER, held + requantize.output_beat.layout.size)
+    for finish, interval in zip(finishes, intervals, strict=True):
+        bill += clamp_features(finish, Format.containing(*interval).width, requantize.output_format.width)
+    return bill
 
 
 class ParallelPipeline(Pipeline):
@@ -101,6 +92,13 @@ class ParallelPipeline(Pipeline):
         self.engine = engine
         self.schedule: Schedule = schedule(engine.graph, levels_per_register)
         super().__init__(engine.matrix.input_beat, engine.requantize.output_beat, engine.latency(levels_per_register))
+
+    def features(self) -> Features:
+        graph = self.engine.graph
+        finishes, intervals = self.engine.finishes, [output.interval for output in graph.outputs]
+        held = held_bits(graph, self.schedule, [finish.shift for finish in finishes])
+        chains = graph.chain_bits - graph.luts
+        return engine_features(self.engine.requantize, finishes, intervals, self.latency, graph.luts, chains, held)
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         graph, form = self.engine.graph, self.engine.requantize.output_format

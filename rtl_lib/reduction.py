@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Value
 
+from rtl_lib.features import Features, Kind, pipeline_features
 from rtl_lib.formats import Format
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.stream import Beat
@@ -22,6 +24,8 @@ class Reduction(enum.Enum):
 @dataclass(frozen=True)
 class WindowReduction:
     """``window_size`` pixels of ``channels`` lanes in, one pixel out; lanes ordered ``[position][channel]``."""
+
+    beatwise: ClassVar[bool] = True
 
     input_format: Format
     channels: int
@@ -63,6 +67,24 @@ class WindowReductionPipeline(Pipeline):
         self.spec = spec
         levels = (spec.window_size - 1).bit_length()
         super().__init__(spec.input_beat, spec.output_beat, latency=max(1, -(-levels // self.LEVELS_PER_REGISTER)))
+
+    def features(self) -> Features:
+        spec = self.spec
+        bill = pipeline_features(self.latency)
+        values, bits, maximum = spec.window_size, spec.input_format.width, spec.reduction is Reduction.MAXIMUM
+        for level in range(self.latency * self.LEVELS_PER_REGISTER):
+            pairs = values // 2
+            if maximum:
+                bill.add(Kind.COMPARATOR, pairs * bits * spec.channels, bits).add(
+                    Kind.GATE, pairs * bits * spec.channels
+                )
+            else:
+                bill.add(Kind.WIDE_SUM, pairs * bits * spec.channels)
+                bits += pairs > 0
+            values -= pairs
+            if level % self.LEVELS_PER_REGISTER:
+                bill.add(Kind.REGISTER, values * min(bits, spec.output_format.width) * spec.channels)
+        return bill
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec

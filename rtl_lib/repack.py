@@ -11,6 +11,7 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal
 
 from rtl_lib.beat_model import BeatModel
+from rtl_lib.features import Features, gatherer_features, serializer_features
 from rtl_lib.formats import Format
 from rtl_lib.stream import Beat, StreamComponent
 
@@ -70,6 +71,10 @@ class SerializerModel(BeatModel):
         if taken:
             self.left = self.parts
 
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        moves = (self.left and output_ready) or (input_valid and self.ready(output_ready))
+        return 0 if moves else math.inf
+
 
 class Serializer(StreamComponent):
     """One wide beat in, several narrow ones out: a shift register.
@@ -79,6 +84,9 @@ class Serializer(StreamComponent):
     def __init__(self, spec: Repack) -> None:
         self.parts = spec.input_lanes // spec.output_lanes
         super().__init__(spec.input_beat, spec.output_beat)
+
+    def features(self) -> Features:
+        return serializer_features(self.input_beat.layout.size, self.output_beat.layout.size)
 
     def beat_model(self) -> BeatModel:
         return SerializerModel(self.parts)
@@ -117,6 +125,10 @@ class GathererModel(BeatModel):
             self.count = 0
         self.count += taken
 
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        moves = (self.valid() and output_ready) or (input_valid and self.ready(output_ready))
+        return 0 if moves else math.inf
+
 
 class Gatherer(StreamComponent):
     """Several narrow beats in, one wide beat out. The next beat's first part is taken while the wide beat leaves."""
@@ -125,19 +137,22 @@ class Gatherer(StreamComponent):
         self.parts = spec.output_lanes // spec.input_lanes
         super().__init__(spec.input_beat, spec.output_beat)
 
+    def features(self) -> Features:
+        return gatherer_features(self.input_beat.layout.size, self.parts)
+
     def beat_model(self) -> BeatModel:
         return GathererModel(self.parts)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         part_bits = self.input_beat.layout.size
-        stored = Signal(self.output_beat.layout.size, reset_less=True)
+        stored = Signal(self.parts * part_bits, reset_less=True)
         count = Signal(range(self.parts + 1))
         full = Signal()
         m.d.comb += [
             full.eq(count == self.parts),
             self.o.valid.eq(full),
-            self.o.payload.as_value().eq(stored),
+            self.o.payload.as_value().eq(stored),  # without the last lanes, where the parts hold more than the beat
             self.i.ready.eq(~full | self.o.ready),
         ]
         with m.If(self.i.valid & self.i.ready):

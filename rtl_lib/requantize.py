@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
 
 from rtl_lib import arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.features import Features, Kind, pipeline_features
 from rtl_lib.formats import Format
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.stream import Beat
@@ -25,6 +27,8 @@ class Requantize:
     """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry a lane (int64), the clamp ``low`` …
     ``high`` has one for all or one a lane.
     """
+
+    beatwise: ClassVar[bool] = True
 
     input_format: Format
     output_format: Format
@@ -101,6 +105,29 @@ class RequantizePipeline(Pipeline):
     def __init__(self, spec: Requantize) -> None:
         self.spec = spec
         super().__init__(spec.input_beat, spec.output_beat, latency=2 if spec.multiplies else 1)
+
+    def features(self) -> Features:
+        spec = self.spec
+        bill = pipeline_features(self.latency).add(Kind.REGISTER, self.output_beat.layout.size)
+        for multiplier, shift, offset in zip(spec.multiplier, spec.shift, spec.offset, strict=True):
+            bits = spec.input_format.width + int(abs(multiplier)).bit_length() - 1
+            if not (real := multiplier <= 0 or multiplier & (multiplier - 1)):
+                bill.add(Kind.REGISTER, bits * spec.multiplies)
+            else:
+                factor = int(abs(multiplier)).bit_length()
+                bill.add(Kind.PRODUCT, 1, spec.input_format.width, factor + 1, spec.input_format.width + factor)
+                bits += 1
+            adds = bool(offset) or bool(shift and spec.rounding is not Rounding.FLOOR)
+            bill.add(Kind.CONSTANT_ADDER, (bits + 1) * (adds and not real))
+            bill.add(Kind.EVEN, bits * (spec.rounding is Rounding.HALF_EVEN and shift > 0))
+            bill.add(
+                Kind.CLAMP,
+                1,
+                max(bits + adds - int(shift), 1),
+                spec.output_format.width,
+                adds and spec.output_format.signed,
+            )
+        return bill
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec

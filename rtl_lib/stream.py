@@ -15,6 +15,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_lib.beat_model import BeatModel, StageModel
+from rtl_lib.features import Features, Kind
 from rtl_lib.formats import Format
 
 
@@ -53,9 +54,19 @@ class StreamComponent(wiring.Component):
     # Whether it is registers that move together, with nothing but logic between them.
     is_pipeline: ClassVar[bool] = False
 
+    # For reports: what of its kind it is.
+    detail: str = ""
+
+    # Whether it goes on reading a beat for some cycles before it takes it.
+    holds_input: bool = False
+
     def components(self, name: str) -> list[tuple[str, StreamComponent]]:
         """What it consists of in stream order, named; itself, under ``name``, unless it is a chain."""
         return [(name, self)]
+
+    def features(self) -> Features:
+        """What it consists of, for estimates of its size."""
+        raise NotImplementedError(f"{type(self).__name__} declares no features")
 
     def beat_model(self) -> BeatModel:
         """A fresh twin of this component's handshakes; it gives the exact cycle of every beat without simulation."""
@@ -89,6 +100,10 @@ class MasterSlaveStage(StreamComponent):
 
     def __init__(self, beat: Beat) -> None:
         super().__init__(beat, beat)
+
+    def features(self) -> Features:
+        bits = self.input_beat.layout.size
+        return Features().add(Kind.REGISTER, 2 * bits + 2).add(Kind.GATE, bits + 4).add(Kind.HANDSHAKE, 1)
 
     def beat_model(self) -> BeatModel:
         return StageModel()
@@ -131,6 +146,9 @@ class Chain(StreamComponent):
 
     def components(self, name: str) -> list[tuple[str, StreamComponent]]:
         return [component for name, part in self.parts for component in part.components(name)]
+
+    def features(self) -> Features:
+        return sum((part.features() for _, part in self.parts), Features())
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -1,4 +1,4 @@
-"""The schedule of sliding windows: geometry, and the cycle-exact twin of ``rtl_lib.windows``' control."""
+"""The schedule of sliding windows: geometry, and the cycle-exact twin of ``rtl_lib.windows_component``'s control."""
 
 from __future__ import annotations
 
@@ -33,15 +33,30 @@ class Padding:
 NO_PADDING = Padding()
 
 
+def windows_of_beat(pixels: int, column_stride: int) -> int | None:
+    """How many windows leave together when ``pixels`` pixels arrive together; ``None`` where that is no whole number.
+    One pixel at a time is always possible: then not every one completes a window.
+    """
+    if pixels == 1:
+        return 1
+    return None if pixels % column_stride else pixels // column_stride
+
+
 @dataclass(frozen=True)
 class WindowSchedule:
-    """A ``kernel`` that slides over ``height × width`` pixels; all that decides when a window leaves."""
+    """A ``kernel`` that slides over ``height × width`` pixels; all that decides when a window leaves.
+
+    Pixels come in words of ``pixels`` (one beat), and every row starts a new word. The reader shifts in one word a
+    step; after every ``beat_steps`` steps ``windows`` windows leave together. What lies right of the frame, in the
+    surplus pixels of a row's last word too, counts as padding.
+    """
 
     height: int
     width: int
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: Padding = NO_PADDING
+    pixels: int = 1
 
     def __post_init__(self) -> None:
         if min(*self.kernel, *self.stride, self.height, self.width) < 1:
@@ -51,6 +66,8 @@ class WindowSchedule:
             raise ValueError(f"padding must be smaller than the kernel, not {pad} for {self.kernel}")
         if min(self.output_size) < 1:
             raise ValueError(f"kernel {self.kernel} must fit into the padded image of {self.height}×{self.width}")
+        if self.pixels < 1 or windows_of_beat(self.pixels, self.stride[1]) is None:
+            raise ValueError(f"pixels must be 1 or a multiple of the column stride {self.stride[1]}, not {self.pixels}")
 
     @cached_property
     def output_size(self) -> tuple[int, int]:
@@ -61,18 +78,73 @@ class WindowSchedule:
         )
 
     @cached_property
+    def words(self) -> int:
+        """Words of one image row."""
+        return -(-self.width // self.pixels)
+
+    @cached_property
+    def windows(self) -> int:
+        """Windows that leave in one beat."""
+        return windows_of_beat(self.pixels, self.stride[1]) or 1
+
+    @cached_property
+    def output_words(self) -> int:
+        """Beats of one row of windows."""
+        return -(-self.output_size[1] // self.windows)
+
+    @cached_property
+    def beat_steps(self) -> int:
+        """Steps from one beat of windows to the next of the same row."""
+        return self.windows * self.stride[1] // self.pixels
+
+    @cached_property
+    def first_window_step(self) -> int:
+        """The step that shifts in the last column of a row's first beat of windows."""
+        last_column = (self.windows - 1) * self.stride[1] - self.padding.left + self.kernel[1] - 1
+        return last_column // self.pixels
+
+    @cached_property
     def row_steps(self) -> int:
-        """Column shifts of one row of windows: up to the last column (or padding) that the last window covers."""
-        return (self.output_size[1] - 1) * self.stride[1] - self.padding.left + self.kernel[1]
+        """Steps of one row of windows: up to its last beat."""
+        return (self.output_words - 1) * self.beat_steps + self.first_window_step + 1
 
     @cached_property
     def tail(self) -> int:
         """How many of them lie beyond the right edge."""
-        return max(0, self.row_steps - self.width)
+        return max(0, self.row_steps - self.words)
 
     @cached_property
-    def first_window_step(self) -> int:
-        return self.kernel[1] - 1 - self.padding.left
+    def ahead_steps(self) -> int:
+        """How many steps of the next row can be made in the tail: no step that lets windows leave. (That is all of
+        the tail, unless left and right padding together reach the kernel's width.)
+        """
+        return min(self.tail, self.first_window_step)
+
+    @cached_property
+    def first_ahead(self) -> int:
+        """The step from which on words of the next row may come along."""
+        return self.row_steps - self.ahead_steps
+
+    @cached_property
+    def short_rows(self) -> bool:
+        """Whether a whole row may arrive during the tail of another, as happens with rows of one word."""
+        return self.pixels > 1 and 0 < self.words <= self.ahead_steps
+
+    @cached_property
+    def held_columns(self) -> int:
+        """Columns in the window's registers; the last ``pixels`` of them are the newest word, and window t of a beat
+        starts at the (t * stride)-th.
+        """
+        return self.padding.left + (self.first_window_step + 1) * self.pixels
+
+    def columns_outside(self, held: int) -> tuple[bool, bool]:
+        """Whether some window looks at the ``held``-th register while a column left, or right, of the frame is there.
+        (Windows beyond the last one of a row do not count.)
+        """
+        stride, pad = self.stride[1], self.padding.left
+        places = [(w, held - w % self.windows * stride) for w in range(self.output_size[1])]
+        seen = [w * stride - pad + k for w, k in places if 0 <= k < self.kernel[1]]
+        return any(column < 0 for column in seen), any(column >= self.width for column in seen)
 
     def oldest_row(self, row: int) -> int:
         """The first image row under window row ``row`` (negative: padding)."""
@@ -90,8 +162,8 @@ class WindowSchedule:
             return self.height - (self.output_size[0] - 1) * self.stride[0]
         return self.stride[0]
 
-    def gives_window(self, step: int) -> bool:
-        return step >= self.first_window_step and (step - self.first_window_step) % self.stride[1] == 0
+    def gives_windows(self, step: int) -> bool:
+        return step >= self.first_window_step and (step - self.first_window_step) % self.beat_steps == 0
 
     def row_inside(self, row: int, k: int) -> bool:
         """Whether image row ``k`` under window row ``row`` lies in the frame."""
@@ -106,7 +178,7 @@ class WindowsModel(BeatModel):
         rows = range(schedule.output_size[0])
         self.needed = [schedule.newest_needed(r) for r in rows]
         self.advance_of = [schedule.row_advance(r) for r in rows]
-        self.gives = [schedule.gives_window(e) for e in range(schedule.row_steps)]
+        self.gives = [schedule.gives_windows(e) for e in range(schedule.row_steps)]
         self.gap = schedule.padding.top  # rows from the oldest row under the window to the row being written
         self.write_column = 0
         self.row = self.step = self.ahead = 0
@@ -120,21 +192,27 @@ class WindowsModel(BeatModel):
 
     def _next_row_ready(self) -> bool:
         following = (self.row + 1) % len(self.needed)
-        return self.ahead == self.step - self.schedule.width and self._written(
+        return self.ahead == self.step - self.schedule.first_ahead and self._written(
             self.needed[following], self.gap - self.advance_of[self.row], self.ahead
         )
 
     def _steps(self, output_ready: bool) -> bool:
         if self.at_output and not output_ready:
             return False
-        return self.step >= self.schedule.width or self._written(self.needed[self.row], self.gap, self.step)
+        return self.step >= self.schedule.words or self._written(self.needed[self.row], self.gap, self.step)
 
     def ready(self, output_ready: bool) -> bool:
         rows = self.schedule.kernel[0]
         if self.gap < rows:
             return True
-        column_read = self.step > self.write_column or (self.step == self.write_column and self._steps(output_ready))
-        return self.gap == rows and column_read
+        steps = self._steps(output_ready)
+        column_read = self.step > self.write_column or (self.step == self.write_column and steps)
+        if self.gap == rows and column_read:
+            return True
+        if not (self.schedule.short_rows and steps and self.step == self.schedule.row_steps - 1):
+            return False
+        gap = self.gap - self.advance_of[self.row]
+        return gap < rows or (gap == rows and self._next_row_ready() and self.write_column <= self.ahead)
 
     def resting(self, input_valid: bool, output_ready: bool) -> float:
         moves = self._steps(output_ready) or (input_valid and self.ready(output_ready))
@@ -148,12 +226,12 @@ class WindowsModel(BeatModel):
             self.at_output = self.at_memory
             self.at_memory = steps and self.gives[self.step]
         if steps:
-            if self.step >= self.schedule.width:
+            if self.step >= self.schedule.words:
                 self.ahead = self.ahead + 1 if self._next_row_ready() else 0
             self.step += 1
         if taken:
             self.write_column += 1
-            if self.write_column == self.schedule.width:
+            if self.write_column == self.schedule.words:
                 self.write_column = 0
                 self.gap += 1
         if steps and self.step == self.schedule.row_steps:

@@ -32,6 +32,7 @@ class NumberFormat:
     width: int
     lanes: int
     beats: int
+    pixels: int  # of an image in one beat
 
     @property
     def element_bytes(self) -> int:
@@ -73,8 +74,10 @@ class NumberFormat:
 
     def position(self, beat: int, lane: int) -> dict[str, int]:
         """Where a number lies in its tensor: row, column and channel of an image, else the index of the element."""
-        if len(self.shape) == 3 and self.shape[2] == self.lanes and self.beats == self.shape[0] * self.shape[1]:
-            return {"row": beat // self.shape[1], "column": beat % self.shape[1], "channel": lane}
+        if len(self.shape) == 3 and self.shape[2] * self.pixels == self.lanes:
+            row, place = divmod(beat, -(-self.shape[1] // self.pixels))
+            column, channel = divmod(lane, self.shape[2])
+            return {"row": row, "column": place * self.pixels + column, "channel": channel}
         return {"element": beat * self.lanes + lane}
 
 
@@ -225,9 +228,11 @@ def _validate(manifest: Manifest, path: Path) -> None:
         numbers = 1
         for size in item.shape:
             numbers *= size
-        if numbers != item.lanes * item.beats:
+        # Rows of an image that travels in beats of several pixels end with numbers that are always 0.
+        surplus = -item.shape[1] % item.pixels * item.shape[0] * item.shape[2] if item.pixels > 1 else 0
+        if numbers + surplus != item.lanes * item.beats:
             raise BundleError(
-                f"{path}: lanes * beats must be the {numbers} numbers of shape {list(item.shape)}, "
+                f"{path}: lanes * beats must be the {numbers + surplus} numbers of shape {list(item.shape)}, "
                 f"not {item.lanes} * {item.beats}"
             )
 

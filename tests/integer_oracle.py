@@ -142,6 +142,28 @@ def conv2d_binary32(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> 
     return y
 
 
+def depthwise_conv2d(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    w, channels, y = layer["weights"], tensor["shape"][2], {}
+    size = (len(w), len(w[0]))
+    for r, c, inside in windows(layer, tensor, size):
+        for f, bias in enumerate(layer["bias"]):
+            k = f * channels // len(layer["bias"])  # the one channel that it reads
+            window = dict.fromkeys(product(*map(range, size)), of_lane(tensor["zero_point"], k))
+            window |= {(i, j): x[row, column, k] for i, j, row, column in inside}
+            y[r, c, f] = requantized(layer, f, bias + sum(w[i][j][f] * value for (i, j), value in window.items()))
+    return y
+
+
+def depthwise_conv2d_binary32(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    w, channels, y = layer["weights"], tensor["shape"][2], {}
+    for r, c, inside in windows(layer, tensor, (len(w), len(w[0]))):
+        for f in range(len(layer["bias"])):
+            k = f * channels // len(layer["bias"])
+            terms = [(x[row, column, k] - zero_of(layer, k), w[i][j][f]) for i, j, row, column in inside]
+            y[r, c, f] = in_binary32(layer, f, terms)
+    return y
+
+
 def zero_of(layer: dict[str, Any], index: int) -> int:
     """The zero point of a number of the input; they repeat every beat."""
     return layer["zero"][index % len(layer["zero"])]
@@ -212,6 +234,8 @@ def reshape(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
 KINDS = {
     "conv2d": conv2d,
     "conv2d_binary32": conv2d_binary32,
+    "depthwise_conv2d": depthwise_conv2d,
+    "depthwise_conv2d_binary32": depthwise_conv2d_binary32,
     "dense": dense,
     "dense_binary32": dense_binary32,
     "max_pooling": max_pooling,

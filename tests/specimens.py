@@ -21,6 +21,7 @@ from dnn2fpga.layers.activation import TABLES, Clamp, Table
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
+from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
 from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.layers.settings import Granularity, Numbers, Scales, Symmetry
@@ -28,7 +29,7 @@ from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.calibration import TensorStatistics, calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.plan.hardware_plan import PlanSettings, Stages
+from dnn2fpga.plan.settings import PlanSettings, Stages
 from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
@@ -204,6 +205,7 @@ KINDS: dict[str, tuple[int, Callable[[_Stream], bool]]] = {
     "affine": (1, lambda stream: stream.lanes == stream.shape[-1]),
     "flatten": (1, _is_image),
     "conv2d": (5, _is_image),
+    "depthwise_conv2d": (2, _is_image),
     "max_pooling": (3, _is_image),
     "average_pooling": (2, _is_image),
     "global_average": (1, _is_image),
@@ -247,6 +249,9 @@ def _layers(draw: st.DrawFn, name: str, kind: str, stream: _Stream, rng: np.rand
         n = draw(outputs)
         weights = _weights(rng, (*size, channels, n))
         return Conv2D(name, weights, _weights(rng, (n,)), strides=strides, padding=padding)
+    if kind == "depthwise_conv2d":
+        n = channels * draw(st.integers(1, max(5 // channels, 1)))
+        return DepthwiseConv2D(name, _weights(rng, (*size, n)), _weights(rng, (n,)), strides=strides, padding=padding)
     return (MaxPooling if kind == "max_pooling" else AveragePooling)(name, size, strides, padding)
 
 

@@ -16,7 +16,8 @@ from command_line import Run, listing, refused
 from model_zoo import Zoo
 
 from dnn2fpga import config_files, flow
-from dnn2fpga.plan.hardware_plan import PlanSettings, plan
+from dnn2fpga.plan.hardware_plan import plan
+from dnn2fpga.plan.settings import PlanSettings
 
 
 @pytest.fixture(scope="session")
@@ -264,6 +265,7 @@ def test_quantize_and_generate_succeed_and_leave_nothing_else(
         "quantization.json",
         "stages",
         "generation.json",
+        "plan.png",
         "bundle",
     }
     assert (tmp_path / "work" / "bundle" / "vivado" / "project.tcl").is_file()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -14,9 +14,12 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.layers.settings import Granularity, Scales
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Stage
+from dnn2fpga.plan.goals import Aim
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Rounding
+from rtl_lib.folded_engine import WeightMemory
 from rtl_lib.matrix_product import Engine
+from rtl_lib.multipliers import Multiplier
 
 EVERYTHING = """
 model: models/net.keras
@@ -74,10 +77,21 @@ optimization:
 search: {trials: 9, cost: luts, weight_bits: [2, 4], activation_bits: [3], samples: 70, seed: 6, train: true}
 hardware:
   engine: parallel
+  pe: 3
   simd: 2
+  multiplier: lut
+  weight_memory: block
   levels_per_register: 2
   float_units: 3
+  fifo: 4
   stages: runs
+  pixels: 2
+  goal:
+    aim: latency
+    interval_cycles: 1000
+    latency_cycles: 2000
+    reuse_factor: 4
+    budget: {lut: 20000, ff: 40000, dsp: 90, bram18: 100}
   layers: {dense: {engine: folded, simd: 4}}
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
 board: pynq_z2
@@ -114,18 +128,27 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
     assert (config.verification.stalls, config.clock_mhz) == ("burst", 80)
     assert config.hardware.options("dense") == {
         "engine": Engine.FOLDED,
+        "pe": 3,
         "simd": 4,
+        "multiplier": Multiplier.LUT,
+        "weight_memory": WeightMemory.BLOCK,
         "levels_per_register": 2,
         "float_units": 3,
+        "fifo": 4,
     }
+    goal = config.hardware.goal
+    assert goal is not None
+    assert (goal.aim, goal.interval_cycles, goal.latency_cycles, goal.reuse_factor) == (Aim.LATENCY, 1000, 2000, 4)
+    assert goal.budget.limits == {"lut": 20_000, "ff": 40_000, "dsp": 90, "bram18": 100}
 
 
 def test_the_example_says_every_key_there_is() -> None:
     def compare(told: dict[str, Any], kind: type[BaseModel], where: str) -> None:
         assert set(told) == set(kind.model_fields), where
         for name, field in kind.model_fields.items():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                compare(told[name], field.annotation, name)
+            for inner in (field.annotation, *get_args(field.annotation)):  # also ``Inner | None``
+                if isinstance(inner, type) and issubclass(inner, BaseModel) and name != "layers":
+                    compare(told[name], inner, name)
 
     compare(yaml.safe_load(EVERYTHING), Config, "top")
 

@@ -41,7 +41,7 @@ def write_bundle(graph: QuantizedGraph, plan: HardwarePlan, target: Path, sample
         (folder / "manifest.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         shutil.copytree(shipped_folder("sim"), folder / "sim", ignore=shutil.ignore_patterns("__pycache__", "build"))
         q, source = self_check_inputs(graph, samples)
-        write_vectors(graph, {b.layer: b.index for b in plan.boundaries}, q, folder / "sim" / "vectors", source)
+        write_vectors(graph, plan.travel, q, folder / "sim" / "vectors", source)
         (folder / "README.md").write_text(_readme(description), encoding="utf-8")
     return description
 

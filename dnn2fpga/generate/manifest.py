@@ -10,7 +10,7 @@ from dnn2fpga.atomic import digest
 from dnn2fpga.generate.accelerator import lane_bits
 from dnn2fpga.generate.verilog import TOP
 from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
-from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
+from dnn2fpga.quantized_graph import QuantizedGraph
 
 MANIFEST_VERSION = 1
 
@@ -25,29 +25,31 @@ def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) 
         "notes": list(graph.notes),
         "top": TOP,
         "files": {name: digest(path) for name, path in sorted(files.items())},
-        "input": _port(graph.input),
-        "output": _port(graph.output),
+        "input": _port(plan.boundaries[0]),
+        "output": _port(plan.boundaries[-1]),
         "boundaries": [_boundary(boundary) for boundary in plan.boundaries],
         "latency_cycles": plan.latency_cycles,
         "interval_cycles": plan.interval_cycles,
     }
 
 
-def _tensor(tensor: Tensor) -> dict[str, Any]:
+def _wire(boundary: Boundary) -> dict[str, Any]:
+    tensor = boundary.tensor
     return {
         "shape": list(tensor.shape),
         "signed": tensor.signed,
         "width": tensor.width,
         "scale": tensor.scale,
         "zero_point": tensor.zero_point,
-        "lanes": tensor.lanes,
-        "beats": tensor.beats,
+        "lanes": boundary.beat.lanes,
+        "beats": boundary.beats,
+        "pixels": boundary.pixels,
     }
 
 
-def _port(tensor: Tensor) -> dict[str, Any]:
-    bits = lane_bits(tensor)
-    return {**_tensor(tensor), "lane_bits": bits, "tdata_bits": bits * tensor.lanes}
+def _port(boundary: Boundary) -> dict[str, Any]:
+    bits = lane_bits(boundary.tensor)
+    return {**_wire(boundary), "lane_bits": bits, "tdata_bits": bits * boundary.beat.lanes}
 
 
 def _boundary(boundary: Boundary) -> dict[str, Any]:
@@ -56,8 +58,12 @@ def _boundary(boundary: Boundary) -> dict[str, Any]:
         "layer": boundary.layer,
         "kind": boundary.kind,
         "engine": boundary.engine,
-        **_tensor(boundary.tensor),
+        "folding": boundary.folding,
+        **_wire(boundary),
         "first_cycle": boundary.first_cycle,
         "last_cycle": boundary.last_cycle,
         "interval_cycles": boundary.interval_cycles,
+        "busy_cycles": boundary.busy_cycles,
+        "fifo": boundary.fifo,
+        "resources": boundary.resources,
     }

@@ -11,14 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from dnn2fpga.plan.layout import Wire
 from dnn2fpga.quantized_graph import QuantizedGraph
 from rtl_lib.formats import Format
 
 
 def write_vectors(
-    graph: QuantizedGraph, boundaries: Mapping[str, int], q: np.ndarray, folder: Path, source: str, batch: int = 32
+    graph: QuantizedGraph,
+    boundaries: Mapping[str, tuple[int, int]],
+    q: np.ndarray,
+    folder: Path,
+    source: str,
+    batch: int = 32,
 ) -> np.ndarray:
-    """``boundaries``: number of the boundary behind each layer that has hardware (and of ``input``).
+    """``boundaries``: number of the boundary behind each layer that has hardware (and of ``input``), and how many
+    pixels travel there in one beat.
 
     :param q: quantized inputs ``[frames, *shape]``.
     :param source: where they come from, for people.
@@ -29,13 +36,14 @@ def write_vectors(
     with ExitStack() as stack:
         files = {
             layer: stack.enter_context((folder / f"boundary_{index}.bin").open("wb"))
-            for layer, index in boundaries.items()
+            for layer, (index, _) in boundaries.items()
         }
-        formats = {graph.input_name: graph.input.format} | {layer.name: layer.output.format for layer in graph.layers}
+        tensors = {graph.input_name: graph.input} | {layer.name: layer.output for layer in graph.layers}
         for start in range(0, len(q), batch):
             for layer, beats in graph.tensors(q[start : start + batch]):
                 if layer in files:
-                    files[layer].write(beats.astype(element_type(formats[layer])).tobytes())
+                    beats_there = Wire.of(tensors[layer].shape, boundaries[layer][1]).pack(beats)
+                    files[layer].write(beats_there.astype(element_type(tensors[layer].format)).tobytes())
             outputs.append(beats.reshape(-1, *graph.output.shape))
     (folder / "vectors.json").write_text(json.dumps({"frames": len(q), "source": source}) + "\n")
     return np.concatenate(outputs)

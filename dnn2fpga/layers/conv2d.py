@@ -21,15 +21,15 @@ from rtl_lib.operator import Operator
 from rtl_lib.windows import Windows
 
 
-class _OverWindows(QuantizedLayer):
-    """The geometry of a convolution."""
+class OverWindows(QuantizedLayer):
+    """The geometry of a convolution: ``weights [K_h, K_w, ..., outputs]``."""
 
     strides: Pair = (1, 1)
     padding: Literal["valid", "same"] = "valid"
     weights: Any
 
     def output_shape(self, input: Tensor) -> Shape:
-        return (*self._windows(input).output_size, self.weights.shape[3])
+        return (*self._windows(input).output_size, self.weights.shape[-1])
 
     def windows_before(self, input: Tensor) -> list[Operator]:
         """None where a window is the pixel itself. Pixels outside the frame mean 0."""
@@ -42,7 +42,7 @@ class _OverWindows(QuantizedLayer):
 
 
 @register
-class QuantizedConv2D(QuantizedLinear, _OverWindows):
+class QuantizedConv2D(QuantizedLinear, OverWindows):
     """``weights [K_h, K_w, channels, filters]``."""
 
     kind: ClassVar[str] = "conv2d"
@@ -56,7 +56,7 @@ class QuantizedConv2D(QuantizedLinear, _OverWindows):
 
 
 @register
-class Binary32Conv2D(Binary32Linear, _OverWindows):
+class Binary32Conv2D(Binary32Linear, OverWindows):
     """``weights [K_h, K_w, channels, filters]``; the terms of a window in row-major order."""
 
     kind: ClassVar[str] = "conv2d_binary32"
@@ -69,16 +69,11 @@ class Binary32Conv2D(Binary32Linear, _OverWindows):
         return [*self.windows_before(input), self.matrix(input, math.prod(self.weights.shape[:3]))]
 
 
-@register
 @dataclass(frozen=True, eq=False)
-class Conv2D(Linear):
-    """Cross-correlation of ``[rows, columns, channels]`` with ``weights [K_h, K_w, channels, filters]``."""
+class Convolution(Linear):
+    """Slides over ``[rows, columns, channels]`` with ``weights [K_h, K_w, ..., outputs]``."""
 
-    kind: ClassVar[str] = "conv2d"
-    keras_classes: ClassVar[tuple[str, ...]] = ("Conv2D",)
     is_convolution: ClassVar[bool] = True
-    quantized: ClassVar[type[QuantizedLinear]] = QuantizedConv2D
-    binary32: ClassVar[type[Binary32Linear]] = Binary32Conv2D
 
     strides: tuple[int, int] = (1, 1)
     padding: str = "valid"
@@ -97,24 +92,42 @@ class Conv2D(Linear):
         ]
 
     @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+    def over_image(cls, source: KerasLayer) -> list[Layer]:
+        """The layer with the geometry that Keras gave it, and its activation."""
         require_image(source)
         return cls.with_activation(source, strides=tuple(source.config["strides"]), padding=source.config["padding"])
 
-    def _windows(self, input_shape: Shape) -> Any:
-        return image_windows(input_shape, Format(True, 8), self.weights.shape[:2], self.strides, self.padding)
-
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (*self._windows(input_shape).output_size, self.weights.shape[3])
-
-    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
-        return ops.conv2d(x, weights, self.strides, self.padding)
+        return (*self._windows(input_shape).output_size, self.outputs)
 
     def geometry(self) -> dict[str, Any]:
         return {"strides": self.strides, "padding": self.padding}
 
+    def patches(self, x: np.ndarray) -> np.ndarray:
+        """``[frames, positions, K_h * K_w * channels]``"""
+        return self._windows(x.shape[1:]).compute(x.reshape(len(x), -1, x.shape[-1]))
+
+    def _windows(self, input_shape: Shape) -> Windows:
+        return image_windows(input_shape, Format(True, 8), self.weights.shape[:2], self.strides, self.padding)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Conv2D(Convolution):
+    """Cross-correlation of ``[rows, columns, channels]`` with ``weights [K_h, K_w, channels, filters]``."""
+
+    kind: ClassVar[str] = "conv2d"
+    keras_classes: ClassVar[tuple[str, ...]] = ("Conv2D",)
+    quantized: ClassVar[type[QuantizedLinear]] = QuantizedConv2D
+    binary32: ClassVar[type[Binary32Linear]] = Binary32Conv2D
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        return cls.over_image(source)
+
+    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+        return ops.conv2d(x, weights, self.strides, self.padding)
+
     def compute(self, x: np.ndarray) -> np.ndarray:
-        windows = self._windows(x.shape[1:])
-        patches = windows.compute(x.reshape(len(x), -1, x.shape[-1]))
-        y = patches @ self.weights.reshape(-1, self.weights.shape[3]) + self.bias
+        y = self.patches(x) @ self.weights.reshape(-1, self.outputs) + self.bias
         return self.clip(y).reshape(len(x), *self.output_shape(x.shape[1:]))

@@ -36,10 +36,13 @@ class QuantizedLinear(Requantized):
         own = max(biases, self.weight_width) + asymmetric * self.weight_width
         return self.weights.size * self.weight_width + self.bias.size * own
 
-    def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None) -> MatrixProduct:
-        """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized."""
+    def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None, groups: int = 1) -> MatrixProduct:
+        """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized.
+
+        :param groups: of inputs and outputs that have nothing to do with one another (``rtl_lib.folding``).
+        """
         matrix = ConstantMatrix(weights, self.bias, input.format)
-        return MatrixProduct(matrix, self.requantize(matrix.output_format), lanes or input.lanes)
+        return MatrixProduct(matrix, self.requantize(matrix.output_format), lanes or input.lanes, groups)
 
     def checked_weights(self) -> np.ndarray:
         """The weights, once they are known to be of their set; raises ``ValueError``."""

@@ -23,7 +23,7 @@ from dnn2fpga.layers.scaling import (
     with_one_scale,
 )
 from dnn2fpga.layers.settings import LayerSettings, Numbers
-from dnn2fpga.layers.training import Operations, Wires
+from dnn2fpga.layers.training import Operations, Wire, Wires
 from dnn2fpga.quantized_graph import Arithmetic, Tensor
 
 UNLIMITED = (-math.inf, math.inf)
@@ -51,6 +51,7 @@ class Linear(Layer):
     unfolded: Unfolded | None = None
 
     has_weights: ClassVar[bool] = True
+    ties_channels: ClassVar[bool] = False  # its outputs come and go with its input's channels, never by themselves
     quantized: ClassVar[type[QuantizedLinear]]
     binary32: ClassVar[type[Binary32Linear]]
 
@@ -175,6 +176,10 @@ class Linear(Layer):
         scale = p["gamma"] / ops.sqrt(p["variance"] + p["epsilon"])
         return p["weights"] * scale, (p["bias"] - p["mean"]) * scale + p["beta"]
 
+    def rows_of(self, ops: Operations, source: Wire, values: Any) -> Any:
+        """``_of_rows`` in training."""
+        return ops.tile(values, self.weights.shape[-2] // source.tensor.lanes)[:, None]
+
     def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
         weights, bias = self.folded(ops, x, parameters)
         return ops.clip(self.product(ops, x, weights) + bias, *self.clamp)
@@ -182,17 +187,16 @@ class Linear(Layer):
     def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
         source, output, settings = wires.input, wires.output, wires.settings
         how = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
-        # The input's channels: those of the weights' rows, and those of the tensor's last axis.
-        rows, last = (size // source.tensor.lanes for size in (self.weights.shape[-2], q.shape[-1]))
+        last = q.shape[-1] // source.tensor.lanes  # beats in the tensor's last axis
         levels = ops.accumulating(q - np.tile(source.zero_points, last), wires.wide)
         weights, bias = self.folded(ops, levels, parameters, ops.tile(source.scales, last))
         weights, bias = ops.float64(weights), ops.float64(bias)
         if wires.weight_scale is None:
-            scaled = weights * ops.tile(source.scales, rows)[:, None] / output.scales
+            scaled = weights * self.rows_of(ops, source, source.scales) / output.scales
             total = self.product(ops, levels, scaled) + ops.like(levels, bias / output.scales)
             return ops.fit(total, output, self.clamp, how)
         reference = ops.largest(source.scales)
-        relative = weights * ops.tile(source.scales / reference, rows)[:, None]
+        relative = weights * self.rows_of(ops, source, source.scales / reference)
         zero = wires.weight_zero_point
         codes = ops.nearest(relative / wires.weight_scale + zero, weight_levels(settings)) - zero
         scale = reference * wires.weight_scale
@@ -202,13 +206,16 @@ class Linear(Layer):
     # Pruning
 
     def keep_outputs(self, kept: np.ndarray) -> Self:
+        return self.keep_filters(kept)
+
+    def keep_filters(self, kept: np.ndarray) -> Self:
         """Only these output channels."""
         unfolded = self.unfolded and Unfolded(
             self.unfolded.weights[..., kept], self.unfolded.bias[kept], self.unfolded.normalization.of_channels(kept)
         )
         return replace(self, weights=self.weights[..., kept], bias=self.bias[kept], unfolded=unfolded)
 
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Self, None]:
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Self, np.ndarray | None]:
         unfolded = self.unfolded and replace(self.unfolded, weights=self.unfolded.weights[..., kept, :])
         return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded), None
 

@@ -17,12 +17,13 @@ from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, multiplier_
 from dnn2fpga.layers.settings import LayerSettings
 from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
+from rtl_lib.block_reduction import BlockReduction
 from rtl_lib.border_average import BorderAverage
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FrameSum
 from rtl_lib.operator import Operator
 from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.windows import Windows
+from rtl_lib.windows import NO_PADDING, Windows
 
 
 def _require_pixels(input: Tensor) -> None:
@@ -42,6 +43,14 @@ class QuantizedPooling(QuantizedLayer):
         _require_pixels(input)
         return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
 
+    def reduced(self, input: Tensor, fill: int, reduction: Reduction) -> list[Operator]:
+        """One number for each window and channel; no window is kept where they do not overlap."""
+        windows = self.windows(input, fill)
+        if self.pool_size == self.strides and windows.padding == NO_PADDING:
+            height, width, channels = input.shape
+            return [BlockReduction(height, width, channels, input.format, self.pool_size, reduction)]
+        return [windows, WindowReduction(input.format, input.lanes, math.prod(self.pool_size), reduction)]
+
     def output_shape(self, input: Tensor) -> Shape:
         return (*self.windows(input, 0).output_size, input.shape[2])
 
@@ -55,9 +64,7 @@ class QuantizedMaxPooling(QuantizedPooling):
     def operators(self, input: Tensor) -> list[Operator]:
         if not self.output.numbers_like(input):
             raise ValueError("max-pooling must keep the format and the scale")
-        windows = self.windows(input, input.format.minimum)
-        size = math.prod(self.pool_size)
-        return [windows, WindowReduction(input.format, input.lanes, size, Reduction.MAXIMUM)]
+        return self.reduced(input, input.format.minimum, Reduction.MAXIMUM)
 
 
 @register
@@ -75,12 +82,12 @@ class QuantizedAveragePooling(QuantizedPooling):
     def operators(self, input: Tensor) -> list[Operator]:
         if not self.output.numbers_like(input):
             raise ValueError("average pooling must keep the format and the scale")
-        windows = self.windows(input, 0)
-        if self.multiplier.shape != windows.output_size:
-            raise ValueError(f"multiplier must have shape {windows.output_size}, not {self.multiplier.shape}")
-        total = WindowReduction(input.format, input.lanes, math.prod(self.pool_size), Reduction.SUM)
+        size = self.windows(input, 0).output_size
+        if self.multiplier.shape != size:
+            raise ValueError(f"multiplier must have shape {size}, not {self.multiplier.shape}")
+        sums = self.reduced(input, 0, Reduction.SUM)
         average = BorderAverage(
-            input_format=total.output_format,
+            input_format=sums[-1].output_beat.format,
             output_format=self.output.format,
             channels=input.lanes,
             multiplier=self.multiplier,
@@ -88,7 +95,7 @@ class QuantizedAveragePooling(QuantizedPooling):
             rounding=self.arithmetic.rounding,
             overflow=self.arithmetic.overflow,
         )
-        return [windows, total, average]
+        return [*sums, average]
 
 
 @register
@@ -161,6 +168,7 @@ class Pooling(Layer):
 class MaxPooling(Pooling):
     kind: ClassVar[str] = "max_pooling"
     keras_classes: ClassVar[tuple[str, ...]] = ("MaxPooling2D",)
+    picks_largest: ClassVar[bool] = True
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return self.patches(x, -math.inf).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))

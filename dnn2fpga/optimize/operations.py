@@ -19,6 +19,7 @@ from dnn2fpga.layers.training import Wire, Wires
 from dnn2fpga.layers.weight_sets import Levels
 from dnn2fpga.quantized_graph import Arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.window_schedule import Padding
 
 STATISTICS_MOMENTUM = 0.95
 
@@ -82,6 +83,17 @@ class TensorFlowOperations:
 
     def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
         return tf.nn.conv2d(x, tf.cast(weights, x.dtype), strides, padding.upper())
+
+    def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
+        rows, columns, outputs = weights.shape
+        kernel = tf.reshape(tf.cast(weights, x.dtype), (rows, columns, x.shape[-1], outputs // x.shape[-1]))
+        if strides[0] == strides[1]:
+            return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), padding.upper())
+        # TensorFlow does not take uneven strides: all windows, and of these some.
+        if padding == "same":
+            pads = Padding.same(tuple(x.shape[1:3]), (rows, columns), strides)
+            x = tf.pad(x, [(0, 0), (pads.top, pads.bottom), (pads.left, pads.right), (0, 0)])
+        return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID")[:, :: strides[0], :: strides[1]]
 
     def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
         return tf.nn.max_pool2d(x, size, strides, padding.upper())

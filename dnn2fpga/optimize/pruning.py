@@ -59,6 +59,8 @@ class PruningSettings(Described):
         """How many filters stay, by layer, where not all of them do."""
         result = {}
         for layer in with_weights(graph)[:-1]:
+            if layer.ties_channels:
+                continue
             part = self.filters_of.get(layer.name, self.filters) or 0.0
             wanted = max(layer.outputs - round(part * layer.outputs), 1)
             left = min(math.ceil(wanted / self.multiple) * self.multiple, layer.outputs)
@@ -219,6 +221,11 @@ def _keep_only(graph: Graph, kept: Mapping[str, np.ndarray]) -> tuple[list[Layer
             arriving, source = kept[node.name], node.name
         layers.append(layer)
         shape = node.shape
+    if arriving is not None:
+        problems.append(
+            f"layer '{source}': its filters cannot be removed: the model's outputs are computed channel by channel from"
+            f" them; set pruning.filters_of.{source}: 0"
+        )
     return layers, problems
 
 
@@ -233,6 +240,11 @@ def _problems(graph: Graph, settings: PruningSettings, quantization: Quantizatio
         for key, asked in (("layers", settings.layers), ("filters_of", settings.filters_of))
         for name in asked
         if name not in names
+    ]
+    problems += [
+        f"pruning.filters_of.{layer.name}: its filters are tied to the channels of its input, and go with them"
+        for layer in with_weights(graph)
+        if layer.ties_channels and settings.filters_of.get(layer.name)
     ]
     if names and settings.filters_of.get(names[-1]):
         problems.append(

@@ -28,23 +28,44 @@ def drop_final_decision(graph: Graph) -> Graph:
 
 
 def fold_affine(graph: Graph) -> Graph:
-    """Batch normalization behind a layer with weights becomes part of the weights."""
-    return _absorb(graph, lambda layer, next: layer.absorb_affine(m) if (m := next.as_affine()) else None)
+    """Batch normalization behind a layer with weights becomes part of the weights, also past a max pooling."""
+
+    def fold(layer: Layer, next: Layer, past_maximum: bool) -> Layer | None:
+        affine = next.as_affine()
+        if affine and past_maximum:
+            affine = affine.before_maximum()
+        return layer.absorb_affine(affine) if affine else None
+
+    return _absorb(graph, fold)
 
 
 def fuse_clamps(graph: Graph) -> Graph:
-    """ReLU becomes the clamp of the requantization in front of it."""
-    return _absorb(graph, lambda layer, next: (m := next.as_clamp()) and layer.absorb_clamp(*m))
+    """ReLU becomes the clamp of the requantization in front of it, also past a max pooling: it never decreases."""
+
+    def fuse(layer: Layer, next: Layer, past_maximum: bool) -> Layer | None:
+        clamp = next.as_clamp()
+        return layer.absorb_clamp(*clamp) if clamp else None
+
+    return _absorb(graph, fuse)
 
 
-def _absorb(graph: Graph, merge: Callable[[Layer, Layer], Layer | None]) -> Graph:
+Merge = Callable[[Layer, Layer, bool], Layer | None]  # a layer, one behind it, whether maxima are picked in between
+
+
+def _absorb(graph: Graph, merge: Merge) -> Graph:
+    """Merges layers into the nearest one in front that does more than picking the largest. What nobody takes stays
+    behind the pooling, where there is less of it to compute.
+    """
     layers: list[Layer] = []
     for layer in graph.layers:
-        merged = merge(layers[-1], layer) if layers else None
+        past = 0
+        while past < len(layers) and layers[-1 - past].picks_largest:
+            past += 1
+        merged = merge(layers[-1 - past], layer, past > 0) if past < len(layers) else None
         if merged is None:
             layers.append(layer)
         else:
-            layers[-1] = merged
+            layers[-1 - past] = merged
     return graph.with_layers(layers)
 
 

@@ -6,69 +6,56 @@ The cycles are not estimates: the handshakes of the planned components are repla
 
 from __future__ import annotations
 
-import enum
 import re
-import warnings
-from typing import Any
 
-from amaranth.hdl import UnusedElaboratable
-from pydantic import Field
-
-from dnn2fpga.errors import UserError
-from dnn2fpga.quantized_graph import Described, QuantizedGraph, QuantizedLayer, Tensor
-from rtl_lib.beat_model import trace
-from rtl_lib.matrix_product import Engine
-from rtl_lib.operator import create
-from rtl_lib.stream import MasterSlaveStage, StreamComponent
-
-# Planning creates components only to ask for their timing; Amaranth would warn that they were never elaborated.
-warnings.filterwarnings("ignore", category=UnusedElaboratable)
-
-
-MOST_LEVELS = 16  # adders in a row between two registers
-
-
-class LayerPlan(Described):
-    """What the user may choose about the hardware of one layer; absent: as for all layers."""
-
-    engine: Engine | None = None  # of a matrix product; absent: parallel where vectors arrive in one beat
-    simd: int | None = Field(default=None, ge=1)  # numbers that a folded engine takes a cycle; absent: those of a beat
-    levels_per_register: int | None = Field(default=None, ge=1, le=MOST_LEVELS)  # adders in a row, parallel engine
-    float_units: int | None = Field(default=None, ge=1, le=64)  # multiply-add units of a layer left in binary32
-
-
-class Stages(enum.Enum):
-    """Behind which layers a master-slave stage stands."""
-
-    EVERY_LAYER = "every_layer"
-    RUNS = "runs"  # behind the last of several layers in a row that are nothing but pipelines
-
-
-class PlanSettings(LayerPlan):
-    """What the user may choose about the hardware, for all layers and for single ones."""
-
-    stages: Stages = Stages.EVERY_LAYER
-    layers: dict[str, LayerPlan] = Field(default_factory=dict)
-
-    def options(self, layer: str) -> dict[str, Any]:
-        """What is chosen for a layer, by the names that operators know."""
-        own = self.layers.get(layer, LayerPlan())
-        of_all = self.model_dump(include=set(LayerPlan.model_fields), exclude_none=True)
-        return of_all | own.model_dump(exclude_none=True)
+from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
+from dnn2fpga.plan.resources import Resources, estimate
+from dnn2fpga.plan.settings import PlanSettings, Stages
+from dnn2fpga.quantized_graph import Described, QuantizedGraph, Tensor
+from rtl_lib.beat_model import BeatModel, Passage, trace
+from rtl_lib.fifo import Fifo
+from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
 
 
 class Boundary(Described):
-    """The stream behind a layer's master-slave stage (or the input), and when frame 0 passes it."""
+    """The stream behind a layer's master-slave stage (or the input), and when frame 0 passes it.
+
+    ``pixels`` of an image travel in one beat (1: as ``tensor`` says).
+    """
 
     index: int
     layer: str
     kind: str
     engine: str
+    folding: str  # PE × SIMD
     tensor: Tensor
+    pixels: int
     first_cycle: int
     last_cycle: int
     interval_cycles: int
-    staged: bool  # whether a master-slave stage stands before it
+    busy_cycles: int  # that the layer itself needs for a frame
+    resources: dict[str, float]  # of the layer, estimated: lut, ff, dsp, bram18
+    staged: bool  # whether a master-slave stage stands before it (behind it, for the input)
+    fifo: int  # beats that a FIFO in the place of that stage holds; 0: there is none
+
+    @property
+    def wire(self) -> Wire:
+        return Wire.of(self.tensor.shape, self.pixels)
+
+    @property
+    def beats(self) -> int:
+        """A frame."""
+        return self.wire.beats(self.tensor)
+
+    @property
+    def beat(self) -> Beat:
+        return self.wire.beat(self.tensor)
+
+    def separator(self) -> StreamComponent | None:
+        """What stands between this boundary and the layer before it."""
+        if self.fifo:
+            return Fifo(self.beat, self.fifo)
+        return MasterSlaveStage(self.beat) if self.staged else None
 
 
 class HardwarePlan(Described):
@@ -82,6 +69,16 @@ class HardwarePlan(Described):
     boundaries: tuple[Boundary, ...]
 
     @property
+    def resources(self) -> dict[str, float]:
+        """Of the whole network, estimated."""
+        return {name: sum(b.resources[name] for b in self.boundaries) for name in self.boundaries[0].resources}
+
+    @property
+    def travel(self) -> dict[str, tuple[int, int]]:
+        """By layer: the number of the boundary behind it, and the pixels that travel there in one beat."""
+        return {boundary.layer: (boundary.index, boundary.pixels) for boundary in self.boundaries}
+
+    @property
     def latency_cycles(self) -> int:
         return self.boundaries[-1].last_cycle
 
@@ -90,93 +87,90 @@ class HardwarePlan(Described):
         return self.boundaries[-1].interval_cycles
 
 
-def components_of(graph: QuantizedGraph, layer: str, settings: PlanSettings) -> list[tuple[str, StreamComponent]]:
-    """The components of one layer in stream order, named; fresh ones at every call."""
-    options = settings.options(layer)
-    return [
-        (f"{name}_{index}", component)
-        for index, operator in enumerate(graph.operators[layer])
-        for name, component in create(operator, options).components(_snake_case(type(operator).__name__))
-    ]
-
-
 def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> HardwarePlan:
     """Plans every layer and predicts its cycles."""
     settings = settings or PlanSettings()
-    parts_of = _components(graph, settings)
-    models = []
-    positions = [(0, graph.input.beats)]
-    described = [("input", "input", "-", graph.input)]
-    pipelines = [all(part.is_pipeline for _, part in parts) for _, parts in parts_of]
+    schedule = Schedule(graph, settings)
+    busy = [schedule.boundaries[0].beats, *(schedule.interval_of(place) for place in range(len(schedule.layouts)))]
+    parts = [[], *([component for _, component in layout.parts] for layout in schedule.layouts)]
+    boundaries = []
+    for boundary, passage, cycles, own in zip(schedule.boundaries, schedule.trace(), busy, parts, strict=True):
+        separator = boundary.separator()
+        resources = sum(map(estimate, [*own, *([separator] if separator else [])]), Resources())
+        known = {**vars(passage), "busy_cycles": cycles, "resources": resources.rounded}
+        boundaries.append(boundary.model_copy(update=known))
+    return HardwarePlan(settings=settings, boundaries=tuple(boundaries))
+
+
+class Schedule:
+    """The twins of a design, from which the cycles of all its boundaries follow."""
+
+    def __init__(self, graph: QuantizedGraph, settings: PlanSettings) -> None:
+        self.settings = settings
+        self.layouts = lay_out(graph, settings)
+        self.boundaries = _boundaries(graph, settings, self.layouts)  # their cycles are not known yet
+
+    def interval_of(self, place: int) -> int:
+        """Cycles between two frames of one layer by itself, which nothing keeps waiting."""
+        models = [part.beat_model() for _, part in self.layouts[place].parts]
+        beats = [boundary.beats for boundary in self.boundaries[place : place + 2]]
+        return trace(models, [(0, beats[0]), (len(models), beats[1])])[-1].interval_cycles
+
+    def trace(self, separators: list[BeatModel | None] | None = None, source_period: int = 0) -> list[Passage]:
+        """
+        :param separators: other twins for what stands before the boundaries.
+        :param source_period: of ``rtl_lib.beat_model.trace``.
+        """
+        if separators is None:
+            made = [boundary.separator() for boundary in self.boundaries]
+            separators = [component and component.beat_model() for component in made]
+        positions = [(0, self.boundaries[0].beats)]
+        models = [separators[0]] if separators[0] else []
+        for boundary, layout, separator in zip(self.boundaries[1:], self.layouts, separators[1:], strict=True):
+            models += [part.beat_model() for _, part in layout.parts]
+            models += [separator] if separator else []
+            positions.append((len(models), boundary.beats))
+        return trace(models, positions, source_period=source_period)
+
+
+def _boundaries(graph: QuantizedGraph, settings: PlanSettings, layouts: list[LayerLayout]) -> list[Boundary]:
+    """All that is known of them without a schedule."""
+    pipelines = [all(part.is_pipeline for _, part in layout.parts) for layout in layouts]
     staged = [
         settings.stages is Stages.EVERY_LAYER or not (here and behind)
         for here, behind in zip(pipelines, [*pipelines, False][1:], strict=True)
     ]
-    for (layer, parts), stage in zip(parts_of, staged, strict=True):
-        models += [part.beat_model() for _, part in parts]
-        if stage:
-            models.append(MasterSlaveStage(parts[-1][1].output_beat).beat_model())
-        positions.append((len(models), layer.output.beats))
-        described.append((layer.name, layer.kind, _engine(parts), layer.output))
-    passages = trace(models, positions)
-    return HardwarePlan(
-        settings=settings,
-        boundaries=tuple(
-            Boundary(
-                index=index,
-                layer=name,
-                kind=kind,
-                engine=engine,
-                tensor=tensor,
-                first_cycle=passage.first_cycle,
-                last_cycle=passage.last_cycle,
-                interval_cycles=passage.interval_cycles,
-                staged=stage,
-            )
-            for index, ((name, kind, engine, tensor), passage, stage) in enumerate(
-                zip(described, passages, [False, *staged], strict=True)
-            )
-        ),
-    )
-
-
-def _components(
-    graph: QuantizedGraph, settings: PlanSettings
-) -> list[tuple[QuantizedLayer, list[tuple[str, StreamComponent]]]]:
-    """The layers that have hardware, with it. (Others only give the same beats another shape: the boundary before is
-    theirs too.)
-    """
-    names = [layer.name for layer in graph.layers]
-    problems = [
-        f"hardware.layers: there is no layer '{name}'; the layers are {', '.join(names)}"
-        for name in settings.layers
-        if name not in names
+    # An engine that goes on reading its input must not keep the source waiting.
+    held = bool(layouts) and layouts[0].parts[0][1].holds_input
+    described = [("input", "input", "-", "", graph.input, Wire.into(graph.input, settings.pixels), held, 0)]
+    for layout, stage in zip(layouts, staged, strict=True):
+        layer = layout.layer
+        fifo = settings.options(layer.name).get("fifo", 0)
+        folding = ", ".join(part.detail for _, part in layout.parts if part.detail)
+        engine = _engine(layout.parts)
+        described.append((layer.name, layer.kind, engine, folding, layer.output, layout.wire, stage, fifo))
+    return [
+        Boundary(
+            index=index,
+            layer=name,
+            kind=kind,
+            engine=engine,
+            folding=folding,
+            tensor=tensor,
+            pixels=wire.pixels,
+            first_cycle=0,
+            last_cycle=0,
+            interval_cycles=0,
+            busy_cycles=0,
+            resources={},
+            staged=stage,
+            fifo=fifo,
+        )
+        for index, (name, kind, engine, folding, tensor, wire, stage, fifo) in enumerate(described)
     ]
-    found = []
-    for layer in graph.layers:
-        own = settings.layers.get(layer.name, LayerPlan()).model_dump(exclude_none=True)
-        known = {
-            option for operator in graph.operators[layer.name] for option in getattr(operator, "create_options", ())
-        }
-        problems += [
-            f"layer '{layer.name}' ({layer.kind}): has no '{key}' to choose" for key in own if key not in known
-        ]
-        try:
-            parts = components_of(graph, layer.name, settings)
-        except ValueError as error:
-            problems.append(f"layer '{layer.name}': {error}")
-        else:
-            found += [(layer, parts)] if parts else []
-    if problems:
-        raise UserError(problems)
-    return found
 
 
 def _engine(parts: list[tuple[str, StreamComponent]]) -> str:
     """A short name for reports: the operators of the layer, without the requantization that most end in."""
     names = [re.sub(r"(_\d+)+$", "", name).replace("_", " ") for name, _ in parts]
     return " + ".join([name for name in names if name != "requantize"] or names)
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -82,7 +82,7 @@ def _changed_files(results: dict[str, Any]) -> list[str]:
 def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: dict[str, Any], seed: int) -> VerificationReport:
     """The stall patterns of the tests on random numbers, without the resets between frames."""
     graph = config_files.load(bundle)
-    boundaries = {b["layer"]: b["index"] for b in manifest["boundaries"]}
+    boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in manifest["boundaries"]}
     format, frames = graph.input.format, max(SLOW_PATTERNS.values())
     q = np.random.default_rng(seed).integers(format.minimum, format.maximum + 1, (frames, *graph.input.shape))
     vectors = build_dir / "stall_vectors"  # kept: a message names the command that repeats the run
@@ -134,7 +134,7 @@ def check_data(
     if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
-    boundaries = {b["layer"]: b["index"] for b in _manifest(bundle)["boundaries"]}
+    boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in _manifest(bundle)["boundaries"]}
     chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
     options = ["--bulk", str(vectors), "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]

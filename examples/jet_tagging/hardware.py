@@ -27,7 +27,7 @@ from dnn2fpga.data import Data
 from dnn2fpga.graph import Graph
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Optimization
-from dnn2fpga.plan.hardware_plan import PlanSettings
+from dnn2fpga.plan.settings import PlanSettings
 
 XC7A200T_LUTS = 134_600
 # Table III: percent of the part's LUTs, FFs and DSPs, latency in cycles, accuracy.

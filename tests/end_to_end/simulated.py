@@ -46,7 +46,7 @@ def simulate(specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_
     bundle, vectors = folder / "bundle", folder / "vectors"
     write_bundle(quantized, hardware, bundle)
     frames = specimen.frames(quantized)
-    write_vectors(quantized, {b.layer: b.index for b in hardware.boundaries}, frames, vectors, "random numbers")
+    write_vectors(quantized, hardware.travel, frames, vectors, "random numbers")
     beats = cycles = 0
     for stalls in ("none", specimen.stalls):
         seed = specimen.seed % 1000

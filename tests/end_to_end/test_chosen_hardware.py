@@ -13,7 +13,7 @@ from specimens import Specimen
 from dnn2fpga.graph import Graph
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.post_training import Quantization
-from dnn2fpga.plan.hardware_plan import PlanSettings
+from dnn2fpga.plan.settings import PlanSettings
 
 SETTINGS = {
     "stages": "runs",
@@ -39,7 +39,7 @@ def test_mixed_engines_and_runs_do_what_the_plan_says(tmp_path: Path) -> None:
     specimen = Specimen(graph, Quantization(), PlanSettings.model_validate(SETTINGS), "random", 1, -1.0)
     outcome = simulate(specimen, specimen.quantize(), tmp_path / "network", tmp_path / "build")
     boundaries = outcome.plan.boundaries
-    assert [b.engine for b in boundaries[1:]] == ["parallel", "parallel", "repack + folded", "parallel", "folded"]
+    assert [b.engine for b in boundaries[1:]] == ["parallel", "parallel", "folded", "parallel", "folded"]
     assert [b.staged for b in boundaries[1:]] == [False, True, True, True, True]
     assert outcome.plan.interval_cycles == 3
     assert outcome.beats > 0

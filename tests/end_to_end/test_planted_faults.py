@@ -22,8 +22,10 @@ from dnn2fpga import flow
 from dnn2fpga.flow import BUNDLE, VERIFICATION
 from dnn2fpga.generate import accelerator
 from dnn2fpga.generate import bundle as bundle_writer
-from dnn2fpga.plan import hardware_plan
-from dnn2fpga.plan.hardware_plan import PlanSettings, plan
+from dnn2fpga.plan import layout
+from dnn2fpga.plan.hardware_plan import Boundary, plan
+from dnn2fpga.plan.layout import LayerLayout
+from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.quantized_graph import Arithmetic, QuantizedGraph, QuantizedLayer
 from dnn2fpga.verify import verifier
 from rtl_lib.arithmetic import Rounding
@@ -41,6 +43,11 @@ class DroppingStage(MasterSlaveStage):
         m = super().elaborate(platform)
         m.d.comb += self.i.ready.eq(1)  # the last assignment counts
         return m
+
+
+def dropping_behind(layer: str) -> Callable[[Boundary], StreamComponent | None]:
+    right = Boundary.separator
+    return lambda boundary: DroppingStage(boundary.beat) if boundary.layer == layer else right(boundary)
 
 
 def blamed(work: Path) -> set[str]:
@@ -121,8 +128,7 @@ def test_a_wrong_number_is_found_in_its_layer(
 def test_a_beat_dropped_in_a_stage_is_found(
     verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
 ) -> None:
-    kinds = iter([MasterSlaveStage, DroppingStage, MasterSlaveStage])  # behind conv, pool, dense
-    monkeypatch.setattr(accelerator, "MasterSlaveStage", lambda beat: next(kinds)(beat))
+    monkeypatch.setattr(Boundary, "separator", dropping_behind("pool"))
     write_faulty_bundle(verified, monkeypatch, cnn())
     outcome = dnn2fpga("verify", verified)
     assert outcome.code == 1
@@ -133,11 +139,12 @@ def test_a_beat_dropped_in_a_stage_is_found(
 def test_a_beat_dropped_in_a_layer_is_found(
     verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
 ) -> None:
-    def components_of(graph: QuantizedGraph, layer: str, settings: PlanSettings) -> list[tuple[str, StreamComponent]]:
-        parts = hardware_plan.components_of(graph, layer, settings)
-        return [("dropping", DroppingStage(parts[0][1].input_beat)), *parts] if layer == "dense" else parts
+    def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
+        conv, pool, dense = layout.lay_out(graph, settings)
+        dropping = DroppingStage(dense.parts[0][1].input_beat)
+        return [conv, pool, replace(dense, parts=[("dropping", dropping), *dense.parts])]
 
-    monkeypatch.setattr(accelerator, "components_of", components_of)
+    monkeypatch.setattr(accelerator, "lay_out", lay_out)
     write_faulty_bundle(verified, monkeypatch, cnn())
     outcome = dnn2fpga("verify", verified)
     assert outcome.code == 1
@@ -191,8 +198,7 @@ def test_a_beat_dropped_under_stalls_is_found_in_the_compiled_harness(
     verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
 ) -> None:
     monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
-    kinds = iter([MasterSlaveStage, DroppingStage, MasterSlaveStage])  # behind conv, pool, dense
-    monkeypatch.setattr(accelerator, "MasterSlaveStage", lambda beat: next(kinds)(beat))
+    monkeypatch.setattr(Boundary, "separator", dropping_behind("pool"))
     write_faulty_bundle(verified, monkeypatch, cnn())
     assert dnn2fpga("verify", verified).code == 1
     (report,) = json.loads((verified / VERIFICATION).read_text())["reports"]

@@ -9,8 +9,13 @@ import numpy as np
 from amaranth.hdl import Module, Value
 from stream_harness import Promise
 
+from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.fifo import Fifo
+from rtl_lib.folded_engine import FoldedSums, WeightMemory
+from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FoldedMatrix, FrameSum
+from rtl_lib.frame_reduction import FrameSum
+from rtl_lib.multipliers import Multiplier
 from rtl_lib.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.repack import Repack
 from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
@@ -68,6 +73,11 @@ def pipeline(latency: int, depth: int) -> Primitive:
     return Primitive(lambda: Increments(latency), promise, depth)
 
 
+def fifo(depth: int, cycles: int) -> Primitive:
+    """As the stage: nothing changes, and one cycle in memory is all that a beat or the source may wait for."""
+    return Primitive(lambda: Fifo(Beat(NUMBERS, 2), depth), STAGE, cycles)
+
+
 def repack(input_lanes: int, output_lanes: int, depth: int) -> Primitive:
     factor = max(input_lanes, output_lanes) // min(input_lanes, output_lanes)
     numbers = distinct(3 * max(input_lanes, output_lanes), 1)
@@ -118,27 +128,39 @@ def frame_sum(beats: int, depth: int) -> Primitive:
     return Primitive(FrameSum(NUMBERS, 2, beats).create, promise, depth)
 
 
-def folded_matrix(depth: int) -> Primitive:
+def folded(pe: int, simd: int, lanes: int, depth: int, input_streak: int, output_streak: int) -> Primitive:
+    """Two sums of four numbers, three vectors: ``turns`` beats of ``pe`` sums for each."""
     weights, bias = np.array([[1, -2], [2, 1], [-1, 1], [1, 2]]), np.array([3, -1])
-    inputs = (distinct(6, 2) * 7) % 13 - 5
+    spec = FoldedSums(
+        Folding(ConstantMatrix(weights, bias, NUMBERS), pe, simd), lanes, Multiplier.DSP, WeightMemory.AUTO, 3
+    )
+    inputs = (distinct(12 // lanes, lanes) * 7) % 13 - 5
+    beats, turns, slots = 4 // lanes, spec.folding.turns, spec.folding.slots
     promise = Promise(
         inputs=inputs,
-        outputs=inputs.reshape(3, 4) @ weights + bias,
-        due_after=np.array([1, 3, 5]),
-        patience=4,
-        input_streak=7,
-        output_streak=1,
+        outputs=(inputs.reshape(3, 4) @ weights + bias).reshape(-1, pe),
+        due_after=np.repeat(np.arange(1, 4) * beats - 1, turns),
+        # A vector that is held is looked at for all its slots before it is taken; one in parts waits for the replay.
+        patience=max(slots, 3 + (turns - 1) * spec.folding.chunks),
+        input_streak=input_streak,
+        output_streak=output_streak,
     )
-    return Primitive(FoldedMatrix(weights, bias, NUMBERS, 2, Format(True, 3)).create, promise, depth)
+    return Primitive(spec.create, promise, depth)
 
 
 PRIMITIVES: dict[str, Primitive] = {
     "stage": Primitive(lambda: MasterSlaveStage(Beat(NUMBERS, 2)), STAGE, 16),
+    "fifo_of_2": fifo(2, 16),
+    "fifo_of_3": fifo(3, 16),
     "pipeline_of_1": pipeline(1, 14),
     "pipeline_of_3": pipeline(3, 15),
     "frame_sum_of_1": frame_sum(1, 12),
     "frame_sum_of_3": frame_sum(3, 18),
-    "folded_matrix": folded_matrix(16),
+    "folded_one_slot": folded(2, 4, lanes=4, depth=14, input_streak=7, output_streak=7),
+    "folded_held": folded(1, 2, lanes=4, depth=16, input_streak=1, output_streak=1),
+    "folded_held_two_sums_in_a_row": folded(1, 4, lanes=4, depth=15, input_streak=1, output_streak=7),
+    "folded_streamed": folded(2, 2, lanes=2, depth=16, input_streak=7, output_streak=1),
+    "folded_replayed": folded(1, 2, lanes=2, depth=16, input_streak=2, output_streak=1),
     "serializer_by_2": repack(2, 1, 14),
     "serializer_by_3": repack(6, 2, 16),
     "gatherer_by_2": repack(1, 2, 14),

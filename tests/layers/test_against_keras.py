@@ -69,7 +69,16 @@ def test_every_supported_keras_class_is_in_the_table(zoo: Zoo) -> None:
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize(
     "name",
-    ["batch_norm_conv", "average_pooling_same", "dense_behind_flatten", "softmax_layer", "relu_max_value", "rescaling"],
+    [
+        "batch_norm_conv",
+        "average_pooling_same",
+        "dense_behind_flatten",
+        "softmax_layer",
+        "relu_max_value",
+        "rescaling",
+        "depthwise_multiplier",
+        "separable",
+    ],
 )
 def test_both_file_formats_and_both_apis_are_read_alike(zoo: Zoo, name: str, suffix: str, functional: bool) -> None:
     example = zoo(name)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.flow import quantize, read_model
+from dnn2fpga.graph import Graph, Layer, Normalization
 from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pass_through import Identity, Softmax
-from dnn2fpga.layers.pooling import GlobalAverage, MaxPooling
+from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
+from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings
 from dnn2fpga.passes.simplify import drop_final_decision, drop_identities, fold_affine, fuse_clamps, simplify
 
 RNG = np.random.default_rng(0)
 CONV = Conv2D("conv", RNG.normal(size=(3, 3, 2, 3)), RNG.normal(size=3))
 NORM = Affine("norm", RNG.normal(size=3), RNG.normal(size=3))
 RELU, RELU6 = Clamp("relu", 0.0, math.inf), Clamp("relu6", 0.0, 6.0)
+RISING = Affine("rising", np.array([0.5, 2.0, 0.0]), RNG.normal(size=3))  # a constant does not fall either
+FALLING = Affine("falling", np.array([0.5, 2.0, -0.1]), RNG.normal(size=3))
 POOL = MaxPooling("pool", (2, 2), (2, 2), "valid")
+OVERLAPPING = MaxPooling("overlapping", (3, 2), (1, 2), "same")
+MEAN = AveragePooling("mean", (2, 2), (2, 2), "valid")
 
 
 def chain(*layers: Layer) -> Graph:
@@ -38,8 +48,32 @@ CASES = {
     "two batch norms": ((CONV, NORM, NORM), ["conv2d"]),
     "two clamps": ((CONV, RELU, RELU6), ["conv2d"]),
     "batch norm behind ReLU": ((CONV, RELU, NORM), ["conv2d", "affine"]),
-    "batch norm behind pooling": ((CONV, POOL, NORM, RELU), ["conv2d", "max_pooling", "affine"]),
-    "ReLU behind pooling": ((CONV, POOL, RELU), ["conv2d", "max_pooling", "clamp"]),
+    "batch norm behind pooling": ((CONV, POOL, RISING, RELU6), ["conv2d", "max_pooling"]),
+    "batch norm with a negative scale behind pooling": (
+        (CONV, POOL, FALLING, RELU),
+        ["conv2d", "max_pooling", "affine"],
+    ),
+    "batch norm behind two poolings": (
+        (CONV, POOL, OVERLAPPING, RISING, RELU),
+        ["conv2d", "max_pooling", "max_pooling"],
+    ),
+    "batch norms around pooling": ((CONV, NORM, POOL, RISING), ["conv2d", "max_pooling"]),
+    "batch norms behind two poolings": (
+        (CONV, POOL, RISING, RELU, OVERLAPPING, RISING),
+        ["conv2d", "max_pooling", "max_pooling", "affine"],
+    ),
+    "batch norm behind ReLU and pooling": ((CONV, RELU, POOL, RISING), ["conv2d", "max_pooling", "affine"]),
+    "batch norm behind pooling of the input": ((POOL, Affine("a", np.ones(2), np.ones(2))), ["max_pooling", "affine"]),
+    "ReLU behind pooling": ((CONV, POOL, RELU), ["conv2d", "max_pooling"]),
+    "ReLU behind a batch norm with a negative scale and pooling": (
+        (CONV, RELU, FALLING, POOL, RELU),
+        ["conv2d", "affine", "max_pooling"],
+    ),
+    "ReLU behind a table and pooling": (
+        (CONV, Table("t", "tanh"), POOL, RELU),
+        ["conv2d", "table", "max_pooling", "clamp"],
+    ),
+    "batch norm behind a mean of windows": ((CONV, MEAN, RISING), ["conv2d", "average_pooling", "affine"]),
     "ReLU behind a table": ((CONV, Table("t", "tanh"), RELU), ["conv2d", "table", "clamp"]),
     "ReLU behind a mean": ((CONV, GlobalAverage("mean"), RELU), ["conv2d", "global_average_pooling"]),
     "dropout between": ((CONV, Identity("drop"), NORM, Identity("more"), RELU), ["conv2d"]),
@@ -89,3 +123,73 @@ def test_a_dropout_behind_the_softmax_does_not_matter() -> None:
 def test_a_model_that_computes_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="nothing to compute in hardware"):
         simplify(chain(Identity("drop"), Softmax("softmax")))
+
+
+def block(tmp_path: Path, gamma: list[float]) -> tuple[Graph, Any]:
+    """The block of paper 001, convolution, pooling, batch normalization, ReLU, and a dense layer; as it was read and in
+    Keras, with moments and factors as training leaves them.
+    """
+    from dnn2fpga.keras_import import keras
+
+    keras.utils.set_random_seed(0)
+    rng, layers = np.random.default_rng(0), keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(3, 3, use_bias=False, name="conv"),
+            layers.MaxPooling2D(2),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(3, name="dense"),
+        ]
+    )
+    moments = [np.array(gamma), rng.normal(size=3), rng.normal(size=3), rng.uniform(0.5, 2, 3)]
+    model.get_layer("norm").set_weights(moments)
+    model.save(tmp_path / "block.keras")
+    return read_model(tmp_path / "block.keras"), model
+
+
+@pytest.mark.parametrize(
+    ("gamma", "expected"),
+    [
+        ([0.5, 2.0, 1.0], ["conv2d", "max_pooling", "reshape", "dense"]),
+        ([0.5, 2.0, -1.0], ["conv2d", "max_pooling", "affine", "reshape", "dense"]),
+    ],
+)
+def test_a_block_with_pooling_inside_is_what_keras_computes(
+    tmp_path: Path, gamma: list[float], expected: list[str]
+) -> None:
+    graph, model = block(tmp_path, gamma)
+    x = RNG.normal(size=(20, 6, 6, 2)).astype(np.float32)
+
+    assert kinds(graph) == expected
+    np.testing.assert_allclose(graph.run(x), np.asarray(model(x)), rtol=1e-5, atol=1e-5)
+
+
+def test_a_block_with_pooling_inside_is_quantized_and_trained(tmp_path: Path) -> None:
+    graph, _ = block(tmp_path, [0.5, 2.0, 1.0])
+    x = np.random.default_rng(1).normal(size=(300, 6, 6, 2)).astype(np.float32)
+    data = Data(x, graph.run(x).argmax(axis=1))
+    widths = Quantization(weight_bits=8, activation_bits=8)
+    training = TrainingSettings(epochs=2, freeze_normalization=1.0)
+    stages = (Stage.POST_TRAINING, Stage.TRAINING_AWARE)
+    both = Optimization(stages=stages, target_accuracy=1.0, training=training)
+
+    result = quantize(graph, data, tmp_path, widths, both, data)
+
+    assert [one.stage for one in result.tries] == ["ptq", "qat"]
+    assert min(one.score or 0 for one in result.tries) > 0.9
+    assert result.tries[1].differing_outputs == 0
+
+
+def test_statistics_of_pooled_numbers_are_not_observed_again() -> None:
+    values = Normalization(np.ones(3), np.zeros(3), np.zeros(3), np.ones(3), np.zeros(3))
+    norm = Affine("norm", np.ones(3), np.zeros(3), normalization=values)
+
+    behind_pooling, in_front = (
+        simplify(chain(*layers)).layers[0] for layers in ((CONV, POOL, norm), (CONV, norm, POOL))
+    )
+
+    assert set(behind_pooling.parameters) == {"weights", "bias"}
+    assert set(in_front.parameters) == {"weights", "bias", *vars(values)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,8 @@ from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
-from dnn2fpga.plan.hardware_plan import HardwarePlan, PlanSettings, plan
+from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
+from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.quantized_graph import QuantizedGraph
 from rtl_lib import beat_model
 from rtl_lib.matrix_product import Engine
@@ -85,7 +87,7 @@ def test_leaps_over_cycles_without_events_change_nothing(layers: list[str], monk
     graph = tiny.quantized_graph(Quantization(layers={name: {"numbers": "binary32"} for name in layers}))
     leaping = plan(graph)
     assert leaping.interval_cycles > 100
-    monkeypatch.setattr(beat_model, "_leap", lambda *_: 0)
+    monkeypatch.setattr(beat_model, "SHORTEST_REST", math.inf)
     assert plan(graph) == leaping
 
 
@@ -196,15 +198,15 @@ def test_convolutions_end_runs() -> None:
 def test_all_problems_of_the_settings_are_told_at_once() -> None:
     chosen = settings_of(
         engine="folded",
-        layers={"a": {"simd": 4}, "b": {"simd": 3}, "d": {"simd": 1}, "e": {}, "c": {"simd": 2}},
+        layers={"a": {"simd": 7}, "b": {"pe": 5}, "d": {"simd": 1}, "e": {}, "c": {"simd": 2}},
     )
     with pytest.raises(UserError) as caught:
         plan(dense_chain(), chosen)
     assert caught.value.problems == (
         "hardware.layers: there is no layer 'd'; the layers are a, b, c",
         "hardware.layers: there is no layer 'e'; the layers are a, b, c",
-        "layer 'a': simd must divide the 6 inputs, not 4",
-        "layer 'b': simd must divide the 4 inputs, not 3",
+        "layer 'a': simd must be 1 to 6, the inputs of an output, not 7",
+        "layer 'b': pe must be 1 to 4, the number of outputs, not 5",
     )
 
 

@@ -20,10 +20,11 @@ from rtl_lib.adder_values import Constant
 from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.beat_model import trace
 from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.finish import Finish
 from rtl_lib.formats import Format
 from rtl_lib.matrix_product import Engine, MatrixProduct
 from rtl_lib.operator import create, predicted_luts
-from rtl_lib.parallel_engine import Finish, ParallelEngine
+from rtl_lib.parallel_engine import ParallelEngine
 from rtl_lib.requantize import Requantize
 from rtl_lib.stream import Beat
 
@@ -150,7 +151,8 @@ def test_any_engine_lanes_and_simd_are_the_spec(case: tuple[MatrixProduct, np.nd
     inputs = whole.matrix.n_inputs
     divisors = st.sampled_from([k for k in range(1, inputs + 1) if inputs % k == 0])
     spec = dataclasses.replace(whole, lanes=data.draw(divisors))
-    options = {"engine": data.draw(st.sampled_from(Engine)), "simd": data.draw(divisors)}
+    options = {"engine": data.draw(st.sampled_from(Engine)), "simd": data.draw(st.integers(1, inputs))}
+    options |= {"pe": data.draw(st.integers(1, whole.matrix.n_outputs)), "levels_per_register": 2}
     beats = inputs // spec.lanes
     stalls = data.draw(st.sampled_from([0.0, 0.3]))
     component = create(spec, options)
@@ -193,13 +195,13 @@ def test_parallel_under_the_contract(name: str, levels_per_register: int) -> Non
 
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("overflow", Overflow)
-@pytest.mark.parametrize("engine", Engine)
-def test_rounding_and_overflow_of_both_engines(engine: Engine, overflow: Overflow, rounding: Rounding) -> None:
+@pytest.mark.parametrize("engine", [{"engine": Engine.PARALLEL}, *({"engine": Engine.FOLDED, "pe": k} for k in (3, 4))])
+def test_rounding_and_overflow_of_both_engines(engine: dict[str, Any], overflow: Overflow, rounding: Rounding) -> None:
     options = {**PER_LANE, "rounding": rounding, "overflow": overflow}
     if overflow is Overflow.WRAP:
         options |= {"low": np.array([-32, 0, -4, -8]), "high": np.array([31, 31, 3, 7])}
     spec = product(RNG.integers(-16, 16, (4, 4)), bias=[1, 2, -3, 4], **options)
-    check_operator(spec, 1, engine=engine)
+    check_operator(spec, 1, **engine)
 
 
 TWELVE = product(RNG.integers(-16, 16, (12, 3)), bias=[1, -20, 3], shift=4)
@@ -215,6 +217,9 @@ TWELVE = product(RNG.integers(-16, 16, (12, 3)), bias=[1, -20, 3], shift=4)
         (4, {"simd": 2}),
         (4, {"simd": 6}),  # through beats of 2
         (4, {"simd": 12}),
+        (4, {"simd": 5}),  # not a divisor, so gathered whole
+        (4, {"pe": 2}),  # replayed
+        (12, {"engine": Engine.FOLDED, "pe": 1, "simd": 1}),
         (4, {"engine": Engine.PARALLEL}),
         (1, {"engine": Engine.PARALLEL, "levels_per_register": 1}),
     ],
@@ -270,7 +275,7 @@ def test_defaults_and_predictions() -> None:
 
 def test_only_pipelines_are_pipelines() -> None:
     assert [part.is_pipeline for _, part in TWELVE.create().components("x")] == [True]
-    assert [part.is_pipeline for _, part in TWELVE.create(Engine.FOLDED, 4).components("x")] == [False, False, True]
+    assert [part.is_pipeline for _, part in TWELVE.create(Engine.FOLDED, simd=4).components("x")] == [False, True]
 
 
 def test_the_constant_takes_everything_in() -> None:
@@ -353,10 +358,9 @@ def test_specs_that_make_no_sense() -> None:
         dataclasses.replace(TWELVE, lanes=5)
     with pytest.raises(ValueError, match="requantize must take "):
         dataclasses.replace(TWELVE, matrix=ConstantMatrix(TWELVE.matrix.weights * 100, TWELVE.matrix.bias, S5))
-    with pytest.raises(ValueError, match="simd must divide the 12 inputs, not 5"):
-        TWELVE.create(Engine.FOLDED, simd=5)
-    with pytest.raises(ValueError, match="levels_per_register must be at least 1, not 0"):
-        TWELVE.create(levels_per_register=0)
+    for engine in Engine:
+        with pytest.raises(ValueError, match=r"^levels_per_register must be at least 1, not 0$"):
+            TWELVE.create(engine, levels_per_register=0)
     with pytest.raises(ValueError, match="levels_per_register must be at least 1, not -1"):
         ParallelEngine(TWELVE.matrix, TWELVE.requantize).latency(-1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,9 +15,13 @@ from rtl_lib import arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.beat_model import ReduceModel, trace
 from rtl_lib.border_average import BorderAverage
+from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.folded_engine import FoldedSums, FoldedSumsComponent, WeightMemory
+from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FoldedMatrix, FrameSum
+from rtl_lib.frame_reduction import FrameSum
 from rtl_lib.lookup_table import LookupTable
+from rtl_lib.multipliers import Multiplier
 from rtl_lib.reduction import Reduction, WindowReduction
 from rtl_lib.repack import Repack, repack
 from rtl_lib.requantize import Requantize
@@ -127,20 +132,46 @@ def test_frame_sum(beats: int) -> None:
     assert operator.compute(x).tolist() == [[[sum(frame[:, c].tolist()) for c in range(3)]] for frame in x]
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 12])
+@dataclass(frozen=True)
+class Sums:
+    """``FoldedSums`` as an operator: a beat a turn. Its sums are added up one by one here."""
+
+    spec: FoldedSums
+
+    @property
+    def input_beat(self) -> Beat:
+        return self.spec.input_beat
+
+    @property
+    def output_beat(self) -> Beat:
+        return self.spec.output_beat
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        matrix, beat = self.spec.matrix, self.spec.output_beat
+        columns = list(zip(*matrix.weights.tolist(), strict=True))
+        sums = [
+            [
+                sum(a * w for a, w in zip(vector, column, strict=True)) + b
+                for column, b in zip(columns, matrix.bias.tolist(), strict=True)
+            ]
+            for vector in x.reshape(-1, matrix.n_inputs).tolist()
+        ]
+        return np.array(sums).reshape(len(x), -1, beat.lanes)
+
+    def create(self) -> FoldedSumsComponent:
+        return self.spec.create()
+
+
+@pytest.mark.parametrize(
+    ("pe", "simd", "lanes"), [(6, 1, 1), (6, 3, 3), (6, 12, 12), (2, 3, 3), (3, 4, 12), (1, 5, 12)]
+)
 @pytest.mark.parametrize("format", [S5, U4])
-def test_folded_matrix(format: Format, lanes: int) -> None:
-    weights, bias = RNG.integers(-8, 8, (12, 5)), RNG.integers(-99, 99, 5)
-    operator = FoldedMatrix(weights, bias, format, lanes, Format(True, 4))
+def test_folded_sums(format: Format, pe: int, simd: int, lanes: int) -> None:
+    matrix = ConstantMatrix(RNG.integers(-8, 8, (12, 6)), RNG.integers(-99, 99, 6), format)
+    operator = Sums(FoldedSums(Folding(matrix, pe, simd), lanes, Multiplier.DSP, WeightMemory.AUTO, 2))
     check_operator(operator, 12 // lanes)
     x = random_input(operator, 12 // lanes, 4)
-    for frame, (got,) in zip(x, operator.compute(x).tolist(), strict=True):
-        values = frame.reshape(-1).tolist()
-        columns = weights.T.tolist()
-        assert got == [
-            sum(a * w for a, w in zip(values, column, strict=True)) + int(b)
-            for column, b in zip(columns, bias, strict=True)
-        ]
+    assert operator.compute(x).reshape(len(x), 6).tolist() == matrix.compute(x.reshape(len(x), 12)).tolist()
 
 
 @pytest.mark.parametrize("format", [S5, U4])
@@ -223,8 +254,6 @@ def test_impossible_operators_are_refused() -> None:
         Windows(2, 2, 1, U4, (3, 3))
     with pytest.raises(ValueError, match="padding must be smaller than the kernel"):
         Windows(4, 4, 1, U4, (2, 2), padding=Padding(2, 0, 0, 0))
-    with pytest.raises(ValueError, match="lanes must divide the 12 inputs, not 5"):
-        FoldedMatrix(np.zeros((12, 2), np.int64), np.zeros(2, np.int64), U4, 5, U4)
     with pytest.raises(ValueError, match="one of the widths must divide the other, not 4 and 6"):
         Repack(U4, 4, 6)
     with pytest.raises(ValueError, match="a table for u4 must have 16 entries"):

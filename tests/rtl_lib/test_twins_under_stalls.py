@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from rtl_lib.beat_model import BeatModel, PipelineModel
 from rtl_lib.border_average import BorderAverage
 from rtl_lib.constant_matrix import ConstantMatrix
+from rtl_lib.folded_engine import FoldedSums, FoldedSumsComponent, WeightMemory
+from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FoldedMatrix, FrameSum
+from rtl_lib.frame_reduction import FrameSum
 from rtl_lib.lookup_table import LookupTable
+from rtl_lib.multipliers import Multiplier
 from rtl_lib.parallel_engine import ParallelEngine
 from rtl_lib.reduction import Reduction, WindowReduction
 from rtl_lib.repack import Repack
@@ -28,6 +31,13 @@ ONE = np.ones(2, np.int64)
 MATRIX = ConstantMatrix(np.arange(12).reshape(4, 3) - 5, np.arange(3), S5)
 ONES = np.ones(3, np.int64)
 PARALLEL = ParallelEngine(MATRIX, Requantize(MATRIX.output_format, S5, 3 * ONES, ONES, ONES, -16, 15))
+
+
+def folded(pe: int, simd: int, lanes: int) -> FoldedSumsComponent:
+    """Of the 4 inputs and 3 outputs of ``MATRIX``."""
+    return FoldedSums(Folding(MATRIX, pe, simd), lanes, Multiplier.DSP, WeightMemory.AUTO, 2).create()
+
+
 PATTERNS = [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (0.5, 0.5), (0.1, 0.1)]  # how often source and sink pause
 
 CREATE = {
@@ -36,7 +46,12 @@ CREATE = {
     "requantize, two registers": Requantize(S5, S5, 3 * ONE, ONE, ONE, -16, 15).create,
     "parallel engine, one register": lambda: PARALLEL.create(levels_per_register=16),
     "parallel engine, many registers": lambda: PARALLEL.create(levels_per_register=1),
-    "folded matrix": FoldedMatrix(np.arange(12).reshape(6, 2) - 5, np.arange(2), S5, 2, S5).create,
+    "folded, held": lambda: folded(2, 3, 4),
+    "folded, held, one number at a time": lambda: folded(1, 1, 4),
+    "folded, one slot": lambda: folded(3, 4, 4),
+    "folded, streamed, one turn": lambda: folded(3, 2, 2),
+    "folded, streamed, two turns": lambda: folded(2, 2, 2),
+    "folded, streamed, three turns": lambda: folded(1, 1, 1),
     "frame sum": FrameSum(S5, 2, 3).create,
     "frame sum of one": FrameSum(S5, 2, 1).create,
     "window reduction": WindowReduction(S5, 2, 5, Reduction.MAXIMUM).create,

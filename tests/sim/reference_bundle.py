@@ -171,8 +171,8 @@ def write_vectors(folder: Path, *, frames: int = FRAMES, seed: int = 1) -> None:
 def manifest() -> dict[str, Any]:
     """The manifest of the reference design."""
     image, sums = (
-        {"shape": [HEIGHT, COLUMNS, CHANNELS], "lanes": 2, "beats": 6},
-        {"shape": [2, 1, 2], "lanes": 2, "beats": 2},
+        {"shape": [HEIGHT, COLUMNS, CHANNELS], "lanes": 2, "beats": 6, "pixels": 1},
+        {"shape": [2, 1, 2], "lanes": 2, "beats": 2, "pixels": 1},
     )
     unsigned_8 = {"signed": False, "width": 8, "scale": 1.0}
     signed_12 = {"signed": True, "width": 12, "scale": 1.0}

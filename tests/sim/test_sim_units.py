@@ -20,7 +20,7 @@ from stalls import PATTERNS, StallPattern
 
 
 def number_format(**changes: Any) -> NumberFormat:
-    values = {"shape": (2, 3, 4), "signed": True, "width": 5, "lanes": 4, "beats": 6}
+    values = {"shape": (2, 3, 4), "signed": True, "width": 5, "lanes": 4, "beats": 6, "pixels": 1}
     return NumberFormat(**(values | changes))
 
 

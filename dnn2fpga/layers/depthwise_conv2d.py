@@ -1,0 +1,121 @@
+"""DepthwiseConv2D: every channel has filters of its own. SeparableConv2D: these, and a 1 × 1 convolution behind them.
+
+In ``weights [K_h, K_w, outputs]`` output ``channel * m + k`` is the ``k``-th of a channel's ``m`` filters, as in Keras.
+So the last axis is the output, as in every layer with weights; ``m`` (``depth_multiplier``) follows from the input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NoReturn, Self
+
+import numpy as np
+
+from dnn2fpga.graph import KerasLayer, Layer, Shape, Unsupported
+from dnn2fpga.layers.conv2d import Conv2D, Convolution, OverWindows
+from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
+from dnn2fpga.layers.registry import register
+from dnn2fpga.layers.training import Operations, Wire
+from dnn2fpga.quantized_graph import Tensor
+from rtl_lib.operator import Operator
+
+
+class _OfChannels(OverWindows):
+    """``weights [K_h, K_w, outputs]``."""
+
+    def over_window(self, weights: np.ndarray, input: Tensor) -> np.ndarray:
+        """The matrix ``[K_h * K_w * channels, outputs]`` for a whole window: 0 outside of an output's own channel."""
+        if len(input.shape) != 3 or input.lanes != input.shape[2]:
+            raise ValueError(f"needs an image, one pixel a beat, not {list(input.shape)} in {input.lanes} lanes")
+        outputs = weights.shape[-1]
+        if weights.ndim != 3 or outputs % input.lanes:
+            raise ValueError(
+                f"weights must be [rows, columns, a multiple of {input.lanes} channels], not {weights.shape}"
+            )
+        own = np.repeat(np.eye(input.lanes, dtype=weights.dtype), outputs // input.lanes, axis=1)
+        return (weights.reshape(-1, 1, outputs) * own).reshape(-1, outputs)
+
+
+@register
+class QuantizedDepthwiseConv2D(QuantizedLinear, _OfChannels):
+    """``weights [K_h, K_w, outputs]``; outputs of one channel lie side by side."""
+
+    kind: ClassVar[str] = "depthwise_conv2d"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        matrix = self.over_window(self.checked_weights(), input)
+        return [*self.windows_before(input), self.product(matrix, input, lanes=len(matrix), groups=input.lanes)]
+
+
+@register
+class Binary32DepthwiseConv2D(Binary32Linear, _OfChannels):
+    """``weights [K_h, K_w, outputs]``; the terms of a window in row-major order."""
+
+    kind: ClassVar[str] = "depthwise_conv2d_binary32"
+
+    def operators(self, input: Tensor) -> list[Operator]:
+        # A product with 0 changes no sum.
+        matrix = self.over_window(self.weights, input)
+        whole = self.model_copy(update={"weights": matrix})
+        return [*self.windows_before(input), whole.matrix(input, len(matrix))]
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class DepthwiseConv2D(Convolution):
+    """Cross-correlation of each channel by itself with ``weights [K_h, K_w, outputs]``."""
+
+    kind: ClassVar[str] = "depthwise_conv2d"
+    keras_classes: ClassVar[tuple[str, ...]] = ("DepthwiseConv2D", "SeparableConv2D")
+    quantized: ClassVar[type[QuantizedLinear]] = QuantizedDepthwiseConv2D
+    binary32: ClassVar[type[Binary32Linear]] = Binary32DepthwiseConv2D
+    ties_channels: ClassVar[bool] = True
+
+    @classmethod
+    def from_keras(cls, source: KerasLayer) -> list[Layer]:
+        separable = source.class_name == "SeparableConv2D"
+        kernel = source.weights["depthwise_kernel" if separable else "kernel"]
+        weights = {**source.weights, "kernel": kernel.reshape(*kernel.shape[:2], -1)}
+        if not separable:
+            return cls.over_image(replace(source, weights=weights))
+        # Bias and activation are those of the 1 × 1 convolution.
+        [depthwise] = cls.over_image(
+            replace(
+                source,
+                name=f"{source.name}_depthwise",
+                config=source.config | {"activation": None},
+                weights={"kernel": weights["kernel"]},
+            )
+        )
+        pointwise = source.weights | {"kernel": source.weights["pointwise_kernel"]}
+        return [depthwise, *Conv2D.with_activation(replace(source, weights=pointwise))]
+
+    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+        return ops.depthwise_conv2d(x, weights, self.strides, self.padding)
+
+    def compute(self, x: np.ndarray) -> np.ndarray:
+        channels = x.shape[-1]
+        patches = self.patches(x).reshape(len(x), -1, self.weights[..., 0].size, channels)
+        y = np.einsum("fptc,tcm->fpcm", patches, self.weights.reshape(-1, channels, self.outputs // channels))
+        return self.clip(y.reshape(*y.shape[:2], -1) + self.bias).reshape(len(x), *self.output_shape(x.shape[1:]))
+
+    def _of_rows(self, input: Tensor, values: np.ndarray) -> np.ndarray:
+        """One value a channel, for each of its outputs."""
+        if self.outputs % input.lanes or input.lanes != input.shape[-1]:
+            raise Unsupported(f"its {input.shape[-1]} channels must arrive in one beat, not in {input.lanes} lanes")
+        return np.repeat(values, self.outputs // input.lanes)
+
+    def rows_of(self, ops: Operations, source: Wire, values: Any) -> Any:
+        each = np.ones((1, self.outputs // source.tensor.lanes))
+        return ops.reshape(values[:, None] * each, (-1,))
+
+    # Pruning
+
+    def keep_outputs(self, kept: np.ndarray) -> NoReturn:
+        raise Unsupported("they are tied to the channels of its input")
+
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Self, np.ndarray]:
+        """With a channel go its outputs."""
+        each = self.outputs // shape[-1]
+        outputs = (kept[:, np.newaxis] * each + np.arange(each)).reshape(-1)
+        return self.keep_filters(outputs), outputs

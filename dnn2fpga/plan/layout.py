@@ -1,0 +1,152 @@
+"""The components of every layer, and how the numbers travel between them.
+
+The integer model knows tensors of one pixel a beat. The hardware may take several: each row then starts a new beat, and
+what stands beside its last pixels means nothing (``rtl_lib.pixel_rows``). Layers that cannot work so get one pixel a
+beat again.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import UnusedElaboratable
+
+from dnn2fpga.errors import UserError
+from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
+from rtl_lib.operator import Operator, create, create_for_pixels
+from rtl_lib.pixel_rows import PixelRows, UnpackPixels
+from rtl_lib.stream import Beat, StreamComponent
+
+# Planning creates components only to ask for their timing; Amaranth would warn that they were never elaborated.
+warnings.filterwarnings("ignore", category=UnusedElaboratable)
+
+OF_THE_PLAN = ("fifo",)  # chosen for a layer, but nothing that its operators would know
+
+Named = list[tuple[str, StreamComponent]]
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How an image travels: ``pixels`` of a row of ``width`` in a beat."""
+
+    width: int = 1
+    pixels: int = 1
+
+    @classmethod
+    def of(cls, shape: Sequence[int], pixels: int) -> Wire:
+        """For a tensor of this shape."""
+        return cls(shape[1], pixels) if len(shape) == 3 else cls()
+
+    @classmethod
+    def into(cls, tensor: Tensor, pixels: int) -> Wire:
+        """As many pixels a beat as are asked for, if it is an image and has them."""
+        if len(tensor.shape) != 3 or tensor.lanes != tensor.shape[2]:
+            return cls()
+        return cls.of(tensor.shape, min(pixels, tensor.shape[1]))
+
+    def pack(self, beats: np.ndarray) -> np.ndarray:
+        """``[frames, pixels, channels]`` as they travel, with 0 beside the last pixels of a row."""
+        return self.rows.pack(beats) if self.pixels > 1 else beats
+
+    @property
+    def rows(self) -> PixelRows:
+        return PixelRows(self.width, self.pixels)
+
+    @property
+    def has_surplus(self) -> bool:
+        return self.rows.last_pixels != self.pixels
+
+    def beats(self, tensor: Tensor) -> int:
+        """Of ``tensor``, which has one pixel a beat."""
+        return tensor.beats // self.width * self.rows.beats_per_row if self.pixels > 1 else tensor.beats
+
+    def beat(self, tensor: Tensor) -> Beat:
+        return Beat(tensor.format, tensor.lanes * self.pixels)
+
+
+def components_of(
+    operators: Iterable[Operator], wire: Wire, options: dict[str, Any]
+) -> tuple[list[tuple[str, StreamComponent]], Wire]:
+    """The components of one layer in stream order, named, fresh ones at every call; and how its output travels."""
+    found: Named = []
+    for index, operator in enumerate(operators):
+        made, wire = _components_of(operator, wire, options)
+        found += [(f"{name}_{index}", component) for name, component in made]
+    return found, wire
+
+
+def _components_of(operator: Operator, wire: Wire, options: dict[str, Any]) -> tuple[Named, Wire]:
+    name = _snake_case(type(operator).__name__)
+    if wire.pixels == 1:
+        # Behind windows a row has as many pixels as there are windows in it.
+        return create(operator, options).components(name), replace(wire, width=_width_behind(operator, wire))
+    wide = create_for_pixels(operator, wire.pixels, options, surplus=wire.has_surplus)
+    if wide is not None:
+        component, pixels = wide
+        return component.components(name), Wire(_width_behind(operator, wire), pixels)
+    unpack = UnpackPixels(operator.input_beat.format, operator.input_beat.lanes, wire.width, wire.pixels)
+    rest, behind = _components_of(operator, Wire(wire.width), options)
+    return [*unpack.create().components("unpack_pixels"), *rest], behind
+
+
+def _width_behind(operator: Operator, wire: Wire) -> int:
+    size = getattr(operator, "output_size", None)
+    return size[1] if size else wire.width
+
+
+@dataclass(frozen=True)
+class LayerLayout:
+    """A layer that has hardware."""
+
+    layer: QuantizedLayer
+    source: Wire
+    parts: Named
+    wire: Wire  # behind it
+
+
+def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
+    """The layers that have hardware. (Others only give the same beats another shape: the boundary before is theirs
+    too.)
+
+    :raises UserError: for everything in the settings that does not fit the graph.
+    """
+    names = [layer.name for layer in graph.layers]
+    problems = [
+        f"hardware.layers: there is no layer '{name}'; the layers are {', '.join(names)}"
+        for name in settings.layers
+        if name not in names
+    ]
+    found = []
+    wire = Wire.into(graph.input, settings.pixels)
+    for layer in graph.layers:
+        operators = graph.operators[layer.name]
+        problems += _unknown_options(layer, operators, settings)
+        try:
+            parts, behind = components_of(operators, wire, settings.options(layer.name))
+        except ValueError as error:
+            problems.append(f"layer '{layer.name}': {error}")
+        else:
+            found += [LayerLayout(layer, wire, parts, behind)] if parts else []
+            wire = behind
+    if problems:
+        raise UserError(problems)
+    return found
+
+
+def _unknown_options(layer: QuantizedLayer, operators: Iterable[Operator], settings: PlanSettings) -> list[str]:
+    known = {option for operator in operators for option in getattr(operator, "create_options", ())}
+    return [
+        f"layer '{layer.name}' ({layer.kind}): has no '{key}' to choose"
+        for key in settings.own(layer.name)
+        if key not in known and key not in OF_THE_PLAN
+    ]
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,246 @@
+"""Rate matching: each layer exactly as parallel as the interval asks for, at the least cost.
+
+A layer has some hundreds of candidates (``candidates``), of which those that cost more and take longer than another are
+left out. One is chosen for each layer by a small integer program, solved exactly (HiGHS): the sum of their costs stays
+within the budget; the objective is the sum of the shares of the budget, or of the cycles that each layer adds to the
+latency. What the program knows only roughly is then replayed exactly (``Schedule``): a layer that turns out slower than
+its candidate promised must try harder, and the FIFOs get their depths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from dnn2fpga.errors import UserError
+from dnn2fpga.plan.buffers import best_interval, fifo_depths
+from dnn2fpga.plan.candidates import COSTS, Candidates, candidates, matrix_product_of
+from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
+from dnn2fpga.plan.hardware_plan import Schedule
+from dnn2fpga.plan.layout import LayerLayout, components_of
+from dnn2fpga.plan.resources import Resources, estimate
+from dnn2fpga.plan.settings import LayerPlan, PlanSettings
+from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib.matrix_product import Engine
+from rtl_lib.stream import MasterSlaveStage
+
+# What stands for a limit that nobody gave, when costs are added up: a Zynq 7020.
+USUAL = Budget(lut=53_200, ff=106_400, dsp=220, bram18=280)
+# LUTs are what everything else needs; blocks that are left over help nobody, and registers stand beside every LUT.
+MISSED = {"lut": 1.0, "ff": 0.25, "dsp": 0.5, "bram18": 0.5}
+BEST_GUESS = 0.6  # an adder graph may turn out as small as this part of what was guessed
+ROUNDS = 30  # of choosing and replaying
+NAMES = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks", "bram18": "block RAMs of 18 Kbit"}
+
+
+def completed(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
+    """The settings with the FIFO of every layer filled in and, where there is a goal, engine, folding and memory style;
+    what they already say stays.
+
+    :raises UserError: when no design fits; it says what runs out, and what would fit.
+    """
+    chosen = Planner(graph, settings, settings.goal).chosen() if settings.goal else settings
+    return with_fifos(graph, chosen)
+
+
+def with_fifos(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
+    """The settings with the depths of all FIFOs that they do not give."""
+    depths = fifo_depths(Schedule(graph, settings))
+    free = {layer: {"fifo": depth} for layer, depth in depths.items() if "fifo" not in settings.options(layer)}
+    return _with_layers(settings, free)
+
+
+def _with_layers(settings: PlanSettings, options: dict[str, dict[str, Any]]) -> PlanSettings:
+    layers = dict(settings.layers)
+    for name, own in options.items():
+        layers[name] = layers.get(name, LayerPlan()).model_copy(update=own)
+    return settings.model_copy(update={"layers": layers})
+
+
+class Planner:
+    """One graph, and what is wanted of its hardware."""
+
+    def __init__(self, graph: QuantizedGraph, settings: PlanSettings, wanted: PlanGoal) -> None:
+        self.graph, self.settings, self.wanted = graph, settings, wanted
+        # Any engine would do here; a folded one needs no adder graph to be solved.
+        schedule = Schedule(graph, settings.model_copy(update={"engine": settings.engine or Engine.FOLDED}))
+        self.free: list[Candidates] = []
+        self.solved: set[str] = set()  # layers of which the parallel engine's cost is known and no guess
+        self.fixed = Resources(0, 0, 0, 0)
+        self.tail = float(wanted.latency_cycles or np.inf)  # cycles of the latency that the layers may share
+        # No layer can be faster than its beats come or go.
+        self.shortest = max(boundary.beats for boundary in schedule.boundaries)
+        for layout in schedule.layouts:
+            self._add(layout)
+
+    def _add(self, layout: LayerLayout) -> None:
+        """What a layer offers, and what of it costs the same in any case."""
+        operators = self.graph.operators[layout.layer.name]
+        product = matrix_product_of(operators)
+        others = [operator for operator in operators if operator is not product]
+        parts, _ = components_of(others, layout.source, self.settings.options(layout.layer.name))
+        stage = MasterSlaveStage(layout.parts[-1][1].output_beat)
+        for component in [stage, *(component for _, component in parts)]:
+            self.fixed = self.fixed + estimate(component)
+        if product is not None:
+            pixels = layout.source.pixels
+            wide = product if product.beatwise else product.widened(pixels) or product
+            self.free.append(candidates(wide, layout, self.settings))
+
+    def chosen(self) -> PlanSettings:
+        """The settings without FIFOs."""
+        if self.wanted.reuse_factor:
+            return self._applied([of_layer.reused(self.wanted.reuse_factor) for of_layer in self.free])
+        interval = self.wanted.interval_cycles or self.shortest
+        if self.wanted.aim is Aim.FASTEST:
+            interval = self._fastest(interval)
+        elif interval < self.shortest:
+            raise UserError(
+                f"an interval of {interval:,} cycles cannot be reached: one frame is {self.shortest:,} beats at the "
+                f"busiest place; ask for at least that, or for more pixels a beat (hardware.pixels)"
+            )
+        for _ in range(ROUNDS):
+            picks = self._solved(interval)
+            if picks is None and self._learns_exact_costs(self.free):
+                continue
+            if picks is None and self.wanted.aim is Aim.FASTEST:
+                interval = self._fastest(interval + 1)
+                continue
+            if picks is None:
+                raise UserError(self._what_runs_out(interval))
+            if self._learns_exact_costs(picks):
+                continue
+            settings = self._applied(picks)
+            schedule = Schedule(self.graph, settings)
+            if not (self._too_slow(schedule, picks, interval) or self._too_late(schedule, interval)):
+                return settings
+        raise UserError(f"no folding was found with an interval of {interval:,} cycles; allow some cycles more")
+
+    def _learns_exact_costs(self, among: list[Candidates]) -> bool:
+        """Solves the adder graphs of what is known by a guess only, and might be built; whether there were any."""
+        most = self.wanted.budget.with_defaults(USUAL).limits["lut"]
+        guessed = [
+            place
+            for place, offered in enumerate(among)
+            if offered.layer not in self.solved and (offered.costs[offered.is_parallel, 0] * BEST_GUESS <= most).any()
+        ]
+        for place in guessed:
+            self.free[place] = self.free[place].with_exact_parallel()
+            self.solved.add(self.free[place].layer)
+        return bool(guessed)
+
+    def _applied(self, picks: Iterable[Candidates]) -> PlanSettings:
+        return _with_layers(self.settings, {pick.layer: pick.options[0] for pick in picks})
+
+    def _too_late(self, schedule: Schedule, interval: int) -> bool:
+        """Whether the latency is longer than wanted; then less is left for the layers' parts of it."""
+        if self.wanted.latency_cycles is None:
+            return False
+        latency = schedule.trace(source_period=interval)[-1].last_cycle
+        self.tail -= max(0, latency - self.wanted.latency_cycles)
+        return latency > self.wanted.latency_cycles
+
+    def _too_slow(self, schedule: Schedule, picks: list[Candidates], interval: int) -> bool:
+        """Whether some layer takes longer than its candidate said, and so the design; that layer must try harder."""
+        if best_interval(schedule) <= interval:
+            return False
+        of_layer = {pick.layer: place for place, pick in enumerate(picks)}
+        for layer, cycles in alone(schedule).items():
+            if cycles > interval and layer in of_layer:
+                place = of_layer[layer]
+                pick, offered = picks[place], self.free[place]
+                self.free[place] = offered.with_lost(cycles - int(pick.cycles[0]))
+        return True
+
+    @property
+    def _prices(self) -> np.ndarray:
+        """Of one of each resource: its share of the budget, times what it would be missed."""
+        limits = self.wanted.budget.with_defaults(USUAL).limits
+        return np.array([MISSED[name] / max(limits[name], 1) for name in COSTS])
+
+    # The integer program
+
+    def _solved(self, interval: float, objective: str | None = None) -> list[Candidates] | None:
+        """One candidate a layer; None where none fit the budget.
+
+        :param objective: instead of the goal's: the resource of which as little as possible is to be used, without
+            any limit.
+        """
+        in_time = self.wanted.latency_cycles is not None or self.wanted.aim is Aim.LATENCY
+        offered = [of_layer.within(interval).undominated(in_time) for of_layer in self.free]
+        if not all(len(of_layer) for of_layer in offered):
+            return None
+        if not offered:
+            return []
+        costs = np.concatenate([of_layer.costs for of_layer in offered])
+        tails = np.concatenate([of_layer.tail for of_layer in offered])
+        owner = np.repeat(np.arange(len(offered)), [len(of_layer) for of_layer in offered])
+        one_each = (owner == np.arange(len(offered))[:, np.newaxis]).astype(float)
+        constraints = [LinearConstraint(one_each, 1, 1)]
+        if objective is None:
+            if np.isfinite(self.tail):
+                constraints.append(LinearConstraint(tails, -np.inf, self.tail))
+            limits = self.wanted.budget.limits
+            left = [limits.get(name, np.inf) - getattr(self.fixed, name) for name in COSTS]
+            constraints.append(LinearConstraint(costs.T, -np.inf, left))
+        spent = costs @ self._prices
+        if objective is not None:
+            goal = costs[:, COSTS.index(objective)]
+        elif self.wanted.aim is Aim.LATENCY:
+            goal = tails + spent
+        else:
+            goal = spent + tails * 1e-6
+        found = milp(goal, constraints=constraints, integrality=np.ones(len(goal)), bounds=Bounds(0, 1))
+        if found.x is None:
+            return None
+        picked = np.flatnonzero(found.x > 0.5)
+        starts = np.searchsorted(owner, np.arange(len(offered)))
+        return [
+            of_layer.only(np.array([k - start])) for of_layer, k, start in zip(offered, picked, starts, strict=True)
+        ]
+
+    def _fastest(self, least: int) -> int:
+        """The shortest interval that fits the budget, at least ``least``."""
+        steps = np.unique(np.concatenate([[least], *(of_layer.cycles for of_layer in self.free)]))
+        steps = steps[steps >= least]
+        low, high = 0, len(steps)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._solved(float(steps[middle])) is not None else (middle + 1, high)
+        if low == len(steps):
+            raise UserError(self._what_runs_out(float(steps[-1])))
+        return int(steps[low])
+
+    def _what_runs_out(self, interval: float) -> list[str]:
+        """Why there is no design, and what would be one."""
+        problems = []
+        for name, limit in self.wanted.budget.limits.items():
+            least = self._solved(interval, objective=name)
+            if least is not None:
+                needed = getattr(self.fixed, name) + sum(float(pick.costs[0, COSTS.index(name)]) for pick in least)
+                if needed > limit:
+                    problems.append(
+                        f"at least {needed:,.0f} {NAMES[name]} are needed (estimated), {limit:,} are allowed"
+                    )
+        what = f"no design with an interval of {interval:,.0f} cycles fits"
+        if self.wanted.latency_cycles:
+            problems.append(f"the latency is to be at most {self.wanted.latency_cycles:,} cycles")
+        reasons = "; ".join(problems) or "each resource alone would suffice, but not all of them together"
+        return [f"{what}: {reasons}", *self._what_would_fit(interval)]
+
+    def _what_would_fit(self, interval: float) -> list[str]:
+        longest = max((float(of_layer.cycles.max()) for of_layer in self.free), default=0)
+        if interval >= longest:
+            return ["fold further or prune the model, or take a larger device: no interval, however long, would fit"]
+        try:
+            return [f"an interval of {self._fastest(int(interval)):,} cycles would fit"]
+        except UserError:
+            return ["no interval, however long, would fit: take a larger device, narrower numbers or a smaller model"]
+
+
+def alone(schedule: Schedule) -> dict[str, int]:
+    """The interval of every layer by itself, in cycles."""
+    return {layout.layer.name: schedule.interval_of(place) for place, layout in enumerate(schedule.layouts)}

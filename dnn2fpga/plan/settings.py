@@ -1,0 +1,55 @@
+"""What may be chosen about the hardware; nothing here can change a computed integer."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from pydantic import Field
+
+from dnn2fpga.plan.goals import PlanGoal
+from dnn2fpga.quantized_graph import Described
+from rtl_lib.folded_engine import WeightMemory
+from rtl_lib.matrix_product import Engine
+from rtl_lib.multipliers import Multiplier
+
+MOST_LEVELS = 16  # adders in a row between two registers
+
+
+class LayerPlan(Described):
+    """What the user may choose about the hardware of one layer; absent: as for all layers."""
+
+    engine: Engine | None = None  # of a matrix product; absent: parallel where vectors arrive in one beat
+    pe: int | None = Field(default=None, ge=1)  # outputs at a time in a folded engine; absent: all
+    simd: int | None = Field(default=None, ge=1)  # inputs a cycle for each of them; absent: those of a beat
+    multiplier: Multiplier | None = None  # of a folded engine; absent: DSP blocks
+    weight_memory: WeightMemory | None = None  # of a folded engine; absent: as the synthesis tool thinks best
+    levels_per_register: int | None = Field(default=None, ge=1, le=MOST_LEVELS)  # adders in a row
+    float_units: int | None = Field(default=None, ge=1, le=64)  # multiply-add units of a layer left in binary32
+
+    fifo: int | None = Field(default=None, ge=0)  # beats behind the layer; 0: only its stage; absent: as calculated
+
+
+class Stages(enum.Enum):
+    """Behind which layers a master-slave stage stands."""
+
+    EVERY_LAYER = "every_layer"
+    RUNS = "runs"  # behind the last of several layers in a row that are nothing but pipelines
+
+
+class PlanSettings(LayerPlan):
+    """What the user may choose about the hardware, for all layers and for single ones."""
+
+    stages: Stages = Stages.EVERY_LAYER
+    goal: PlanGoal | None = None  # asks the planner to choose what is left open here
+    pixels: int = Field(default=1, ge=1, le=16)  # of the input image in one beat
+    layers: dict[str, LayerPlan] = Field(default_factory=dict)
+
+    def options(self, layer: str) -> dict[str, Any]:
+        """What is chosen for a layer, by the names that operators know."""
+        of_all = self.model_dump(include=set(LayerPlan.model_fields), exclude_none=True)
+        return of_all | self.own(layer)
+
+    def own(self, layer: str) -> dict[str, Any]:
+        """What is chosen for this layer and no other."""
+        return self.layers.get(layer, LayerPlan()).model_dump(exclude_none=True)

@@ -1,0 +1,94 @@
+"""The FIFO under the contract of every component; how much it holds, and how fast it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from contract import check_operator
+from stream_bench import run_component
+from test_several_pixels import rests_exactly
+from test_twins_under_stalls import PATTERNS, first_difference
+
+from rtl_lib.beat_model import PipelineModel, StageModel, trace
+from rtl_lib.fifo import Fifo, FifoModel
+from rtl_lib.formats import Format
+from rtl_lib.stream import Beat
+
+BEAT = Beat(Format(True, 5), 2)
+DEPTHS = [2, 3, 4, 7]
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+
+
+class Queue:
+    """The FIFO as an operator: it changes nothing."""
+
+    input_beat = output_beat = BEAT
+
+    def __init__(self, depth: int, twin: type[FifoModel] = FifoModel) -> None:
+        self.depth, self.twin = depth, twin
+
+    @staticmethod
+    def compute(x: np.ndarray) -> np.ndarray:
+        return x
+
+    def create(self) -> Fifo:
+        fifo = Fifo(BEAT, self.depth)
+        fifo.beat_model = lambda: self.twin(self.depth)  # type: ignore[method-assign]
+        return fifo
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_fifo_changes_nothing(depth: int) -> None:
+    check_operator(Queue(depth), 20)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_cycle(depth: int) -> None:
+    for source, sink in [*PATTERNS, (0.0, 0.9), (0.3, 0.5)]:
+        assert first_difference(Fifo(BEAT, depth), Fifo(BEAT, depth).beat_model(), 300, source, sink) is None
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_two_cycles_then_a_beat_a_cycle(depth: int) -> None:
+    run = run_component(Fifo(BEAT, depth), np.arange(24).reshape(12, 2) - 12, 12)
+    assert run.input_cycles == list(range(12))
+    assert run.output_cycles == list(range(2, 14))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_it_holds_depth_beats_and_one_at_the_output(depth: int) -> None:
+    run = run_component(Fifo(BEAT, depth), np.zeros((3 * depth, 2), int), 1, sink_pause=0.999)
+    assert run.output_cycles == [] or run.output_cycles[0] > depth + 10  # the sink takes (next to) nothing
+    before = [cycle for cycle in run.input_cycles if not run.output_cycles or cycle <= run.output_cycles[0]]
+    assert before == list(range(depth + 1))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_twin_rests_exactly_while_nothing_happens(depth: int) -> None:
+    rests_exactly(FifoModel(depth))
+
+
+def test_a_fifo_in_a_schedule() -> None:
+    entry, exit = trace([StageModel(), FifoModel(4), PipelineModel(3)], [(0, 10), (3, 10)])
+    assert (entry.interval_cycles, exit.first_cycle, exit.interval_cycles) == (10, 1 + 2 + 3, 10)
+
+
+class OneTooDeep(FifoModel):
+    def __init__(self, depth: int) -> None:
+        super().__init__(depth + 1)
+
+
+class NoOutputRegister(FifoModel):
+    def valid(self) -> bool:
+        return self.stored > 0 or self.at_output
+
+
+def test_a_wrong_twin_is_found() -> None:
+    with pytest.raises(AssertionError):
+        check_operator(Queue(3, NoOutputRegister), 20)
+    assert first_difference(Fifo(BEAT, 3), OneTooDeep(3), 100, 0.0, 0.9) is not None
+
+
+def test_a_memory_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="depth must be at least 2, not 1"):
+        Fifo(BEAT, 1)

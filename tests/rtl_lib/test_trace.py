@@ -1,0 +1,281 @@
+"""``trace`` looks only at the twins around which something happens; the cycles are those of a loop over every twin in
+every cycle.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtl_lib import beat_model
+from rtl_lib.beat_model import BeatModel, Passage, PipelineModel, ReduceModel, StageModel, trace
+from rtl_lib.binary32_matrix import Binary32MatrixModel
+from rtl_lib.fifo import FifoModel
+from rtl_lib.folded_engine import FoldedModel
+from rtl_lib.pixel_rows import PixelRows, PixelSerializerModel
+from rtl_lib.repack import GathererModel, SerializerModel
+from rtl_lib.window_schedule import Padding, WindowSchedule, WindowsModel
+
+Part = tuple[Callable[[], BeatModel], int, int]  # twin, input beats and output beats of a frame
+
+
+def plain_trace(
+    models: Sequence[BeatModel],
+    boundaries: Sequence[tuple[int, int]],
+    max_frames: int = 40,
+    source_period: int = 0,
+    patience: int = 20_000,
+) -> list[Passage]:
+    """The oracle: every twin in every cycle."""
+    counts = [0] * len(boundaries)
+    first = [-1] * len(boundaries)
+    lasts: list[list[int]] = [[] for _ in boundaries]
+    ready = [True] * (len(models) + 1)
+    cycle = quiet_since = 0
+    while not beat_model._settled(lasts[-1]) and len(lasts[-1]) < max_frames:
+        for k in reversed(range(len(models))):
+            ready[k] = models[k].ready(ready[k + 1])
+        waits = len(lasts[0]) * source_period - cycle
+        valid = [counts[0] > 0 or waits <= 0, *(model.valid() for model in models)]
+        for k, (position, beats) in enumerate(boundaries):
+            if valid[position] and ready[position]:
+                quiet_since = cycle
+                first[k] = cycle if first[k] < 0 else first[k]
+                counts[k] += 1
+                if counts[k] == beats:
+                    counts[k] = 0
+                    lasts[k].append(cycle)
+        for k, model in enumerate(models):
+            model.tick(valid[k], ready[k + 1])
+        cycle += 1
+        if cycle - quiet_since > patience:
+            raise RuntimeError("deadlock")
+    interval = lasts[-1][-1] - lasts[-1][-2]
+    return [Passage(first[k] - first[0], lasts[k][0] - first[0], interval) for k in range(len(boundaries))]
+
+
+class Stuck(PipelineModel):
+    """Keeps every beat after the first few."""
+
+    def __init__(self, latency: int, few: int) -> None:
+        super().__init__(latency)
+        self.left = few
+
+    def valid(self) -> bool:
+        return super().valid() and self.left > 0
+
+    def ready(self, output_ready: bool) -> bool:
+        return super().ready(output_ready and self.left > 0)
+
+    def tick(self, input_valid: bool, output_ready: bool) -> None:
+        gives = self.valid() and output_ready
+        super().tick(input_valid, output_ready and self.left > 0)
+        self.left -= gives
+
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        return super().resting(input_valid, output_ready and self.left > 0)
+
+
+SCHEDULES = [
+    WindowSchedule(4, 3, (3, 3), (1, 1), Padding(1, 1, 1, 1)),
+    WindowSchedule(4, 3, (3, 3), (2, 2), Padding(0, 1, 0, 1)),
+    WindowSchedule(3, 4, (2, 2), (2, 2)),
+    WindowSchedule(2, 6, (1, 1), (1, 3)),
+    WindowSchedule(4, 6, (3, 3), (1, 1), Padding(1, 1, 1, 1), pixels=2),
+    WindowSchedule(12, 1, (3, 3), (1, 1), Padding(1, 1, 1, 1), pixels=2),
+]
+KINDS = ["pipeline", "reduce", "split", "gather", "slow", "held", "streamed", "fifo", "stage", "windows", "unpack"]
+
+
+def part(draw: st.DrawFn, kind: str, beats: int, deepest: int) -> Part | None:
+    many = draw(st.sampled_from([n for n in range(1, beats + 1) if beats % n == 0]))
+    latency, cycles, turns = draw(st.integers(1, 9)), draw(st.integers(1, 90)), draw(st.integers(1, 6))
+    idle, depth = draw(st.integers(0, cycles - 1)), draw(st.integers(2, 40) | st.just(deepest))
+    windows = [s for s in SCHEDULES if s.height * s.words == beats]
+    if kind == "windows" and windows:
+        s = draw(st.sampled_from(windows))
+        return lambda: WindowsModel(s), beats, s.output_size[0] * s.output_words
+    if kind == "unpack" and beats % 3 == 0:
+        return lambda: PixelSerializerModel(PixelRows(5, 2)), beats, beats // 3 * 5
+    found: dict[str, Part] = {
+        "pipeline": (lambda: PipelineModel(latency), beats, beats),
+        "reduce": (lambda: ReduceModel(latency, many), beats, beats // many),
+        "split": (lambda: SerializerModel(turns), beats, beats * turns),
+        "gather": (lambda: GathererModel(many), beats, beats // many),
+        "slow": (lambda: Binary32MatrixModel(many, cycles, idle), beats, beats // many),
+        "held": (lambda: FoldedModel(latency, turns, cycles, False), beats, beats * turns),
+        "streamed": (lambda: FoldedModel(latency, turns, many, True), beats, beats // many * turns),
+        "fifo": (lambda: FifoModel(depth), beats, beats),
+        "stage": (StageModel, beats, beats),
+    }
+    return found.get(kind)
+
+
+@st.composite
+def chains(draw: st.DrawFn, deepest: int = 1 << 40) -> list[Part]:
+    parts: list[Part] = []
+    beats = draw(st.sampled_from([1, 2, 5, 12]))
+    for kind in draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=8)):
+        if beats <= 80 and (found := part(draw, kind, beats, deepest)):
+            parts.append(found)
+            beats = found[2]
+    return parts or [(StageModel, beats, beats)]
+
+
+def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]]:
+    """With ``trace`` and with the oracle."""
+    boundaries = [(0, parts[0][1] * frames), *((k + 1, out * frames) for k, (_, _, out) in enumerate(parts))]
+    return [run([create() for create, _, _ in parts], boundaries, **given) for run in (trace, plain_trace)]
+
+
+@settings(max_examples=300)
+@given(chains(), st.integers(1, 3), st.integers(2, 7), st.integers(0, 20) | st.integers(0, 3000))
+def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, most: int, period: int) -> None:
+    """Of the last beat of several frames too, at every boundary."""
+    event_driven, plain = runs(parts, frames, max_frames=most, source_period=period)
+    assert event_driven == plain
+
+
+@settings(max_examples=60)
+@given(chains(40), chains(40), st.integers(1, 4), st.integers(0, 30), st.integers(0, 500))
+def test_a_deadlock_is_found_exactly(
+    before: list[Part], behind: list[Part], latency: int, few: int, period: int
+) -> None:
+    """A chain that never gives what is wanted says so; one that only takes long does not."""
+    models = [create() for create, _, _ in before]
+    models += [Stuck(latency, few), *(create() for create, _, _ in behind)]
+    boundaries = [(0, 1), (len(models), 1)]  # every beat a frame: what leaves has entered
+    outcomes: list[list[Passage] | None] = []
+    for run in (trace, plain_trace):
+        try:
+            outcomes.append(run(copy.deepcopy(models), boundaries, max_frames=4, source_period=period))
+        except RuntimeError:
+            outcomes.append(None)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_deadlock_is_named() -> None:
+    with pytest.raises(RuntimeError, match="from cycle 8 on nothing moves: the design would deadlock"):
+        trace([StageModel(), Stuck(3, 2)], [(0, 1), (2, 1)], max_frames=9)
+
+
+def test_a_frame_may_take_as_long_as_it_likes() -> None:
+    folded = FoldedModel(4, 100, 10_000_000, False)
+    entry, exit = trace([StageModel(), folded, GathererModel(100)], [(0, 1), (3, 1)])
+    assert entry.first_cycle == 0
+    assert exit.interval_cycles == 10**9
+    assert exit.first_cycle == exit.last_cycle == 10**9 + 5
+
+
+def test_a_chain_of_nothing_passes_what_the_source_offers() -> None:
+    assert trace([], [(0, 5)]) == [Passage(0, 4, 5)]
+    assert trace([], [(0, 5)], source_period=12) == [Passage(0, 4, 12)]
+
+
+def test_only_what_moves_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a pipeline that moves in every cycle, those that wait are left alone."""
+    ticks: list[int] = []
+    tick = StageModel.tick
+    monkeypatch.setattr(StageModel, "tick", lambda *given: ticks.append(1) or tick(*given))
+    models = [FoldedModel(4, 1, 1000, False), SerializerModel(1000), *(StageModel() for _ in range(1))]
+    boundaries = [(0, 1), (3, 1000)]
+    assert trace(models, boundaries)[-1].interval_cycles == 1000
+    busy = len(ticks)
+    ticks.clear()
+    idle = [StageModel(), FoldedModel(4, 1, 1000, False), StageModel(), SerializerModel(1000)]
+    assert trace(idle, [(0, 1), (4, 1000)])[-1].interval_cycles == 1000
+    assert busy > 4000
+    assert len(ticks) < 40
+
+
+def test_time_is_leapt_over_when_all_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    step = beat_model._Chain.step
+    monkeypatch.setattr(beat_model._Chain, "step", lambda chain: steps.append(chain.cycle) or step(chain))
+    models = [StageModel(), PipelineModel(1000), FifoModel(2)]
+    assert trace(models, [(0, 1), (3, 1)], source_period=5000)[-1].interval_cycles == 5000
+    assert len(steps) < 60
+
+
+def test_nobody_sleeps_when_no_rest_is_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    step = beat_model._Chain.step
+    monkeypatch.setattr(beat_model._Chain, "step", lambda chain: steps.append(chain.cycle) or step(chain))
+    monkeypatch.setattr(beat_model, "SHORTEST_REST", math.inf)
+    trace([StageModel(), PipelineModel(100)], [(0, 1), (2, 1)], source_period=300)
+    assert steps == list(range(len(steps)))
+
+
+# What the twins say ----------------------------------------------------------------------------------------------
+
+TWINS: dict[str, Callable[[], BeatModel]] = {
+    "stage": StageModel,
+    "pipeline of one": lambda: PipelineModel(1),
+    "pipeline": lambda: PipelineModel(9),
+    "reduce": lambda: ReduceModel(5, 3),
+    "serializer": lambda: SerializerModel(3),
+    "gatherer": lambda: GathererModel(3),
+    "gatherer of one": lambda: GathererModel(1),
+    "unpack": lambda: PixelSerializerModel(PixelRows(5, 2)),
+    "fifo": lambda: FifoModel(3),
+    "binary32": lambda: Binary32MatrixModel(2, 30, 4),
+    "binary32, no idle slots": lambda: Binary32MatrixModel(1, 50, 0),
+    "binary32, one slot": lambda: Binary32MatrixModel(3, 1, 0),
+    "held": lambda: FoldedModel(4, 3, 50, False),
+    "held, one chunk a turn": lambda: FoldedModel(3, 40, 1, False),
+    "streamed, one turn": lambda: FoldedModel(5, 1, 40, True),
+    "replayed": lambda: FoldedModel(4, 9, 12, True),
+    **{f"windows {k}": lambda s=s: WindowsModel(s) for k, s in enumerate(SCHEDULES)},  # type: ignore[misc]
+}
+
+
+def state(twin: BeatModel) -> dict[str, Any]:
+    """All of it, but for what ``resting`` keeps for ``leap``."""
+    inner = {name: vars(value) if isinstance(value, BeatModel) else value for name, value in vars(twin).items()}
+    return {name: value for name, value in inner.items() if name != "moves"}
+
+
+@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("busy", [0.9, 0.5, 0.03])
+def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
+    """In any state: the leap is as many cycles, in which nothing passes and neither valid nor ready changes; and who
+    waits for its neighbours says so.
+    """
+    twin, rng = TWINS[name](), random.Random(0)
+    input_valid = False
+    rests = 0
+    for _ in range(1500):
+        output_ready = rng.random() < busy
+        input_valid = input_valid or rng.random() < busy
+        said = twin.valid(), twin.ready(output_ready)
+        passes = (said[0] and output_ready) or (said[1] and input_valid)
+        rest = twin.resting(input_valid, output_ready)
+        rests += rest > 0
+        walked = copy.deepcopy(twin)
+        for cycle in range(int(min(rest, 60)) + 1):
+            leapt = copy.deepcopy(twin)
+            leapt.leap(cycle)
+            assert state(leapt) == state(walked)
+            if cycle < rest:
+                assert (walked.valid(), walked.ready(output_ready), passes) == (*said, False)
+                walked.tick(input_valid, output_ready)
+        leapt = copy.deepcopy(twin)
+        taken = input_valid and said[1]
+        before = state(leapt)
+        leapt.tick(input_valid, output_ready)
+        assert rest == math.inf or passes or state(leapt) != before
+        for _ in range(rng.choice([1, 1, 5])):
+            if not taken and not (said[0] and output_ready):
+                taken = input_valid and twin.ready(output_ready)
+                twin.tick(input_valid, output_ready)
+        if said[0] and output_ready:
+            twin.tick(input_valid, output_ready)
+        input_valid = input_valid and not taken
+    assert rests > 20

@@ -44,6 +44,7 @@ class Tally:
     weight_bits: Counter[int] = field(default_factory=Counter)
     activation_bits: Counter[int] = field(default_factory=Counter)
     choices: Counter[str] = field(default_factory=Counter)
+    hardware: Counter[str] = field(default_factory=Counter)
     stalls: Counter[str] = field(default_factory=Counter)
     boundaries: int = 0
     frames: int = 0
@@ -68,8 +69,13 @@ class Tally:
                 self._count(settings, "scales", "calibration", "activation_symmetry", "activation_granularity")
             if padding := getattr(layer, "padding", ""):
                 self.choices.update([f"padding {padding}", *(f"stride {stride}" for stride in layer.strides)])
+        goal = specimen.plan.goal
+        self.hardware["planned" if goal else "chosen"] += 1
+        self.hardware[f"{specimen.plan.pixels} pixels a beat"] += outcome.plan.boundaries[0].pixels > 1
         for boundary in outcome.plan.boundaries[1:]:
             self.engines.update(boundary.engine.split(" + "))
+            self.hardware["folded layers"] += bool(boundary.folding)
+            self.hardware["FIFOs"] += boundary.fifo > 0
         self.boundaries += len(outcome.plan.boundaries)
         self.frames += 2 * outcome.frames
         self.beats += outcome.beats
@@ -133,6 +139,7 @@ def report(tally: Tally, command: str) -> str:
         "refused by the quantization with a message": f"{sum(tally.refused.values()):,}",
         "layers": f"{sum(tally.layers.values()):,}: {listed(tally.layers)}",
         "operators": listed(tally.engines),
+        "hardware": listed(+tally.hardware),
         "width of weights, bits": listed(tally.weight_bits),
         "width of tensors, bits": listed(tally.activation_bits),
         "choices": listed(tally.choices),

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 class BeatModel(ABC):
@@ -125,7 +126,7 @@ class ReduceModel(BeatModel):
 @dataclass(frozen=True)
 class Passage:
     """When the beats of frame 0 pass a boundary (in cycles from the first input beat), and the steady distance
-    between frames.
+    between frames: the mean of two, rounded up, as short frames may come and go in pairs.
     """
 
     first_cycle: int
@@ -144,6 +145,7 @@ def trace(
     :param models: the twins in stream order.
     :param boundaries: ``(position, beats)``: the stream that enters ``models[position]`` (``len(models)``: the chain's
         output) and its number of beats a frame, in stream order; the first must be position 0.
+    :param max_frames: after which it gives up waiting, at least 3.
     :param source_period: cycles from the first beat of a frame that the source offers to that of the next, at least.
     :raises RuntimeError: when all twins wait for each other, which is a deadlock of the design.
     """
@@ -154,7 +156,7 @@ def trace(
     while not _settled(lasts) and len(lasts) < max_frames:
         chain.step()
     # In the steady state no boundary is faster than another, though the first may still be filling up the chain.
-    interval = lasts[-1] - lasts[-2]
+    interval = (lasts[-1] - lasts[-3] + 1) // 2
     start = frames[0].first  # an engine may look at a beat for a while before it takes it
     return [Passage(passed.first - start, passed.lasts[0] - start, interval) for passed in frames]
 
@@ -300,5 +302,6 @@ class _Chain:
 
 
 def _settled(lasts: list[int]) -> bool:
-    """Two equal distances in a row: the schedule has become periodic."""
-    return len(lasts) >= 4 and lasts[-1] - lasts[-2] == lasts[-2] - lasts[-3]
+    """Two equal distances in a row, or three equal pairs: the schedule has become periodic."""
+    steps = [b - a for a, b in pairwise(lasts[-7:])]
+    return len(lasts) >= 4 and (steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:]))

@@ -154,7 +154,7 @@ struct Stream {
     const CData* valid = nullptr;
     const CData* ready = nullptr;
     bool waiting = false;
-    uint64_t waited_cycles = 0, first_cycle = 0, first_frame_end = 0, last_end = 0, end_before = 0;
+    uint64_t waited_cycles = 0, first_cycle = 0, first_frame_end = 0, last_end = 0, end_before = 0, end_before_that = 0;
     std::vector<uint8_t> expected;
 
     // the first fault
@@ -191,6 +191,7 @@ struct Stream {
         if (count == 0) first_cycle = cycle;
         if (++count % numbers->beats == 0) {
             if (count == numbers->beats) first_frame_end = cycle;
+            end_before_that = end_before;
             end_before = last_end;
             last_end = cycle;
         }
@@ -263,7 +264,7 @@ public:
             const Stream& s = m_streams[k];
             file << (k ? ",\n " : "\n ") << "{\"count\": " << s.count << ", \"waiting\": " << (s.waiting ? "true" : "false")
                  << ", \"waited_cycles\": " << s.waited_cycles << ", \"first_cycle\": " << s.first_cycle << ", \"last_cycle\": " << s.first_frame_end
-                 << ", \"interval_cycles\": " << s.last_end - s.end_before << ", \"fault\": ";
+                 << ", \"two_intervals_cycles\": " << s.last_end - s.end_before_that << ", \"fault\": ";
             if (s.fault.empty()) {
                 file << "null}";
             } else {

@@ -194,9 +194,9 @@ def _as_checker(streams: list[dict[str, Any]], vectors: Vectors) -> Checker:
             checker.first_cycles[k] = stream["first_cycle"]
         beats = checker.beats[k]
         if stream["count"] >= beats:
-            first, interval, frames = stream["last_cycle"], stream["interval_cycles"], stream["count"] // beats
-            # only the first end and the distance of the last two are known, and only they are asked for
-            checker.last_cycles[k] = [first] if frames < 4 else [first] * (frames - 1) + [first + interval]
+            first, both, frames = stream["last_cycle"], stream["two_intervals_cycles"], stream["count"] // beats
+            # only the first end and the distance of the last three are known, and only they are asked for
+            checker.last_cycles[k] = [first] if frames < 4 else [first] * (frames - 1) + [first + both]
         if stream["fault"]:
             f = stream["fault"]
             cycle, got = f["cycle"] - origin, int(f["got"], 16)

@@ -29,11 +29,14 @@ from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.calibration import TensorStatistics, calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.plan.settings import PlanSettings, Stages
+from dnn2fpga.plan.goals import Aim, PlanGoal
+from dnn2fpga.plan.settings import LayerPlan, PlanSettings, Stages
 from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
+from rtl_lib.folded_engine import WeightMemory
 from rtl_lib.matrix_product import Engine
+from rtl_lib.multipliers import Multiplier
 
 WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
 MOST_NUMBERS = 400  # in one tensor
@@ -48,6 +51,7 @@ WEIGHT_WIDTHS = {
     WeightSet.ADDITIVE_POWER_OF_TWO: (3, 7),
 }
 INPUT_SETTINGS = {"scales", "calibration", "activation_symmetry", "activation_granularity"}
+FOLDED = ("dense", "conv2d", "depthwise_conv2d")
 STALLS = ("source", "sink", "random", "burst", "full")
 
 
@@ -170,12 +174,9 @@ def specimens(draw: st.DrawFn, most_layers: int = 5, largest_extent: int = 9) ->
         stream = _Stream(shape, _lanes_behind(layer, stream, shape))
         layers.append(layer)
     graph = simplify(Graph.chain("random", "input", input_shape, layers))
+    assume(any(node.layer.kind != "reshape" for node in graph.nodes))  # without hardware there is nothing to build
     quantization = draw(_quantizations(graph, input_lanes))
-    plan = PlanSettings(
-        levels_per_register=draw(st.integers(1, 4)),
-        engine=draw(st.sampled_from([None, None, *Engine])),
-        stages=draw(st.sampled_from(Stages)),
-    )
+    plan = draw(_plans(graph, quantization))
     lowest = draw(st.sampled_from([-1.0, 0.0]))
     return Specimen(graph, quantization, plan, draw(st.sampled_from(STALLS)), seed, lowest)
 
@@ -243,8 +244,10 @@ def _layers(draw: st.DrawFn, name: str, kind: str, stream: _Stream, rng: np.rand
             return GlobalAverage(name, keep_dimensions=draw(st.booleans()))
     padding = draw(st.sampled_from(["valid", "same"]))
     largest = (5, 5) if padding == "same" else stream.shape[:2]
-    size = tuple(draw(st.integers(1, min(5, extent))) for extent in largest)
+    size = (draw(st.integers(1, min(5, largest[0]))), draw(st.integers(1, min(5, largest[1]))))
     strides = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    if "pooling" in kind and draw(st.booleans()):
+        strides = size  # windows that do not overlap
     if kind == "conv2d":
         n = draw(outputs)
         weights = _weights(rng, (*size, channels, n))
@@ -283,6 +286,35 @@ def _quantizations(draw: st.DrawFn, graph: Graph, input_lanes: int | None) -> Qu
         }
     return Quantization(
         **draw(_tensor_settings()), layers=layers, input_bits=draw(activation_bits), input_lanes=input_lanes
+    )
+
+
+@st.composite
+def _plans(draw: st.DrawFn, graph: Graph, quantization: Quantization) -> PlanSettings:
+    """Foldings and FIFOs layer by layer, or whatever the planner chooses."""
+    layers = {}
+    for node in graph.nodes:
+        own: dict[str, Any] = {}
+        numbers = quantization.layers[node.name].numbers
+        if node.layer.kind in FOLDED and numbers is not Numbers.BINARY32:
+            weights = node.layer.weights  # type: ignore[attr-defined]
+            inputs = weights.size // weights.shape[-1]  # of one output
+            own["engine"] = draw(st.sampled_from([None, None, *Engine]))
+            own["pe"] = draw(st.none() | st.integers(1, node.shape[-1]))
+            own["simd"] = draw(st.none() | st.integers(1, inputs))
+            own["multiplier"] = draw(st.sampled_from([None, *Multiplier]))
+            own["weight_memory"] = draw(st.sampled_from([None, *WeightMemory]))
+        if node.layer.kind not in ("reshape", "pass_through"):
+            own["fifo"] = draw(st.sampled_from([None, None, None, 0, 2, 3, 7]))
+        layers[node.name] = LayerPlan.model_validate(own)
+    goals = [None, None, PlanGoal(reuse_factor=draw(st.integers(1, 40))), PlanGoal(aim=draw(st.sampled_from(Aim)))]
+    return PlanSettings(
+        levels_per_register=draw(st.integers(1, 4)),
+        engine=draw(st.sampled_from([None, None, *Engine])),
+        stages=draw(st.sampled_from(Stages)),
+        pixels=draw(st.sampled_from([1, 1, 1, 2, 3, 4])),
+        layers=layers,
+        goal=draw(st.sampled_from(goals)),
     )
 
 

@@ -33,7 +33,7 @@ class Network(StreamComponent):
         entry, *behind_layers = self.plan.boundaries
         stream: Any = wiring.flipped(self.i)
         beat = self.input_beat
-        self._boundary(m, entry, stream)
+        seen = self._boundary(m, entry, stream)
         if separator := entry.separator():
             m.submodules.input_stage = separator
             wiring.connect(m, stream, separator.i)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product as pairs
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ class Candidates:
         return replace(self, cycles=self.cycles + np.where(self.slots > 1, cycles, 0))
 
     def reused(self, factor: int) -> Candidates:
-        """The one with most slots up to ``factor``, and the cheapest of those."""
-        allowed = np.flatnonzero(self.slots <= factor)
+        """The one with most slots up to ``factor`` (or the fewest there are), and the cheapest of those."""
+        allowed = np.flatnonzero(self.slots <= max(factor, self.slots.min()))
         most = allowed[self.slots[allowed] == self.slots[allowed].max()]
         return self.only(most[[np.argmin(self.costs[most] @ (1.0, 0.25, 200.0, 100.0))]])
 
@@ -115,12 +116,15 @@ def matrix_product_of(operators: list[Any]) -> MatrixProduct | None:
     return next((operator for operator in operators if hasattr(operator, "default_engine")), None)
 
 
-def candidates(product: MatrixProduct, layout: LayerLayout, settings: PlanSettings) -> Candidates:
-    """Everything that the settings of the layer leave open."""
+def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, settings: PlanSettings) -> Candidates:
+    """Everything that the settings of the layer leave open.
+
+    :param pixels: that arrive in a beat; where a pixel is a vector there are so many engines side by side.
+    """
     layer = layout.layer
     chosen = settings.options(layer.name)
     levels = chosen.get("levels_per_register", 3)
-    copies = layout.source.pixels if product.beatwise else 1
+    copies = pixels if product.beatwise else 1
     vectors = layout.wire.beats(layer.output)
     # How many vectors the last row of an image brings at once.
     burst = layout.wire.rows.beats_per_row if len(layer.output.shape) == 3 else 1
@@ -177,8 +181,9 @@ def _parts(count: int) -> list[int]:
 
 
 def _styles(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for multiplier in Multiplier:
-        for memory in (WeightMemory.BLOCK, WeightMemory.DISTRIBUTED):
-            style = {"multiplier": multiplier, "weight_memory": memory}
-            if all(chosen.get(key, value) == value for key, value in style.items()):
-                yield style
+    multipliers = [chosen["multiplier"]] if "multiplier" in chosen else list(Multiplier)
+    memories = (
+        [chosen["weight_memory"]] if "weight_memory" in chosen else [WeightMemory.BLOCK, WeightMemory.DISTRIBUTED]
+    )
+    for multiplier, memory in pairs(multipliers, memories):
+        yield {"multiplier": multiplier, "weight_memory": memory}

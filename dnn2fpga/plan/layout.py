@@ -134,6 +134,8 @@ def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
         else:
             found += [LayerLayout(layer, wire, parts, behind)] if parts else []
             wire = behind
+    if not (found or problems):
+        problems = [f"no layer of '{graph.name}' computes anything: there is nothing to build"]
     if problems:
         raise UserError(problems)
     return found

@@ -24,6 +24,7 @@ from dnn2fpga.plan.layout import LayerLayout, components_of
 from dnn2fpga.plan.resources import Resources, estimate
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
 from dnn2fpga.quantized_graph import QuantizedGraph
+from rtl_lib.beat_model import trace
 from rtl_lib.matrix_product import Engine
 from rtl_lib.stream import MasterSlaveStage
 
@@ -71,38 +72,43 @@ class Planner:
         self.solved: set[str] = set()  # layers of which the parallel engine's cost is known and no guess
         self.fixed = Resources(0, 0, 0, 0)
         self.tail = float(wanted.latency_cycles or np.inf)  # cycles of the latency that the layers may share
-        # No layer can be faster than its beats come or go.
-        self.shortest = max(boundary.beats for boundary in schedule.boundaries)
-        for layout in schedule.layouts:
-            self._add(layout)
+        # No layer can be faster than its beats come or go: cycles, by layer.
+        self.least = {boundary.layer: boundary.beats for boundary in schedule.boundaries}
+        for layout, before in zip(schedule.layouts, schedule.boundaries, strict=False):
+            self._add(layout, before.beats)
 
-    def _add(self, layout: LayerLayout) -> None:
-        """What a layer offers, and what of it costs the same in any case."""
+    def _add(self, layout: LayerLayout, beats: int) -> None:
+        """What a layer offers, and what of it costs the same in any case.
+
+        :param beats: of a frame, that it takes.
+        """
         operators = self.graph.operators[layout.layer.name]
         product = matrix_product_of(operators)
-        others = [operator for operator in operators if operator is not product]
-        parts, _ = components_of(others, layout.source, self.settings.options(layout.layer.name))
+        place = len(operators) if product is None else operators.index(product)
+        options = self.settings.options(layout.layer.name)
+        before, wire = components_of(operators[:place], layout.source, options)
+        behind, _ = components_of(operators[place + 1 :], layout.wire, options)
         stage = MasterSlaveStage(layout.parts[-1][1].output_beat)
-        for component in [stage, *(component for _, component in parts)]:
+        for component in [stage, *(component for _, component in before + behind)]:
             self.fixed = self.fixed + estimate(component)
+        models = [part.beat_model() for _, part in before]
+        vectors = layout.wire.beats(layout.layer.output)  # also in front of the product: windows give one each
+        least = trace(models, [(0, beats), (len(models), vectors)])[-1].interval_cycles if models else 0
         if product is not None:
-            pixels = layout.source.pixels
-            wide = product if product.beatwise else product.widened(pixels) or product
-            self.free.append(candidates(wide, layout, self.settings))
+            widened = None if product.beatwise or wire.has_surplus else product.widened(wire.pixels)
+            self.free.append(candidates(widened or product, layout, wire.pixels, self.settings))
+            least = max(least, int(self.free[-1].cycles.min()))
+        self.least[layout.layer.name] = max(self.least[layout.layer.name], least)
 
     def chosen(self) -> PlanSettings:
         """The settings without FIFOs."""
         if self.wanted.reuse_factor:
             return self._applied([of_layer.reused(self.wanted.reuse_factor) for of_layer in self.free])
-        interval = self.wanted.interval_cycles or self.shortest
+        interval = self._reachable(self.wanted.interval_cycles or 1)
         if self.wanted.aim is Aim.FASTEST:
             interval = self._fastest(interval)
-        elif interval < self.shortest:
-            raise UserError(
-                f"an interval of {interval:,} cycles cannot be reached: one frame is {self.shortest:,} beats at the "
-                f"busiest place; ask for at least that, or for more pixels a beat (hardware.pixels)"
-            )
         for _ in range(ROUNDS):
+            interval = self._reachable(interval)
             picks = self._solved(interval)
             if picks is None and self._learns_exact_costs(self.free):
                 continue
@@ -115,9 +121,30 @@ class Planner:
                 continue
             settings = self._applied(picks)
             schedule = Schedule(self.graph, settings)
-            if not (self._too_slow(schedule, picks, interval) or self._too_late(schedule, interval)):
+            if (reached := best_interval(schedule)) > interval and self._try_harder(schedule, picks, interval):
+                continue
+            if reached > (self.wanted.interval_cycles or reached):
+                raise UserError(
+                    f"the interval would be {reached:,} cycles, not {interval:,}, though no layer by itself takes as "
+                    f"long: leave the depth of the FIFOs (fifo) open"
+                )
+            if not self._too_late(schedule, reached):
                 return settings
         raise UserError(f"no folding was found with an interval of {interval:,} cycles; allow some cycles more")
+
+    def _reachable(self, interval: int) -> int:
+        """The same interval, or the least that no layer is too slow for, if none is wanted."""
+        offered = {of_layer.layer: int(of_layer.cycles.min()) for of_layer in self.free}
+        least = {layer: max(cycles, offered.get(layer, 0)) for layer, cycles in self.least.items()}
+        busiest = max(least, key=lambda layer: least[layer])
+        shortest = least[busiest]
+        if self.wanted.interval_cycles is not None and self.wanted.interval_cycles < shortest:
+            raise UserError(
+                f"an interval of {self.wanted.interval_cycles:,} cycles cannot be reached: '{busiest}' takes at least "
+                f"{shortest:,} cycles a frame; ask for that, fold this layer less, or take more pixels a beat "
+                f"(hardware.pixels)"
+            )
+        return max(interval, shortest)
 
     def _learns_exact_costs(self, among: list[Candidates]) -> bool:
         """Solves the adder graphs of what is known by a guess only, and might be built; whether there were any."""
@@ -143,17 +170,14 @@ class Planner:
         self.tail -= max(0, latency - self.wanted.latency_cycles)
         return latency > self.wanted.latency_cycles
 
-    def _too_slow(self, schedule: Schedule, picks: list[Candidates], interval: int) -> bool:
-        """Whether some layer takes longer than its candidate said, and so the design; that layer must try harder."""
-        if best_interval(schedule) <= interval:
-            return False
+    def _try_harder(self, schedule: Schedule, picks: list[Candidates], interval: int) -> bool:
+        """Notes of each layer that takes longer than its candidate said; whether there are any."""
         of_layer = {pick.layer: place for place, pick in enumerate(picks)}
-        for layer, cycles in alone(schedule).items():
-            if cycles > interval and layer in of_layer:
-                place = of_layer[layer]
-                pick, offered = picks[place], self.free[place]
-                self.free[place] = offered.with_lost(cycles - int(pick.cycles[0]))
-        return True
+        slow = {layer: cycles for layer, cycles in alone(schedule).items() if cycles > interval and layer in of_layer}
+        for layer, cycles in slow.items():
+            place = of_layer[layer]
+            self.free[place] = self.free[place].with_lost(cycles - int(picks[place].cycles[0]))
+        return bool(slow)
 
     @property
     def _prices(self) -> np.ndarray:

@@ -14,6 +14,7 @@ from dnn2fpga import config_files
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
+from dnn2fpga.plan.planner import completed
 from dnn2fpga.quantized_graph import QuantizedGraph
 
 SIM = Path(__file__).resolve().parents[2] / "sim"
@@ -42,7 +43,7 @@ def simulate(specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_
     folder.mkdir(parents=True)
     config_files.save(quantized, folder)
     quantized = config_files.load(folder)  # what the files say is what is built
-    hardware = plan(quantized, specimen.plan)
+    hardware = plan(quantized, completed(quantized, specimen.plan))
     bundle, vectors = folder / "bundle", folder / "vectors"
     write_bundle(quantized, hardware, bundle)
     frames = specimen.frames(quantized)
@@ -54,7 +55,7 @@ def simulate(specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_
         (test,) = results["tests"]
         if not results["passed"]:
             raise Mismatch(test["message"])
-        expected = [len(frames) * b.tensor.beats for b in hardware.boundaries]
+        expected = [len(frames) * b.beats for b in hardware.boundaries]
         counted = [*test["beats_compared"], test["output_beats_compared"]]
         if counted != [*expected, expected[-1]]:
             raise Mismatch(f"beats compared must be {expected} and the last once more, not {counted}")

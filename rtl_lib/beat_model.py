@@ -132,33 +132,35 @@ class Passage:
     first_cycle: int
     last_cycle: int
     interval_cycles: int
+    steady_frames: int  # so many must have passed the end of the chain before the interval can be seen
 
 
 def trace(
     models: Sequence[BeatModel],
     boundaries: Sequence[tuple[int, int]],
-    max_frames: int = 40,
     source_period: int = 0,
+    least_interval: int = 1 << 62,
 ) -> list[Passage]:
     """Runs a chain of twins from an empty start until the interval of the last boundary repeats.
 
     :param models: the twins in stream order.
     :param boundaries: ``(position, beats)``: the stream that enters ``models[position]`` (``len(models)``: the chain's
         output) and its number of beats a frame, in stream order; the first must be position 0.
-    :param max_frames: after which it gives up waiting, at least 3.
     :param source_period: cycles from the first beat of a frame that the source offers to that of the next, at least.
+    :param least_interval: what the interval will come down to, if it is known: layers that take almost as long as each
+        other wait for each other until enough beats have gathered between them, for some frames longer than that.
     :raises RuntimeError: when all twins wait for each other, which is a deadlock of the design.
     """
     frames = [_Frames(beats) for _, beats in boundaries]
     at = {position: of_boundary for (position, _), of_boundary in zip(boundaries, frames, strict=True)}
     chain = _Chain(models, at, source_period)
     lasts = frames[-1].lasts
-    while not _settled(lasts) and len(lasts) < max_frames:
+    while len(lasts) < LEAST_FRAMES or (len(lasts) < MOST_FRAMES and not _settled(lasts, least_interval)):
         chain.step()
     # In the steady state no boundary is faster than another, though the first may still be filling up the chain.
-    interval = (lasts[-1] - lasts[-3] + 1) // 2
+    interval = _interval(lasts)
     start = frames[0].first  # an engine may look at a beat for a while before it takes it
-    return [Passage(passed.first - start, passed.lasts[0] - start, interval) for passed in frames]
+    return [Passage(passed.first - start, passed.lasts[0] - start, interval, len(lasts)) for passed in frames]
 
 
 class _Frames:
@@ -178,6 +180,8 @@ class _Frames:
             self.count = 0
             self.lasts.append(cycle)
 
+
+LEAST_FRAMES, MOST_FRAMES = 4, 8  # that a trace looks at
 
 # A longer rest is worth a sleep. (Infinity: nobody ever sleeps, and every cycle is looked at.)
 SHORTEST_REST: float = 3
@@ -301,7 +305,12 @@ class _Chain:
         self.cycle = cycle
 
 
-def _settled(lasts: list[int]) -> bool:
+def _interval(lasts: list[int]) -> int:
+    return (lasts[-1] - lasts[-3] + 1) // 2
+
+
+def _settled(lasts: list[int], least_interval: int) -> bool:
     """Two equal distances in a row, or three equal pairs: the schedule has become periodic."""
     steps = [b - a for a, b in pairwise(lasts[-7:])]
-    return len(lasts) >= 4 and (steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:]))
+    periodic = steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:])
+    return periodic and _interval(lasts) <= least_interval

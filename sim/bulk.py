@@ -187,7 +187,7 @@ def _judge(part: Slice, stalls: str, command: Sequence[str]) -> dict[str, Any]:
 def _as_checker(streams: list[dict[str, Any]], vectors: Vectors) -> Checker:
     """Put what the harness saw into the checker that would have seen it in a cocotb test."""
     checker = Checker(vectors, vectors.frames, load=False)
-    origin = streams[0]["first_cycle"]
+    origin, steady = streams[0]["first_cycle"], vectors.manifest.steady_frames
     for k, stream in enumerate(streams):
         checker.restore(k, stream["count"], stream["waiting"], stream["waited_cycles"])
         if stream["count"]:
@@ -196,7 +196,7 @@ def _as_checker(streams: list[dict[str, Any]], vectors: Vectors) -> Checker:
         if stream["count"] >= beats:
             first, both, frames = stream["last_cycle"], stream["two_intervals_cycles"], stream["count"] // beats
             # only the first end and the distance of the last three are known, and only they are asked for
-            checker.last_cycles[k] = [first] if frames < 4 else [first] * (frames - 1) + [first + both]
+            checker.last_cycles[k] = [first] if frames < steady else [first] * (frames - 1) + [first + both]
         if stream["fault"]:
             f = stream["fault"]
             cycle, got = f["cycle"] - origin, int(f["got"], 16)

@@ -117,6 +117,7 @@ class Manifest:
     boundaries: tuple[Boundary, ...]
     latency_cycles: int
     interval_cycles: int
+    steady_frames: int  # that must have left before the interval can be measured
 
     @property
     def rtl(self) -> Path:
@@ -169,6 +170,7 @@ def load_manifest(root: Path) -> Manifest:
         boundaries=tuple(_record(Boundary, b, f"{path}: boundaries[{i}]") for i, b in enumerate(boundaries)),
         latency_cycles=_value(data, "latency_cycles", int, f"{path}"),
         interval_cycles=_value(data, "interval_cycles", int, f"{path}"),
+        steady_frames=_value(data, "steady_frames", int, f"{path}"),
     )
     _validate(manifest, path)
     return manifest

@@ -168,7 +168,8 @@ class Checker:
         last = [cycles[0] - self.origin if cycles else None for cycles in ends]
         # the steady state needs some frames to set in, and until the design is full its first layers run ahead;
         # the mean of two, rounded up, as short frames may come and go in pairs
-        intervals = [(cycles[-1] - cycles[-3] + 1) // 2 if len(cycles) >= 4 else None for cycles in ends]
+        steady = self.vectors.manifest.steady_frames
+        intervals = [(cycles[-1] - cycles[-3] + 1) // 2 if len(cycles) >= steady else None for cycles in ends]
         return {
             "beats_compared": self.counts[: self.outputs],
             "output_beats_compared": self.counts[self.outputs],

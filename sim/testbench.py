@@ -25,7 +25,6 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from report import Circumstances, describe
 from stalls import StallPattern
 
-STEADY_FRAMES = 4  # the least from which a steady interval can be measured
 STALLED_CYCLES = 1000  # the least in which stalls of all sizes meet a small design
 RESET_CYCLES = 5
 RANDOM_RESETS = 4  # in case that a fixed moment happens to be a harmless one
@@ -173,11 +172,11 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
     start = time.monotonic()
     circumstances = Circumstances(stalls, seed, shlex.join([*settings.command, "--test", name]))
     # too few frames are sent again from the first: the interval needs a steady state
-    frames = max(vectors.frames, STEADY_FRAMES)
+    frames = max(vectors.frames, vectors.manifest.steady_frames)
     if stalls != "none":
         frames = max(frames, -(-STALLED_CYCLES // vectors.manifest.interval_cycles))
     if stalls == "full":
-        frames = max(frames, frames_to_fill(vectors.manifest) + STEADY_FRAMES)
+        frames = max(frames, frames_to_fill(vectors.manifest) + vectors.manifest.steady_frames)
     try:
         Clock(dut.aclk, 10, unit="ns").start()
         bench = Bench(dut, vectors, seed)

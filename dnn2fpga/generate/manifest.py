@@ -30,6 +30,7 @@ def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) 
         "boundaries": [_boundary(boundary) for boundary in plan.boundaries],
         "latency_cycles": plan.latency_cycles,
         "interval_cycles": plan.interval_cycles,
+        "steady_frames": plan.steady_frames,
     }
 
 

@@ -17,9 +17,8 @@ from rtl_lib.beat_model import BeatModel
 from rtl_lib.fifo import FifoModel
 
 LEAST = 2  # beats that a FIFO holds
+STAGE_HOLDS = 2
 ENDLESS = 1 << 40
-
-Holds = Callable[[list[int]], bool]
 
 
 class _Queue(FifoModel):
@@ -35,7 +34,9 @@ class _Queue(FifoModel):
 
 
 def best_interval(schedule: Schedule) -> int:
-    """The interval with queues of any length: that of the slowest layer."""
+    """The interval with queues of any length: mostly that of the slowest layer. (Layers that are all as slow as that
+    lose some cycles to each other; in the end they would not, but the end is many frames away.)
+    """
     return schedule.trace(_queues(schedule))[-1].interval_cycles
 
 
@@ -44,39 +45,36 @@ def fifo_depths(schedule: Schedule) -> dict[str, int]:
     named.
     """
     interval = best_interval(schedule)
-    if schedule.trace()[-1].interval_cycles <= interval:
+
+    def holds(separators: list[BeatModel | None]) -> bool:
+        return schedule.trace(separators, least_interval=interval)[-1].interval_cycles <= interval
+
+    if holds(schedule.separators()):
         return {}
     queues = _queues(schedule)
-    schedule.trace(queues, source_period=interval)
-    depths = [
-        queue.most if isinstance(queue, _Queue) else boundary.fifo
-        for queue, boundary in zip(queues, schedule.boundaries, strict=True)
-    ]
-
-    def holds(tried: list[int]) -> bool:
-        return schedule.trace(_separators(schedule, tried))[-1].interval_cycles <= interval
-
+    schedule.trace(queues, source_period=interval, least_interval=interval)
+    depths = {place: queue.most for place, queue in enumerate(queues) if isinstance(queue, _Queue)}
+    while not holds(_separators(schedule, depths)):
+        depths = {place: 2 * depth for place, depth in depths.items()}
+    # What a stage can hold needs no FIFO, mostly.
+    if holds(_separators(schedule, few := {k: depth if depth > STAGE_HOLDS else 0 for k, depth in depths.items()})):
+        depths = few
     # The widest first: there a beat less saves most.
-    by_width = sorted(range(1, len(depths)), key=lambda k: -schedule.boundaries[k].beat.layout.size * depths[k])
-    for k in by_width:
-        if isinstance(queues[k], _Queue) and depths[k]:
-            depths[k] = _smallest(k, depths, holds)
-    free = [k for k, queue in enumerate(queues) if isinstance(queue, _Queue)]
-    return {schedule.boundaries[k].layer: depths[k] for k in free if depths[k]}
+    for k in sorted(depths, key=lambda k: -schedule.boundaries[k].beat.layout.size * depths[k]):
+        others = {**depths}
+        if depths[k]:
+            depths[k] = _smallest(depths[k], lambda depth: holds(_separators(schedule, {**others, k: depth})))  # noqa: B023 - called at once
+    return {schedule.boundaries[k].layer: depth for k, depth in sorted(depths.items()) if depth}
 
 
-def _smallest(place: int, depths: list[int], holds: Holds) -> int:
-    """The least depth at one place that keeps what holds with ``depths``."""
-
-    def with_depth(depth: int) -> list[int]:
-        return [*depths[:place], depth, *depths[place + 1 :]]
-
-    if holds(with_depth(0)):
+def _smallest(enough: int, holds: Callable[[int], bool]) -> int:
+    """The least depth that does, knowing one that is enough; 0: no FIFO."""
+    if holds(0):
         return 0
-    least, enough = LEAST, max(depths[place], LEAST)
+    least, enough = LEAST, max(enough, LEAST)
     while least < enough:
         middle = (least + enough) // 2
-        if holds(with_depth(middle)):
+        if holds(middle):
             enough = middle
         else:
             least = middle + 1
@@ -85,17 +83,17 @@ def _smallest(place: int, depths: list[int], holds: Holds) -> int:
 
 def _queues(schedule: Schedule) -> list[BeatModel | None]:
     """Everywhere, but before the first layer and where the settings say what shall stand there."""
-    found: list[BeatModel | None] = []
-    for boundary in schedule.boundaries:
-        given = boundary.index == 0 or "fifo" in schedule.settings.options(boundary.layer)
-        component = boundary.separator()
-        found.append(component and component.beat_model() if given else _Queue())
-    return found
+    return [
+        twin if place == 0 or "fifo" in schedule.settings.options(boundary.layer) else _Queue()
+        for place, (boundary, twin) in enumerate(zip(schedule.boundaries, schedule.separators(), strict=True))
+    ]
 
 
-def _separators(schedule: Schedule, depths: list[int]) -> list[BeatModel | None]:
+def _separators(schedule: Schedule, depths: dict[int, int]) -> list[BeatModel | None]:
+    """The schedule's, with other depths at some boundaries."""
     found: list[BeatModel | None] = []
-    for boundary, depth in zip(schedule.boundaries, depths, strict=True):
+    for place, boundary in enumerate(schedule.boundaries):
+        depth = depths.get(place, boundary.fifo)
         component = boundary.model_copy(update={"fifo": max(depth, LEAST) if depth else 0}).separator()
         found.append(component and component.beat_model())
     return found

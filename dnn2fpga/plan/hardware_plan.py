@@ -7,6 +7,8 @@ The cycles are not estimates: the handshakes of the planned components are repla
 from __future__ import annotations
 
 import re
+from functools import cached_property
+from itertools import pairwise
 
 from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
 from dnn2fpga.plan.resources import Resources, estimate
@@ -62,11 +64,12 @@ class HardwarePlan(Described):
     """Layers without hardware (a flatten) have no boundary of their own.
 
     ``latency_cycles``: from the first input beat to the last output beat of a frame; ``interval_cycles``: between
-    two frames.
+    two frames, once ``steady_frames`` have left.
     """
 
     settings: PlanSettings
     boundaries: tuple[Boundary, ...]
+    steady_frames: int
 
     @property
     def resources(self) -> dict[str, float]:
@@ -91,15 +94,16 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
     """Plans every layer and predicts its cycles."""
     settings = settings or PlanSettings()
     schedule = Schedule(graph, settings)
-    busy = [schedule.boundaries[0].beats, *(schedule.interval_of(place) for place in range(len(schedule.layouts)))]
+    passages = schedule.trace()
+    busy = [schedule.boundaries[0].beats, *schedule.alone]
     parts = [[], *([component for _, component in layout.parts] for layout in schedule.layouts)]
     boundaries = []
-    for boundary, passage, cycles, own in zip(schedule.boundaries, schedule.trace(), busy, parts, strict=True):
+    for boundary, passage, cycles, own in zip(schedule.boundaries, passages, busy, parts, strict=True):
         separator = boundary.separator()
         resources = sum(map(estimate, [*own, *([separator] if separator else [])]), Resources())
         known = {**vars(passage), "busy_cycles": cycles, "resources": resources.rounded}
         boundaries.append(boundary.model_copy(update=known))
-    return HardwarePlan(settings=settings, boundaries=tuple(boundaries))
+    return HardwarePlan(settings=settings, boundaries=tuple(boundaries), steady_frames=passages[-1].steady_frames)
 
 
 class Schedule:
@@ -110,27 +114,40 @@ class Schedule:
         self.layouts = lay_out(graph, settings)
         self.boundaries = _boundaries(graph, settings, self.layouts)  # their cycles are not known yet
 
-    def interval_of(self, place: int) -> int:
-        """Cycles between two frames of one layer by itself, which nothing keeps waiting."""
-        models = [part.beat_model() for _, part in self.layouts[place].parts]
-        beats = [boundary.beats for boundary in self.boundaries[place : place + 2]]
-        return trace(models, [(0, beats[0]), (len(models), beats[1])])[-1].interval_cycles
+    @cached_property
+    def alone(self) -> list[int]:
+        """Cycles between two frames of every layer by itself, which nothing keeps waiting."""
+        beats = [boundary.beats for boundary in self.boundaries]
+        models = [[part.beat_model() for _, part in layout.parts] for layout in self.layouts]
+        return [
+            trace(own, [(0, before), (len(own), behind)])[-1].interval_cycles
+            for own, (before, behind) in zip(models, pairwise(beats), strict=True)
+        ]
 
-    def trace(self, separators: list[BeatModel | None] | None = None, source_period: int = 0) -> list[Passage]:
+    def separators(self) -> list[BeatModel | None]:
+        """Twins of what stands before the boundaries."""
+        made = [boundary.separator() for boundary in self.boundaries]
+        return [component and component.beat_model() for component in made]
+
+    def trace(
+        self,
+        separators: list[BeatModel | None] | None = None,
+        source_period: int = 0,
+        least_interval: int | None = None,
+    ) -> list[Passage]:
         """
-        :param separators: other twins for what stands before the boundaries.
-        :param source_period: of ``rtl_lib.beat_model.trace``.
+        :param separators: others than the schedule's own.
+        :param source_period, least_interval: of ``rtl_lib.beat_model.trace``; no interval is shorter than that of the
+            slowest layer.
         """
-        if separators is None:
-            made = [boundary.separator() for boundary in self.boundaries]
-            separators = [component and component.beat_model() for component in made]
+        entry, *behind = separators or self.separators()
         positions = [(0, self.boundaries[0].beats)]
-        models = [separators[0]] if separators[0] else []
-        for boundary, layout, separator in zip(self.boundaries[1:], self.layouts, separators[1:], strict=True):
+        models = [entry] if entry else []
+        for boundary, layout, separator in zip(self.boundaries[1:], self.layouts, behind, strict=True):
             models += [part.beat_model() for _, part in layout.parts]
             models += [separator] if separator else []
             positions.append((len(models), boundary.beats))
-        return trace(models, positions, source_period=source_period)
+        return trace(models, positions, source_period, least_interval or max([*self.alone, source_period]))
 
 
 def _boundaries(graph: QuantizedGraph, settings: PlanSettings, layouts: list[LayerLayout]) -> list[Boundary]:

@@ -121,14 +121,13 @@ class Planner:
                 continue
             settings = self._applied(picks)
             schedule = Schedule(self.graph, settings)
-            if (reached := best_interval(schedule)) > interval and self._try_harder(schedule, picks, interval):
+            reached = best_interval(schedule)
+            if reached > interval and self._try_harder(schedule, picks, interval):
                 continue
             if reached > (self.wanted.interval_cycles or reached):
-                raise UserError(
-                    f"the interval would be {reached:,} cycles, not {interval:,}, though no layer by itself takes as "
-                    f"long: leave the depth of the FIFOs (fifo) open"
-                )
-            if not self._too_late(schedule, reached):
+                # They wait for each other: all of them must be a little faster than that.
+                self.free = [of_layer.with_lost(reached - interval) for of_layer in self.free]
+            elif not self._too_late(schedule, reached):
                 return settings
         raise UserError(f"no folding was found with an interval of {interval:,} cycles; allow some cycles more")
 
@@ -173,7 +172,12 @@ class Planner:
     def _try_harder(self, schedule: Schedule, picks: list[Candidates], interval: int) -> bool:
         """Notes of each layer that takes longer than its candidate said; whether there are any."""
         of_layer = {pick.layer: place for place, pick in enumerate(picks)}
-        slow = {layer: cycles for layer, cycles in alone(schedule).items() if cycles > interval and layer in of_layer}
+        names = [layout.layer.name for layout in schedule.layouts]
+        slow = {
+            layer: cycles
+            for layer, cycles in zip(names, schedule.alone, strict=True)
+            if cycles > interval and layer in of_layer
+        }
         for layer, cycles in slow.items():
             place = of_layer[layer]
             self.free[place] = self.free[place].with_lost(cycles - int(picks[place].cycles[0]))
@@ -263,8 +267,3 @@ class Planner:
             return [f"an interval of {self._fastest(int(interval)):,} cycles would fit"]
         except UserError:
             return ["no interval, however long, would fit: take a larger device, narrower numbers or a smaller model"]
-
-
-def alone(schedule: Schedule) -> dict[str, int]:
-    """The interval of every layer by itself, in cycles."""
-    return {layout.layer.name: schedule.interval_of(place) for place, layout in enumerate(schedule.layouts)}

@@ -29,8 +29,8 @@ Part = tuple[Callable[[], BeatModel], int, int]  # twin, input beats and output 
 def plain_trace(
     models: Sequence[BeatModel],
     boundaries: Sequence[tuple[int, int]],
-    max_frames: int = 40,
     source_period: int = 0,
+    least_interval: int = 1 << 62,
     patience: int = 20_000,
 ) -> list[Passage]:
     """The oracle: every twin in every cycle."""
@@ -39,7 +39,8 @@ def plain_trace(
     lasts: list[list[int]] = [[] for _ in boundaries]
     ready = [True] * (len(models) + 1)
     cycle = quiet_since = 0
-    while not beat_model._settled(lasts[-1]) and len(lasts[-1]) < max_frames:
+    end = lasts[-1]
+    while len(end) < 4 or (len(end) < 8 and not beat_model._settled(end, least_interval)):
         for k in reversed(range(len(models))):
             ready[k] = models[k].ready(ready[k + 1])
         waits = len(lasts[0]) * source_period - cycle
@@ -57,8 +58,8 @@ def plain_trace(
         cycle += 1
         if cycle - quiet_since > patience:
             raise RuntimeError("deadlock")
-    interval = (lasts[-1][-1] - lasts[-1][-3] + 1) // 2
-    return [Passage(first[k] - first[0], lasts[k][0] - first[0], interval) for k in range(len(boundaries))]
+    interval = (end[-1] - end[-3] + 1) // 2
+    return [Passage(first[k] - first[0], lasts[k][0] - first[0], interval, len(end)) for k in range(len(boundaries))]
 
 
 class Stuck(PipelineModel):
@@ -136,10 +137,10 @@ def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]
 
 
 @settings(max_examples=300)
-@given(chains(), st.integers(1, 3), st.integers(3, 9), st.integers(0, 20) | st.integers(0, 3000))
-def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, most: int, period: int) -> None:
+@given(chains(), st.integers(1, 3), st.sampled_from([0, 1 << 62]), st.integers(0, 20) | st.integers(0, 3000))
+def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, least: int, period: int) -> None:
     """Of the last beat of several frames too, at every boundary."""
-    event_driven, plain = runs(parts, frames, max_frames=most, source_period=period)
+    event_driven, plain = runs(parts, frames, least_interval=least, source_period=period)
     assert event_driven == plain
 
 
@@ -155,15 +156,15 @@ def test_a_deadlock_is_found_exactly(
     outcomes: list[list[Passage] | None] = []
     for run in (trace, plain_trace):
         try:
-            outcomes.append(run(copy.deepcopy(models), boundaries, max_frames=4, source_period=period))
-        except RuntimeError:
+            outcomes.append(run(copy.deepcopy(models), boundaries, source_period=period))
+        except (RuntimeError, IndexError):  # (an engine may give all its outputs before it lets the input go)
             outcomes.append(None)
     assert outcomes[0] == outcomes[1]
 
 
 def test_a_deadlock_is_named() -> None:
     with pytest.raises(RuntimeError, match="from cycle 8 on nothing moves: the design would deadlock"):
-        trace([StageModel(), Stuck(3, 2)], [(0, 1), (2, 1)], max_frames=9)
+        trace([StageModel(), Stuck(3, 2)], [(0, 1), (2, 1)])
 
 
 def test_a_frame_may_take_as_long_as_it_likes() -> None:
@@ -175,8 +176,8 @@ def test_a_frame_may_take_as_long_as_it_likes() -> None:
 
 
 def test_a_chain_of_nothing_passes_what_the_source_offers() -> None:
-    assert trace([], [(0, 5)]) == [Passage(0, 4, 5)]
-    assert trace([], [(0, 5)], source_period=12) == [Passage(0, 4, 12)]
+    assert trace([], [(0, 5)]) == [Passage(0, 4, 5, 4)]
+    assert trace([], [(0, 5)], source_period=12) == [Passage(0, 4, 12, 4)]
 
 
 def test_only_what_moves_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

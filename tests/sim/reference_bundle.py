@@ -193,6 +193,7 @@ def manifest() -> dict[str, Any]:
         "boundaries": [{"index": k, "scale": 1.0, "interval_cycles": 6} | b for k, b in enumerate(boundaries)],
         "latency_cycles": 11,
         "interval_cycles": 6,
+        "steady_frames": 4,
     }
 
 

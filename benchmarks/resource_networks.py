@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from specimens import Specimen, on_a_random_network  # noqa: E402 - needs the path above
+from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.layers.activation import Clamp
+from dnn2fpga.layers.conv2d import Conv2D
+from dnn2fpga.layers.dense import Dense
+from dnn2fpga.layers.pooling import MaxPooling
+from dnn2fpga.layers.reshape import Reshape
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.quantized_graph import QuantizedGraph
 
-from dnn2fpga.errors import UserError  # noqa: E402
-from dnn2fpga.graph import Graph, Layer  # noqa: E402
-from dnn2fpga.layers.activation import Clamp  # noqa: E402
-from dnn2fpga.layers.conv2d import Conv2D  # noqa: E402
-from dnn2fpga.layers.dense import Dense  # noqa: E402
-from dnn2fpga.layers.pooling import MaxPooling  # noqa: E402
-from dnn2fpga.layers.reshape import Reshape  # noqa: E402
-from dnn2fpga.optimize.calibration import calibrate  # noqa: E402
-from dnn2fpga.optimize.post_training import Quantization, quantize  # noqa: E402
-from dnn2fpga.passes.simplify import simplify  # noqa: E402
-from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
-from dnn2fpga.quantized_graph import QuantizedGraph  # noqa: E402
-
-RANDOM_NETWORKS = 12
+RANDOM_NETWORKS = 16
+MOST_PARALLEL = 2_000  # weights that are not 0 in a parallel engine
 
 
 @dataclass(frozen=True)
@@ -42,27 +36,31 @@ def _relu(name: str) -> Layer:
     return Clamp(f"{name}_relu", 0.0, math.inf)
 
 
+def _layers(what: Any, index: int, shape: tuple[int, ...], rng: np.random.Generator) -> list[Layer]:
+    """One of ``network``, with its clamp."""
+    if what == "pool":
+        return [MaxPooling(f"pool_{index}", (2, 2), (2, 2), "valid")]
+    if what == "flat":
+        return [Reshape(f"flat_{index}", None)]
+    image = len(shape) == 3
+    inputs = shape[-1] * (9 if image else 1)
+    kernel = (3, 3, shape[-1], what) if image else (shape[-1], what)
+    weights = rng.normal(0, 1 / np.sqrt(inputs), kernel).astype(np.float32)
+    bias = rng.normal(0, 0.1, what).astype(np.float32)
+    label = f"{'conv' if image else 'dense'}_{index}"
+    return [Conv2D(label, weights, bias) if image else Dense(label, weights, bias), _relu(label)]
+
+
 def network(name: str, shape: tuple[int, ...], layers: list[Any], bits: int, **options: Any) -> QuantizedGraph:
     """``layers``: a number of filters (3×3) or neurons, or "pool". Random weights, a clamp behind all but the last."""
     rng = np.random.default_rng(len(layers) + shape[0])
     made: list[Layer] = []
     current = shape
     for index, what in enumerate(layers):
-        if what == "pool":
-            made.append(MaxPooling(f"pool_{index}", (2, 2), (2, 2), "valid"))
-        elif what == "flat":
-            made.append(Reshape(f"flat_{index}", None))
-        else:
-            image = len(current) == 3
-            inputs = current[-1] * (9 if image else 1)
-            kernel = (3, 3, current[-1], what) if image else (current[-1], what)
-            weights = rng.normal(0, 1 / np.sqrt(inputs), kernel).astype(np.float32)
-            bias = rng.normal(0, 0.1, what).astype(np.float32)
-            label = f"{'conv' if image else 'dense'}_{index}"
-            made.append(Conv2D(label, weights, bias) if image else Dense(label, weights, bias))
-            made += [_relu(label)] if index < len(layers) - 1 else []
-        for layer in made[-1:] if what in ("pool", "flat") else made[-2 if index < len(layers) - 1 else -1 :][:1]:
+        added = _layers(what, index, current, rng)
+        for layer in added[:-1] if index == len(layers) - 1 and len(added) > 1 else added:
             current = layer.output_shape(current)
+            made.append(layer)
     graph = simplify(Graph.chain(name, "input", shape, made))
     samples = rng.uniform(0, 1, (32, *shape)).astype(np.float32)
     settings = Quantization(weight_bits=bits, activation_bits=bits, **{"input_bits": bits, "output_bits": 8, **options})
@@ -133,47 +131,52 @@ def known() -> Iterator[Network]:
         yield Network(name, network("network", shape, layers, bits), PlanSettings.model_validate(plan))
 
 
-def _refolded(specimen: Specimen, quantized: QuantizedGraph, rng: np.random.Generator) -> PlanSettings:
-    """Random foldings where the specimen's own plan leaves the choice."""
-    layers = {}
-    for layer in quantized.layers:
-        for operator in quantized.operators[layer.name]:
-            if "pe" not in getattr(operator, "create_options", ()):
-                continue
-            matrix, groups = operator.matrix, operator.groups  # type: ignore[attr-defined]
-            layers[layer.name] = {
-                "engine": rng.choice(["folded", "folded", "parallel"] if operator.beatwise else ["folded"]),  # type: ignore[attr-defined]
-                "pe": int(rng.integers(1, matrix.n_outputs + 1)),
-                "simd": int(rng.integers(1, matrix.n_inputs // groups + 1)),
-                "multiplier": rng.choice(["dsp", "lut"]),
-            }
-    stages = specimen.plan.stages
-    return PlanSettings.model_validate({"layers": layers, "stages": stages})
+def _folded(product: Any, rng: np.random.Generator) -> dict[str, Any]:
+    """Divisors, mostly; a parallel engine where vectors arrive whole and there are few weights."""
+    matrix, inputs = product.matrix, product.matrix.n_inputs // product.groups
+    if product.beatwise and np.count_nonzero(matrix.weights) <= MOST_PARALLEL and rng.random() < 0.4:
+        return {"engine": "parallel"}
+    # No more than so many products a cycle, as nobody would build them.
+    fits = [
+        simd for simd in _parts(inputs) if product.beatwise or product.lanes % simd == 0 or simd % product.lanes == 0
+    ]
+    pairs = [(pe, simd) for pe in _parts(matrix.n_outputs) for simd in fits if 2 <= pe * simd <= 64]
+    pe, simd = pairs[rng.integers(len(pairs))]
+    return {"engine": "folded", "pe": pe, "simd": simd, "multiplier": str(rng.choice(["dsp", "dsp", "lut"]))}
 
 
-def drawn(count: int = RANDOM_NETWORKS, first_seed: int = 7_000_000) -> Iterator[Network]:
-    seed = first_seed
-    found: list[Network] = []
+def _parts(count: int) -> list[int]:
+    return sorted({-(-count // k) for k in range(1, count + 1)})
 
-    def keep(specimen: Specimen) -> None:
-        try:
-            quantized = specimen.quantize()
-        except UserError:
-            return
-        if sum(bool(quantized.operators[layer.name]) for layer in quantized.layers) < 3:
-            return
-        plan = _refolded(specimen, quantized, np.random.default_rng(seed))
-        found.append(Network(f"random {seed - first_seed}", quantized, plan))
 
-    while len(found) < count:
-        on_a_random_network(seed, keep)
-        seed += 1
-    yield from found
+def drawn(count: int = RANDOM_NETWORKS) -> Iterator[Network]:
+    """CNNs and dense networks of any size that synthesis is done with in a minute or two, folded at random."""
+    for number in range(count):
+        rng = np.random.default_rng(1000 + number)
+        bits = int(rng.integers(3, 9))
+        if number % 3 == 0:
+            shape: tuple[int, ...] = (int(rng.integers(8, 40)),)
+            layers: list[Any] = [int(n) for n in rng.integers(6, 49, rng.integers(2, 5))]
+        else:
+            size = int(rng.integers(22, 33))
+            shape = (size, size, int(rng.choice([1, 3])))
+            layers = []
+            for _ in range(int(rng.integers(1, 4))):
+                layers += [int(rng.choice([4, 6, 8, 12, 16])), *(["pool"] if rng.random() < 0.7 else [])]
+            layers += ["flat", int(rng.integers(4, 17))]
+        graph = network(f"random_{number}", shape, layers, bits)
+        own = {
+            layer.name: _folded(operator, rng)
+            for layer in graph.layers
+            for operator in graph.operators[layer.name]
+            if "pe" in getattr(operator, "create_options", ())
+        }
+        levels = int(rng.integers(2, 5))
+        plan = PlanSettings.model_validate({"layers": own, "levels_per_register": levels})
+        described = " ".join(map(str, layers)).replace(" flat", "")
+        yield Network(f"random {number}: {'×'.join(map(str, shape))}, {described}; {bits} bits", graph, plan)
 
 
 def all_networks() -> Iterator[Network]:
     yield from drawn()
     yield from known()
-
-
-Check = Callable[[Network], None]

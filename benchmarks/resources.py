@@ -1,7 +1,7 @@
 """Fits the resource estimates (``dnn2fpga.plan.resources``) to synthesis results, and checks them with whole networks.
 
     python benchmarks/resources.py fit      # ~120 components, 5 to 30 s each; writes dnn2fpga/plan/resource_fit.json
-    python benchmarks/resources.py check    # ~20 networks; writes docs/measurements/resources.md and .json
+    python benchmarks/resources.py check    # ~25 networks; writes docs/measurements/resources.md and .json
 
 Synthesis is that of yosys for Xilinx 7-series (benchmarks/tools.py); its results are kept, so a second run is quick.
 """
@@ -226,7 +226,8 @@ def report(found: Iterable[Checked], summary: dict[str, dict[str, float]]) -> st
         f"yosys makes of them (`{XC7.format(top='accelerator')}`, before placement). None of the networks was used",
         "for the fit, which is made from single components (`python benchmarks/resources.py fit`). LUTs are the cells",
         "LUT1 to LUT6, inverters, and LUTs used as memory or shift register; block RAM in halves of 18 Kbit. Weights",
-        "are random; `random` networks are those of tests/specimens.py with random foldings.",
+        "are random, and so are the shapes, widths and foldings of the `random` networks. Layers are named by filters",
+        "of 3 × 3, by neurons, or `pool` (2 × 2).",
         "",
         *markdown_table(("resource", "median error", "worst error"), errors),
         "",

@@ -37,6 +37,7 @@ from rtl_lib.multipliers import Multiplier, Products, Terms, products, signed_va
 from rtl_lib.pipeline import PipelineBuilder
 from rtl_lib.repack import Gatherer
 from rtl_lib.requantize import Requantize
+from rtl_lib.rom import read_only
 from rtl_lib.stream import Beat, StreamComponent
 from rtl_lib.turn_finish import TurnFinish, constant_of
 
@@ -270,7 +271,7 @@ class FoldedSumsComponent(StreamComponent):
                 done.eq((done << 1) | (at.issued & at.last)),
             ]
         build = PipelineBuilder(m, advance)
-        terms = self.spec.products.terms(m, build, self._inputs(m, build, at), self._weights(m, build, at))
+        terms = self.spec.products.terms(m, build, self._inputs(m, build, at), self._weights(m, build, at, platform))
         sums = [self._tree(build, term) for term in terms]
         self._accumulate(m, advance & present[-2], first[-2], done[-2], sums)
         return m
@@ -334,7 +335,7 @@ class FoldedSumsComponent(StreamComponent):
             values.append(value)
         return values
 
-    def _weights(self, m: Module, build: PipelineBuilder, at: _Slot) -> list[list[Value]]:
+    def _weights(self, m: Module, build: PipelineBuilder, at: _Slot, platform: Any) -> list[list[Value]]:
         """What is stored for the slot's weights, ``[PE][SIMD]``, one cycle after its address."""
         f, bits = self.spec.folding, self.spec.products.bits
         stored = self.spec.products.stored(f.weights).reshape(f.slots, -1)
@@ -342,13 +343,8 @@ class FoldedSumsComponent(StreamComponent):
         if f.slots == 1:
             word = Cat(*(Const(int(one), bits) for one in stored[0]))
         else:
-            attributes = ROM_STYLES[self.spec.memory]
-            memory = m.submodules.weights = Memory(
-                shape=bits * stored.shape[1], depth=f.slots, init=_words(stored, bits), attrs=attributes
-            )
-            read = memory.read_port()
-            m.d.comb += [read.addr.eq(at.slot), read.en.eq(build.advance)]
-            word = read.data
+            ports = at.slot, build.advance
+            word = read_only(m, "weights", stored, bits, ports, ROM_STYLES[self.spec.memory], platform)
         return [[word[k * bits : (k + 1) * bits] for k in range(p * f.simd, (p + 1) * f.simd)] for p in range(f.pe)]
 
     def _tree(self, build: PipelineBuilder, term: Terms) -> Terms:
@@ -387,14 +383,6 @@ class _Slot:
         self.chunk = index_signal(folding.chunks)
         self.turn = index_signal(folding.turns)
         self.issued, self.first, self.last = Signal(), Signal(), Signal()
-
-
-def _words(stored: np.ndarray, bits: int) -> list[int]:
-    """``[slots, weights]`` → one integer a slot, the first weight lowest."""
-    # Through bytes: millions of weights are joined in no time.
-    as_bits = (stored[:, :, np.newaxis] >> np.arange(bits)) & 1
-    packed = np.packbits(as_bits.reshape(len(stored), -1).astype(np.uint8), axis=1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
 def _level(leaves: list[Value], carries: list[Value]) -> tuple[list[Value], list[Value]]:

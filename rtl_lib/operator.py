@@ -51,6 +51,12 @@ def create_for_pixels(
     return None if widened is None else (create(widened, options), 1)
 
 
+def knows_no_rows(operator: Operator, pixels: int) -> bool:
+    """Whether it only knows the order of the numbers, and can take those of so many pixels at a time."""
+    knows = hasattr(operator, "pixels_out") or getattr(operator, "beatwise", False)
+    return not knows and hasattr(operator, "widened") and operator.widened(pixels) is not None
+
+
 def create(operator: Operator, options: dict[str, Any]) -> StreamComponent:
     """Creates the component with those of ``options`` that this operator knows (``create_options`` of its class)."""
     known = getattr(operator, "create_options", ())

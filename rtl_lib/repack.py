@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 
 from rtl_lib.beat_model import BeatModel
 from rtl_lib.features import Features, gatherer_features, serializer_features
@@ -157,9 +157,7 @@ class Gatherer(StreamComponent):
         ]
         with m.If(self.i.valid & self.i.ready):
             # Shifted in from the top: after the last part the first one has arrived at the bottom.
-            m.d.sync += stored.eq(
-                (stored >> part_bits) | (self.i.payload.as_value() << (stored.shape().width - part_bits))
-            )
+            m.d.sync += stored.eq(Cat(stored[part_bits:], self.i.payload.as_value()))
         with m.If(self.i.ready):
             m.d.sync += count.eq(Mux(full, 0, count) + self.i.valid)
         return m

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dnn2fpga.generate.accelerator import Accelerator
+from rtl_lib.rom import VerilogRoms
 
 TOP = "accelerator"
 
@@ -18,9 +19,10 @@ def to_verilog(accelerator: Accelerator) -> str:
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
     from amaranth.back import verilog
 
+    roms = VerilogRoms()
     with without_garbage_collection():
-        text = verilog.convert(accelerator, name=TOP, emit_src=False, strip_internal_attrs=True)
-    return _plain_module_names(text)
+        text = verilog.convert(accelerator, name=TOP, platform=roms, emit_src=False, strip_internal_attrs=True)
+    return _plain_module_names(text) + roms.text
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from amaranth.hdl import UnusedElaboratable
 from dnn2fpga.errors import UserError
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
-from rtl_lib.operator import Operator, create, create_for_pixels
+from rtl_lib.operator import Operator, create, create_for_pixels, knows_no_rows
 from rtl_lib.pixel_rows import PixelRows, UnpackPixels
 from rtl_lib.stream import Beat, StreamComponent
 
@@ -90,9 +90,14 @@ def _components_of(operator: Operator, wire: Wire, options: dict[str, Any]) -> t
     if wide is not None:
         component, pixels = wide
         return component.components(name), Wire(_width_behind(operator, wire), pixels)
-    unpack = UnpackPixels(operator.input_beat.format, operator.input_beat.lanes, wire.width, wire.pixels)
     rest, behind = _components_of(operator, Wire(wire.width), options)
-    return [*unpack.create().components("unpack_pixels"), *rest], behind
+    return [*_unpacked(operator, wire), *rest], behind
+
+
+def _unpacked(operator: Operator, wire: Wire) -> Named:
+    """What gives an operator one pixel a beat."""
+    unpack = UnpackPixels(operator.input_beat.format, operator.input_beat.lanes, wire.width, wire.pixels)
+    return unpack.create().components("unpack_pixels")
 
 
 def _width_behind(operator: Operator, wire: Wire) -> int:
@@ -124,16 +129,22 @@ def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
     ]
     found = []
     wire = Wire.into(graph.input, settings.pixels)
-    for layer in graph.layers:
+    shape = graph.input.shape  # of the image that the wire has the pixels of
+    for index, layer in enumerate(graph.layers):
         operators = graph.operators[layer.name]
         problems += _unknown_options(layer, operators, settings)
+        source = wire
+        reshaped = graph.input_of(index).shape != shape
+        unpack = bool(operators) and reshaped and wire.pixels > 1 and not knows_no_rows(operators[0], wire.pixels)
         try:
-            parts, behind = components_of(operators, wire, settings.options(layer.name))
+            before = _unpacked(operators[0], wire) if unpack else []
+            parts, wire = components_of(operators, Wire() if unpack else wire, settings.options(layer.name))
         except ValueError as error:
             problems.append(f"layer '{layer.name}': {error}")
-        else:
-            found += [LayerLayout(layer, wire, parts, behind)] if parts else []
-            wire = behind
+            continue
+        if operators:
+            shape = layer.output.shape
+            found.append(LayerLayout(layer, source, [*before, *parts], wire))
     if not (found or problems):
         problems = [f"no layer of '{graph.name}' computes anything: there is nothing to build"]
     if problems:

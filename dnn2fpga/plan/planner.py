@@ -180,6 +180,8 @@ class Planner:
         }
         for layer, cycles in slow.items():
             place = of_layer[layer]
+            if picks[place].slots[0] == 1:  # it waits for its beats, however fast it is
+                self.least[layer] = cycles
             self.free[place] = self.free[place].with_lost(cycles - int(picks[place].cycles[0]))
         return bool(slow)
 
@@ -261,9 +263,12 @@ class Planner:
 
     def _what_would_fit(self, interval: float) -> list[str]:
         longest = max((float(of_layer.cycles.max()) for of_layer in self.free), default=0)
+        none = ["no interval, however long, would fit: take a larger device, narrower numbers or a smaller model"]
         if interval >= longest:
-            return ["fold further or prune the model, or take a larger device: no interval, however long, would fit"]
+            return none
+        wanted = self.wanted.model_copy(update={"aim": Aim.FASTEST, "interval_cycles": None, "latency_cycles": None})
         try:
-            return [f"an interval of {self._fastest(int(interval)):,} cycles would fit"]
+            fastest = Planner(self.graph, self.settings, wanted).chosen()
         except UserError:
-            return ["no interval, however long, would fit: take a larger device, narrower numbers or a smaller model"]
+            return none
+        return [f"an interval of {best_interval(Schedule(self.graph, fastest)):,} cycles would fit"]

@@ -527,13 +527,13 @@ def fault_scale_of_a_turn(patch: pytest.MonkeyPatch) -> None:
 
 
 def fault_order_of_weights(patch: pytest.MonkeyPatch) -> None:
-    honest = folded_engine._words
-    patch.setattr(folded_engine, "_words", lambda stored, bits: honest(stored[:, ::-1], bits))
+    honest = folded_engine.read_only
+    patch.setattr(folded_engine, "read_only", lambda m, name, rows, *rest: honest(m, name, rows[:, ::-1], *rest))
 
 
 def fault_order_of_turns(patch: pytest.MonkeyPatch) -> None:
-    honest = folded_engine._words
-    patch.setattr(folded_engine, "_words", lambda stored, bits: honest(np.roll(stored, 1, axis=0), bits))
+    honest = folded_engine.read_only
+    patch.setattr(folded_engine, "read_only", lambda m, name, rows, *rest: honest(m, name, np.roll(rows, 1, 0), *rest))
 
 
 def fault_results_of_a_turn(patch: pytest.MonkeyPatch) -> None:

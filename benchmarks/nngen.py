@@ -27,13 +27,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "examples")]
-from peers import CACHE, SCRIPTS  # noqa: E402
+from peers import CACHE, SCRIPTS, environment  # noqa: E402
 from reporting import markdown_table  # noqa: E402
-from tools import XC7, synthesize_xc7  # noqa: E402
+from tools import XC7, synthesize_xc7, xilinx  # noqa: E402
 
 SCRIPT = SCRIPTS / "nngen_mnist.py"
 FIGURES = ROOT / "docs" / "measurements" / "nngen.json"
 REPORT = FIGURES.with_suffix(".md")
+OURS = FIGURES.with_name("folding.json")
 VERSION = "1.3.4"
 PACKAGES = (f"nngen=={VERSION}", "veriloggen==2.3.0", "pyverilog==1.3.0")
 TOP = "nngen_mnist"
@@ -80,8 +81,16 @@ class Row:
 
 
 def ours() -> list[Row]:
-    """Our designs of the same network go here: rows to stand above NNgen's. None yet."""
-    return []
+    """Our designs of the same network (``benchmarks/folding.py``)."""
+    rows = []
+    for one in json.loads(OURS.read_text(encoding="utf-8")) if OURS.is_file() else []:
+        used = xilinx(one["cells"])
+        row = Row("dnn2fpga", one["name"], one["interval"], one["interval"], True, one["seconds_to_verilog"])
+        row.inverters = one["cells"].get("INV", 0)
+        row.luts, row.ffs, row.dsps = used["LUT"] - row.inverters, used["FF"], used["DSP"]
+        row.bram36 = used["BRAM36"]
+        rows.append(row)
+    return rows
 
 
 def measure(setting: Setting, cache: Path, synthesis: bool, write: Any) -> None:
@@ -129,7 +138,7 @@ def build(setting: Setting, cache: Path) -> Path:
     digest = hashlib.sha256(SCRIPT.read_bytes() + stated.encode()).hexdigest()[:12]
     kept = cache / "designs" / f"nngen-{VERSION}" / f"mnist-{digest}"
     if not (kept / "result.json").is_file():
-        python = environment(cache)
+        python = environment(f"nngen-{VERSION}", PACKAGES, cache)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             made = Path(folder) / "made"
@@ -157,18 +166,6 @@ def run(command: list[str]) -> str:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     return f"exit status {process.returncode}: {told.strip()[-500:]}" if process.returncode else ""
-
-
-def environment(cache: Path) -> Path:
-    """The Python of NNgen's virtual environment."""
-    folder = cache / "environments" / f"nngen-{VERSION}"
-    python = folder / "bin" / "python"
-    ready = folder / ".ready"
-    if not ready.is_file():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        ready.touch()
-    return python
 
 
 def report(rows: Sequence[Row]) -> str:

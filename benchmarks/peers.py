@@ -51,7 +51,7 @@ def build_peer(peer: str, case: Path, cache: Path = CACHE) -> PeerDesign:
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in (*scripts, case))).hexdigest()[:12]
     kept = cache / "designs" / f"{peer}-{VERSIONS[peer]}" / f"{case.stem}-{digest}"
     if not (kept / "result.json").is_file():
-        python = _environment(peer, cache)
+        python = environment(f"{peer}-{VERSIONS[peer]}", [f"{peer}=={VERSIONS[peer]}"], cache)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             made = Path(folder) / "made"
@@ -88,15 +88,14 @@ def _run(peer: str, command: list[str], case: Path, made: Path) -> None:
         (made / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def _environment(peer: str, cache: Path) -> Path:
-    """The Python of the peer's virtual environment."""
-    folder = cache / "environments" / f"{peer}-{VERSIONS[peer]}"
+def environment(name: str, packages: Sequence[str], cache: Path) -> Path:
+    """The Python of a virtual environment with these packages."""
+    folder = cache / "environments" / name
     python = folder / "bin" / "python"
     ready = folder / ".ready"
     if not ready.is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", f"{peer}=={VERSIONS[peer]}"]
-        subprocess.run(install, check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
         ready.touch()
     return python
 

@@ -60,13 +60,7 @@ TOWARDS_ONE = 0.02  # how strongly a coefficient that hardly matters is drawn to
 def used(cells: dict[str, int]) -> dict[str, int]:
     """As the estimates count: LUTs with inverters, LUT RAM and shift registers; halves of block RAM."""
     counted = xilinx(cells)
-    shift_registers = sum(n for name, n in cells.items() if name.startswith("SRL"))
-    return {
-        "lut": counted["LUT"] + shift_registers,
-        "ff": counted["FF"],
-        "dsp": counted["DSP"],
-        "bram18": cells.get("RAMB18E1", 0) + 2 * cells.get("RAMB36E1", 0),
-    }
+    return {"lut": counted["LUT"], "ff": counted["FF"], "dsp": counted["DSP"], "bram18": counted["BRAM18"]}
 
 
 def synthesized(component: StreamComponent) -> dict[str, int]:

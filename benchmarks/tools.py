@@ -20,10 +20,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dnn2fpga.build.yosys import XC7, counted
+
 CACHE = Path.home() / ".cache" / "dnn2fpga" / "synthesis"
 
 READ = "read_verilog -defer -sv *.v"
-XC7 = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"
 ECP5 = "synth_ecp5 -top {top}"
 # More ports than pins, so out of context: no IO buffers, and the clock of the report is register to register.
 PLACE = "--85k --out-of-context --freq {target} --timing-allow-fail --seed {seed}"
@@ -187,18 +188,16 @@ def cells_of(netlist: Path, top: str) -> dict[str, int]:
 
 
 def xilinx(cells: dict[str, int]) -> dict[str, int]:
-    """LUTs with the distributed RAM's: an RAM32M takes four, an RAM64M too."""
-    luts = sum(n for name, n in cells.items() if name.startswith("LUT") or name == "INV")
-    luts += sum(4 * n for name, n in cells.items() if name in ("RAM32M", "RAM64M"))
-    luts += sum(2 * n for name, n in cells.items() if name in ("RAM32X1D", "RAM64X1D"))
-    luts += sum(n for name, n in cells.items() if name.startswith(("SRL", "RAM32X1S", "RAM64X1S")))
+    """LUTs with inverters and the distributed RAM's."""
+    used = counted(cells)
+    halves = cells.get("RAMB18E1", 0)
     return {
-        "LUT": luts,
-        "FF": sum(n for name, n in cells.items() if name.startswith("FD")),
+        "LUT": used["lut"],
+        "FF": used["ff"],
         "CARRY4": cells.get("CARRY4", 0),
-        "DSP": cells.get("DSP48E1", 0),
-        "BRAM36": cells.get("RAMB36E1", 0) + -(-cells.get("RAMB18E1", 0) // 2),
-        "BRAM18": 2 * cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0),
+        "DSP": used["dsp"],
+        "BRAM36": cells.get("RAMB36E1", 0) + -(-halves // 2),
+        "BRAM18": used["bram18"],
     }
 
 

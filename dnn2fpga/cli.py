@@ -133,6 +133,16 @@ def verify(
 
 
 @app.command()
+def synthesize(work: WorkFolder) -> None:
+    """What yosys makes of every layer (Xilinx 7-series), beside the estimates; minutes for a large design."""
+    from dnn2fpga import flow
+
+    with console.status("yosys is at work"):
+        flow.synthesize(work)
+    _summary(settings_from(None, {"output": work}, None))
+
+
+@app.command()
 def build(
     work: WorkFolder,
     config: ConfigFile = None,

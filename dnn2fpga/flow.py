@@ -6,6 +6,7 @@ The command line is a thin layer over these functions; they are the Python inter
     flow.quantize(graph, data, folder, test=test)   # model.yaml, weights.npz
     flow.generate(folder)                           # bundle/
     flow.verify(folder, test)                       # verification.json
+    flow.synthesize(folder)                         # synthesis.json
     flow.build(folder, "arty_a7_100t")              # bundle/vivado/
 """
 
@@ -46,6 +47,7 @@ MANIFEST, GENERATION = "manifest.json", "generation.json"
 STAGES, PLOT = "stages", "tries.png"  # finished stages of the optimizer; what was tried
 SEARCHES, SEARCH, SEARCH_PLOT = "search", "search.json", "search.png"  # trials of width searches; the last one's result
 SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
+SYNTHESIS = "synthesis.json"
 PLAN_PLOT = "plan.png"  # cycles and resources of every layer
 USABLE = 0.85  # of a device's LUTs and registers: fuller ones do not route
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
@@ -194,7 +196,7 @@ def generate(
     made = {name: digest(folder / name) for name in (*sources, f"{BUNDLE}/{MANIFEST}")}
     with added_files(folder) as new:
         (new / GENERATION).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-        plot_plan(hardware, new / PLAN_PLOT)
+        plot_plan(manifest, new / PLAN_PLOT)
     progress("writing Verilog", 1, 1)
     return manifest
 
@@ -280,6 +282,23 @@ def build(
     bundle = existing_bundle(folder)
     files = write_vivado(bundle, description, clock_mhz)
     return files, run_vivado(bundle) if run else None
+
+
+def synthesize(folder: Path) -> dict[str, Any]:
+    """``synthesis.json``: the cells that yosys makes of every layer, for Xilinx 7-series; redraws ``plan.png``.
+
+    Minutes for a large design.
+    """
+    from dnn2fpga.build.yosys import resources_by_layer
+
+    bundle = existing_bundle(folder)
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    found = resources_by_layer(bundle / "rtl" / "accelerator.v", manifest)
+    with added_files(folder) as new:
+        kept = {"manifest": digest(bundle / MANIFEST), **found}
+        (new / SYNTHESIS).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        plot_plan(manifest, new / PLAN_PLOT, found["layers"])
+    return found
 
 
 def existing_bundle(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from dnn2fpga.flow import (
     SEARCH,
     SEARCH_PLOT,
     SEARCHES,
+    SYNTHESIS,
     VERIFICATION,
 )
 
@@ -62,7 +63,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         console.print(_tries_table(quantization))
     if manifest:
         console.print(_layer_table(manifest))
-        console.print(_resource_table(manifest))
+        console.print(_resource_table(manifest, _current_synthesis(folder)))
 
 
 def _quantization_rows(
@@ -178,17 +179,25 @@ def _layer_table(manifest: dict[str, Any]) -> Table:
     return table
 
 
-def _resource_table(manifest: dict[str, Any]) -> Table:
-    table = Table(title="resources, estimated", title_justify="left", box=box.SIMPLE_HEAD)
+def _resource_table(manifest: dict[str, Any], synthesis: dict[str, Any] | None) -> Table:
+    title = f"resources: {synthesis['tool']} (estimated)" if synthesis else "resources, estimated"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layer", "engine", "PE × SIMD"):
         table.add_column(heading)
     for heading in RESOURCES.values():
         table.add_column(heading, justify="right")
+    found = synthesis["layers"] if synthesis else None
+
+    def cells(estimated: dict[str, float], counted: dict[str, int] | None) -> list[str]:
+        texts = {key: f"{estimated[key]:,.0f}" for key in RESOURCES}
+        return [f"{counted[key]:,} ({text})" if counted else text for key, text in texts.items()]
+
     for b in manifest["boundaries"][1:]:
-        table.add_row(b["layer"], b["engine"], b["folding"], *(f"{b['resources'][key]:,.0f}" for key in RESOURCES))
-    totals = [sum(b["resources"][key] for b in manifest["boundaries"]) for key in RESOURCES]
+        table.add_row(b["layer"], b["engine"], b["folding"], *cells(b["resources"], found and found[b["layer"]]))
+    totals = {key: sum(b["resources"][key] for b in manifest["boundaries"]) for key in RESOURCES}
+    all_found = found and {key: sum(layer[key] for layer in found.values()) for key in RESOURCES}
     table.add_section()
-    table.add_row("all", "", "", *(f"{total:,.0f}" for total in totals))
+    table.add_row("all", "", "", *cells(totals, all_found))
     return table
 
 
@@ -217,6 +226,11 @@ def _current_reports(folder: Path) -> Any:
     """The verification of the bundle that is there now."""
     verdict = _read(folder / VERIFICATION)
     return verdict["reports"] if verdict and verdict.get("manifest") == digest(folder / BUNDLE / MANIFEST) else None
+
+
+def _current_synthesis(folder: Path) -> Any:
+    found = _read(folder / SYNTHESIS)
+    return found if found and found.get("manifest") == digest(folder / BUNDLE / MANIFEST) else None
 
 
 def _read(file: Path) -> Any:

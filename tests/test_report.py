@@ -52,3 +52,24 @@ def test_no_bundle_stands_for_other_configuration_files(work: Path) -> None:
     assert "every boundary equal" not in summary(work)
     flow.generate(work)
     assert "predicted" in summary(work)
+
+
+def test_resources_are_shown_beside_the_estimates_of_the_same_bundle(work: Path) -> None:
+    manifest = json.loads((work / "bundle/manifest.json").read_text())
+    assert "resources, estimated" in summary(work)
+    layers = {b["layer"]: {"lut": 1234, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest["boundaries"]}
+    kept = {"manifest": digest(work / "bundle/manifest.json"), "tool": "Yosys 9.9", "layers": layers}
+    (work / flow.SYNTHESIS).write_text(json.dumps(kept))
+    shown = summary(work)
+    assert "Yosys 9.9 (estimated)" in shown
+    assert f"1,234 ({manifest['boundaries'][1]['resources']['lut']:,.0f})" in shown
+    assert f"{1234 * len(layers):,} (" in shown
+    (work / flow.SYNTHESIS).write_text(json.dumps({**kept, "manifest": "another"}))
+    assert "1,234" not in summary(work)
+
+
+def test_who_waits_for_whom_is_shown(work: Path) -> None:
+    manifest = json.loads((work / "bundle/manifest.json").read_text())
+    busy = max(b["busy_cycles"] for b in manifest["boundaries"])
+    assert busy == manifest["interval_cycles"]
+    assert "100%" in summary(work)

@@ -317,7 +317,11 @@ class FinishShape:
             offset = Format.containing(*_ends([finish.offset for finish in self.finishes])).width
             mixed = m.signed != self.input_format.signed
             a, b = bits + mixed * (not self.input_format.signed), m.width + mixed * (not m.signed)
-            bill.add(Kind.PRODUCT, self.pe, a, b, bits + m.width)
+            # In a single turn the multipliers are constants, and powers of two are wires.
+            shifts = [f.multiplier.bit_length() - 1 for f in self.finishes if f.multiplier.bit_count() == 1]
+            once = self.turns == 1
+            bill.add(Kind.PRODUCT, np.where(once, len(self.finishes) - len(shifts), self.pe), a, b, bits + m.width)
+            bill.add(Kind.REGISTER, once * (bits * len(shifts) + sum(shifts)))
             bill.add(Kind.TABLE, m.width * self.pe, self.turns).add(Kind.TABLE, offset * self.pe, self.turns)
             bits += m.width
         else:

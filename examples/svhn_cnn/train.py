@@ -1,13 +1,14 @@
 """The network of paper 001 (Fig. 4, Table 1), half of its weights pruned, at 8 and at 7 bits.
 
-    .venv/bin/python examples/svhn_cnn/train.py              # CIFAR-10 as JPEG; a quarter of an hour on two cores
+    .venv/bin/python examples/svhn_cnn/train.py              # CIFAR-10 as JPEG; under an hour on two cores
     .venv/bin/python examples/svhn_cnn/train.py --data svhn  # the paper's own data, where they are present
     .venv/bin/python examples/svhn_cnn/train.py --quick      # a few minutes: same shapes and sparsity, less accurate
 
 Three steps, each kept in ``work/`` (``work/quick``, ``work/svhn``) and found there by the next run: training in
 floating point (``float.keras``), training with fewer and fewer weights (``pruning/``), and integers of 8 and of 7 bits,
 trained again where rounding alone costs too much (``8_bits/``, ``7_bits/``: ``model.yaml`` and ``weights.npz``, ready
-for ``dnn2fpga generate``). The table is printed and written to ``accuracy.md`` beside them.
+for ``dnn2fpga generate``). The table is printed and written to ``accuracy.md`` beside them; the first command's also
+to ``results.md`` here.
 
 As in the paper, no layer but the last has a bias, and pooling comes before batch normalization. So that the
 normalization can go into the convolution all the same, its scales must not be negative: Keras' ``NonNeg``. A scale
@@ -155,6 +156,8 @@ def report(title: str, of_float: float, of_pruned: float, sparse: Graph, found: 
     return [
         f"# The network of paper 001 on {title}",
         "",
+        "`python examples/svhn_cnn/train.py`; in hardware: [hardware.md](hardware.md).",
+        "",
         *markdown_table(("model", "stages", "accuracy"), rows),
         "",
         *markdown_table(("layer", "weights", "not zero: float", *(f"not zero: {q.bits} bits" for q in found)), zeros),
@@ -185,6 +188,8 @@ def main() -> None:
     lines = report(title, of_float, of_pruned, sparse, found)
     print("\n".join(lines))
     (work / "accuracy.md").write_text("\n".join(lines), encoding="utf-8")
+    if work == HERE / "work":
+        (HERE / "results.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/large_network.py
 
-Random weights of 8 bits on images of 32 × 32 × 3. Writes ``docs/measurements/large_network.md``: seconds and memory.
+Random weights of 8 bits on images of 32 × 32 × 3; and fifty layers, planned. Writes
+``docs/measurements/large_network.md``: seconds and memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from dnn2fpga.layers.conv2d import QuantizedConv2D  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
 from dnn2fpga.layers.pooling import QuantizedMaxPooling  # noqa: E402
 from dnn2fpga.layers.reshape import QuantizedReshape  # noqa: E402
+from dnn2fpga.plan.goals import PlanGoal  # noqa: E402
+from dnn2fpga.plan.hardware_plan import plan  # noqa: E402
+from dnn2fpga.plan.planner import Planner, completed  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor  # noqa: E402
 
@@ -86,6 +90,25 @@ def vector(size: int) -> Tensor:
     return Tensor(shape=(size,), lanes=size, signed=False, width=8, scale=1.0)
 
 
+def deep() -> list[tuple[str, ...]]:
+    """Fifty convolutions of 16 filters: how long the planner takes."""
+    builder = Builder()
+    for number in range(50):
+        shape = (3, 3, builder.tensor.shape[2], 16)
+        builder.linear(QuantizedConv2D, f"conv_{number}", shape, image(32, 16), padding="same")
+    graph = QuantizedGraph("deep", "input", builder.input, tuple(builder.layers))
+    rows = []
+    for interval in (4096, 16384):
+        settings = PlanSettings.model_validate({"goal": {"interval_cycles": interval}})
+        start = time.monotonic()
+        planner = Planner(graph, settings, PlanGoal(interval_cycles=interval))
+        planner.solve(interval)
+        chosen = time.monotonic() - start
+        reached = plan(graph, completed(graph, settings)).interval_cycles
+        rows.append((f"{interval:,}", f"{chosen:.1f}", f"{time.monotonic() - start - chosen:.1f}", f"{reached:,}"))
+    return rows
+
+
 def main() -> None:
     graph = Builder().graph()
     weights = sum(layer.weights.size for layer in graph.layers if hasattr(layer, "weights"))
@@ -108,7 +131,14 @@ def main() -> None:
         ("Verilog, MB", f"{megabytes:.0f}"),
     ]
     lines = ["# A large network", "", "`python benchmarks/large_network.py`: VGG-like, 8 bits, random weights.", ""]
-    text = "\n".join([*lines, *markdown_table(("", ""), rows), ""])
+    lines += [
+        *markdown_table(("", ""), rows),
+        "",
+        "Fifty convolutions of 16 filters on images of 32 × 32: planning.",
+        "",
+    ]
+    heads = ("interval asked for", "candidates and integer program, s", "exact cycles and FIFOs, s", "interval reached")
+    text = "\n".join([*lines, *markdown_table(heads, deep()), ""])
     REPORT.write_text(text, encoding="utf-8")
     print(text)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dnn2fpga.plan.hardware_plan import Schedule
-from rtl_lib.beat_model import BeatModel
+from rtl_lib.beat_model import BeatModel, trace
 from rtl_lib.fifo import FifoModel
 
 LEAST = 2  # beats that a FIFO holds
@@ -37,7 +37,8 @@ def best_interval(schedule: Schedule) -> int:
     """The interval with queues of any length: mostly that of the slowest layer. (Layers that are all as slow as that
     lose some cycles to each other; in the end they would not, but the end is many frames away.)
     """
-    return schedule.trace(_queues(schedule))[-1].interval_cycles
+    interval = schedule.trace()[-1].interval_cycles
+    return interval if interval <= max(schedule.alone) else schedule.trace(_queues(schedule))[-1].interval_cycles
 
 
 def fifo_depths(schedule: Schedule) -> dict[str, int]:
@@ -52,7 +53,7 @@ def fifo_depths(schedule: Schedule) -> dict[str, int]:
     if holds(schedule.separators()):
         return {}
     queues = _queues(schedule)
-    schedule.trace(queues, source_period=interval, least_interval=interval)
+    trace(*schedule.chain(queues), source_period=interval, least_interval=interval)
     depths = {place: queue.most for place, queue in enumerate(queues) if isinstance(queue, _Queue)}
     while not holds(_separators(schedule, depths)):
         depths = {place: 2 * depth for place, depth in depths.items()}

@@ -6,9 +6,12 @@ The cycles are not estimates: the handshakes of the planned components are repla
 
 from __future__ import annotations
 
+import pickle
 import re
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import Any
 
 from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
 from dnn2fpga.plan.resources import Resources, estimate
@@ -120,7 +123,7 @@ class Schedule:
         beats = [boundary.beats for boundary in self.boundaries]
         models = [[part.beat_model() for _, part in layout.parts] for layout in self.layouts]
         return [
-            trace(own, [(0, before), (len(own), behind)])[-1].interval_cycles
+            _remembered(own, [(0, before), (len(own), behind)])[-1].interval_cycles
             for own, (before, behind) in zip(models, pairwise(beats), strict=True)
         ]
 
@@ -134,20 +137,35 @@ class Schedule:
         separators: list[BeatModel | None] | None = None,
         source_period: int = 0,
         least_interval: int | None = None,
-    ) -> list[Passage]:
+    ) -> Sequence[Passage]:
         """
         :param separators: others than the schedule's own.
         :param source_period, least_interval: of ``rtl_lib.beat_model.trace``; no interval is shorter than that of the
             slowest layer.
         """
-        entry, *behind = separators or self.separators()
+        least = least_interval or max([*self.alone, source_period])
+        return _remembered(*self.chain(separators or self.separators()), source_period, least)
+
+    def chain(self, separators: list[BeatModel | None]) -> tuple[list[BeatModel], list[tuple[int, int]]]:
+        """What ``rtl_lib.beat_model.trace`` takes."""
+        entry, *behind = separators
         positions = [(0, self.boundaries[0].beats)]
         models = [entry] if entry else []
         for boundary, layout, separator in zip(self.boundaries[1:], self.layouts, behind, strict=True):
             models += [part.beat_model() for _, part in layout.parts]
             models += [separator] if separator else []
             positions.append((len(models), boundary.beats))
-        return trace(models, positions, source_period, least_interval or max([*self.alone, source_period]))
+        return models, positions
+
+
+def _remembered(*given: Any) -> Sequence[Passage]:
+    """``trace``, once for the same twins: many layers are alike, and planning comes back to the same designs."""
+    return _trace_of(pickle.dumps(given))
+
+
+@lru_cache(maxsize=512)
+def _trace_of(given: bytes) -> Sequence[Passage]:
+    return trace(*pickle.loads(given))
 
 
 def _boundaries(graph: QuantizedGraph, settings: PlanSettings, layouts: list[LayerLayout]) -> list[Boundary]:

@@ -109,7 +109,7 @@ class Planner:
             interval = self._fastest(interval)
         for _ in range(ROUNDS):
             interval = self._reachable(interval)
-            picks = self._solved(interval)
+            picks = self.solve(interval)
             if picks is None and self._learns_exact_costs(self.free):
                 continue
             if picks is None and self.wanted.aim is Aim.FASTEST:
@@ -193,7 +193,7 @@ class Planner:
 
     # The integer program
 
-    def _solved(self, interval: float, objective: str | None = None) -> list[Candidates] | None:
+    def solve(self, interval: float, objective: str | None = None) -> list[Candidates] | None:
         """One candidate a layer; None where none fit the budget.
 
         :param objective: instead of the goal's: the resource of which as little as possible is to be used, without
@@ -239,7 +239,7 @@ class Planner:
         low, high = 0, len(steps)
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._solved(float(steps[middle])) is not None else (middle + 1, high)
+            low, high = (low, middle) if self.solve(float(steps[middle])) is not None else (middle + 1, high)
         if low == len(steps):
             raise UserError(self._what_runs_out(float(steps[-1])))
         return int(steps[low])
@@ -248,7 +248,7 @@ class Planner:
         """Why there is no design, and what would be one."""
         problems = []
         for name, limit in self.wanted.budget.limits.items():
-            least = self._solved(interval, objective=name)
+            least = self.solve(interval, objective=name)
             if least is not None:
                 needed = getattr(self.fixed, name) + sum(float(pick.costs[0, COSTS.index(name)]) for pick in least)
                 if needed > limit:

@@ -76,7 +76,7 @@ def test_the_choice_is_the_cheapest_of_all() -> None:
     wanted = PlanGoal(interval_cycles=5, budget=Budget(dsp=4))
     planner = Planner(graph, PlanSettings(goal=wanted), wanted)
     planner.free = [of_layer.with_exact_parallel().within(5) for of_layer in planner.free]
-    picked = planner._solved(5)
+    picked = planner.solve(5)
     assert picked is not None
     prices = planner._prices
     fixed_dsps = float(planner.fixed.dsp)

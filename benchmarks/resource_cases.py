@@ -14,7 +14,7 @@ from rtl_lib.block_reduction import BlockReduction
 from rtl_lib.border_average import BorderAverage
 from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.fifo import Fifo
-from rtl_lib.folded_engine import WeightMemory
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FrameSum
 from rtl_lib.lookup_table import LookupTable

@@ -39,7 +39,7 @@ MOST_START_TURNS = 8  # as many constants as fit into the LUTs of the adders tha
 
 @dataclass(frozen=True, eq=False)
 class FoldedShape:
-    """The sizes of ``folded_engine.FoldedSums``.
+    """The sizes of ``folded_sums.FoldedSums``.
 
     :param streams: whether the vector arrives in beats of ``simd`` numbers.
     """

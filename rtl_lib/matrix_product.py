@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_engine import FoldedEngine, WeightMemory
+from rtl_lib.folded_engine import FoldedEngine
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.folding import Folding
 from rtl_lib.multipliers import Multiplier
 from rtl_lib.parallel_engine import ParallelEngine

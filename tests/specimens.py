@@ -34,7 +34,7 @@ from dnn2fpga.plan.settings import LayerPlan, PlanSettings, Stages
 from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.folded_engine import WeightMemory
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine
 from rtl_lib.multipliers import Multiplier
 

@@ -17,7 +17,7 @@ from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.plan.goals import Aim
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Rounding
-from rtl_lib.folded_engine import WeightMemory
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine
 from rtl_lib.multipliers import Multiplier
 

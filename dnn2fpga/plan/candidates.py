@@ -12,7 +12,7 @@ import numpy as np
 from dnn2fpga.plan.layout import LayerLayout
 from dnn2fpga.plan.resources import Resources, estimate, folded_resources, parallel_resources
 from dnn2fpga.plan.settings import PlanSettings
-from rtl_lib.folded_engine import WeightMemory
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine, MatrixProduct
 from rtl_lib.multipliers import Multiplier
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtl_lib.features import Amount, Feature, Features, Kind, MemoryStyle, ceil_div, distinct_columns, index_bits
-from rtl_lib.folded_engine import WeightMemory, folded_features
+from rtl_lib.folded_engine import folded_features
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import MatrixProduct
 from rtl_lib.multipliers import Multiplier
 from rtl_lib.parallel_guess import UnsolvedEngine

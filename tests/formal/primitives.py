@@ -11,7 +11,7 @@ from stream_harness import Promise
 
 from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.fifo import Fifo
-from rtl_lib.folded_engine import FoldedSums, WeightMemory
+from rtl_lib.folded_sums import FoldedSums, WeightMemory
 from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FrameSum

@@ -29,7 +29,7 @@ from dnn2fpga.plan.resources import (
 )
 from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.features import Features, Kind, MemoryStyle
-from rtl_lib.folded_engine import WeightMemory
+from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.formats import Format
 from rtl_lib.matrix_product import Engine, MatrixProduct
 from rtl_lib.multipliers import Multiplier

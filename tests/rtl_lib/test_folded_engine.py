@@ -31,11 +31,12 @@ from stream_bench import run_component
 from test_matrix_product import PER_LANE, product
 from test_twins_under_stalls import PATTERNS, first_difference
 
-from rtl_lib import folded_engine, turn_finish
+from rtl_lib import folded_sums, turn_finish
 from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.beat_model import trace
 from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_engine import FoldedSums, TurnGatherer, WeightMemory
+from rtl_lib.folded_engine import TurnGatherer
+from rtl_lib.folded_sums import FoldedSums, WeightMemory
 from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
 from rtl_lib.matrix_product import Engine, MatrixProduct
@@ -519,7 +520,7 @@ def first_turn(index: Value, constants: Any) -> Value:
 
 
 def fault_bias_of_a_turn(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(folded_engine, "constant_of", first_turn)
+    patch.setattr(folded_sums, "constant_of", first_turn)
 
 
 def fault_scale_of_a_turn(patch: pytest.MonkeyPatch) -> None:
@@ -527,13 +528,13 @@ def fault_scale_of_a_turn(patch: pytest.MonkeyPatch) -> None:
 
 
 def fault_order_of_weights(patch: pytest.MonkeyPatch) -> None:
-    honest = folded_engine.read_only
-    patch.setattr(folded_engine, "read_only", lambda m, name, rows, *rest: honest(m, name, rows[:, ::-1], *rest))
+    honest = folded_sums.read_only
+    patch.setattr(folded_sums, "read_only", lambda m, name, rows, *rest: honest(m, name, rows[:, ::-1], *rest))
 
 
 def fault_order_of_turns(patch: pytest.MonkeyPatch) -> None:
-    honest = folded_engine.read_only
-    patch.setattr(folded_engine, "read_only", lambda m, name, rows, *rest: honest(m, name, np.roll(rows, 1, 0), *rest))
+    honest = folded_sums.read_only
+    patch.setattr(folded_sums, "read_only", lambda m, name, rows, *rest: honest(m, name, np.roll(rows, 1, 0), *rest))
 
 
 def fault_results_of_a_turn(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.beat_model import ReduceModel, trace
 from rtl_lib.border_average import BorderAverage
 from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_engine import FoldedSums, FoldedSumsComponent, WeightMemory
+from rtl_lib.folded_sums import FoldedSums, FoldedSumsComponent, WeightMemory
 from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FrameSum

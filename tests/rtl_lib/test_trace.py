@@ -18,7 +18,7 @@ from rtl_lib import beat_model
 from rtl_lib.beat_model import BeatModel, Passage, PipelineModel, ReduceModel, StageModel, trace
 from rtl_lib.binary32_matrix import Binary32MatrixModel
 from rtl_lib.fifo import FifoModel
-from rtl_lib.folded_engine import FoldedModel
+from rtl_lib.folded_sums import FoldedModel
 from rtl_lib.pixel_rows import PixelRows, PixelSerializerModel
 from rtl_lib.repack import GathererModel, SerializerModel
 from rtl_lib.window_schedule import Padding, WindowSchedule, WindowsModel

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rtl_lib.beat_model import BeatModel, PipelineModel
 from rtl_lib.border_average import BorderAverage
 from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_engine import FoldedSums, FoldedSumsComponent, WeightMemory
+from rtl_lib.folded_sums import FoldedSums, FoldedSumsComponent, WeightMemory
 from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
 from rtl_lib.frame_reduction import FrameSum

@@ -13,25 +13,15 @@ from functools import cached_property
 import numpy as np
 
 from rtl_lib.adder_schedule import latency
-from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.features import Features
-from rtl_lib.finish import Finish, finishes
 from rtl_lib.formats import Format
-from rtl_lib.parallel_engine import engine_features
-from rtl_lib.requantize import Requantize
+from rtl_lib.parallel_engine import ParallelEngine, engine_features
 from rtl_lib.signed_digits import canonical_signed_digits
 
 
 @dataclass(frozen=True, eq=False)
-class UnsolvedEngine:
-    """``parallel_engine.ParallelEngine``, as far as it is known without its graph."""
-
-    matrix: ConstantMatrix
-    requantize: Requantize
-
-    @cached_property
-    def finishes(self) -> list[Finish]:
-        return finishes(self.requantize)
+class UnsolvedEngine(ParallelEngine):
+    """As far as it is known without its graph."""
 
     @cached_property
     def weights(self) -> np.ndarray:

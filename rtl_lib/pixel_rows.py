@@ -8,7 +8,6 @@ width is no multiple of the pixels, the last beat of each row has surplus lanes,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from amaranth.hdl import Module, Mux, Signal
 from rtl_lib.beat_model import BeatModel
 from rtl_lib.features import Features, Kind, index_bits, serializer_features
 from rtl_lib.formats import Format, index_signal
+from rtl_lib.repack import SerializerModel
 from rtl_lib.stream import Beat, StreamComponent
 
 
@@ -99,31 +99,6 @@ class UnpackPixels:
         return PixelSerializer(self)
 
 
-class PixelSerializerModel(BeatModel):
-    def __init__(self, rows: PixelRows) -> None:
-        self.rows = rows
-        self.left = self.beat = 0
-
-    def valid(self) -> bool:
-        return self.left > 0
-
-    def ready(self, output_ready: bool) -> bool:
-        return self.left == 0 or (self.left == 1 and output_ready)
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        if self.left and output_ready:
-            self.left -= 1
-        if taken:
-            last = self.beat == self.rows.beats_per_row - 1
-            self.left = self.rows.last_pixels if last else self.rows.pixels
-            self.beat = 0 if last else self.beat + 1
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        moves = (self.left and output_ready) or (input_valid and self.ready(output_ready))
-        return 0 if moves else math.inf
-
-
 class PixelSerializer(StreamComponent):
     """A shift register, as ``Serializer``; the last beat of a row is over sooner."""
 
@@ -136,7 +111,7 @@ class PixelSerializer(StreamComponent):
         return bill.add(Kind.COUNTER, index_bits(self.rows.beats_per_row))
 
     def beat_model(self) -> BeatModel:
-        return PixelSerializerModel(self.rows)
+        return SerializerModel(*[self.rows.pixels] * (self.rows.beats_per_row - 1), self.rows.last_pixels)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

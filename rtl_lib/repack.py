@@ -54,9 +54,13 @@ def repack(format: Format, input_lanes: int, output_lanes: int) -> list[Repack]:
 
 
 class SerializerModel(BeatModel):
-    def __init__(self, parts: int) -> None:
+    """
+    :param parts: what the beats are taken apart into, one after the other.
+    """
+
+    def __init__(self, *parts: int) -> None:
         self.parts = parts
-        self.left = 0
+        self.left = self.beat = 0
 
     def valid(self) -> bool:
         return self.left > 0
@@ -69,7 +73,8 @@ class SerializerModel(BeatModel):
         if self.left and output_ready:
             self.left -= 1
         if taken:
-            self.left = self.parts
+            self.left = self.parts[self.beat]
+            self.beat = (self.beat + 1) % len(self.parts)
 
     def resting(self, input_valid: bool, output_ready: bool) -> float:
         moves = (self.left and output_ready) or (input_valid and self.ready(output_ready))

@@ -19,7 +19,6 @@ from rtl_lib.beat_model import BeatModel, Passage, PipelineModel, ReduceModel, S
 from rtl_lib.binary32_matrix import Binary32MatrixModel
 from rtl_lib.fifo import FifoModel
 from rtl_lib.folded_sums import FoldedModel
-from rtl_lib.pixel_rows import PixelRows, PixelSerializerModel
 from rtl_lib.repack import GathererModel, SerializerModel
 from rtl_lib.window_schedule import Padding, WindowSchedule, WindowsModel
 
@@ -104,7 +103,7 @@ def part(draw: st.DrawFn, kind: str, beats: int, deepest: int) -> Part | None:
         s = draw(st.sampled_from(windows))
         return lambda: WindowsModel(s), beats, s.output_size[0] * s.output_words
     if kind == "unpack" and beats % 3 == 0:
-        return lambda: PixelSerializerModel(PixelRows(5, 2)), beats, beats // 3 * 5
+        return lambda: SerializerModel(2, 2, 1), beats, beats // 3 * 5
     found: dict[str, Part] = {
         "pipeline": (lambda: PipelineModel(latency), beats, beats),
         "reduce": (lambda: ReduceModel(latency, many), beats, beats // many),
@@ -224,7 +223,7 @@ TWINS: dict[str, Callable[[], BeatModel]] = {
     "serializer": lambda: SerializerModel(3),
     "gatherer": lambda: GathererModel(3),
     "gatherer of one": lambda: GathererModel(1),
-    "unpack": lambda: PixelSerializerModel(PixelRows(5, 2)),
+    "unpack": lambda: SerializerModel(2, 2, 1),
     "fifo": lambda: FifoModel(3),
     "binary32": lambda: Binary32MatrixModel(2, 30, 4),
     "binary32, no idle slots": lambda: Binary32MatrixModel(1, 50, 0),

@@ -95,13 +95,15 @@ class PipelineModel(BeatModel):
             self.occupied <<= cycles
 
 
-class ReduceModel(BeatModel):
-    """A pipeline that gives one beat for every ``beats`` it takes."""
+class FilterModel(BeatModel):
+    """A pipeline that takes what comes, and gives a beat for some of it."""
 
-    def __init__(self, latency: int, beats: int) -> None:
+    def __init__(self, latency: int) -> None:
         self.pipeline = PipelineModel(latency)
-        self.beats = beats
-        self.count = 0
+
+    @abstractmethod
+    def gives(self) -> bool:
+        """Whether there is an output beat for the input beat that is taken now; moves on."""
 
     def valid(self) -> bool:
         return self.pipeline.valid()
@@ -111,16 +113,26 @@ class ReduceModel(BeatModel):
 
     def tick(self, input_valid: bool, output_ready: bool) -> None:
         taken = input_valid and self.ready(output_ready)
-        last = taken and self.count == self.beats - 1
-        if taken:
-            self.count = 0 if last else self.count + 1
-        self.pipeline.tick(last, output_ready)
+        self.pipeline.tick(taken and self.gives(), output_ready)
 
     def resting(self, input_valid: bool, output_ready: bool) -> float:
         return self.pipeline.resting(input_valid, output_ready)
 
     def leap(self, cycles: int) -> None:
         self.pipeline.leap(cycles)
+
+
+class ReduceModel(FilterModel):
+    """One beat for every ``beats``."""
+
+    def __init__(self, latency: int, beats: int) -> None:
+        super().__init__(latency)
+        self.beats = beats
+        self.count = 0
+
+    def gives(self) -> bool:
+        self.count = (self.count + 1) % self.beats
+        return self.count == 0
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 
-from rtl_lib.beat_model import BeatModel, PipelineModel
+from rtl_lib.beat_model import BeatModel, FilterModel
 from rtl_lib.features import Features, Kind, index_bits
 from rtl_lib.formats import Format, index_signal
 from rtl_lib.pipeline import PipelineBuilder
@@ -128,34 +128,20 @@ def _size(block: tuple[int, int]) -> str:
     return "×".join(map(str, block))
 
 
-class BlockReductionModel(BeatModel):
-    """A pipeline that gives one beat for some of those it takes: those that end a block in both directions."""
+class BlockReductionModel(FilterModel):
+    """One beat for every pixel that ends a block in both directions."""
 
     def __init__(self, latency: int, rows: Stretch, columns: Stretch) -> None:
-        self.pipeline = PipelineModel(latency)
+        super().__init__(latency)
         self.rows, self.columns = rows, columns
         self.row = self.column = 0
 
-    def valid(self) -> bool:
-        return self.pipeline.valid()
-
-    def ready(self, output_ready: bool) -> bool:
-        return self.pipeline.ready(output_ready)
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        gives = taken and self.rows.ends_block(self.row) and self.columns.ends_block(self.column)
-        if taken:
-            self.column = (self.column + 1) % self.columns.steps
-            if self.column == 0:
-                self.row = (self.row + 1) % self.rows.steps
-        self.pipeline.tick(gives, output_ready)
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        return self.pipeline.resting(input_valid, output_ready)
-
-    def leap(self, cycles: int) -> None:
-        self.pipeline.leap(cycles)
+    def gives(self) -> bool:
+        ends = self.rows.ends_block(self.row) and self.columns.ends_block(self.column)
+        self.column = (self.column + 1) % self.columns.steps
+        if self.column == 0:
+            self.row = (self.row + 1) % self.rows.steps
+        return ends
 
 
 class BlockReductionComponent(StreamComponent):

@@ -259,7 +259,20 @@ class Planner:
         if self.wanted.latency_cycles:
             problems.append(f"the latency is to be at most {self.wanted.latency_cycles:,} cycles")
         reasons = "; ".join(problems) or "each resource alone would suffice, but not all of them together"
-        return [f"{what}: {reasons}", *self._what_would_fit(interval)]
+        return [f"{what}: {reasons}", *(self._shorter_way(interval) or self._what_would_fit(interval))]
+
+    def _shorter_way(self, interval: float) -> list[str]:
+        """The latency that would fit, where it is the latency alone that does not."""
+        if self.wanted.latency_cycles is None:
+            return []
+        changed = {"aim": Aim.LATENCY, "interval_cycles": int(interval), "latency_cycles": None}
+        wanted = self.wanted.model_copy(update=changed)
+        try:
+            quickest = Schedule(self.graph, Planner(self.graph, self.settings, wanted).chosen())
+        except UserError:
+            return []
+        latency = quickest.trace(source_period=best_interval(quickest))[-1].last_cycle
+        return [f"with this interval a latency of {latency:,} cycles would fit"]
 
     def _what_would_fit(self, interval: float) -> list[str]:
         longest = max((float(of_layer.cycles.max()) for of_layer in self.free), default=0)

@@ -138,6 +138,16 @@ def test_a_device_that_is_too_small_for_any_interval() -> None:
         planned({"interval_cycles": 300, "budget": {"lut": 100}})
 
 
+def test_an_impossible_latency_says_which_one_would_fit() -> None:
+    with pytest.raises(UserError) as refused:
+        planned({"interval_cycles": 196, "latency_cycles": 150})
+    message = str(refused.value)
+    assert "the latency is to be at most 150 cycles" in message
+    (would_fit,) = re.findall(r"with this interval a latency of ([\d,]+) cycles would fit", message)
+    latency = int(would_fit.replace(",", ""))
+    assert planned({"aim": "latency", "interval_cycles": 196, "latency_cycles": latency}).latency_cycles <= latency
+
+
 def test_an_impossible_interval_names_the_layer() -> None:
     with pytest.raises(UserError, match=r"an interval of 100 cycles cannot be reached: 'input' takes at least 196"):
         planned({"interval_cycles": 100})

@@ -186,16 +186,17 @@ def boards() -> None:
     from dnn2fpga.build.boards import available_boards, load_board
 
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("name", "part"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("LUT", "DSP", "BRAM36", "MHz"):
-        table.add_column(heading, justify="right")
+    table.add_column("name", no_wrap=True)
+    for heading in ("LUT", "DSP", "BRAM", "MHz"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("tools", no_wrap=True)
     table.add_column("board")
     for name in available_boards():
         board = load_board(name)
         r = board.resources
-        resources = [f"{n:,}" for n in (r.lut, r.dsp, r.bram36)]
-        table.add_row(name, board.part, *resources, f"{board.clocks[0].mhz:g}", board.title)
+        numbers = [f"{n:,}" for n in (r.lut, r.dsp, r.bram)]
+        tools = "yosys, nextpnr" if board.architecture.tools.is_open else "Vivado"
+        table.add_row(name, *numbers, f"{board.clock_mhz:g}", tools, board.title)
     console.print(table)
 
 

@@ -207,8 +207,9 @@ def _with_budget(settings: PlanSettings, board_name: str | None) -> PlanSettings
 
     if board_name is None or settings.goal is None:
         return settings
-    has = load_board(board_name).resources
-    usable = Budget(lut=int(USABLE * has.lut), ff=int(USABLE * has.ff), dsp=has.dsp, bram18=2 * has.bram36)
+    board = load_board(board_name)
+    has = board.resources
+    usable = Budget(lut=int(USABLE * has.lut), ff=int(USABLE * has.ff), dsp=has.dsp, bram18=board.bram18)
     goal = settings.goal.model_copy(update={"budget": settings.goal.budget.with_defaults(usable)})
     return settings.model_copy(update={"goal": goal})
 
@@ -217,7 +218,7 @@ def _adders_in_a_row(board_name: str, clock_mhz: float | None) -> int:
     from dnn2fpga.build.boards import load_board
 
     board = load_board(board_name)
-    return min(board.timing.adders_within(clock_mhz or board.clocks[0].mhz), MOST_LEVELS)
+    return min(board.timing.adders_within(clock_mhz or board.clock_mhz), MOST_LEVELS)
 
 
 def _samples(folder: Path, quantized: QuantizedGraph) -> np.ndarray | None:

@@ -18,80 +18,45 @@ from pydantic import (
     model_validator,
 )
 
+from dnn2fpga.build.families import FAMILIES, Family
 from dnn2fpga.errors import UserError
 from dnn2fpga.shipped_files import shipped_folder
 from dnn2fpga.validation import problems_of
 
 # These strings go into Tcl, so none of them may hold a character that Tcl treats specially.
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-_Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
-_Port = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
+_Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/-]+$")]
+_Site = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
 _Title = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .,+()/-]+$")]
-
-
-class Vendor(StrEnum):
-    """Who makes the FPGA, and so whose tools build for it."""
-
-    XILINX = "xilinx"
-
-
-class Source(StrEnum):
-    """Where a clock or reset comes from."""
-
-    PIN = "pin"
-    PROCESSING_SYSTEM = "processing_system"
-
-
-class Active(StrEnum):
-    """The level at which a reset resets."""
-
-    LOW = "low"
-    HIGH = "high"
+_Platform = Annotated[str, StringConstraints(pattern=r"^amaranth_boards(\.[a-z][a-z0-9_]*)+\.[A-Za-z][A-Za-z0-9_]*$")]
+_Megahertz = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)]
 
 
 class Interface(StrEnum):
     """How a host reaches the accelerator on this board."""
 
-    USB_UART = "usb_uart"
+    UART = "uart"
     PROCESSING_SYSTEM = "processing_system"
+    NONE = "none"  # only out of context
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Signal(_Data):
-    source: Source
-    port: _Port
-    io_standard: _Port | None = None
+class Uart(_Data):
+    """The serial line to the host. ``drive``: other outputs of the platform that must be held at a level for it."""
 
-    @model_validator(mode="after")
-    def _only_pins_have_a_standard(self) -> Self:
-        if self.source is Source.PIN and self.io_standard is None:
-            raise ValueError("io_standard must be given for a pin")
-        if self.source is Source.PROCESSING_SYSTEM and self.io_standard is not None:
-            raise ValueError("io_standard must not be given for a port of the processing system")
-        return self
-
-
-class Clock(_Signal):
-    """A clock that the board offers: `port` is a package pin or a port of the processing system."""
-
-    mhz: float = Field(gt=0, allow_inf_nan=False)
-
-
-class Reset(_Signal):
-    """The board's reset: `port` as in `Clock`."""
-
-    active: Active
+    baud: int = Field(ge=1200, le=12_000_000)
+    drive: dict[_Name, bool] = Field(default_factory=dict)
 
 
 class Resources(_Data):
-    """What the FPGA holds: 6-input LUTs, flip-flops, 36 Kbit block RAMs, DSP blocks."""
+    """What the FPGA holds: LUTs, flip-flops, block RAMs and DSP blocks, as its family counts them (families.py)."""
 
     lut: PositiveInt
     ff: PositiveInt
-    bram36: NonNegativeInt
+    bram: NonNegativeInt
     dsp: NonNegativeInt
 
 
@@ -109,32 +74,52 @@ class Timing(_Data):
 
 
 class Board(_Data):
-    """One board. The first of `clocks` is the one a build uses unless a frequency is asked for."""
+    """One board; docs/adding_a_board.md explains every key."""
 
     name: _Name
     title: _Title
-    vendor: Vendor
     family: _Name
     part: _Part
-    clocks: tuple[Clock, ...]
-    reset: Reset
+    clock_mhz: _Megahertz  # the target, unless another is asked for
+    oscillator_mhz: _Megahertz | None = None  # of the platform's default clock
+    platform: _Platform | None = None
+    interface: Interface
+    uart: Uart | None = None
     resources: Resources
     timing: Timing
-    interface: Interface
-    clock_buffer: _Port | None = None
+    clock_buffer: _Site | None = None
 
-    @field_validator("clocks")
+    @field_validator("family")
     @classmethod
-    def _at_least_one_clock(cls, clocks: tuple[Clock, ...]) -> tuple[Clock, ...]:
-        if not clocks:
-            raise ValueError("must list at least one clock")
-        return clocks
+    def _known_family(cls, family: str) -> str:
+        if family not in FAMILIES:
+            raise ValueError(f"must be one of {', '.join(FAMILIES)}")
+        return family
+
+    @model_validator(mode="after")
+    def _has_what_its_interface_needs(self) -> Self:
+        needed = ("oscillator_mhz", "platform", "uart")
+        given = [name for name in needed if getattr(self, name) is not None]
+        if self.interface is Interface.UART and len(given) < len(needed):
+            missing = ", ".join(name for name in needed if name not in given)
+            raise ValueError(f"interface 'uart' needs {missing}")
+        if self.interface is not Interface.UART and given:
+            raise ValueError(f"{', '.join(given)} must not be given for interface '{self.interface}'")
+        return self
+
+    @property
+    def architecture(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def bram18(self) -> int:
+        """Block RAMs in units of 18 Kbit, as the estimates count them."""
+        return self.resources.bram * self.architecture.bram_kbit // 18
 
 
 _KNOWN_KEYS = {
     "": Board.model_fields,
-    "clocks": Clock.model_fields,
-    "reset": Reset.model_fields,
+    "uart": Uart.model_fields,
     "resources": Resources.model_fields,
     "timing": Timing.model_fields,
 }

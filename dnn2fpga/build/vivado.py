@@ -24,8 +24,9 @@ _SLOWEST_MHZ, _FASTEST_MHZ = 1, 1000
 _NEIGHBOUR_SHARE_PERCENT = 20  # of the clock period, left to the logic on the other side of a port
 _TAIL_LINES = 20
 _HOST_LINK = {
-    Interface.USB_UART: "a serial link over the board's USB-UART",
+    Interface.UART: "a serial link over the board's USB-UART",
     Interface.PROCESSING_SYSTEM: "DMA from the processing system",
+    Interface.NONE: "of your own",
 }
 
 
@@ -69,7 +70,7 @@ def write_vivado(bundle: Path, board: Board, clock_mhz: float | None = None) -> 
     to the new scripts. Raises `UserError`, and then leaves everything as it was.
     """
     sources = _rtl_sources(bundle)
-    texts = _render(board, sources, board.clocks[0].mhz if clock_mhz is None else clock_mhz)
+    texts = _render(board, sources, board.clock_mhz if clock_mhz is None else clock_mhz)
     target = bundle / "vivado"
     try:
         if not _holds(target, texts):

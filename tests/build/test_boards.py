@@ -1,15 +1,23 @@
 """The board files are valid, and what is wrong with one is said in words."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from dnn2fpga.build.boards import Board, Source, Timing, Vendor, available_boards, load_board, read_board
+from dnn2fpga.build.boards import Board, Interface, Timing, available_boards, load_board, read_board
+from dnn2fpga.build.families import Tools
 from dnn2fpga.errors import UserError
 from dnn2fpga.shipped_files import shipped_folder
 
 GOOD = (shipped_folder("boards") / "arty_a7_100t.yaml").read_text()
+PARTS = {
+    Tools.VIVADO: r"xc\w+(-\w+)?-[1-3]\w*(-[ei])?",
+    Tools.TRELLIS: r"LFE5U(M|M5G)?-(12|25|45|85)F-[6-8]BG\d+C",
+    Tools.ICESTORM: r"iCE40\w+-\w+",
+    Tools.APICULA: r"GW\w+-\w+/I\d",
+}
 
 
 @pytest.fixture(params=available_boards())
@@ -18,13 +26,25 @@ def board(request: pytest.FixtureRequest) -> Board:
 
 
 def test_contract_of_every_board(board: Board) -> None:
-    assert board.vendor is Vendor.XILINX
-    assert re.fullmatch(r"xc\w+-[1-3]\w*", board.part)
-    assert all(1 <= clock.mhz <= 1000 for clock in board.clocks)
-    for signal in (*board.clocks, board.reset):
-        if signal.source is Source.PIN:
-            assert re.fullmatch(r"[A-Z]{1,2}[0-9]{1,2}", signal.port)
-    assert board.resources.ff >= board.resources.lut
+    assert re.fullmatch(PARTS[board.architecture.tools], board.part)
+    assert board.resources.ff >= 0.75 * board.resources.lut
+    assert board.timing.adders_within(board.clock_mhz) >= 2
+
+
+def test_pins_and_serial_line(board: Board) -> None:
+    assert (board.interface is Interface.UART) == (board.platform is not None) == (board.uart is not None)
+    if board.platform is None or board.uart is None or board.oscillator_mhz is None:
+        return
+    module, name = board.platform.rsplit(".", 1)
+    platform = getattr(importlib.import_module(module), name)()
+    assert platform.default_clk_frequency == board.oscillator_mhz * 1e6
+    uart = platform.lookup("uart", 0)
+    assert {"rx", "tx"} <= {signal.name for signal in uart.ios}
+    for name in board.uart.drive:
+        assert platform.lookup(name, 0).ios[0].dir == "o"
+    cycles = board.clock_mhz * 1e6 / board.uart.baud
+    assert cycles >= 8  # of the clock for a bit
+    assert abs(round(cycles) / cycles - 1) < 0.015
 
 
 def test_a_faster_clock_leaves_room_for_fewer_adders(board: Board) -> None:
@@ -66,10 +86,10 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("part:", "prat:").replace("dsp:", "dps:").replace("mhz: 100", "mhz: 0")
+    text = GOOD.replace("part:", "prat:").replace("dsp:", "dps:").replace("clock_mhz: 100", "clock_mhz: 0")
     assert problems(tmp_path, text) == [
         "the key 'part' is missing",
-        "clocks[0].mhz: Input should be greater than 0, not 0",
+        "clock_mhz: Input should be greater than or equal to 1, not 0",
         "the key 'resources.dsp' is missing",
         "unknown key 'resources.dps'; did you mean 'dsp'?",
         "unknown key 'prat'; did you mean 'part'?",
@@ -80,11 +100,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         ("name: arty_a7_100t", "name: arty", "name must be the name of the file, 'arty_a7_100t', not 'arty'"),
-        (", io_standard: LVCMOS33, mhz", ", mhz", "clocks[0]: io_standard must be given for a pin"),
-        ("source: pin, port: E3", "source: processing_system, port: E3", "io_standard must not be given for a port"),
+        ("family: artix7", "family: artix6", "family: must be one of artix7, "),
+        ("oscillator_mhz: 100", "", "interface 'uart' needs oscillator_mhz"),
+        ("interface: uart", "interface: none", "oscillator_mhz, platform, uart must not be given for interface 'none'"),
+        ("platform: amaranth_boards.", "platform: os.", "platform: String should match pattern"),
         ("part: xc7a100tcsg324-1", "part: '[exec rm]'", "part: String should match pattern"),
         ("title: Digilent", "title: 'Digilent\\'", "title: "),
-        ("clocks:", "clocks: []\nother:", "clocks: must list at least one clock"),
         ("lut: 63400", "lut: -1", "resources.lut: Input should be greater than 0, not -1"),
     ],
 )

@@ -22,6 +22,7 @@ from dnn2fpga.errors import UserError
 
 HERE = Path(__file__).parent
 BOARD = load_board("arty_a7_100t")
+XILINX = [name for name in available_boards() if not load_board(name).architecture.tools.is_open]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -45,12 +46,12 @@ def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Callable[[VivadoScript], s
 
 
 @pytest.mark.parametrize("script", list(VivadoScript))
-@pytest.mark.parametrize("name", available_boards())
+@pytest.mark.parametrize("name", XILINX)
 def test_recorded_calls(stub, bundle: Path, tmp_path: Path, name: str, script: VivadoScript) -> None:
     write_vivado(bundle, load_board(name))
     result = stub(script)
     assert result.returncode == 0, result.stderr
-    assert "dnn2fpga: timing met, worst setup slack 1.234 ns at 100 MHz" in result.stdout
+    assert f"dnn2fpga: timing met, worst setup slack 1.234 ns at {load_board(name).clock_mhz:g} MHz" in result.stdout
     calls = (tmp_path / "calls.log").read_text()
     assert not list((tmp_path / "elsewhere").iterdir())
 

@@ -1,0 +1,41 @@
+"""The FPGA families that boards may name: whose tools build for them, and in what their resources are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Tools(StrEnum):
+    """Who turns Verilog into a bitstream."""
+
+    VIVADO = "vivado"
+    TRELLIS = "trellis"  # yosys, nextpnr-ecp5, ecppack
+    ICESTORM = "icestorm"  # yosys, nextpnr-ice40, icepack
+    APICULA = "apicula"  # yosys, nextpnr-himbaechel for Gowin, gowin_pack
+
+    @property
+    def is_open(self) -> bool:
+        return self is not Tools.VIVADO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """``estimates``: the resource estimates that hold for it (``plan/resource_fit.json``)."""
+
+    tools: Tools
+    lut_inputs: int
+    bram_kbit: int  # of one block as ``resources.bram`` counts them
+    multiplier: tuple[int, int]  # the widest signed product of one DSP block
+    estimates: str
+
+
+FAMILIES = {
+    "artix7": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(25, 18), estimates="xc7"),
+    "zynq7000": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(25, 18), estimates="xc7"),
+    "zynquplus": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(27, 18), estimates="xc7"),
+    "virtexuplus": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(27, 18), estimates="xc7"),
+    "ecp5": Family(tools=Tools.TRELLIS, lut_inputs=4, bram_kbit=18, multiplier=(18, 18), estimates="ecp5"),
+    "ice40": Family(tools=Tools.ICESTORM, lut_inputs=4, bram_kbit=4, multiplier=(16, 16), estimates="ice40"),
+    "gowin": Family(tools=Tools.APICULA, lut_inputs=4, bram_kbit=18, multiplier=(18, 18), estimates="gowin"),
+}

@@ -1,0 +1,140 @@
+"""``dnn2fpga run``: a data set through the accelerator on its board, beside the integer model on this computer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from dnn2fpga import config_files
+from dnn2fpga.atomic import added_files, digest
+from dnn2fpga.build.board_top import link_spec, write_board_top
+from dnn2fpga.build.boards import Board, load_board
+from dnn2fpga.data import Data, accuracy, decisions
+from dnn2fpga.driver.link import Port
+from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
+from dnn2fpga.errors import UserError
+from dnn2fpga.flow import MANIFEST, SIMULATION, Progress, existing_bundle
+from dnn2fpga.quantized_graph import Described
+from dnn2fpga.shipped_files import shipped_folder
+
+BOARD_RUN = "board_run.json"
+SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
+
+
+class BoardRun(Described):
+    """What came of it. ``accuracy`` is None without class labels."""
+
+    manifest: str  # digest of the bundle's, for which this stands
+    board: str
+    port: str
+    frames: int
+    equal: int  # frames whose every number is that of the integer model
+    same_decision: int
+    accuracy: float | None
+    software_accuracy: float | None
+    clock_hz: int
+    latency_cycles: tuple[int, int]  # shortest and longest, measured on the device
+    planned_latency_cycles: int
+    seconds: float
+    statistics: dict[str, int]
+
+    @property
+    def passed(self) -> bool:
+        return self.equal == self.frames
+
+
+def run_on_board(
+    folder: Path,
+    data: Data,
+    board: str,
+    port: str,
+    clock_mhz: float | None = None,
+    progress: Progress = lambda what, done, of: None,
+) -> BoardRun:
+    """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
+
+    :param port: the name of a serial port, or ``simulation``.
+    """
+    bundle, description = existing_bundle(folder), load_board(board)
+    graph = config_files.load(bundle)
+    q = graph.input.quantize(np.asarray(data.x))
+    with opened(folder, bundle, description, port, clock_mhz or description.clock_mhz, progress) as line:
+        accelerator = SerialAccelerator(line, bundle / MANIFEST)
+        start = time.monotonic()
+        got, cycles = accelerator.run_integers(q, lambda done, of: progress("images through the board", done, of))
+        seconds = time.monotonic() - start
+    wanted = graph.run(q).reshape(got.shape)
+    real, expected = graph.output.dequantize(got), graph.output.dequantize(wanted)
+    result = BoardRun(
+        manifest=digest(bundle / MANIFEST),
+        board=board,
+        port=port,
+        frames=len(q),
+        equal=int((got == wanted).reshape(len(q), -1).all(axis=1).sum()),
+        same_decision=int((decisions(real) == decisions(expected)).sum()),
+        accuracy=accuracy(real, data),
+        software_accuracy=accuracy(expected, data),
+        clock_hz=accelerator.identity.clock_hz,
+        latency_cycles=(int(cycles.min()), int(cycles.max())),
+        planned_latency_cycles=json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["latency_cycles"],
+        seconds=round(seconds, 3),
+        statistics=asdict(accelerator.statistics),
+    )
+    with added_files(folder) as new:
+        (new / BOARD_RUN).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+@contextmanager
+def opened(folder: Path, bundle: Path, board: Board, port: str, clock_mhz: float, progress: Progress) -> Iterator[Port]:
+    """The line to a board, or to its simulation.
+
+    :raises UserError: when the board has none.
+    """
+    if board.uart is None:
+        raise UserError(
+            f"{board.name}: has no serial line; boards with a processor are driven with dnn2fpga.driver.pynq"
+        )
+    if port != SIMULATED:
+        with open_port(port, board.uart.baud) as line:
+            yield line
+        return
+    progress("building the simulation", 0, 1)
+    with simulated(folder / SIMULATION, bundle, board, clock_mhz) as name, open_port(name, board.uart.baud) as line:
+        progress("building the simulation", 1, 1)
+        yield line
+
+
+@contextmanager
+def simulated(build_dir: Path, bundle: Path, board: Board, clock_mhz: float) -> Iterator[str]:
+    """The name of the pseudo-terminal behind which the board's design runs in Verilator."""
+    with TemporaryDirectory() as temporary:
+        design = write_board_top(bundle, board, Path(temporary), clock_mhz)
+        options = ["--cycles-per-bit", str(link_spec(bundle, board, clock_mhz).cycles_per_bit), "--top", design.top]
+        command = [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, design.verilog), *options]
+        process = subprocess.Popen(
+            [*command, "--build-dir", str(build_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            name = process.stdout.readline().strip()
+            if not name:
+                problem = process.communicate()[1].strip().removeprefix("error: ")
+                raise UserError(f"the board could not be simulated: {problem}")
+            yield name
+        finally:
+            process.kill()
+            process.communicate()

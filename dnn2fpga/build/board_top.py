@@ -1,0 +1,148 @@
+"""The design of a whole board: pins, clock, reset, host link, and the bundle's accelerator as it is."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.lib.cdc import FFSynchronizer
+
+from dnn2fpga.atomic import digest
+from dnn2fpga.build.boards import Board
+from dnn2fpga.build.clocking import add_clock
+from dnn2fpga.errors import UserError
+from rtl_lib.host_link import HostLink, HostLinkSpec
+
+TOP = "board_top"
+CONSTRAINTS = (".lpf", ".pcf", ".cst", ".xdc")
+RESET_BITS = 10  # 2^10 cycles after configuration; block RAM of some families is not readable in the first microseconds
+
+
+@dataclass(frozen=True)
+class BoardDesign:
+    """What the tools of the family need, in one folder."""
+
+    top: str
+    verilog: tuple[Path, ...]
+    constraints: Path
+    clock_mhz: float
+
+
+class BoardTop(Elaboratable):
+    """To be elaborated with the board's platform."""
+
+    def __init__(self, board: Board, clock_mhz: float, spec: HostLinkSpec) -> None:
+        self.board = board
+        self.clock_mhz = clock_mhz
+        self.spec = spec
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        pin = platform.request(platform.default_clk, 0).i
+        clock, locked = add_clock(m, self.board, self.clock_mhz, pin)
+        self._domains(m, clock, locked)
+        m.submodules.link = link = HostLink(self.spec)
+        uart = platform.request("uart", 0)
+        m.d.comb += [link.rx.eq(uart.rx.i), uart.tx.o.eq(link.tx)]
+        assert self.board.uart is not None
+        for name, level in self.board.uart.drive.items():
+            m.d.comb += platform.request(name, 0).o.eq(level)
+        self._accelerator(m, link)
+        return m
+
+    def _domains(self, m: Module, clock: Signal, locked: Signal) -> None:
+        """Reset for a while after configuration, counted by registers that every FPGA of these initializes."""
+        power_on = ClockDomain("power_on", reset_less=True, local=True)
+        sync = ClockDomain("sync")
+        m.domains += [power_on, sync]
+        count = Signal(RESET_BITS)
+        steady = Signal()
+        m.submodules.steady = FFSynchronizer(locked, steady, o_domain="power_on")
+        m.d.comb += [power_on.clk.eq(clock), sync.clk.eq(clock), sync.rst.eq(~count.all())]
+        with m.If(~steady):
+            m.d.power_on += count.eq(0)
+        with m.Elif(~count.all()):
+            m.d.power_on += count.eq(count + 1)
+
+    def _accelerator(self, m: Module, link: HostLink) -> None:
+        names = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
+        given = {f"i_{name}": getattr(link, name) for name in names}
+        names = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
+        told = {f"o_{name}": getattr(link, name) for name in names}
+        aresetn = Signal()
+        m.d.sync += aresetn.eq(link.aresetn)  # of all registers of the network: a register of its own for the long way
+        m.submodules.accelerator = Instance("accelerator", i_aclk=ClockSignal(), i_aresetn=aresetn, **given, **told)
+
+
+def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
+    """The host link that fits the bundle's streams and the board's serial line.
+
+    :raises UserError: when the clock is too slow for the line.
+    """
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    assert board.uart is not None
+    cycles = round(clock_mhz * 1e6 / board.uart.baud)
+    if cycles < 8 or abs(clock_mhz * 1e6 / board.uart.baud / cycles - 1) > 0.015:
+        raise UserError(
+            f"{board.name}: {clock_mhz:g} MHz do not give {board.uart.baud:,} baud within 1.5 %; "
+            f"give another --clock, {board.clock_mhz:g} for example"
+        )
+    given, told = manifest["input"], manifest["output"]
+    return HostLinkSpec(
+        input_beat_bytes=given["tdata_bits"] // 8,
+        input_beats=given["beats"],
+        output_beat_bytes=told["tdata_bits"] // 8,
+        output_beats=told["beats"],
+        clock_hz=round(clock_mhz * 1e6),
+        cycles_per_bit=cycles,
+        design=bytes.fromhex(digest(bundle / "manifest.json")),
+    )
+
+
+def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) -> BoardDesign:
+    """Writes ``board_top.v``, the bundle's Verilog and the constraint file into ``folder``.
+
+    :raises UserError: when the board has no serial line, or the clock cannot be made.
+    """
+    if board.platform is None:
+        raise UserError(f"{board.name}: has no pins of its own (interface '{board.interface}')")
+    top = BoardTop(board, clock_mhz, link_spec(bundle, board, clock_mhz))
+    verilog, suffix, constraints = _prepared(_platform(board), top)
+    written = folder / f"{TOP}.v"
+    written.write_text(verilog, encoding="utf-8")
+    placed = folder / f"{TOP}{suffix}"
+    placed.write_text(constraints, encoding="utf-8")
+    sources = sorted((bundle / "rtl").glob("*.v"))
+    for source in sources:
+        shutil.copy(source, folder)
+    return BoardDesign(TOP, (written, *(folder / source.name for source in sources)), placed, clock_mhz)
+
+
+def _platform(board: Board) -> Any:
+    assert board.platform is not None
+    module, name = board.platform.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)()
+
+
+def _prepared(platform: Any, top: BoardTop) -> tuple[str, str, str]:
+    """Verilog, and the constraint file's suffix and text, as ``amaranth.build`` writes them."""
+    os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
+    files = platform.prepare(top, name=TOP, emit_src=False, debug_verilog=True).files
+    texts = {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
+    verilog = texts.get(f"{TOP}.v") or texts[f"{TOP}.debug.v"]
+    (constraints,) = (name for name in texts if name.endswith(CONSTRAINTS))
+    return _plain(verilog), Path(constraints).suffix, texts[constraints]
+
+
+def _plain(verilog: str) -> str:
+    """``\\board_top.link `` → ``board_top__link``: no escaped identifiers for module names."""
+    return re.sub(
+        rf"\\({TOP}(?:\.[\w$]+)+) ", lambda match: re.sub(r"\.", "__", match[1]).replace("$", "_") + " ", verilog
+    )

@@ -1,0 +1,103 @@
+"""An accelerator on a board with a serial line: NumPy in, NumPy out.
+
+::
+
+    from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
+
+    with open_port("/dev/ttyUSB0", 2_000_000) as port:
+        accelerator = SerialAccelerator(port, "work/bundle/manifest.json")
+        y = accelerator.predict(x)                    # real numbers [frames, *shape] in and out
+        q, cycles = accelerator.run_integers(p)       # integers, and the latency of every frame on the device
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from dnn2fpga.driver.link import Link, Statistics
+from dnn2fpga.driver.link import Port as Line
+from dnn2fpga.driver.pynq import Port as MemoryPort
+from dnn2fpga.errors import UserError
+from rtl_lib.link_protocol import LATENCY_BYTES, Identity
+
+READ_TIMEOUT_S = 0.002
+
+Progress = Callable[[int, int], None]  # frames done, frames in all
+
+
+class LinePort(MemoryPort):
+    """A tensor on the line: beats of whole bytes, as they stand in ``tdata``."""
+
+    @property
+    def beat_bytes(self) -> int:
+        return self.lanes * self.lane_bits // 8
+
+
+@contextmanager
+def open_port(name: str, baud: int) -> Iterator[Line]:
+    """A serial port of this machine, or anything else whose name pyserial knows (``socket://…``).
+
+    :raises UserError: when it cannot be opened.
+    """
+    import serial
+
+    try:
+        port = serial.serial_for_url(name, baudrate=baud, timeout=READ_TIMEOUT_S)
+    except (serial.SerialException, ValueError, OSError) as error:
+        raise UserError(f"{name}: cannot be opened: {error}") from error
+    with port:
+        try:
+            yield port
+        except (serial.SerialException, OSError) as error:
+            raise UserError(f"{name}: the connection was lost: {error}") from error
+
+
+class SerialAccelerator:
+    """The accelerator of a bitstream that ``dnn2fpga build`` has made.
+
+    :param manifest: of the bundle that the bitstream was made from; it is asked whether it is this one.
+    :raises UserError: when nobody answers, or the bitstream is of another bundle.
+    """
+
+    def __init__(self, port: Line, manifest: Path | str) -> None:
+        content = Path(manifest).read_bytes()
+        description = json.loads(content)
+        self.input, self.output = LinePort.of(description, "input"), LinePort.of(description, "output")
+        self._link = Link(port)
+        self.identity: Identity = self._link.open()
+        expected = hashlib.sha256(content).digest()[: len(self.identity.design)]
+        if self.identity.design != expected:
+            raise UserError(
+                f"the board holds the design {self.identity.design.hex()}, not {expected.hex()} of {manifest}; "
+                "configure it with the bitstream of this bundle"
+            )
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the transfers took."""
+        return self._link.statistics
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest."""
+        return self.output.dequantize(self.run_integers(self.input.quantize(np.asarray(x)))[0])
+
+    def run_integers(self, q: np.ndarray, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Integers ``[frames, *shape]`` → integers, and the latency of each frame on the device: cycles from its first
+        beat in to its last beat out.
+        """
+        size = self.output.frame_bytes + LATENCY_BYTES
+        frames = [row.tobytes() for row in self.input.pack(np.asarray(q))]
+        results = []
+        for result in self._link.run(frames, size):
+            results.append(np.frombuffer(result, np.uint8))
+            if progress is not None:
+                progress(len(results), len(frames))
+        table = np.stack(results) if results else np.zeros((0, size), np.uint8)
+        cycles = np.ascontiguousarray(table[:, -LATENCY_BYTES:]).view("<u4")[:, 0]
+        return self.output.unpack(np.ascontiguousarray(table[:, :-LATENCY_BYTES])), cycles

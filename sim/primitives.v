@@ -1,0 +1,44 @@
+// What the pins and clocks of the boards are made of, as far as a simulation in cycles of the design's clock needs it. A PLL gives its
+// input clock: the simulated clock is the one behind it.
+/* verilator lint_off DECLFILENAME */
+
+// Lattice ECP5
+module IB(input I, output O); assign O = I; endmodule
+module OB(input I, output O); assign O = I; endmodule
+module OBZ(input I, input T, output O); assign O = T ? 1'b0 : I; endmodule
+module EHXPLLL #(
+    parameter CLKI_DIV = 1, parameter CLKFB_DIV = 1, parameter CLKOP_DIV = 1, parameter CLKOP_ENABLE = "ENABLED",
+    parameter CLKOP_CPHASE = 0, parameter FEEDBK_PATH = "CLKOP"
+) (
+    input CLKI, CLKFB, RST, STDBY, PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG, PLLWAKESYNC, ENCLKOP,
+    output CLKOP, LOCK
+);
+    assign CLKOP = CLKI;
+    assign LOCK = 1'b1;
+endmodule
+
+// Lattice iCE40: plain input and output, no registers in the pin
+module SB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'b0, parameter IO_STANDARD = "SB_LVCMOS") (
+    inout PACKAGE_PIN, input D_OUT_0, output D_IN_0
+);
+    generate
+        if (PIN_TYPE[5:2] == 4'b0110) assign PACKAGE_PIN = D_OUT_0;
+    endgenerate
+    assign D_IN_0 = PACKAGE_PIN;
+endmodule
+
+// Gowin and Xilinx
+module IBUF(input I, output O); assign O = I; endmodule
+module OBUF(input I, output O); assign O = I; endmodule
+module TBUF(input I, input OEN, output O); assign O = OEN ? 1'b0 : I; endmodule
+module OBUFT(input I, input T, output O); assign O = T ? 1'b0 : I; endmodule
+module MMCME2_BASE #(
+    parameter real CLKIN1_PERIOD = 10.0, parameter real CLKFBOUT_MULT_F = 5.0, parameter real CLKOUT0_DIVIDE_F = 1.0,
+    parameter integer DIVCLK_DIVIDE = 1
+) (
+    input CLKIN1, CLKFBIN, RST, PWRDWN, output CLKFBOUT, CLKOUT0, LOCKED
+);
+    assign CLKFBOUT = CLKIN1;
+    assign CLKOUT0 = CLKIN1;
+    assign LOCKED = 1'b1;
+endmodule

@@ -20,6 +20,7 @@ from dnn2fpga.build.board_top import link_spec, write_board_top
 from dnn2fpga.build.boards import Board, load_board
 from dnn2fpga.data import Data, accuracy, decisions
 from dnn2fpga.driver.link import Port
+from dnn2fpga.driver.noise import NoisyPort
 from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
 from dnn2fpga.flow import MANIFEST, SIMULATION, Progress, existing_bundle
@@ -59,16 +60,19 @@ def run_on_board(
     port: str,
     clock_mhz: float | None = None,
     progress: Progress = lambda what, done, of: None,
+    noise: float = 0.0,
 ) -> BoardRun:
     """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
 
     :param port: the name of a serial port, or ``simulation``.
+    :param noise: share of the bytes to be lost or changed on the way, to try the protocol.
     """
     bundle, description = existing_bundle(folder), load_board(board)
     graph = config_files.load(bundle)
     q = graph.input.quantize(np.asarray(data.x))
     with opened(folder, bundle, description, port, clock_mhz or description.clock_mhz, progress) as line:
-        accelerator = SerialAccelerator(line, bundle / MANIFEST)
+        noisy = NoisyPort(line, noise)
+        accelerator = SerialAccelerator(noisy if noise else line, bundle / MANIFEST)
         start = time.monotonic()
         got, cycles = accelerator.run_integers(q, lambda done, of: progress("images through the board", done, of))
         seconds = time.monotonic() - start
@@ -87,7 +91,7 @@ def run_on_board(
         latency_cycles=(int(cycles.min()), int(cycles.max())),
         planned_latency_cycles=json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["latency_cycles"],
         seconds=round(seconds, 3),
-        statistics=asdict(accelerator.statistics),
+        statistics=asdict(accelerator.statistics) | {"hurt_bytes": noisy.hurt},
     )
     with added_files(folder) as new:
         (new / BOARD_RUN).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The command line: ``dnn2fpga quantize | search | generate | verify | build | compile | boards | demo``.
+"""The command line: ``dnn2fpga quantize | search | generate | verify | build | run | compile | boards | demo``.
 
 TensorFlow is imported only by the commands that read a Keras model, and every other heavy module only by the
 command that needs it.
@@ -158,6 +158,31 @@ def build(
 
 
 @app.command()
+def run(
+    work: WorkFolder,
+    data: Annotated[Path, typer.Argument(help="test data, .npz with x and y (labels), or .npy")],
+    port: Annotated[
+        str, typer.Option("--port", help="serial port, or 'simulation' for the board's design in Verilator")
+    ],
+    board: BoardName = None,
+    clock: Clock = None,
+    config: ConfigFile = None,
+    x: XName = None,
+    y: YName = None,
+    frames: Annotated[int | None, typer.Option("--frames", help="only so many of the data (default: all)")] = None,
+    noise: Annotated[
+        float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
+    ] = 0.0,
+) -> None:
+    """Sends data through the accelerator on its board, and compares it with the integer model on this computer."""
+    given = {"output": work, "board": board, "clock_mhz": clock, "data.x": x, "data.y": y}
+    settings = settings_from(config, given)
+    if settings.board is None:
+        raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
+    _run(settings, data, port, frames, noise)
+
+
+@app.command()
 @with_model_options
 def compile(
     config: Config, levels: Levels = None, frames: Frames = None, board: BoardName = None, clock: Clock = None
@@ -304,6 +329,21 @@ def _build(settings: Config, run: bool) -> None:
             console.print(line, markup=False)
         if not result.ran:
             console.print(f"Vivado is not installed here: written, not run. To run it: {result.command}", markup=False)
+
+
+def _run(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:
+    from dnn2fpga import config_files, flow
+    from dnn2fpga.board_run import run_on_board
+    from dnn2fpga.report import show_board_run
+
+    shape = config_files.load(flow.existing_bundle(settings.output)).input.shape
+    chosen = _load(data, shape, settings).first(frames)
+    with _progress() as progress:
+        board, clock = settings.board or "", settings.clock_mhz
+        result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)
+    show_board_run(result, console)
+    if not result.passed:
+        raise typer.Exit(MISMATCH)
 
 
 def _load(path: Path | None, shape: tuple[int, ...], settings: Config) -> Data:

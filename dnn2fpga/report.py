@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -25,6 +25,9 @@ from dnn2fpga.flow import (
     SYNTHESIS,
     VERIFICATION,
 )
+
+if TYPE_CHECKING:
+    from dnn2fpga.board_run import BoardRun
 
 RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 STAGE_NAMES = {
@@ -238,3 +241,33 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def show_board_run(run: BoardRun, console: Console) -> None:
+    """The board beside the software model."""
+    table = Table(title=f"{run.board} through {run.port}", show_header=False, title_justify="left", box=box.SIMPLE)
+    table.add_column(style="bold")
+    table.add_column()
+    for label, text in _board_run_rows(run):
+        table.add_row(label, text)
+    console.print(table)
+
+
+def _board_run_rows(run: BoardRun) -> list[tuple[str, str]]:
+    rows = [("results", f"{run.equal:,} of {run.frames:,} equal to the integer model in every number")]
+    if run.accuracy is not None and run.software_accuracy is not None:
+        rows.append(("accuracy", f"board {run.accuracy:.2%}, software {run.software_accuracy:.2%}"))
+    else:
+        rows.append(("decisions", f"{run.same_decision:,} of {run.frames:,} as in software"))
+    shortest, longest = run.latency_cycles
+    measured = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
+    micro = longest / run.clock_hz * 1e6
+    latency = f"{measured} cycles on the board, {run.planned_latency_cycles:,} planned; {micro:,.1f} µs at "
+    rows.append(("latency", f"{latency}{run.clock_hz / 1e6:g} MHz"))
+    line = f"{run.frames / run.seconds:,.1f} frames/s, link and all" if run.seconds else ""
+    trouble = {
+        name: run.statistics[name] for name in ("hurt_bytes", "damaged_answers", "refused_frames", "timeouts", "resets")
+    }
+    noticed = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in trouble.items() if n)
+    rows.append(("link", f"{line}; {noticed or 'no byte lost or damaged'}"))
+    return rows

@@ -29,12 +29,15 @@ class UartReceiver(wiring.Component):
         m = Module()
         line = Signal(init=1)
         m.submodules.synchronizer = FFSynchronizer(self.line, line, init=1)
-        left = Signal(range(self.cycles_per_bit + self.cycles_per_bit // 2))  # cycles to the middle of the next bit
+        to_first_middle = (
+            3 * self.cycles_per_bit - 1
+        ) // 2 - 1  # over the start bit; one cycle to notice that it is there
+        left = Signal(range(to_first_middle + 1))  # cycles to the middle of the next bit
         bits = Signal(range(BITS))  # still to come
         shift = Signal(9)
         m.d.sync += self.strobe.eq(0)
         with m.If(bits == 0):
-            m.d.sync += [bits.eq(Mux(line, 0, 9)), left.eq(self.cycles_per_bit + self.cycles_per_bit // 2 - 2)]
+            m.d.sync += [bits.eq(Mux(line, 0, 9)), left.eq(to_first_middle)]
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         with m.Else():

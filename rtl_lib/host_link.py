@@ -176,13 +176,22 @@ class HostLink(wiring.Component):
             transmitter.ready.eq(uart_out.ready),
         ]
         expected, released, taken, results_end = (Signal(16, name=n) for n in ("expected", "released", "taken", "end"))
-        self._judge(m, receiver, transmitter, clear, (expected, released, taken, results_end))
-        self._input(m, receiver, feeder, expected, released)
+        overflow = Signal()  # a byte of the frame that is coming found no room
+        self._judge(m, receiver, transmitter, clear, overflow, (expected, released, taken, results_end))
+        self._input(m, receiver, feeder, overflow, expected, released)
         self._output(m, collector, transmitter, taken, results_end)
         self._accelerator(m, feeder, collector, clear, expected, released)
         return m
 
-    def _judge(self, m: Module, receiver: Any, transmitter: Any, clear: Signal, positions: tuple[Signal, ...]) -> None:
+    def _judge(
+        self,
+        m: Module,
+        receiver: Any,
+        transmitter: Any,
+        clear: Signal,
+        overflow: Signal,
+        positions: tuple[Signal, ...],
+    ) -> None:
         """What becomes of a frame, and when the device speaks."""
         expected, released, taken, results_end = positions
         header = receiver.header
@@ -190,20 +199,19 @@ class HostLink(wiring.Component):
         kind = Signal(8, init=Kind.BAD_FRAME)
         pending = Signal()
         resetting = Signal(range(RESET_CYCLES + 1))
-        room = Signal(16)
-        available = Signal(16)
-        m.d.comb += [
-            clear.eq(resetting != 0),
-            self.aresetn.eq(~clear),
-            room.eq(self.spec.input_buffer - (expected - released)),
-            available.eq(results_end - taken),
-        ]
+        available = Signal(range(self.spec.output_buffer + 1))
+        judged = Signal()
+        m.d.comb += [clear.eq(resetting != 0), self.aresetn.eq(~clear)]
+        # An answer begins two cycles after its frame, when `available` is what belongs to the new `taken`.
+        m.d.sync += [available.eq(results_end - taken), judged.eq(receiver.ended)]
         with m.If(clear):
             m.d.sync += [resetting.eq(resetting - 1), released.eq(0), results_end.eq(0)]
         with m.If(transmitter.accepted):
             m.d.sync += pending.eq(0)
+        with m.If(judged):
+            m.d.sync += pending.eq(1)
         with m.If(receiver.ended):
-            m.d.sync += [pending.eq(1), kind.eq(Kind.BAD_FRAME)]
+            m.d.sync += kind.eq(Kind.BAD_FRAME)
             with m.If(receiver.good & ((header.kind == Kind.OPEN) | (header.kind == Kind.DATA))):
                 m.d.sync += tag.eq(header.tag)
                 with m.If(header.kind == Kind.OPEN):
@@ -215,12 +223,12 @@ class HostLink(wiring.Component):
                     with m.If((header.taken - taken)[:16] <= available):
                         m.d.sync += taken.eq(header.taken)
                     m.d.sync += kind.eq(Kind.WRONG_POSITION)
-                    with m.If((header.position == expected) & (header.length <= room)):
+                    with m.If((header.position == expected) & ~overflow):
                         m.d.sync += [expected.eq(expected + header.length), kind.eq(Kind.ACCEPTED)]
         identity_bytes = self.spec.identity.LAYOUT.size
         results = Mux(available > RESULT_BYTES, RESULT_BYTES, available)
         m.d.comb += [
-            transmitter.send.eq(pending & ~clear),
+            transmitter.send.eq(pending & ~judged & ~clear),
             transmitter.header.kind.eq(kind),
             transmitter.header.session.eq(session),
             transmitter.header.tag.eq(tag),
@@ -230,21 +238,31 @@ class HostLink(wiring.Component):
             transmitter.header.length.eq(Mux(kind == Kind.OPENED, identity_bytes, results)),
         ]
 
-    def _input(self, m: Module, receiver: Any, feeder: FrameFeeder, expected: Signal, released: Signal) -> None:
-        """The buffer of the input stream. What comes beyond its room is not written; the frame will be refused."""
+    def _input(
+        self, m: Module, receiver: Any, feeder: FrameFeeder, overflow: Signal, expected: Signal, released: Signal
+    ) -> None:
+        """The buffer of the input stream. What comes beyond its room is not written, even if there is room again before
+        the frame ends; so the frame must be refused.
+        """
         depth = self.spec.input_buffer
         m.submodules.input_buffer = memory = Memory(shape=8, depth=depth, init=[])
         write, read = memory.write_port(), memory.read_port()
+        held = Signal(range(depth + 1))
+        m.d.sync += held.eq(expected - released)
         m.d.comb += [
             write.addr.eq(expected + receiver.payload_index),
             write.data.eq(receiver.payload),
-            write.en.eq(receiver.payload_valid & ((expected - released)[:16] + receiver.payload_index < depth)),
+            write.en.eq(receiver.payload_valid & (held + receiver.payload_index < depth)),
             read.addr.eq(released + feeder.take),
             feeder.byte.eq(read.data),
             feeder.available.eq(released != expected),
         ]
         with m.If(feeder.take):
             m.d.sync += released.eq(released + 1)
+        with m.If(receiver.ended):
+            m.d.sync += overflow.eq(0)
+        with m.Elif(receiver.payload_valid & ~write.en):
+            m.d.sync += overflow.eq(1)
 
     def _output(self, m: Module, collector: ResultCollector, transmitter: Any, taken: Signal, end: Signal) -> None:
         """The buffer of the results that the host does not have yet."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
+from rtl_lib.link_crc import SerialCrc
 from rtl_lib.link_protocol import CRC_BYTES, ESCAPE, ESCAPED_BY, FLAG, MOST_PAYLOAD, Request
 
 HEADER = data.StructLayout({"kind": 8, "session": 8, "tag": 8, "position": 16, "taken": 16, "length": 8})
@@ -37,7 +37,7 @@ class LinkReceiver(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc = SerialCrc()
         size = Request.HEADER.size
         escaped = Signal()
         count = Signal(range(LONGEST + 2))  # bytes of the frame; one too many says that it is too long
@@ -55,7 +55,7 @@ class LinkReceiver(wiring.Component):
             crc.valid.eq(is_content),
             crc.start.eq(is_flag),
             self.ended.eq(is_flag & (count != 0)),
-            self.good.eq(crc.match_detected & ~escaped & (count == self.header.length + (size + CRC_BYTES))),
+            self.good.eq(crc.match & ~escaped & (count == self.header.length + (size + CRC_BYTES))),
         ]
         with m.If(is_flag):
             m.d.sync += [count.eq(0), escaped.eq(0)]

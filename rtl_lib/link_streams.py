@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,7 +78,8 @@ class FrameFeeder(wiring.Component):
 class ResultCollector(wiring.Component):
     """Beats → bytes, and behind every frame its latency in cycles.
 
-    ``began`` starts the clock that gives the latency; one frame is in the accelerator at a time.
+    ``began`` starts the clock that gives the latency, ``tvalid`` of the last beat stops it; one frame is in the
+    accelerator at a time. A beat is taken with its last byte, so it needs no register here.
 
     :param beat_bytes: of ``m_axis_tdata``.
     """
@@ -101,38 +102,30 @@ class ResultCollector(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        bits = 8 * self.beat_bytes
-        shift = Signal(max(bits, 8 * LATENCY_BYTES))
-        left = Signal(range(max(self.beat_bytes, LATENCY_BYTES) + 1))
-        cycles, latency = Signal(8 * LATENCY_BYTES), Signal(8 * LATENCY_BYTES)
-        last = Signal()
-        m.d.sync += cycles.eq(cycles + 1)
+        index = index_signal(max(self.beat_bytes, LATENCY_BYTES))
+        cycles = Signal(8 * LATENCY_BYTES)
+        in_latency = Signal()
+        of_beat = Array(self.tdata[8 * k : 8 * k + 8] for k in range(self.beat_bytes))
+        passes, last = Signal(), Signal()
+        m.d.comb += [
+            passes.eq(self.valid & self.ready),
+            self.valid.eq(self.tvalid | in_latency),
+            self.byte.eq(Mux(in_latency, cycles[:8], of_beat[index])),
+            last.eq(index == Mux(in_latency, LATENCY_BYTES, self.beat_bytes) - 1),
+            self.tready.eq(passes & last & ~in_latency),
+            self.done.eq(passes & last & in_latency),
+        ]
+        with m.If(passes):
+            m.d.sync += index.eq(Mux(last, 0, index + 1))
+        with m.If(self.tready & self.tlast):
+            m.d.sync += in_latency.eq(1)
+        with m.If(self.done):
+            m.d.sync += in_latency.eq(0)
         with m.If(self.began):
             m.d.sync += cycles.eq(1)
-        m.d.comb += self.byte.eq(shift[:8])
-        with m.If(self.valid & self.ready):
-            m.d.sync += [shift.eq(shift[8:]), left.eq(left - 1)]
-        with m.FSM():
-            with m.State("BEAT"):
-                m.d.comb += self.tready.eq(1)
-                with m.If(self.tvalid):
-                    m.d.sync += [
-                        shift.eq(self.tdata),
-                        left.eq(self.beat_bytes),
-                        last.eq(self.tlast),
-                        latency.eq(cycles),
-                    ]
-                    m.next = "BYTES"
-            with m.State("BYTES"):
-                m.d.comb += self.valid.eq(1)
-                with m.If(self.ready & (left == 1)):
-                    m.next = "BEAT"
-                    with m.If(last):
-                        m.d.sync += [shift.eq(latency), left.eq(LATENCY_BYTES)]
-                        m.next = "LATENCY"
-            with m.State("LATENCY"):
-                m.d.comb += self.valid.eq(1)
-                with m.If(self.ready & (left == 1)):
-                    m.d.comb += self.done.eq(1)
-                    m.next = "BEAT"
+        with m.Elif(in_latency):
+            with m.If(self.ready):
+                m.d.sync += cycles.eq(cycles[8:])
+        with m.Elif(~(self.tvalid & self.tlast)):
+            m.d.sync += cycles.eq(cycles + 1)
         return m

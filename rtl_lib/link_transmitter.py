@@ -6,9 +6,9 @@ from typing import Any
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
+from rtl_lib.link_crc import SerialCrc
 from rtl_lib.link_protocol import CRC_BYTES, ESCAPE, ESCAPED_BY, FLAG, Answer, Identity, Kind
 
 HEADER = data.StructLayout(
@@ -41,7 +41,7 @@ class LinkTransmitter(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc = SerialCrc()
         size = Answer.HEADER.size
         header = Signal(HEADER)
         index = Signal(range(size + 256 + CRC_BYTES))  # of the byte of the content
@@ -56,12 +56,15 @@ class LinkTransmitter(wiring.Component):
             crc_index.eq(index - end_of_payload),
             self.payload_address.eq(header.position + payload_index),
         ]
+        # Arrays, because tools make a shifter of `word_select`.
+        header_bytes = Array(header.as_value()[8 * k : 8 * k + 8] for k in range(size))
+        crc_bytes = Array(crc.crc[8 * k : 8 * k + 8] for k in range(CRC_BYTES))
         with m.If(in_crc):
-            m.d.comb += content.eq(crc.crc.word_select(crc_index, 8))
+            m.d.comb += content.eq(crc_bytes[crc_index])
         with m.Elif(index < size):
-            m.d.comb += content.eq(header.as_value().word_select(index[: (size - 1).bit_length()], 8))
+            m.d.comb += content.eq(header_bytes[index[: (size - 1).bit_length()]])
         with m.Elif(header.kind == Kind.OPENED):
-            m.d.comb += content.eq(identity[payload_index])
+            m.d.comb += content.eq(identity[payload_index[: (len(identity) - 1).bit_length()]])
         with m.Else():
             m.d.comb += content.eq(self.payload)
 

@@ -290,7 +290,7 @@ def session(spec: HostLinkSpec, seed: int, steps: int) -> list[bytes]:
 @pytest.mark.parametrize(
     ("spec", "latency"),
     [
-        (SPEC, 23 + LATENCY + 4),  # the second beat of the result is taken when the three bytes of the first are gone
+        (SPEC, 23 + LATENCY + 3),  # the second beat of the result comes when the three bytes of the first are gone
         (WIDE, 3 * 5 + LATENCY),  # five bytes are gathered for a beat
     ],
 )
@@ -328,4 +328,31 @@ def test_opening_again_in_the_middle_of_a_frame_forgets_it() -> None:
     lines = [Request(Kind.OPEN, 1, 0), part, Request(Kind.OPEN, 2, 2), whole, Request(Kind.DATA, 2, 4, 24)]
     last = decoded(conversation(SPEC, [line.encode() for line in lines])[-1])[-1]
     assert last is not None
-    assert last.payload == network(SPEC, frame, 23 + LATENCY + 4)
+    assert last.payload == network(SPEC, frame, 23 + LATENCY + 3)
+
+
+def test_a_frame_that_finds_no_room_is_refused() -> None:
+    """Results that nobody takes fill the device, until it takes no more."""
+    spec = HostLinkSpec(
+        input_beat_bytes=1,
+        input_beats=1,
+        output_beat_bytes=250,
+        output_beats=1,
+        clock_hz=1_000_000,
+        cycles_per_bit=CYCLES_PER_BIT,
+        design=b"greedy x",
+    )
+    assert (spec.input_buffer, spec.output_buffer) == (512, 512)
+    sizes = [255, 255, 7]  # two results fill one buffer, the third is stuck; 507 bytes fill the other
+    lines = [Request(Kind.OPEN, 1, 0).encode()]
+    for tag, size in enumerate(sizes):
+        lines.append(Request(Kind.DATA, 1, tag, sum(sizes[:tag]), 0, bytes(size)).encode())
+    kinds = [decoded(line)[-1] for line in conversation(spec, lines)]
+    assert [answer and answer.kind for answer in kinds] == [
+        Kind.OPENED,
+        Kind.ACCEPTED,
+        Kind.ACCEPTED,
+        Kind.WRONG_POSITION,
+    ]
+    assert kinds[-1] is not None
+    assert (kinds[-1].expected, kinds[-1].released) == (510, 3)

@@ -20,6 +20,7 @@ class Kind(enum.Enum):
     """What a feature counts; the sizes it has in brackets."""
 
     REGISTER = "register"  # bits
+    OPERAND = "operand"  # bits of registers that a DSP block may have of its own, in front of its multiplier
     ADDER = "adder"  # bits of a carry chain where two variables meet
     CONSTANT_ADDER = "constant_adder"  # bits of a carry chain where a constant is added
     ADDER_GRAPH = "adder_graph"  # LUTs as the graph's solver counts them

@@ -118,13 +118,14 @@ class FoldedShape:
 
     def _inputs(self) -> Features:
         bits = self.readers * self.simd * self.input_bits
-        # In a DSP block's own registers, unless something lies between.
+        # In a DSP block's own registers where it has them, unless something lies between.
         outside = np.where(self._in_blocks & ~self._some_soft & ~self.replays, 0, bits)
         sources = self.chunks if self.groups == 1 else np.where(self.readers >= self.groups, self.chunks, self.slots)
         width = self.simd * self.input_bits
         return (
             Features()
             .add(Kind.REGISTER, outside)
+            .add(Kind.OPERAND, bits - outside)
             .add(Kind.MUX, bits * ~np.asarray(self.streams), sources)
             .add(Kind.SINGLE_PORT_RAM, 1 * self.replays, self.chunks, width)
             .add(Kind.GATE, bits * self.replays)

@@ -1,4 +1,4 @@
-"""Compiles the design with Verilator, once for cocotb and once for the bulk harness.
+"""Compiles the design with Verilator: for cocotb, for the bulk harness, and for the one that counts toggles.
 
 A build is kept until something that goes into it changes.
 """
@@ -99,10 +99,35 @@ def build_cocotb(manifest: Manifest, toolchain: Toolchain, build_dir: Path, *, w
 
 def build_bulk(manifest: Manifest, toolchain: Toolchain, build_dir: Path) -> Path:
     """Build the bulk harness, if it is not there already; returns the executable."""
-    harness = SIM / "bulk.cpp"
+
+    def sources(folder: Path) -> list[Path]:
+        return [_control_file(folder, BOUNDARIES_VLT), manifest.rtl]
+
+    return _build_harness("bulk", [BOUNDARIES_VLT], sources, manifest, toolchain, build_dir)
+
+
+def build_activity(manifest: Manifest, toolchain: Toolchain, build_dir: Path, verilog: str) -> Path:
+    """Build the harness that counts toggles around `verilog`, the design with its registers made public."""
+
+    def sources(folder: Path) -> list[Path]:
+        (folder / "public.v").write_text(verilog, encoding="utf-8")
+        return [folder / "public.v"]
+
+    return _build_harness("activity", [verilog], sources, manifest, toolchain, build_dir)
+
+
+def _build_harness(
+    kind: str,
+    parts: list[str],
+    sources: Callable[[Path], list[Path]],
+    manifest: Manifest,
+    toolchain: Toolchain,
+    build_dir: Path,
+) -> Path:
+    """The executable of `<kind>.cpp` and what `sources` puts into the folder of the build."""
+    harness = SIM / f"{kind}.cpp"
 
     def build(folder: Path, log: Path) -> None:
-        control = _control_file(folder, BOUNDARIES_VLT)
         verilate: list[str | Path] = [
             toolchain.verilator,
             "--cc",
@@ -113,14 +138,14 @@ def build_bulk(manifest: Manifest, toolchain: Toolchain, build_dir: Path) -> Pat
             "--top-module",
             manifest.top,
         ]
-        verilate += ["-Mdir", folder, "-o", "bulk", control, manifest.rtl, harness]
+        verilate += ["-Mdir", folder, "-o", kind, *sources(folder), harness]
         make: list[str | Path] = ["make", f"-j{os.cpu_count() or 1}", "-C", folder, "-f", "Vtop.mk"]
         with log.open("w", encoding="utf-8") as output:
             for command in (verilate, make):
                 subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
-    parts = ["bulk", BOUNDARIES_VLT, *BULK_OPTIONS, harness.read_text(encoding="utf-8")]
-    return _cached("bulk", parts, manifest, toolchain, build_dir, build) / "bulk"
+    parts = [kind, *parts, *BULK_OPTIONS, harness.read_text(encoding="utf-8")]
+    return _cached(kind, parts, manifest, toolchain, build_dir, build) / kind
 
 
 def _control_file(folder: Path, text: str) -> Path:

@@ -19,10 +19,11 @@ endmodule
 
 // Lattice iCE40: plain input and output, no registers in the pin
 module SB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'b0, parameter IO_STANDARD = "SB_LVCMOS") (
-    inout PACKAGE_PIN, input D_OUT_0, output D_IN_0
+    inout PACKAGE_PIN, input D_OUT_0, OUTPUT_ENABLE, output D_IN_0
 );
     generate
-        if (PIN_TYPE[5:2] == 4'b0110) assign PACKAGE_PIN = D_OUT_0;
+        if (PIN_TYPE[5]) assign PACKAGE_PIN = OUTPUT_ENABLE ? D_OUT_0 : 1'bz;
+        else if (PIN_TYPE[4]) assign PACKAGE_PIN = D_OUT_0;
     endgenerate
     assign D_IN_0 = PACKAGE_PIN;
 endmodule

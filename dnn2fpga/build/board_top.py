@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 
 from dnn2fpga.atomic import digest
@@ -45,15 +46,18 @@ class BoardTop(Elaboratable):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        pin = platform.request(platform.default_clk, 0).i
-        clock, locked = add_clock(m, self.board, self.clock_mhz, pin)
+        m.submodules.clock_pin = clock_pin = io.Buffer("i", platform.request(platform.default_clk, 0, dir="-"))
+        clock, locked = add_clock(m, self.board, self.clock_mhz, clock_pin.i)
         self._domains(m, clock, locked)
         m.submodules.link = link = HostLink(self.spec)
-        uart = platform.request("uart", 0)
-        m.d.comb += [link.rx.eq(uart.rx.i), uart.tx.o.eq(link.tx)]
+        uart = platform.request("uart", 0, dir="-")
+        m.submodules.rx_pin = rx_pin = io.Buffer("i", uart.rx)
+        m.submodules.tx_pin = tx_pin = io.Buffer("o", uart.tx)
+        m.d.comb += [link.rx.eq(rx_pin.i), tx_pin.o.eq(link.tx)]
         assert self.board.uart is not None
         for name, level in self.board.uart.drive.items():
-            m.d.comb += platform.request(name, 0).o.eq(level)
+            m.submodules[f"{name}_pin"] = held = io.Buffer("o", platform.request(name, 0, dir="-"))
+            m.d.comb += held.o.eq(level)
         self._accelerator(m, link)
         return m
 

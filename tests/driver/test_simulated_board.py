@@ -1,0 +1,133 @@
+"""Host program → serial line → pins → network → and back, with the whole design of a board in Verilator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import quantized_graph, samples
+
+from dnn2fpga import config_files
+from dnn2fpga.board_run import BOARD_RUN, SIMULATED, run_on_board, simulated
+from dnn2fpga.build.board_top import write_board_top
+from dnn2fpga.build.boards import available_boards, load_board
+from dnn2fpga.data import Data
+from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
+from dnn2fpga.errors import UserError
+from dnn2fpga.flow import generate
+from dnn2fpga.shipped_files import shipped_folder
+
+sys.path.insert(0, str(shipped_folder("sim")))
+from toolchain import find_toolchain
+
+pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("simulated_board")]
+
+WITH_PINS = [name for name in available_boards() if load_board(name).platform]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with a bundle."""
+    folder = tmp_path_factory.mktemp("work")
+    config_files.save(quantized_graph(), folder)
+    generate(folder)
+    return folder
+
+
+def test_pins_of_another_family(work: Path) -> None:
+    run = run_on_board(work, Data(samples(5), None), "icebreaker", SIMULATED)
+    assert run.passed
+    assert run.clock_hz == 12_000_000
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_every_number_as_in_software(work: Path, noise: float) -> None:
+    x = samples(40)
+    y = np.zeros(40, np.int64)
+    run = run_on_board(work, Data(x, y), "ulx3s_85f", SIMULATED, noise=noise)
+    assert run.passed
+    assert run.equal == run.frames == 40
+    assert run.accuracy == run.software_accuracy
+    assert run.latency_cycles == (run.planned_latency_cycles,) * 2
+    assert run.clock_hz == 50_000_000
+    assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
+    assert json.loads((work / BOARD_RUN).read_text()) == json.loads(run.model_dump_json())
+
+
+def test_predictions_and_a_host_that_comes_back(work: Path) -> None:
+    graph = config_files.load(work)
+    board = load_board("ulx3s_85f")
+    x = samples(3)
+    expected = graph.output.dequantize(graph.run(graph.input.quantize(x)))
+    with simulated(work / "simulation", work / "bundle", board, board.clock_mhz) as name:
+        for _ in range(2):  # another program, the same device
+            with open_port(name, 1_000_000) as port:
+                accelerator = SerialAccelerator(port, work / "bundle" / "manifest.json")
+                for _ in range(2):
+                    assert (accelerator.predict(x) == expected.reshape(accelerator.predict(x).shape)).all()
+
+
+def test_the_bitstream_of_another_bundle(work: Path, tmp_path: Path) -> None:
+    board = load_board("ulx3s_85f")
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text((work / "bundle" / "manifest.json").read_text() + "\n")
+    with (
+        simulated(work / "simulation", work / "bundle", board, board.clock_mhz) as name,
+        open_port(name, 1_000_000) as port,
+        pytest.raises(UserError, match="configure it with the bitstream of this bundle"),
+    ):
+        SerialAccelerator(port, manifest)
+
+
+@pytest.mark.parametrize("name", WITH_PINS)
+def test_the_pins_of_every_board(work: Path, tmp_path: Path, name: str) -> None:
+    """Verilator and our models of pins and clocks know everything that the design of a board consists of."""
+    board = load_board(name)
+    design = write_board_top(work / "bundle", board, tmp_path, board.clock_mhz)
+    assert design.constraints.stat().st_size > 0
+    toolchain = find_toolchain()
+    command = [str(toolchain.verilator), "--lint-only", "-Wno-lint", "--top-module", design.top]
+    files = [*design.verilog, shipped_folder("sim") / "primitives.v"]
+    with toolchain.environment():
+        done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_same_input_same_bytes(work: Path, tmp_path: Path) -> None:
+    board = load_board("ulx3s_85f")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        write_board_top(work / "bundle", board, folder, board.clock_mhz)
+    first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert first == second
+    assert not any(b"/tmp/" in content for content in first.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "message"),
+    [
+        ("icebreaker", 24, "24 MHz cannot be made from its 12 MHz oscillator"),
+        ("ulx3s_85f", 33.3, "33.3 MHz"),
+        ("ulx3s_85f", 10, "10 MHz do not give 2,000,000 baud"),
+        ("pynq_z2", 100, "has no pins of its own"),
+    ],
+)
+def test_what_a_board_cannot_do(work: Path, tmp_path: Path, name: str, clock: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        write_board_top(work / "bundle", load_board(name), tmp_path, clock)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_such_port(work: Path) -> None:
+    with pytest.raises(UserError, match="/dev/no_such_port: cannot be opened"):
+        run_on_board(work, Data(samples(1), None), "ulx3s_85f", "/dev/no_such_port")
+
+
+def test_a_board_without_a_serial_line(work: Path) -> None:
+    with pytest.raises(UserError, match=r"pynq_z2: has no serial line; .* dnn2fpga\.driver\.pynq"):
+        run_on_board(work, Data(samples(1), None), "pynq_z2", SIMULATED)

@@ -64,8 +64,10 @@ def _bench(sources: BoardSources) -> str:
         raise BundleError(
             f"{sources.rtl}: module {sources.top} must have one port each for {', '.join(PORTS)}, not {wired}"
         )
-    connections = ", ".join(f".{matching[0]}({name})" for name, matching in wired.items())
-    return f"module bench(input clk, input rx, output tx);\n  {sources.top} board ({connections});\nendmodule\n"
+    # Wires between, because the pins of some families are inout.
+    connections = ", ".join(f".{matching[0]}({name}_pin)" for name, matching in wired.items())
+    wires = "  wire clk_pin = clk, rx_pin = rx, tx_pin;\n  assign tx = tx_pin;\n"
+    return f"module bench(input clk, input rx, output tx);\n{wires}  {sources.top} board ({connections});\nendmodule\n"
 
 
 def main() -> None:

@@ -28,6 +28,13 @@ module SB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'
     assign D_IN_0 = PACKAGE_PIN;
 endmodule
 
+module SB_GB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'b0, parameter IO_STANDARD = "SB_LVCMOS") (
+    inout PACKAGE_PIN, output D_IN_0, GLOBAL_BUFFER_OUTPUT
+);
+    assign D_IN_0 = PACKAGE_PIN;
+    assign GLOBAL_BUFFER_OUTPUT = PACKAGE_PIN;
+endmodule
+
 // Gowin and Xilinx
 module IBUF(input I, output O); assign O = I; endmodule
 module OBUF(input I, output O); assign O = I; endmodule

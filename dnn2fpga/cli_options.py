@@ -46,6 +46,10 @@ Stalls = Annotated[
 Waves = Annotated[bool, typer.Option("--waves", help="write a waveform of the protocol tests")]
 BoardName = Annotated[str | None, typer.Option("--board", help="see 'dnn2fpga boards'")]
 Clock = Annotated[float | None, typer.Option("--clock", help="clock in MHz (default: the board's)")]
+Placements = Annotated[
+    int | None, typer.Option("--placements", help="seeds to try until the clock is met, at most (default: 3)")
+]
+PlacementSeed = Annotated[int | None, typer.Option("--seed", help="of the first placement (default: 1)")]
 
 Trials = Annotated[int | None, typer.Option("--trials", help="how many, with those made before (default: 60)")]
 Cost = Annotated[str | None, typer.Option("--cost", help="model_bits or luts (default: model_bits)")]

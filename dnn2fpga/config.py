@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.config_files import parse_yaml, read_yaml
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
@@ -50,6 +51,7 @@ class Config(Described):
     search: SearchSettings = Field(default_factory=SearchSettings)
     hardware: PlanSettings = Field(default_factory=PlanSettings)
     verification: Verification = Field(default_factory=Verification)
+    build: BuildSettings = Field(default_factory=BuildSettings)
     board: str | None = None
     clock_mhz: Annotated[float, Field(gt=0)] | None = None
 

@@ -7,7 +7,7 @@ The command line is a thin layer over these functions; they are the Python inter
     flow.generate(folder)                           # bundle/
     flow.verify(folder, test)                       # verification.json
     flow.synthesize(folder)                         # synthesis.json
-    flow.build(folder, "arty_a7_100t")              # bundle/vivado/
+    flow.build(folder, "ulx3s_85f")                 # build/ulx3s_85f/, with a bitstream
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.settings import Optimization, SearchSettings
-from dnn2fpga.plan.goals import Budget
+from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.planner import completed
 from dnn2fpga.plan.settings import MOST_LEVELS, PlanSettings
@@ -37,7 +37,11 @@ from dnn2fpga.plots import plot_front, plot_plan, plot_tries
 from dnn2fpga.quantized_graph import Described, QuantizedGraph
 
 if TYPE_CHECKING:
-    from dnn2fpga.build.vivado import VivadoRun
+    from dnn2fpga.build.boards import Board
+    from dnn2fpga.build.builders import Built
+    from dnn2fpga.build.fitting import DoesNotFit
+    from dnn2fpga.build.settings import BuildSettings
+    from dnn2fpga.build.watched import StepShown
     from dnn2fpga.graph import Graph
     from dnn2fpga.optimize.width_search import SearchResult
     from dnn2fpga.verify.verifier import VerificationReport
@@ -181,9 +185,7 @@ def generate(
     from dnn2fpga.generate.bundle import write_bundle
     from dnn2fpga.generate.verilog import without_garbage_collection
 
-    settings = settings or PlanSettings()
-    if board and settings.levels_per_register is None:
-        settings = settings.model_copy(update={"levels_per_register": _adders_in_a_row(board, clock_mhz)})
+    settings = _with_levels(settings or PlanSettings(), board, clock_mhz)
     progress("planning", 0, 1)
     quantized = config_files.load(folder)
     with without_garbage_collection():
@@ -214,11 +216,15 @@ def _with_budget(settings: PlanSettings, board_name: str | None) -> PlanSettings
     return settings.model_copy(update={"goal": goal})
 
 
-def _adders_in_a_row(board_name: str, clock_mhz: float | None) -> int:
+def _with_levels(settings: PlanSettings, board_name: str | None, clock_mhz: float | None) -> PlanSettings:
+    """As many adders between two registers as the board's clock allows, where the settings do not say."""
     from dnn2fpga.build.boards import load_board
 
+    if board_name is None or settings.levels_per_register is not None:
+        return settings
     board = load_board(board_name)
-    return min(board.timing.adders_within(clock_mhz or board.clock_mhz), MOST_LEVELS)
+    levels = min(board.timing.adders_within(clock_mhz or board.clock_mhz), MOST_LEVELS)
+    return settings.model_copy(update={"levels_per_register": levels})
 
 
 def _samples(folder: Path, quantized: QuantizedGraph) -> np.ndarray | None:
@@ -273,16 +279,59 @@ def verify(
 
 
 def build(
-    folder: Path, board: str, clock_mhz: float | None = None, *, run: bool = True
-) -> tuple[list[Path], VivadoRun | None]:
-    """Writes ``bundle/vivado`` for a board and runs Vivado when it is installed (and ``run``)."""
-    from dnn2fpga.build.boards import load_board
-    from dnn2fpga.build.vivado import run_vivado, write_vivado
+    folder: Path,
+    board: str,
+    clock_mhz: float | None = None,
+    *,
+    run: bool = True,
+    settings: BuildSettings | None = None,
+    hardware: PlanSettings | None = None,
+    shown: StepShown | None = None,
+) -> Built:
+    """The bundle for a board: a bitstream in ``build/<board>`` where the tools are open ones, else ``bundle/vivado``,
+    which is run when Vivado is installed. Without ``run``, only what the tools read.
 
-    description = load_board(board)
-    bundle = existing_bundle(folder)
-    files = write_vivado(bundle, description, clock_mhz)
-    return files, run_vivado(bundle) if run else None
+    :param hardware: the settings of ``generate``; they say what would fit, where this design does not.
+    :raises UserError: when the design does not fit, and when tools are missing or fail.
+    """
+    from dnn2fpga.build.boards import load_board
+    from dnn2fpga.build.builders import BUILDERS, Request
+    from dnn2fpga.build.fitting import DoesNotFit
+    from dnn2fpga.build.settings import BuildSettings
+    from dnn2fpga.build.watched import silent
+
+    description, bundle = load_board(board), existing_bundle(folder)
+    request = Request(
+        work=folder,
+        bundle=bundle,
+        board=description,
+        clock_mhz=clock_mhz,
+        settings=settings or BuildSettings(),
+        run=run,
+        shown=shown or silent,
+    )
+    try:
+        return BUILDERS[description.architecture.tools](request)
+    except DoesNotFit as error:
+        raise UserError([*error.problems, _what_would_fit(folder, description, hardware, error)]) from error
+
+
+def _what_would_fit(folder: Path, board: Board, hardware: PlanSettings | None, error: DoesNotFit) -> str:
+    from dnn2fpga.build.fitting import slower_design
+    from dnn2fpga.generate.verilog import without_garbage_collection
+
+    manifest = json.loads((folder / BUNDLE / MANIFEST).read_text(encoding="utf-8"))
+    settings = (hardware or PlanSettings()).model_copy(update={"goal": PlanGoal(aim=Aim.FASTEST)})
+    settings = _with_budget(_with_levels(settings, board.name, None), board.name)
+    with without_garbage_collection():
+        slower = slower_design(config_files.load(folder), settings, manifest, error.used, board)
+    if slower is None:
+        return "no slower design that fits was found: take narrower numbers, a smaller model or a larger board"
+    limits = "".join(f" --set hardware.goal.budget.{name}={limit}" for name, limit in slower.budget.items())
+    return (
+        f"a slower design is smaller (this one takes {manifest['interval_cycles']:,} cycles a frame): "
+        f"dnn2fpga generate {folder} --board {board.name} --goal smallest --interval {slower.interval_cycles}{limits}"
+    )
 
 
 def synthesize(folder: Path) -> dict[str, Any]:

@@ -29,6 +29,9 @@ from dnn2fpga.flow import (
 if TYPE_CHECKING:
     from dnn2fpga.board_run import BoardRun
 
+if TYPE_CHECKING:
+    from dnn2fpga.build.build_result import BuildResult
+
 RESOURCES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18"}
 STAGE_NAMES = {
     "ptq": "post-training",
@@ -67,6 +70,8 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     if manifest:
         console.print(_layer_table(manifest))
         console.print(_resource_table(manifest, _current_synthesis(folder)))
+        for result in _current_builds(folder):
+            show_build(result, console)
 
 
 def _quantization_rows(
@@ -204,6 +209,25 @@ def _resource_table(manifest: dict[str, Any], synthesis: dict[str, Any] | None) 
     return table
 
 
+def show_build(result: BuildResult, console: Console) -> None:
+    """What a board's tools have made of the design."""
+    verdict = "[green]met[/]" if result.met else "[red]MISSED[/]"
+    tried = f", the best of {len(result.placements)} placements" if len(result.placements) > 1 else ""
+    console.print(
+        f"{result.title}: {result.target_mhz:g} MHz {verdict}, {result.reached_mhz:.1f} MHz after routing{tried}; "
+        f"{result.frames_per_second:,.0f} frames/s at {result.target_mhz:g} MHz"
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("resource")
+    for heading in ("used", "available", "", "planned, without host link"):
+        table.add_column(heading, justify="right")
+    for name, used in result.used.items():
+        has = result.available[name]
+        share = f"{used / has:.0%}" if has else ""
+        table.add_row(result.names[name], f"{used:,}", f"{has:,}", share, f"{result.planned[name]:,.0f}")
+    console.print(table)
+
+
 def _files(folder: Path) -> str:
     names = {
         "model.yaml": "integer model",
@@ -229,6 +253,15 @@ def _current_reports(folder: Path) -> Any:
     """The verification of the bundle that is there now."""
     verdict = _read(folder / VERIFICATION)
     return verdict["reports"] if verdict and verdict.get("manifest") == digest(folder / BUNDLE / MANIFEST) else None
+
+
+def _current_builds(folder: Path) -> list[BuildResult]:
+    """Of all boards that the bundle as it stands was built for."""
+    from dnn2fpga.build.build_result import BUILD, RESULT, read_result
+
+    found = [read_result(file.parent) for file in sorted((folder / BUILD).glob(f"*/{RESULT}"))]
+    stands = digest(folder / BUNDLE / MANIFEST)
+    return [result for result in found if result and result.manifest == stands]
 
 
 def _current_synthesis(folder: Path) -> Any:

@@ -19,7 +19,8 @@ endmodule
 
 // Lattice iCE40: plain input and output, no registers in the pin
 module SB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'b0, parameter IO_STANDARD = "SB_LVCMOS") (
-    inout PACKAGE_PIN, input D_OUT_0, OUTPUT_ENABLE, output D_IN_0
+    inout PACKAGE_PIN,
+    input LATCH_INPUT_VALUE, CLOCK_ENABLE, INPUT_CLK, OUTPUT_CLK, OUTPUT_ENABLE, D_OUT_0, D_OUT_1, output D_IN_0, D_IN_1
 );
     generate
         if (PIN_TYPE[5]) assign PACKAGE_PIN = OUTPUT_ENABLE ? D_OUT_0 : 1'bz;
@@ -29,7 +30,9 @@ module SB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'
 endmodule
 
 module SB_GB_IO #(parameter [5:0] PIN_TYPE = 6'b000001, parameter [0:0] PULLUP = 1'b0, parameter IO_STANDARD = "SB_LVCMOS") (
-    inout PACKAGE_PIN, output D_IN_0, GLOBAL_BUFFER_OUTPUT
+    inout PACKAGE_PIN,
+    input LATCH_INPUT_VALUE, CLOCK_ENABLE, INPUT_CLK, OUTPUT_CLK, OUTPUT_ENABLE, D_OUT_0, D_OUT_1, output D_IN_0, D_IN_1,
+    GLOBAL_BUFFER_OUTPUT
 );
     assign D_IN_0 = PACKAGE_PIN;
     assign GLOBAL_BUFFER_OUTPUT = PACKAGE_PIN;

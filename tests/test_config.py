@@ -94,6 +94,7 @@ hardware:
     budget: {lut: 20000, ff: 40000, dsp: 90, bram18: 100}
   layers: {dense: {engine: folded, simd: 4}}
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
+build: {seed: 5, placements: 7}
 board: pynq_z2
 clock_mhz: 80
 """
@@ -126,6 +127,7 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
     assert config.optimization.pruning.layers == {"conv": 0.2}
     assert (config.search.trials, config.search.weight_bits) == (9, (2, 4))
     assert (config.verification.stalls, config.clock_mhz) == ("burst", 80)
+    assert (config.build.seed, config.build.placements) == (5, 7)
     assert config.hardware.options("dense") == {
         "engine": Engine.FOLDED,
         "pe": 3,

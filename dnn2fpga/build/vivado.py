@@ -1,33 +1,25 @@
 """Writes the Vivado scripts of a bundle, and runs them when Vivado is installed."""
 
-import re
+from __future__ import annotations
+
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from dnn2fpga.build.boards import Board, Interface
+from dnn2fpga.build.boards import Board
+from dnn2fpga.build.vivado_result import RESULT, VivadoResult, read_result
+from dnn2fpga.build.vivado_scripts import vivado_files
 from dnn2fpga.errors import UserError
-from dnn2fpga.validation import problems_of
 
-_GENERATED = ("README.md", "out_of_context.tcl", "out_of_context.xdc", "project.tcl")
-_SLOWEST_MHZ, _FASTEST_MHZ = 1, 1000
-_NEIGHBOUR_SHARE_PERCENT = 20  # of the clock period, left to the logic on the other side of a port
 _TAIL_LINES = 20
-_HOST_LINK = {
-    Interface.UART: "a serial link over the board's USB-UART",
-    Interface.PROCESSING_SYSTEM: "DMA from the processing system",
-    Interface.NONE: "of your own",
-}
 
 
 class VivadoScript(StrEnum):
@@ -35,6 +27,12 @@ class VivadoScript(StrEnum):
 
     OUT_OF_CONTEXT = "out_of_context.tcl"
     PROJECT = "project.tcl"
+    PACKAGE_IP = "package_ip.tcl"
+
+    @property
+    def reports(self) -> str | None:
+        """The folder of its reports, from the bundle."""
+        return None if self is VivadoScript.PACKAGE_IP else f"vivado/reports/{self.removesuffix('.tcl')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,35 +40,31 @@ class VivadoRun:
     """What came of `run_vivado`.
 
     `ran` is False when Vivado is not installed: the scripts are written, not run, and `command` is how to run them.
-    `messages` are the script's own lines, such as whether timing is met.
+    `messages` are the script's own lines, such as whether timing is met; `result` is read from its reports and kept as
+    `vivado/result.json`.
     """
 
     ran: bool
     command: str
     log: Path | None = None
     messages: tuple[str, ...] = ()
+    result: VivadoResult | None = None
 
 
-class _Manifest(BaseModel):
-    """The part of manifest.json that the scripts need."""
-
-    manifest_version: Literal[1]
-    top: Literal["accelerator"]
-    files: dict[str, str]
-
-
-def write_vivado(bundle: Path, board: Board, clock_mhz: float | None = None) -> list[Path]:
+def write_vivado(
+    bundle: Path, board: Board, clock_mhz: float | None = None, board_files: Sequence[Path] = ()
+) -> list[Path]:
     """Write the folder `vivado/` of `bundle` for `board`; returns the files written.
 
     `clock_mhz` is the frequency of `aclk`; None takes the board's first clock. The period is rounded down to whole
-    picoseconds, so the constraint is never slower than asked for.
+    picoseconds, so the constraint is never slower than asked for. `board_files`: Verilog and constraints of the module
+    `board_top`, for boards without a processor; without them the project is out of context.
 
     A folder that already holds exactly these scripts is left alone. Any other is replaced as a whole; when it also
     holds results of Vivado, it is kept as `vivado.previous/`, because results of another board or clock do not belong
     to the new scripts. Raises `UserError`, and then leaves everything as it was.
     """
-    sources = _rtl_sources(bundle)
-    texts = _render(board, sources, board.clock_mhz if clock_mhz is None else clock_mhz)
+    texts = vivado_files(bundle, board, board.clock_mhz if clock_mhz is None else clock_mhz, board_files)
     target = bundle / "vivado"
     try:
         if not _holds(target, texts):
@@ -106,51 +100,11 @@ def run_vivado(
     if code != 0:
         raise UserError([f"vivado ended with exit code {code}; the end of {log}:", *lines[-_TAIL_LINES:]])
     messages = tuple(line for line in lines if line.startswith("dnn2fpga:"))
-    return VivadoRun(ran=True, command=command, log=log, messages=messages)
-
-
-def _rtl_sources(bundle: Path) -> list[str]:
-    """The Verilog files that the manifest names, sorted, as paths from the bundle; `UserError` when one is missing."""
-    manifest_file = bundle / "manifest.json"
-    try:
-        manifest = _Manifest.model_validate_json(manifest_file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{manifest_file}: cannot be read: {error.strerror or error}; is this a bundle?") from error
-    except ValidationError as error:
-        raise UserError(problems_of(error, manifest_file, {})) from error
-    sources = sorted(name for name in manifest.files if re.fullmatch(r"rtl/[A-Za-z0-9_.-]+\.v", name))
-    if not sources:
-        raise UserError(f"{manifest_file}: files must name at least one rtl/<name>.v")
-    missing = [
-        f"{bundle / name}: named in manifest.json, but missing" for name in sources if not (bundle / name).is_file()
-    ]
-    if missing:
-        raise UserError(missing)
-    return sources
-
-
-def _render(board: Board, sources: list[str], clock_mhz: float) -> dict[str, str]:
-    if not _SLOWEST_MHZ <= clock_mhz <= _FASTEST_MHZ:
-        raise UserError(f"the clock must be {_SLOWEST_MHZ} to {_FASTEST_MHZ} MHz, not {clock_mhz:g}")
-    period_ps = int(1_000_000 / clock_mhz)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Tcl and Markdown, not HTML
-    )
-    values = {
-        "board": board,
-        "sources": sources,
-        "mhz": f"{clock_mhz:g}",
-        "period_ns": f"{period_ps / 1000:.3f}",
-        "io_percent": _NEIGHBOUR_SHARE_PERCENT,
-        "io_delay_ns": f"{period_ps * _NEIGHBOUR_SHARE_PERCENT / 100 / 1000:.3f}",
-        "host_link": _HOST_LINK[board.interface],
-    }
-    return {name: environment.get_template(f"{name}.j2").render(values).strip() + "\n" for name in _GENERATED}
+    if script.reports is None:
+        return VivadoRun(ran=True, command=command, log=log, messages=messages)
+    result = read_result(bundle / script.reports)
+    (bundle / "vivado" / RESULT).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return VivadoRun(ran=True, command=command, log=log, messages=messages, result=result)
 
 
 def _holds(folder: Path, texts: dict[str, str]) -> bool:
@@ -165,9 +119,11 @@ def _replace(target: Path, texts: dict[str, str]) -> None:
         fresh = Path(scratch) / "vivado"
         fresh.mkdir()
         for name, text in texts.items():
+            (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_bytes(text.encode())
         if target.exists():
-            has_results = any(entry.name not in texts for entry in target.iterdir())
+            found = [path for entry in target.iterdir() for path in (entry, *entry.rglob("*")) if path.is_file()]
+            has_results = any(path.relative_to(target).as_posix() not in texts for path in found)
             previous = target.with_name("vivado.previous") if has_results else Path(scratch) / "previous"
             if previous.exists():
                 shutil.rmtree(previous)

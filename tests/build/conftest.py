@@ -21,6 +21,7 @@ module accelerator(aclk, aresetn, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_
   output m_axis_tlast;
 endmodule
 """
+PORTS = {"input": {"tdata_bits": 8, "beats": 784}, "output": {"tdata_bits": 160, "beats": 1}}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def bundle(tmp_path: Path) -> Path:
     (folder / "rtl").mkdir(parents=True)
     (folder / "rtl" / "accelerator.v").write_text(ACCELERATOR)
     files = {"rtl/accelerator.v": "0" * 64, "model.yaml": "0" * 64}
-    manifest = {"manifest_version": 1, "model": "tiny", "top": "accelerator", "files": files}
+    manifest = {"manifest_version": 1, "model": "tiny", "top": "accelerator", "files": files, **PORTS}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

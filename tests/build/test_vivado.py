@@ -14,14 +14,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import PORTS
 from rich.console import Console
 
-from dnn2fpga.build.boards import available_boards, load_board
+from dnn2fpga.build.boards import Board, Interface, available_boards, load_board
 from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.errors import UserError
 
 HERE = Path(__file__).parent
 BOARD = load_board("arty_a7_100t")
+BOARD_TOP = """\
+module board_top(clk, rx, tx);
+  input clk;
+  input rx;
+  output tx;
+  accelerator accelerator(.aclk(clk));
+endmodule
+"""
+BOARD_PINS = """\
+set_property LOC E3 [get_ports clk]
+set_property IOSTANDARD LVCMOS33 [get_ports clk]
+set_property LOC A9 [get_ports {rx}]
+set_property LOC D10 [get_ports {tx}]
+create_clock -name oscillator -period 10.0 [get_nets {clk}]
+"""
 XILINX = [name for name in available_boards() if not load_board(name).architecture.tools.is_open]
 
 
@@ -45,13 +61,26 @@ def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Callable[[VivadoScript], s
     return run
 
 
+def board_files(bundle: Path, board: Board) -> list[Path]:
+    """Stand-ins of what `board_top` is, where the board has pins."""
+    if board.interface is not Interface.UART:
+        return []
+    folder = bundle / "board"
+    folder.mkdir()
+    (folder / "board_top.v").write_text(BOARD_TOP)
+    (folder / "board_top.xdc").write_text(BOARD_PINS)
+    return [folder / "board_top.xdc", folder / "board_top.v"]
+
+
 @pytest.mark.parametrize("script", list(VivadoScript))
 @pytest.mark.parametrize("name", XILINX)
 def test_recorded_calls(stub, bundle: Path, tmp_path: Path, name: str, script: VivadoScript) -> None:
-    write_vivado(bundle, load_board(name))
+    board = load_board(name)
+    write_vivado(bundle, board, board_files=board_files(bundle, board))
     result = stub(script)
     assert result.returncode == 0, result.stderr
-    assert f"dnn2fpga: timing met, worst setup slack 1.234 ns at {load_board(name).clock_mhz:g} MHz" in result.stdout
+    verdict = f"dnn2fpga: timing met, worst setup slack 1.234 ns at {board.clock_mhz:g} MHz"
+    assert (verdict in result.stdout) == (script.reports is not None)
     calls = (tmp_path / "calls.log").read_text()
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -110,7 +139,7 @@ def test_same_input_same_bytes(bundle: Path, tmp_path: Path) -> None:
     written = write_vivado(bundle, BOARD)
     write_vivado(other, BOARD)
     assert contents(bundle / "vivado") == contents(other / "vivado")
-    assert sorted(written) == sorted((bundle / "vivado").iterdir())
+    assert sorted(written) == sorted(path for path in (bundle / "vivado").rglob("*") if path.is_file())
     assert not any(str(tmp_path).encode() in data for data in contents(bundle / "vivado").values())
     assert sorted(entry.name for entry in bundle.iterdir()) == ["manifest.json", "rtl", "vivado"]
 
@@ -176,13 +205,14 @@ def test_no_bundle(tmp_path: Path) -> None:
         ("{", "Invalid JSON"),
         ("[]", "the file: Input should be an object"),
         ('{"manifest_version": 1, "top": "accelerator"}', "the key 'files' is missing"),
+        ('{"manifest_version": 1, "top": "accelerator", "files": {}}', "the key 'output' is missing"),
         ('{"manifest_version": 2, "top": "accelerator", "files": {}}', "manifest_version: Input should be 1, not 2"),
-        ('{"manifest_version": 1, "top": "accelerator", "files": {}}', "files must name at least one rtl/<name>.v"),
-        ('{"manifest_version": 1, "top": "accelerator", "files": {"rtl/x.v": ""}}', "x.v: named in manifest.json, but"),
+        ('{"manifest_version": 1, "top": "accelerator", "files": {}, @PORTS}', "files must name at least one rtl/"),
+        ('{"manifest_version": 1, "top": "accelerator", "files": {"rtl/x.v": ""}, @PORTS}', "x.v: named in manifest"),
     ],
 )
 def test_broken_bundle(bundle: Path, manifest: str, message: str) -> None:
-    (bundle / "manifest.json").write_text(manifest)
+    (bundle / "manifest.json").write_text(manifest.replace("@PORTS", json.dumps(PORTS)[1:-1]))
     with pytest.raises(UserError) as caught:
         write_vivado(bundle, BOARD)
     assert message in str(caught.value)
@@ -207,7 +237,8 @@ def install_vivado(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> 
 
 
 def test_run_succeeds(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    body = 'echo "args: $*"; echo "in: $PWD"; echo "dnn2fpga: timing met"; printf "\\377[bold]\\n" >&2'
+    body = 'echo "args: $*"; echo "in: $PWD"; echo "dnn2fpga: timing met"; printf "\\377[bold]\\n" >&2\n'
+    body += f"mkdir -p reports/project; cp {HERE}/sample_reports/artix7/* reports/project"
     install_vivado(tmp_path / "bin", monkeypatch, body)
     write_vivado(bundle, BOARD)
     run = run_vivado(bundle, VivadoScript.PROJECT, Console(file=io.StringIO()))
@@ -215,11 +246,22 @@ def test_run_succeeds(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run.ran
     assert run.command == f"vivado -mode batch -source '{script}'"
     assert run.messages == ("dnn2fpga: timing met",)
+    assert run.result is not None
+    assert run.result.lut == 9057
+    assert json.loads((bundle / "vivado" / "result.json").read_text()) == run.result.model_dump()
     assert run.log == bundle / "vivado" / "project.log"
     assert run.log.read_text().splitlines()[:2] == [
         f"args: -mode batch -nojournal -nolog -notrace -source {script.resolve()}",
         f"in: {script.parent.resolve()}",
     ]
+
+
+def test_a_run_that_leaves_no_reports(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_vivado(tmp_path / "bin", monkeypatch, "")
+    write_vivado(bundle, BOARD)
+    with pytest.raises(UserError, match=r"out_of_context/utilization\.rpt: cannot be read"):
+        run_vivado(bundle, console=Console(file=io.StringIO()))
+    assert run_vivado(bundle, VivadoScript.PACKAGE_IP, Console(file=io.StringIO())).result is None
 
 
 def test_run_fails(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

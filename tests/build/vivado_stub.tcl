@@ -2,13 +2,15 @@
 #
 #   tclsh vivado_stub.tcl LOG ROOT SCRIPT
 #
-# SCRIPT is run with the commands defined below. An unknown command, an unknown option, a wrong number of arguments, a file
-# or folder that is missing, a port that the top module lacks, or a step before the one it needs ends the run with an error.
-# Every call is written to LOG, with ROOT replaced by <bundle>.
+# SCRIPT is run with the commands defined below, in vivado_stub_ip.tcl and in vivado_stub_design.tcl. An unknown command, an
+# unknown option, a wrong number of arguments, a file or folder that is missing, a port that the top module lacks, or a step
+# before the one it needs ends the run with an error. Every call is written to LOG, with ROOT replaced by <bundle>.
 #
-# Where the options come from: read_xdc, synth_design, opt_design, report_timing_summary, add_files and wait_on_run were
-# compared with AMD's UG835 (2020.2 to 2024.1), route_design and launch_runs with quotations of Vivado's own help. The others
-# are from knowledge of the tool: look an option up in UG835 before a script begins to use it.
+# Where the options come from: read_xdc, synth_design, opt_design, report_timing_summary, add_files, wait_on_run,
+# create_project, make_wrapper, write_hw_platform, connect_bd_net, connect_bd_intf_net, apply_bd_automation and
+# validate_bd_design were compared with AMD's UG835 (2020.2 to 2024.1), route_design, launch_runs and
+# ipx::associate_bus_interfaces with quotations of Vivado's own help. The others are from knowledge of the tool: look an
+# option up in UG835 before a script begins to use it.
 #
 # What it cannot tell: whether Vivado accepts the values, and what comes of them.
 
@@ -18,12 +20,19 @@ namespace eval stub {
     variable constraints {}    ;# XDC files
     variable top ""
     variable part ""
+    variable project ""        ;# folder
     variable ports {}          ;# port of the top module -> direction; one bit of a bus stands for all
     variable clocks {}
     variable design_is_open 0
     variable runs {synth_1 idle impl_1 idle}    ;# run -> idle, launched, complete
     variable more_options ""   ;# of synth_1
-    variable properties {top target_language USED_IN HD.CLK_SRC {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS}}
+    variable properties {
+        top target_language board_part ip_repo_paths USED_IN HD.CLK_SRC {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS}
+        LOC IOSTANDARD DRIVE SLEW PULLUP PULLDOWN PULLTYPE CFGBVS CONFIG_VOLTAGE INTERNAL_VREF
+    }
+    variable nets {}           ;# that a constraint has named
+    variable located {}        ;# ports that have a place
+
     variable indent ""
 }
 
@@ -31,8 +40,13 @@ namespace eval stub {
 proc stub::define {name options least most {body {}}} {
     variable known
     dict set known $name [list [concat $options {-quiet -verbose}] $least $most]
-    proc ::stub::do_$name {given words} $body
+    namespace eval ::[namespace qualifiers $name] {}
+    proc ::stub::[implementation $name] {given words} $body
     interp alias {} ::$name {} ::stub::call $name
+}
+
+proc stub::implementation {name} {
+    return do_[string map {:: __} $name]
 }
 
 proc stub::call {name args} {
@@ -41,7 +55,7 @@ proc stub::call {name args} {
     variable indent
     lassign [parse $name $args] given words
     puts $log $indent$name[expr {$args eq "" ? "" : " "}][string map [list $root <bundle>] $args]
-    return [do_$name $given $words]
+    return [[implementation $name] $given $words]
 }
 
 # Splits arguments into {options words}; an error names what the command does not know.
@@ -95,7 +109,7 @@ proc stub::need_value {command option value allowed} {
 }
 
 proc stub::need_part {command value} {
-    need {[regexp {^xc[a-z0-9]+-[1-3][a-zA-Z]*$} $value]} "$command: unknown part '$value'"
+    need {[regexp {^xc(7[az]\d+s?t?i?[a-z]+\d+-[123]L?|(zu|vu)\d+[a-z]+-[a-z]+\d+-[123]L?V?-[ei])$} $value]} "$command: unknown part '$value'"
 }
 
 proc stub::read_text {path} {
@@ -103,6 +117,16 @@ proc stub::read_text {path} {
     set text [read $channel]
     close $channel
     return $text
+}
+
+# From its name to its end; empty when it is not in the file.
+proc stub::module_text {file name} {
+    set text [read_text $file]
+    if {![regexp -indices "\\mmodule\\s+$name\\M" $text place]} {
+        return ""
+    }
+    set start [lindex $place 0]
+    return [string range $text $start [string first endmodule $text $start]]
 }
 
 # Reads the ports of the top module, then runs the constraint files, as Vivado does when it elaborates the design.
@@ -115,13 +139,12 @@ proc stub::elaborate {command} {
     variable indent
     set ports {}
     foreach file $sources {
-        if {[regexp "\\mmodule\\s+$top\\M.*?\\mendmodule\\M" [read_text $file] module]} {
-            set pattern {\m(input|output)\M\s*(?:wire|reg)?\s*(\[[^\]]*\])?\s*(\w+)}
-            foreach {- direction range port} [regexp -all -inline $pattern $module] {
-                dict set ports [expr {$range eq "" ? $port : "$port\[0\]"}] $direction
-            }
+        set pattern {\m(input|output)\M\s*(?:wire|reg)?\s*(\[[^\]]*\])?\s*(\w+)}
+        foreach {- direction range port} [regexp -all -inline $pattern [module_text $file $top]] {
+            dict set ports [expr {$range eq "" ? $port : "$port\[0\]"}] $direction
         }
     }
+    variable nets {}
     need {[dict size $ports] > 0} "$command: module '$top' not found in the sources"
     foreach file $constraints {
         set indent "    "
@@ -139,7 +162,8 @@ proc stub::run_xdc {file} {
         }
     }
     $child eval {rename rename {}}
-    foreach command {create_clock set_property set_input_delay set_output_delay set_false_path get_ports get_clocks} {
+    foreach command {create_clock set_property set_input_delay set_output_delay set_false_path get_ports get_clocks
+            get_nets current_design get_iobanks} {
         interp alias $child $command {} ::stub::call $command
     }
     $child eval [read_text $file]
@@ -148,8 +172,9 @@ proc stub::run_xdc {file} {
 
 proc stub::need_direction {command names direction} {
     variable ports
+    variable nets
     foreach name $names {
-        need {[dict get $ports $name] eq $direction} "$command: port '$name' is not an $direction"
+        need {$name in $nets || [dict get $ports $name] eq $direction} "$command: port '$name' is not an $direction"
     }
 }
 
@@ -253,14 +278,24 @@ stub::define create_project {-part= -force -in_memory -ip -rtl_kernel} 0 2 {
     stub::need {[dict exists $given -part]} "create_project: -part must be given"
     stub::need_part create_project [dict get $given -part]
     stub::need_folder_of create_project [lindex $words 1]
+    stub::need {$::stub::project eq ""} "create_project: a project is open"
+    file mkdir [lindex $words 1]
     set ::stub::part [dict get $given -part]
+    set ::stub::project [lindex $words 1]
+    foreach {name value} {sources {} constraints {} top {} runs {synth_1 idle impl_1 idle} design_is_open 0} {
+        set ::stub::$name $value
+    }
+}
+stub::define close_project {-delete} 0 0 {
+    stub::need {$::stub::project ne ""} "close_project: no open project"
+    set ::stub::project ""
 }
 stub::define current_project {} 0 1 {
-    stub::need {$::stub::part ne ""} "current_project: no open project"
+    stub::need {$::stub::project ne ""} "current_project: no open project"
     return project
 }
 stub::define add_files {-fileset= -of_objects= -norecurse -copy_to= -force -scan_for_includes} 1 1 {
-    stub::need {$::stub::part ne ""} "add_files: no open project"
+    stub::need {$::stub::project ne ""} "add_files: no open project"
     stub::need_value add_files -fileset [dict get $given -fileset] {sources_1 constrs_1}
     foreach file [lindex $words 0] {
         stub::need_file add_files $file
@@ -268,7 +303,11 @@ stub::define add_files {-fileset= -of_objects= -norecurse -copy_to= -force -scan
     }
 }
 stub::define get_files {-regexp -nocase -filter= -compile_order= -used_in= -references -all -of_objects= -norecurse} 0 1 {
-    stub::need {[dict exists $given -of_objects]} "get_files: this stub knows only -of_objects"
+    if {![dict exists $given -of_objects]} {
+        set found [lsearch -all -inline $::stub::sources "*/[lindex $words 0]"]
+        stub::need {[llength $found] == 1} "get_files: not one file is '[lindex $words 0]': $found"
+        return $found
+    }
     return [set ::stub::[dict get {sources_1 sources constrs_1 constraints} [dict get $given -of_objects]]]
 }
 stub::define get_filesets {-regexp -nocase -filter= -of_objects=} 0 1 {
@@ -293,6 +332,16 @@ stub::define launch_runs {
         stub::need {[dict get $::stub::runs synth_1] eq "complete"} "launch_runs: $run before synth_1 is complete"
     }
     dict set ::stub::runs $run launched
+    if {[dict exists $given -to_step]} {
+        stub::need_value launch_runs -to_step [dict get $given -to_step] {write_bitstream}
+        stub::need {$run eq "impl_1"} "launch_runs: $run has no step write_bitstream"
+        foreach port [expr {$::stub::design eq "" ? [dict keys $::stub::ports] : ""}] {
+            stub::need {$port in $::stub::located} "launch_runs: port '$port' has no LOC, so there is no bitstream"
+        }
+        set folder [file join $::stub::project accelerator.runs $run]
+        file mkdir $folder
+        close [open [file join $folder $::stub::top.bit] w]
+    }
 }
 stub::define wait_on_run {-timeout=} 1 1 {
     set run [lindex $words 0]
@@ -308,18 +357,37 @@ stub::define open_run {-name= -pr_config=} 1 1 {
 # --- properties
 
 stub::define set_property {-name= -value= -objects= -dict=} 0 3 {
+    if {[dict exists $given -dict]} {
+        foreach {name value} [dict get $given -dict] {
+            stub::set_one $name $value [lindex $words 0]
+        }
+        return
+    }
     set name [expr {[dict exists $given -name] ? [dict get $given -name] : [lindex $words 0]}]
     set value [expr {[dict exists $given -value] ? [dict get $given -value] : [lindex $words 1]}]
     set objects [expr {[dict exists $given -objects] ? [dict get $given -objects] : [lindex $words 2]}]
-    stub::need {$name in $::stub::properties} "set_property: unknown property '$name'"
-    stub::need {$objects ne ""} "set_property: no objects for '$name'"
+    stub::set_one $name $value $objects
+}
+proc stub::set_one {name value objects} {
+    need {$objects ne ""} "set_property: no objects for '$name'"
+    if {[string match /* $objects] && ![file exists [lindex $objects 0]]} {
+        set_parameter $name $value $objects
+        return
+    }
+    if {[string match ipx:* $objects]} {
+        set_of_ip $name $value $objects
+        return
+    }
+    need {$name in $::stub::properties} "set_property: unknown property '$name'"
     switch $name {
         top { set ::stub::top $value }
+        LOC { lappend ::stub::located {*}$objects }
+        ip_repo_paths { set ::stub::repositories $value }
         {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} { set ::stub::more_options $value }
     }
 }
 stub::define get_property {-min -max} 2 2 {
-    set values {PROGRESS 100% SLACK 1.234}
+    set values [list PROGRESS 100% SLACK 1.234 DIRECTORY [file join $::stub::project accelerator.runs [lindex $words 1]]]
     stub::need {[dict exists $values [lindex $words 0]]} "get_property: unknown property '[lindex $words 0]'"
     stub::need {[lindex $words 1] ne ""} "get_property: no object"
     return [dict get $values [lindex $words 0]]
@@ -340,6 +408,23 @@ stub::define get_ports {-regexp -nocase -filter= -of_objects= -match_style= -sco
 stub::define get_clocks {-regexp -nocase -filter= -of_objects= -match_style= -include_generated_clocks} 0 1 {
     stub::need {[lindex $words 0] in $::stub::clocks} "get_clocks: no clock '[lindex $words 0]'"
     return [lindex $words 0]
+}
+stub::define get_nets {
+    -hierarchical -regexp -nocase -filter= -of_objects= -match_style= -top_net_of_hierarchical_group -segments
+    -boundary_type= -no_traverse
+} 0 1 {
+    set name [lindex $words 0]
+    set here [lsearch -all -inline -regexp [lmap file $::stub::sources {stub::read_text $file}] "\\m[file tail $name]\\M"]
+    stub::need {[llength $here] > 0} "get_nets: no source has a net '$name'"
+    lappend ::stub::nets $name
+    return [list $name]
+}
+stub::define get_iobanks {-regexp -nocase -filter= -of_objects=} 0 1 {
+    stub::need {[string is integer -strict [lindex $words 0]]} "get_iobanks: not a bank: '[lindex $words 0]'"
+    return iobank_[lindex $words 0]
+}
+stub::define current_design {} 0 1 {
+    return design
 }
 stub::define create_clock {-period= -name= -waveform= -add} 1 1 {
     stub::need {[dict get $given -period] > 0} "create_clock: -period must be positive"
@@ -376,6 +461,8 @@ if {$argc != 3} {
     error "usage: tclsh vivado_stub.tcl LOG ROOT SCRIPT"
 }
 lassign $argv stub::log_path stub::root stub::script
+source [file join [file dirname [info script]] vivado_stub_ip.tcl]
+source [file join [file dirname [info script]] vivado_stub_design.tcl]
 set stub::log [open $stub::log_path w]
 fconfigure $stub::log -translation lf -encoding utf-8
 set argv {}

@@ -1,0 +1,36 @@
+"""Shows the steps of a run that takes minutes: what the tool at work says; on a pipe one line when a step is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from dnn2fpga.build.watched import StepShown
+
+
+@contextmanager
+def steps_shown(console: Console) -> Iterator[StepShown]:
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:32}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[news]}", markup=False),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as lines:
+        tasks = {}
+
+        def show(step: str, news: str = "", seconds: float | None = None) -> None:
+            if step not in tasks:
+                tasks[step] = lines.add_task(step, total=1, news=news)
+            lines.update(tasks[step], news=news)
+            if seconds is not None:
+                lines.update(tasks[step], completed=1)
+                if not console.is_terminal:
+                    console.print(f"{step}: {seconds:.0f} s", markup=False)
+
+        yield show

@@ -1,0 +1,101 @@
+"""The packaged IP as text: plain Verilog, always the same, that synthesizes; simulated in test_ip_simulation.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dnn2fpga.build.ip_registers import ADDRESS_BITS, REGISTERS, Control, Status
+from dnn2fpga.build.ip_top import AXI_LITE, ip_verilog
+from dnn2fpga.build.stream_port import StreamPort
+from dnn2fpga.build.yosys import counted
+from rtl_lib.axi_control import AxiLiteRegisters, Register, axi_lite_ports
+
+ENTRY, EXIT = StreamPort(tdata_bits=24, beats=36), StreamPort(tdata_bits=160, beats=1)
+BLACK_BOX = """\
+(* blackbox *)
+module accelerator(
+  input aclk, input aresetn, input [23:0] s_axis_tdata, input s_axis_tvalid, output s_axis_tready, input s_axis_tlast,
+  output [159:0] m_axis_tdata, output m_axis_tvalid, input m_axis_tready, output m_axis_tlast
+);
+endmodule
+"""
+
+
+def test_ports_follow_the_naming_rules() -> None:
+    text = ip_verilog(ENTRY, EXIT)
+    top = text[text.index("module accelerator_ip(") : text.index("endmodule")]
+    ports = {name: width or "" for width, name in re.findall(r"^  (?:input|output) (?:(\[\S+\]) )?(\w+);", top, re.M)}
+    streams = {"s_axis_tdata": "[31:0]", "m_axis_tdata": "[255:0]", "m_axis_tkeep": "[31:0]"}
+    streams |= {f"{side}_axis_{name}": "" for side in "sm" for name in ("tvalid", "tready", "tlast")}
+    lite = {f"{AXI_LITE}_{name}" for name in axi_lite_ports(ADDRESS_BITS)}
+    assert ports.keys() == {"aclk", "aresetn", "interrupt", *streams, *lite}
+    assert {name: ports[name] for name in streams} == streams
+
+
+@pytest.mark.parametrize(
+    ("bits", "beat_bytes"), [(8, 1), (16, 2), (24, 4), (32, 4), (40, 8), (160, 32), (256, 32), (264, 64), (1, 1)]
+)
+def test_beats_fill_a_power_of_two(bits: int, beat_bytes: int) -> None:
+    port = StreamPort(tdata_bits=bits, beats=5)
+    assert (port.beat_bytes, port.frame_bytes) == (beat_bytes, 5 * beat_bytes)
+
+
+def test_same_ports_same_bytes_in_another_process() -> None:
+    program = (
+        "from dnn2fpga.build.ip_top import *; import sys;"
+        "sys.stdout.write(ip_verilog(StreamPort(tdata_bits=24, beats=36), StreamPort(tdata_bits=160, beats=1)))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    text = ip_verilog(ENTRY, EXIT)
+    assert done.stdout == text
+    assert "/work/" not in text
+    assert "(* src" not in text
+    assert not re.search(r"module \\", text)
+
+
+def test_registers_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="the offset of 'a' must be a multiple of 4, not 2"):
+        Register("a", 2, "")
+    with pytest.raises(ValueError, match="every register must have an offset of its own"):
+        AxiLiteRegisters([Register("a", 0, ""), Register("b", 0, "")], 4)
+    with pytest.raises(ValueError, match="offsets must be below 16, not 16"):
+        AxiLiteRegisters([Register("a", 16, "")], 4)
+
+
+def test_the_documented_map_is_the_real_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "vivado.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `0x([0-9A-F]{2})` \| `(\w+)` \| (r|rw) \|", text, re.M)
+    assert rows == [(f"{r.offset:02X}", r.name, "rw" if r.writable else "r") for r in REGISTERS]
+    for bits in (Control, Status):
+        for name, bit in bits.__members__.items():
+            assert f"{bit} `{name.lower()}`" in text
+
+
+@pytest.mark.toolchain
+def test_it_synthesizes_without_latches(tmp_path: Path) -> None:
+    yosys = shutil.which("yosys")
+    if yosys is None:
+        pytest.skip("yosys is not installed: apt-get install yosys")
+    (tmp_path / "ip.v").write_text(ip_verilog(ENTRY, EXIT))
+    (tmp_path / "black_box.v").write_text(BLACK_BOX)
+    script = (
+        "read_verilog black_box.v ip.v; hierarchy -check -top accelerator_ip; proc; select -assert-none t:$*latch*; "
+    )
+    script += "design -reset; read_verilog black_box.v ip.v; synth_xilinx -family xc7 -flatten -noiopad -noclkbuf "
+    script += "-top accelerator_ip; check -assert; tee -o stat.txt stat"
+    done = subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = dict(re.findall(r"^\s+(\w+)\s+(\d+)$", (tmp_path / "stat.txt").read_text(), re.M))
+    cells = counted({name: int(count) for name, count in found.items()})
+    assert cells["dsp"] == cells["bram18"] == 0
+    print(cells)
+    assert cells["lut"] < 550
+    assert cells["ff"] < 600

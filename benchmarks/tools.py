@@ -108,21 +108,6 @@ def xc7_cells(files: Sequence[Path], top: str, cache: Path = CACHE) -> dict[str,
     return _kept(files, [command, _version(tuple(yosys()))], cache, run)
 
 
-def xc7_cells_of_modules(
-    files: Sequence[Path], modules: Sequence[str], cache: Path = CACHE
-) -> dict[str, dict[str, int]]:
-    """The cells of several modules, each synthesized by itself (in one run, which saves the tool's start)."""
-    instances = "".join(f"(* keep *) {name} of_{name}();" for name in modules)
-    command = f"{READ}; {XC7.format(top='all_modules').replace(' -flatten', '')}; write_json out.json"
-
-    def run(folder: Path) -> dict[str, Any]:
-        (folder / "all_modules.v").write_text(f"module all_modules();{instances}endmodule", encoding="utf-8")
-        _call([*yosys(), "-q", "-p", command], folder)
-        return {name: cells_of(folder / "out.json", name) for name in modules}
-
-    return _kept(files, [command, instances, _version(tuple(yosys()))], cache, run)
-
-
 def synthesize_ecp5(files: Sequence[Path], top: str, cache: Path = CACHE) -> dict[str, int]:
     """LUT4s, registers, multipliers and block RAMs."""
     command = f"{READ}; {ECP5.format(top=top)}; write_json out.json"

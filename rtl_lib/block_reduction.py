@@ -190,7 +190,7 @@ class BlockReductionComponent(StreamComponent):
         if self.stored:
             bill.add(Kind.RAM, 1, columns.blocks, self.stored.layout.size).add(Kind.GATE, index_bits(columns.blocks))
         if columns.size * rows.size > 1:
-            bill.add(Kind.ADDER, bits)
+            bill.add(Kind.RUNNING_SUM, bits)
         if columns.size * rows.size > 1 and maximum:
             # Where there is no memory, the comparison enables the registers.
             bill.add(Kind.GATE, bits if self.stored else lanes)

@@ -82,6 +82,7 @@ class _BorderAverage(Pipeline):
             .add(Kind.REGISTER, spec.channels * spec.output_format.width)
             .add(Kind.TABLE, factor, 8)
             .add(Kind.PRODUCT, spec.channels, bits + (not spec.input_format.signed), factor + 1, bits + factor)
+            .add(Kind.OFFSET, spec.channels * clamp * half)
             .add(Kind.EVEN, spec.channels * (bits + factor) * even)
             .add(Kind.CLAMP, spec.channels, clamp, spec.output_format.width, half and spec.output_format.signed)
         )

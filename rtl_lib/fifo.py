@@ -67,7 +67,7 @@ class Fifo(StreamComponent):
     def features(self) -> Features:
         return (
             Features()
-            .add(Kind.RAM, 1, self.depth, self.input_beat.layout.size)
+            .add(Kind.RAM, 1, self.depth, self.input_beat.layout.size, 1)
             .add(Kind.COUNTER, 2 * index_bits(self.depth) + index_bits(self.depth + 1))
             .add(Kind.REGISTER, 1)
             .add(Kind.HANDSHAKE, 1)

@@ -177,7 +177,7 @@ class FoldedShape:
     def _popcounts(self) -> Features:
         count = self.pe * self.simd
         tables = self.pe * ceil_div(self.simd, PopcountProducts.IN_A_TABLE)
-        return self._memory(1).add(Kind.GATE, count + 3 * tables).add(Kind.REGISTER, count)
+        return self._memory(1).add(Kind.GATE, count).add(Kind.COUNT, 3 * tables).add(Kind.REGISTER, count)
 
     def _inverters(self) -> Features:
         bits = self.pe * self.simd * (self.input_bits + (not self.matrix.input_format.signed))
@@ -230,7 +230,7 @@ class FoldedShape:
         saved = (shared_rows - firsts) * self.simd * gated
         return (
             self._memory(self._weights_format.width)
-            .add(Kind.GATE, np.maximum(count * rows * gated * left_rows - saved, 0))
+            .add(Kind.ROW, np.maximum(count * rows * gated * left_rows - saved, 0))
             .add(Kind.REGISTER, count * stored * left_bits)
         )
 
@@ -289,7 +289,8 @@ class FoldedShape:
         registered = registered + more * (width + carries)
         start = np.where(self.turns > MOST_START_TURNS, self.sum_bits * self.pe, 0)
         return (
-            bill.add(Kind.ADDER, adders * self.pe + (self.sum_bits + carries) * self.pe)
+            bill.add(Kind.ADDER, (adders + carries) * self.pe)
+            .add(Kind.RUNNING_SUM, self.sum_bits * self.pe)
             .add(Kind.REGISTER, registered * self.pe + self.sum_bits * self.pe)
             .add(Kind.TABLE, start, self.turns)
         )

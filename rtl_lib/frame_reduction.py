@@ -45,7 +45,7 @@ class FrameReduction(StreamComponent):
             .add(Kind.HANDSHAKE, 1)
             .add(Kind.COUNTER, index_bits(self.beats))
             .add(Kind.REGISTER, 2 * self.latency - 1 + bits)
-            .add(Kind.ADDER, bits)
+            .add(Kind.RUNNING_SUM, bits)
         )
 
     def beat_model(self) -> BeatModel:

@@ -118,7 +118,7 @@ class RequantizePipeline(Pipeline):
                 bill.add(Kind.PRODUCT, 1, spec.input_format.width, factor + 1, spec.input_format.width + factor)
                 bits += 1
             adds = bool(offset) or bool(shift and spec.rounding is not Rounding.FLOOR)
-            bill.add(Kind.CONSTANT_ADDER, (bits + 1) * (adds and not real))
+            bill.add(Kind.OFFSET if real else Kind.CONSTANT_ADDER, (bits + 1) * adds)
             bill.add(Kind.EVEN, bits * (spec.rounding is Rounding.HALF_EVEN and shift > 0))
             bill.add(
                 Kind.CLAMP,

@@ -132,13 +132,14 @@ def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, setting
     if chosen.get("engine") is not Engine.FOLDED and np.count_nonzero(product.matrix.weights) <= PARALLEL_TERMS:
         one = np.ones(1, dtype=int)
         depth = np.ceil((np.log2(product.matrix.n_inputs) + 2) / levels)
-        guess = parallel_resources(product, levels) * copies
+        guess = parallel_resources(product, levels, settings.family) * copies
         rows.add([{"engine": Engine.PARALLEL}], one, one * (depth + burst), guess)
     if chosen.get("engine") is not Engine.PARALLEL:
         pe, simd = _foldings(product, chosen)
         turns, chunks = -(-product.matrix.n_outputs // pe), -(-(product.matrix.n_inputs // product.groups) // simd)
         for style in _styles(chosen):
-            cost = folded_resources(product, pe, simd, style["multiplier"], style["weight_memory"], levels)
+            made_of = style["multiplier"], style["weight_memory"]
+            cost = folded_resources(product, pe, simd, *made_of, levels, settings.family)
             options = [
                 {"engine": Engine.FOLDED, "pe": int(p), "simd": int(s), **style} for p, s in zip(pe, simd, strict=True)
             ]
@@ -147,7 +148,7 @@ def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, setting
     slots = np.concatenate(rows.slots)
     return Candidates(
         layer=layer.name,
-        exact_parallel=lambda: estimate(product.parallel.create(levels)) * copies,
+        exact_parallel=lambda: estimate(product.parallel.create(levels), settings.family) * copies,
         options=rows.options,
         slots=slots,
         cycles=slots * vectors,

@@ -14,10 +14,11 @@ from itertools import pairwise
 from typing import Any
 
 from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
-from dnn2fpga.plan.resources import Resources, estimate
+from dnn2fpga.plan.resources import FABRICS, resources_of
 from dnn2fpga.plan.settings import PlanSettings, Stages
 from dnn2fpga.quantized_graph import Described, QuantizedGraph, Tensor
 from rtl_lib.beat_model import BeatModel, Passage, trace
+from rtl_lib.features import Features
 from rtl_lib.fifo import Fifo
 from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
 
@@ -67,12 +68,14 @@ class HardwarePlan(Described):
     """Layers without hardware (a flatten) have no boundary of their own.
 
     ``latency_cycles``: from the first input beat to the last output beat of a frame; ``interval_cycles``: between
-    two frames, once ``steady_frames`` have left.
+    two frames, once ``steady_frames`` have left. ``estimates``: resources of the whole network in every FPGA family,
+    while those of the boundaries are of the settings' family.
     """
 
     settings: PlanSettings
     boundaries: tuple[Boundary, ...]
     steady_frames: int
+    estimates: dict[str, dict[str, float]]
 
     @property
     def resources(self) -> dict[str, float]:
@@ -100,13 +103,20 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
     passages = schedule.trace()
     busy = [schedule.boundaries[0].beats, *schedule.alone]
     parts = [[], *([component for _, component in layout.parts] for layout in schedule.layouts)]
-    boundaries = []
+    boundaries, whole = [], Features()
     for boundary, passage, cycles, own in zip(schedule.boundaries, passages, busy, parts, strict=True):
         separator = boundary.separator()
-        resources = sum(map(estimate, [*own, *([separator] if separator else [])]), Resources())
-        known = {**vars(passage), "busy_cycles": cycles, "resources": resources.rounded}
+        bill = sum((part.features() for part in [*own, *([separator] if separator else [])]), Features())
+        resources = resources_of(bill, settings.family).rounded
+        known = {**vars(passage), "busy_cycles": cycles, "resources": resources}
         boundaries.append(boundary.model_copy(update=known))
-    return HardwarePlan(settings=settings, boundaries=tuple(boundaries), steady_frames=passages[-1].steady_frames)
+        whole += bill
+    return HardwarePlan(
+        settings=settings,
+        boundaries=tuple(boundaries),
+        steady_frames=passages[-1].steady_frames,
+        estimates={family: resources_of(whole, family).rounded for family in FABRICS},
+    )
 
 
 class Schedule:

@@ -90,7 +90,7 @@ class Planner:
         behind, _ = components_of(operators[place + 1 :], layout.wire, options)
         stage = MasterSlaveStage(layout.parts[-1][1].output_beat)
         for component in [stage, *(component for _, component in before + behind)]:
-            self.fixed = self.fixed + estimate(component)
+            self.fixed = self.fixed + estimate(component, self.settings.family)
         models = [part.beat_model() for _, part in before]
         vectors = layout.wire.beats(layout.layer.output)  # also in front of the product: windows give one each
         least = trace(models, [(0, beats), (len(models), vectors)])[-1].interval_cycles if models else 0

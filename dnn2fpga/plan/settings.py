@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -41,6 +41,7 @@ class PlanSettings(LayerPlan):
     """What the user may choose about the hardware, for all layers and for single ones."""
 
     stages: Stages = Stages.EVERY_LAYER
+    family: Literal["xc7", "ecp5", "ice40", "gowin"] = "xc7"  # whose resource estimates are planned with
     goal: PlanGoal | None = None  # asks the planner to choose what is left open here
     pixels: int = Field(default=1, ge=1, le=16)  # of the input image in one beat
     layers: dict[str, LayerPlan] = Field(default_factory=dict)

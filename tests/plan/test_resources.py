@@ -17,16 +17,18 @@ import pytest
 from amaranth.back import verilog
 
 import rtl_lib
+from dnn2fpga.plan.fabric import FABRICS
+from dnn2fpga.plan.mapping import names_of_terms
 from dnn2fpga.plan.resources import (
     FIT_FILE,
     Resources,
     estimate,
     fit_of,
     folded_resources,
-    names_of_terms,
     parallel_resources,
     resources_of,
 )
+from dnn2fpga.plan.settings import PlanSettings
 from rtl_lib.constant_matrix import ConstantMatrix
 from rtl_lib.features import Features, Kind, MemoryStyle
 from rtl_lib.folded_sums import WeightMemory
@@ -120,13 +122,15 @@ def test_many_foldings_at_once_are_estimated_like_their_components(
 ) -> None:
     matrix_product = product(**spec)
     pe, simd = (grid.ravel() for grid in np.meshgrid(pes, simds))
-    at_once = folded_resources(matrix_product, pe, simd, multiplier, WeightMemory.AUTO, 2)
+    options = multiplier, WeightMemory.AUTO, 2
+    at_once = {family: folded_resources(matrix_product, pe, simd, *options, family) for family in FABRICS}
     for k in range(len(pe)):
         component = matrix_product.create(
             Engine.FOLDED, pe=int(pe[k]), simd=int(simd[k]), multiplier=multiplier, levels_per_register=2
         )
-        each = [float(np.broadcast_to(getattr(at_once, kind), pe.shape)[k]) for kind in KINDS]
-        assert each == pytest.approx(numbers(estimate(component))), (pe[k], simd[k])
+        for family, of_all in at_once.items():
+            each = [float(np.broadcast_to(getattr(of_all, kind), pe.shape)[k]) for kind in KINDS]
+            assert each == pytest.approx(numbers(estimate(component, family))), (family, pe[k], simd[k])
 
 
 def test_more_parallel_foldings_take_more() -> None:
@@ -146,17 +150,23 @@ def test_a_parallel_engine_is_guessed_without_its_graph() -> None:
     assert "parallel" not in vars(unsolved)
 
 
-def test_the_committed_fit_has_all_coefficients() -> None:
-    fit = fit_of("xc7")
-    for resource, names in names_of_terms().items():
+@pytest.mark.parametrize(
+    ("family", "command"),
+    [("xc7", "synth_xilinx"), ("ecp5", "synth_ecp5"), ("ice40", "synth_ice40 -dsp"), ("gowin", "synth_gowin")],
+)
+def test_the_committed_fit_has_all_coefficients(family: str, command: str) -> None:
+    fit = fit_of(family)
+    for resource, names in names_of_terms(fit.fabric).items():
         assert set(names) <= set(getattr(fit, resource))
     assert all(value >= 0 for value in (*fit.lut.values(), *fit.ff.values()))
-    assert json.loads(FIT_FILE.read_text())["xc7"]["command"].startswith("synth_xilinx")
+    assert json.loads(FIT_FILE.read_text())[family]["command"].startswith(command)
 
 
 def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"resources are estimated for xc7, not for 'ecp5'"):
-        fit_of("ecp5")
+    with pytest.raises(ValueError, match=r"resources are estimated for xc7, .*, not for 'max10'"):
+        fit_of("max10")
+    with pytest.raises(ValueError, match="family"):
+        PlanSettings.model_validate({"family": "max10"})
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dnn2fpga.build.boards import Board
     from dnn2fpga.build.builders import Built
     from dnn2fpga.build.fitting import DoesNotFit
+    from dnn2fpga.build.power import PowerEstimate
     from dnn2fpga.build.settings import BuildSettings
     from dnn2fpga.build.watched import StepShown
     from dnn2fpga.graph import Graph
@@ -52,6 +53,7 @@ STAGES, PLOT = "stages", "tries.png"  # finished stages of the optimizer; what w
 SEARCHES, SEARCH, SEARCH_PLOT = "search", "search.json", "search.png"  # trials of width searches; the last one's result
 SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
 SYNTHESIS = "synthesis.json"
+POWER = "power.json"
 PLAN_PLOT = "plan.png"  # cycles and resources of every layer
 USABLE = 0.85  # of a device's LUTs and registers: fuller ones do not route
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
@@ -185,7 +187,7 @@ def generate(
     from dnn2fpga.generate.bundle import write_bundle
     from dnn2fpga.generate.verilog import without_garbage_collection
 
-    settings = _with_levels(settings or PlanSettings(), board, clock_mhz)
+    settings = _for_board(settings or PlanSettings(), board, clock_mhz)
     progress("planning", 0, 1)
     quantized = config_files.load(folder)
     with without_garbage_collection():
@@ -216,15 +218,17 @@ def _with_budget(settings: PlanSettings, board_name: str | None) -> PlanSettings
     return settings.model_copy(update={"goal": goal})
 
 
-def _with_levels(settings: PlanSettings, board_name: str | None, clock_mhz: float | None) -> PlanSettings:
-    """As many adders between two registers as the board's clock allows, where the settings do not say."""
+def _for_board(settings: PlanSettings, board_name: str | None, clock_mhz: float | None) -> PlanSettings:
+    """The FPGA's family, and as many adders between two registers as its clock allows, where nothing else is said."""
     from dnn2fpga.build.boards import load_board
 
-    if board_name is None or settings.levels_per_register is not None:
+    if board_name is None:
         return settings
     board = load_board(board_name)
     levels = min(board.timing.adders_within(clock_mhz or board.clock_mhz), MOST_LEVELS)
-    return settings.model_copy(update={"levels_per_register": levels})
+    of_board = {"family": board.architecture.estimates, "levels_per_register": levels}
+    given = settings.model_dump(include=settings.model_fields_set & of_board.keys(), exclude_none=True)
+    return settings.model_copy(update=of_board | given)
 
 
 def _samples(folder: Path, quantized: QuantizedGraph) -> np.ndarray | None:
@@ -322,7 +326,7 @@ def _what_would_fit(folder: Path, board: Board, hardware: PlanSettings | None, e
 
     manifest = json.loads((folder / BUNDLE / MANIFEST).read_text(encoding="utf-8"))
     settings = (hardware or PlanSettings()).model_copy(update={"goal": PlanGoal(aim=Aim.FASTEST)})
-    settings = _with_budget(_with_levels(settings, board.name, None), board.name)
+    settings = _with_budget(_for_board(settings, board.name, None), board.name)
     with without_garbage_collection():
         slower = slower_design(config_files.load(folder), settings, manifest, error.used, board)
     if slower is None:
@@ -349,6 +353,26 @@ def synthesize(folder: Path) -> dict[str, Any]:
         (new / SYNTHESIS).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         plot_plan(manifest, new / PLAN_PLOT, found["layers"])
     return found
+
+
+def power(
+    folder: Path, board: str, clock_mhz: float | None = None, *, simulate: bool = True, progress: Progress = _silent
+) -> PowerEstimate:
+    """``power.json``: power and energy of a frame, estimated (docs/power.md).
+
+    :param simulate: count how much switches; else a usual rate is assumed.
+    """
+    from dnn2fpga.build.boards import load_board
+    from dnn2fpga.build.power import estimate_power
+    from dnn2fpga.verify.activity import measure_activity
+
+    bundle, description = existing_bundle(folder), load_board(board)
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    activity = measure_activity(bundle, folder / SIMULATION, progress) if simulate else None
+    estimate = estimate_power(manifest, description, clock_mhz or description.clock_mhz, activity)
+    with added_files(folder) as new:
+        (new / POWER).write_text(estimate.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return estimate
 
 
 def existing_bundle(folder: Path) -> Path:

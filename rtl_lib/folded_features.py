@@ -30,7 +30,7 @@ from rtl_lib.features import (
 from rtl_lib.finish import Finish
 from rtl_lib.folding import Folding
 from rtl_lib.formats import Format
-from rtl_lib.multipliers import NARROW_PORT, WIDE_PORT, Multiplier, PopcountProducts
+from rtl_lib.multipliers import Multiplier, PopcountProducts
 
 LEAST_BLOCK_PRODUCT = 9  # bits of a product in a DSP block
 FEW_SLOTS = 0.9, 0.4  # of the rows and of the bits of products with a weight that is always the same: what falls away
@@ -146,7 +146,8 @@ class FoldedShape:
         extremes = [a * b for a in (low, high) for b in (form.minimum, form.maximum)]
         pitch = Format.containing(min(*extremes, 0) - 1, max(*extremes, 0)).width
         borrowed = Format.containing(min(low, 0) - 1, max(high, 0)).width
-        fits = 1 + (WIDE_PORT - borrowed) // pitch if form.width + (not form.signed) <= NARROW_PORT else 1
+        wide, narrow = self.multiplier.ports
+        fits = 1 + (wide - borrowed) // pitch if form.width + (not form.signed) <= narrow else 1
         return pitch, borrowed, max(1, fits)
 
     @property
@@ -156,13 +157,13 @@ class FoldedShape:
 
     @property
     def _in_blocks(self) -> Amount:
-        return ~np.asarray(self.signs, bool) & (self.multiplier is Multiplier.DSP)
+        return ~np.asarray(self.signs, bool) & self.multiplier.in_blocks
 
     def _products(self) -> list[tuple[Amount, Features]]:
         """Each with where it is the one."""
         signs = np.asarray(self.signs, bool)
         one_bit = self.matrix.input_format == Format(False, 1)
-        blocks = self.multiplier is Multiplier.DSP
+        blocks = self.multiplier.in_blocks
         return [
             (signs & one_bit, self._popcounts()),
             (signs & (not one_bit), self._inverters()),
@@ -242,12 +243,12 @@ class FoldedShape:
         unsigned = not self.matrix.input_format.signed
         if self.matrix.input_format == Format(False, 1):
             counts, width = ceil_div(self.simd, PopcountProducts.IN_A_TABLE), np.minimum(3, index_bits(self.simd + 1))
-            if self.multiplier is Multiplier.DSP:
+            if self.multiplier.in_blocks:
                 other, wide, carries = self._block_leaves()
             else:
                 other, wide, carries = self._row_leaves()
             return np.where(signs, counts, other), np.where(signs, width, wide), np.where(signs, 0, carries)
-        other, wide, carries = self._block_leaves() if self.multiplier is Multiplier.DSP else self._row_leaves()
+        other, wide, carries = self._block_leaves() if self.multiplier.in_blocks else self._row_leaves()
         return (
             np.where(signs, self.simd, other),
             np.where(signs, self.input_bits + unsigned, wide),

@@ -1,4 +1,4 @@
-"""The CRC-32 of the serial link, a bit a cycle: bytes come slowly there, and a CRC of whole bytes is four times as large."""
+"""The CRC-32 of the serial link, a bit a cycle: bytes come slowly there, and one of whole bytes is larger."""
 
 from __future__ import annotations
 

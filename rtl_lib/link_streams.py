@@ -124,8 +124,7 @@ class ResultCollector(wiring.Component):
         with m.If(self.began):
             m.d.sync += cycles.eq(1)
         with m.Elif(in_latency):
-            with m.If(self.ready):
-                m.d.sync += cycles.eq(cycles[8:])
+            m.d.sync += cycles.eq(Mux(self.ready, cycles[8:], cycles))
         with m.Elif(~(self.tvalid & self.tlast)):
             m.d.sync += cycles.eq(cycles + 1)
         return m

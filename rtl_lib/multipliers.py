@@ -4,9 +4,10 @@ Each is plain arithmetic with one register behind it, so what is simulated is wh
 *leaves* (values to be added) and *carries* (single bits to be added, which ride on the carry inputs of adders that are
 there anyway).
 
-``dsp``: multiplications from which the tools infer DSP blocks. Outputs that read the same input share a block: the
-operand ``w0 + (w1 << k)`` gives two products (three with 4-bit numbers), ``k`` bits apart. A field that is negative
-borrows one from the field above it, which its sign bit gives back as a carry.
+``dsp``: multiplications from which the tools infer DSP blocks. Outputs that read the same input share a block, as far
+as its ports are wide enough: the operand ``w0 + (w1 << k)`` gives two products (three with 4-bit numbers), ``k`` bits
+apart. A field that is negative borrows one from the field above it, which its sign bit gives back as a carry.
+``dsp18`` and ``dsp16``: the same for smaller blocks.
 ``lut``: gated rows, added in short chains.
 ``sign``: weights of ±1: the input, inverted where the weight is -1; the ones that this leaves out are constants.
 ``popcount``: the same for inputs of one bit: XNOR, counted six at a time.
@@ -25,14 +26,26 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from rtl_lib.formats import Format
 from rtl_lib.pipeline import PipelineBuilder
 
-WIDE_PORT, NARROW_PORT = 25, 18  # signed operands of a DSP48E1, bits
-
 
 class Multiplier(enum.Enum):
     """What multiplies in a folded engine."""
 
-    DSP = "dsp"
+    DSP = "dsp"  # DSP48E1 and larger ones
+    DSP18 = "dsp18"  # of ECP5 and Gowin
+    DSP16 = "dsp16"  # of iCE40
     LUT = "lut"
+
+    @property
+    def in_blocks(self) -> bool:
+        return self is not Multiplier.LUT
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Bits of the signed operands of a block: of the wide and the narrow one. None fit where there is no block."""
+        return _PORTS.get(self, (0, 0))
+
+
+_PORTS = {Multiplier.DSP: (25, 18), Multiplier.DSP18: (18, 18), Multiplier.DSP16: (16, 16)}
 
 
 @dataclass
@@ -75,15 +88,19 @@ class Products(ABC):
 class DspProducts(Products):
     """See the module."""
 
-    def __init__(self, weights: np.ndarray, input_format: Format, most: int) -> None:
-        """:param most: outputs that read the same inputs."""
+    def __init__(self, weights: np.ndarray, input_format: Format, most: int, ports: tuple[int, int]) -> None:
+        """
+        :param most: outputs that read the same inputs.
+        :param ports: of a block.
+        """
         super().__init__(weights, input_format)
         low, high = self.weights_format.minimum, self.weights_format.maximum
         extremes = [a * b for a in (int(weights.min()), int(weights.max())) for b in self._input_bounds]
         # Room for the borrow of the field below.
         self.pitch = Format.containing(min(*extremes, 0) - 1, max(*extremes, 0)).width
         borrowed = Format.containing(min(int(weights.min()), 0) - 1, max(int(weights.max()), 0)).width
-        fits = 1 + (WIDE_PORT - borrowed) // self.pitch if input_format.width + (not input_format.signed) <= 18 else 1
+        wide, narrow = ports
+        fits = 1 + (wide - borrowed) // self.pitch if input_format.width + (not input_format.signed) <= narrow else 1
         self.shared = max(1, min(most, fits))
         self._bits = borrowed if self.shared > 1 else Format.containing(low, high).width
 
@@ -241,7 +258,7 @@ def products(
         return SignProducts(weights, input_format)
     if multiplier is Multiplier.LUT:
         return LutProducts(weights, input_format, levels + 1)
-    return DspProducts(weights, input_format, shared)
+    return DspProducts(weights, input_format, shared, multiplier.ports)
 
 
 def _extended(value: Value, width: int) -> Value:

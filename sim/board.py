@@ -3,7 +3,8 @@
     python board.py <board_top.v> <other.v>... --cycles-per-bit 25 --build-dir build
     python board.py <netlist.v> --cells <yosys>/share/ecp5/cells_sim.v --cycles-per-bit 25 --build-dir build
 
-The second form simulates what synthesis has made of it, with yosys' models of the FPGA's cells. Prints the name of the pseudo-terminal, and runs until its standard input is closed.
+The second form simulates what synthesis has made of it, with yosys' models of the FPGA's cells. Prints the name of
+the pseudo-terminal, and runs until its standard input is closed.
 """
 
 from __future__ import annotations

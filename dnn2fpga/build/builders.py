@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from dnn2fpga.atomic import replaced_folder
-from dnn2fpga.build.boards import Board
+from dnn2fpga.build.board_top import write_board_top
+from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.build_result import BuildResult, result_folder
 from dnn2fpga.build.families import Tools
+from dnn2fpga.build.fitting import planned
 from dnn2fpga.build.open_flow import build_open
 from dnn2fpga.build.open_project import write_project
 from dnn2fpga.build.settings import BuildSettings
-from dnn2fpga.build.vivado import run_vivado, write_vivado
+from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
+from dnn2fpga.build.vivado_result import VivadoResult
 from dnn2fpga.build.watched import StepShown, silent
+
+# What is run when Vivado is installed: all the way to a bitstream, where there can be one.
+_SCRIPTS = {
+    Interface.UART: VivadoScript.PROJECT,
+    Interface.PROCESSING_SYSTEM: VivadoScript.PROJECT,
+    Interface.NONE: VivadoScript.OUT_OF_CONTEXT,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +54,37 @@ class Built:
 
 
 def _vivado(request: Request) -> Built:
-    files = write_vivado(request.bundle, request.board, request.clock_mhz)
+    files = tuple(_write_vivado(request))
     if not request.run:
-        return Built(files=tuple(files))
-    run = run_vivado(request.bundle)
-    if run.ran:
-        return Built(files=tuple(files), messages=run.messages)
-    told = f"Vivado is not installed here: written, not run. To run it: {run.command}"
-    return Built(files=tuple(files), messages=(told,))
+        return Built(files=files)
+    run = run_vivado(request.bundle, _SCRIPTS[request.board.interface])
+    if not run.ran:
+        told = f"Vivado is not installed here: written, not run. To run it: {run.command}"
+        return Built(files=files, messages=(told,))
+    if run.result is None:
+        return Built(files=files, messages=run.messages)
+    manifest = json.loads((request.bundle / "manifest.json").read_text(encoding="utf-8"))
+    counted = _beside_the_plan(run.result, manifest, request.board)
+    return Built(files=files, messages=(*run.messages, counted), met=run.result.timing_met)
+
+
+def _write_vivado(request: Request) -> list[Path]:
+    board, clock_mhz = request.board, request.clock_mhz or request.board.clock_mhz
+    if board.interface is not Interface.UART:
+        return write_vivado(request.bundle, board, clock_mhz)
+    with TemporaryDirectory() as folder:
+        design = write_board_top(request.bundle, board, Path(folder), clock_mhz)
+        return write_vivado(request.bundle, board, clock_mhz, [*design.verilog, design.constraints])
+
+
+def _beside_the_plan(result: VivadoResult, manifest: dict[str, Any], board: Board) -> str:
+    """What Vivado has counted, in one line."""
+    estimated = planned(manifest, board)
+    words = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks"}
+    counts = [f"{getattr(result, key):,} {word} ({estimated[key]:,.0f} estimated)" for key, word in words.items()]
+    return (
+        f"dnn2fpga: {', '.join(counts)}, {result.bram18:,} block RAMs of 18 Kbit; {result.reached_mhz:.1f} MHz reached"
+    )
 
 
 def _open(request: Request) -> Built:

@@ -137,7 +137,7 @@ def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, setting
     if chosen.get("engine") is not Engine.PARALLEL:
         pe, simd = _foldings(product, chosen)
         turns, chunks = -(-product.matrix.n_outputs // pe), -(-(product.matrix.n_inputs // product.groups) // simd)
-        for style in _styles(chosen):
+        for style in _styles(chosen, settings):
             made_of = style["multiplier"], style["weight_memory"]
             cost = folded_resources(product, pe, simd, *made_of, levels, settings.family)
             options = [
@@ -181,10 +181,10 @@ def _parts(count: int) -> list[int]:
     return sorted({-(-count // k) for k in range(1, count + 1)})
 
 
-def _styles(chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    multipliers = [chosen["multiplier"]] if "multiplier" in chosen else list(Multiplier)
+def _styles(chosen: dict[str, Any], settings: PlanSettings) -> Iterator[dict[str, Any]]:
+    multipliers = [chosen["multiplier"]] if "multiplier" in chosen else [Multiplier.DSP, Multiplier.LUT]
     memories = (
         [chosen["weight_memory"]] if "weight_memory" in chosen else [WeightMemory.BLOCK, WeightMemory.DISTRIBUTED]
     )
     for multiplier, memory in pairs(multipliers, memories):
-        yield {"multiplier": multiplier, "weight_memory": memory}
+        yield {"multiplier": settings.of_family(multiplier), "weight_memory": memory}

@@ -138,7 +138,7 @@ def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
         unpack = bool(operators) and reshaped and wire.pixels > 1 and not knows_no_rows(operators[0], wire.pixels)
         try:
             before = _unpacked(operators[0], wire) if unpack else []
-            parts, wire = components_of(operators, Wire() if unpack else wire, settings.options(layer.name))
+            parts, wire = components_of(operators, Wire() if unpack else wire, settings.create_options(layer.name))
         except ValueError as error:
             problems.append(f"layer '{layer.name}': {error}")
             continue

@@ -13,6 +13,7 @@ from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine
 from rtl_lib.multipliers import Multiplier
 
+BLOCKS = {"ecp5": Multiplier.DSP18, "gowin": Multiplier.DSP18, "ice40": Multiplier.DSP16}
 MOST_LEVELS = 16  # adders in a row between two registers
 
 
@@ -22,7 +23,7 @@ class LayerPlan(Described):
     engine: Engine | None = None  # of a matrix product; absent: parallel where vectors arrive in one beat
     pe: int | None = Field(default=None, ge=1)  # outputs at a time in a folded engine; absent: all
     simd: int | None = Field(default=None, ge=1)  # inputs a cycle for each of them; absent: those of a beat
-    multiplier: Multiplier | None = None  # of a folded engine; absent: DSP blocks
+    multiplier: Multiplier | None = None  # of a folded engine; absent: DSP blocks, those of the family
     weight_memory: WeightMemory | None = None  # of a folded engine; absent: as the synthesis tool thinks best
     levels_per_register: int | None = Field(default=None, ge=1, le=MOST_LEVELS)  # adders in a row
     float_units: int | None = Field(default=None, ge=1, le=64)  # multiply-add units of a layer left in binary32
@@ -41,7 +42,7 @@ class PlanSettings(LayerPlan):
     """What the user may choose about the hardware, for all layers and for single ones."""
 
     stages: Stages = Stages.EVERY_LAYER
-    family: Literal["xc7", "ecp5", "ice40", "gowin"] = "xc7"  # whose resource estimates are planned with
+    family: Literal["xc7", "ecp5", "ice40", "gowin"] = "xc7"  # of the FPGA: its DSP blocks, and its resource estimates
     goal: PlanGoal | None = None  # asks the planner to choose what is left open here
     pixels: int = Field(default=1, ge=1, le=16)  # of the input image in one beat
     layers: dict[str, LayerPlan] = Field(default_factory=dict)
@@ -50,6 +51,15 @@ class PlanSettings(LayerPlan):
         """What is chosen for a layer, by the names that operators know."""
         of_all = self.model_dump(include=set(LayerPlan.model_fields), exclude_none=True)
         return of_all | self.own(layer)
+
+    def create_options(self, layer: str) -> dict[str, Any]:
+        """The same, with the DSP blocks of the family."""
+        chosen = self.options(layer)
+        return chosen | {"multiplier": self.of_family(chosen.get("multiplier", Multiplier.DSP))}
+
+    def of_family(self, multiplier: Multiplier) -> Multiplier:
+        """``dsp`` means the blocks that the FPGA has."""
+        return BLOCKS.get(self.family, multiplier) if multiplier is Multiplier.DSP else multiplier
 
     def own(self, layer: str) -> dict[str, Any]:
         """What is chosen for this layer and no other."""

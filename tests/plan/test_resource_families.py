@@ -102,7 +102,6 @@ def test_a_plan_is_estimated_for_every_family_and_made_for_one() -> None:
     settings = {"engine": "folded", "pe": 2, "multiplier": "dsp"}
     plans = {family: plan(graph, PlanSettings.model_validate({**settings, "family": family})) for family in FABRICS}
     for family, planned in plans.items():
-        assert planned.estimates == plans["xc7"].estimates
         for name, amount in planned.resources.items():
             assert planned.estimates[family][name] == pytest.approx(amount, abs=0.5)
 

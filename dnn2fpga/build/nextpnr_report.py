@@ -67,7 +67,7 @@ def read_report(file: Path) -> PlaceReport:
 def overfull(log: str) -> dict[str, tuple[int, int]]:
     """Kinds of cells that nextpnr has more of than the chip: used, available."""
     found = (match for line in log.splitlines() if (match := _USED.match(line)))
-    return {name: (int(used), int(has)) for name, used, has in (m.groups() for m in found) if int(used) > int(has)}
+    return {name: (int(used), int(has)) for name, used, has in (m.groups() for m in found) if int(used) > int(has) > 0}
 
 
 def used_cells(log: str) -> dict[str, int]:

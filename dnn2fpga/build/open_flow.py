@@ -178,10 +178,13 @@ class _Run:
             return nextpnr_report.read_report(self.folder / REPORT)
         except (OSError, ValueError, KeyError) as error:
             raise self._failure(PLACEMENT, NEXTPNR_LOG, "has written no report") from error
-        except UserError:
+        except (UserError, _Overfull):
             text = self._text(NEXTPNR_LOG)
-            if nextpnr_report.overfull(text):
-                check_fits(chain.placed(nextpnr_report.used_cells(text), cells), self.board, chain.names, manifest)
+            if over := nextpnr_report.overfull(text):
+                used = chain.placed(nextpnr_report.used_cells(text), cells)
+                check_fits(used, self.board, chain.names, manifest)
+                needs = ", ".join(f"{n:,} of {has:,} {name}" for name, (n, has) in over.items())
+                raise UserError(f"does not fit the {self.board.title}: needs {needs}") from None
             raise
 
     def _step(self, step: str, log: str, more: tuple[str, ...] = (), tried: str = "") -> None:
@@ -190,7 +193,7 @@ class _Run:
         (self.folder / log).unlink(missing_ok=True)
         start = time.monotonic()
         command = [*tool.command, *self.project.commands[step], *more]
-        code, said = run_watched(command, self.folder, log, nextpnr_report.shown, lambda news: self.shown(name, news))
+        code, said = run_watched(command, self.folder, log, _news, lambda news: self.shown(name, news))
         took = round(time.monotonic() - start, 1)
         self.seconds[step] = round(self.seconds.get(step, 0) + took, 1)
         if not (self.folder / log).is_file():
@@ -229,6 +232,17 @@ class _Run:
 
 def _failed(target: Path) -> Path:
     return target.with_name(f"{target.name}.failed")
+
+
+class _Overfull(Exception):
+    """nextpnr has more cells than places for them."""
+
+
+def _news(line: str) -> str | None:
+    """nextpnr would go on for ever to place what cannot be placed."""
+    if nextpnr_report.overfull(line):
+        raise _Overfull
+    return nextpnr_report.shown(line)
 
 
 def _checked_clock(report: PlaceReport, mhz: float) -> nextpnr_report.Clock:

@@ -21,6 +21,8 @@ from dnn2fpga.build.toolchains import (
 
 SYNTHESIS, PLACEMENT, PACKING = "synthesis", "placement and routing", "bitstream"
 SCRIPT, SHELL_SCRIPT = "synthesis.ys", "build.sh"
+# abc9 of yosys 0.70 takes a wire called x[0] for a bit of the wire x, and stops.
+HIDE_ELEMENTS = "rename -hide */w:*[[]*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ def write_project(bundle: Path, board: Board, folder: Path, clock_mhz: float, se
     design = write_board_top(bundle, board, folder, clock_mhz)
     sources = " ".join(file.name for file in design.verilog)
     # Counts and netlist go into files: the yosys of PyPI loses its standard output.
-    script = [f"read_verilog -sv {sources}", f"{device.synthesis} -top {design.top}", f"write_json {NETLIST}"]
+    script = [f"read_verilog -sv {sources}", f"hierarchy -top {design.top}", HIDE_ELEMENTS]
+    script += [f"{device.synthesis} -top {design.top}", f"write_json {NETLIST}"]
     script += [f"write_verilog -noattr {NETLIST_VERILOG}", f"tee -q -o {CELLS} stat -json"]
     (folder / SCRIPT).write_text("\n".join([*script, ""]), encoding="utf-8")
     place = [word.format(constraints=design.constraints.name) for word in device.place]

@@ -6,6 +6,7 @@ Called as ``python fake_tools.py <name> <arguments>``; it appends its arguments 
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 
@@ -28,6 +29,7 @@ if name == "yosys":
 elif name.startswith("nextpnr"):
     seed = after("--seed")
     Path(after("--log")).write_text(own.get("log", "Info: Program finished normally.\n"))
+    time.sleep(own.get("sleeps", 0))
     mhz = own.get("mhz", {}).get(seed)
     if mhz is not None:
         clock = {"achieved": mhz, "constraint": own.get("constraint", float(after("--freq")))}

@@ -227,14 +227,16 @@ def test_too_large_is_said_before_anything_is_placed(work: Path, fake: Fake, tmp
     assert (work / "build" / "ulx3s_85f.failed" / "yosys.log").is_file()
 
 
-def test_too_large_for_nextpnr(work: Path, fake: Fake) -> None:
+@pytest.mark.parametrize("sleeps", [0, 600])
+def test_too_large_for_nextpnr(work: Path, fake: Fake, sleeps: int) -> None:
+    """It says so, or tries for ever."""
     log = (
         "Info: Device utilisation:\n"
         "Info: \t          MULT18X18D:       2/    156     1%\n"
         "Info: \t        TRELLIS_COMB:   84000/  83640   100%\n"
         "ERROR: Unable to place cell 'x', no BELs remaining to implement cell type 'TRELLIS_COMB'\n"
     )
-    fake(GOOD, placer={"log": log, "code": 1, "mhz": {}})
+    fake(GOOD, placer={"log": log, "code": 1, "mhz": {}, "sleeps": sleeps})
     assert problems(work)[0] == "does not fit the Radiona ULX3S-85F: needs 84,000 of 83,640 LUTs (100%)"
 
 

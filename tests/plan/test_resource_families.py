@@ -136,5 +136,5 @@ def test_synthesis_agrees(family: str, tmp_path: Path, monkeypatch: pytest.Monke
     )
     used, expected = counted(family, cells), planned.resources
     assert expected["lut"] == pytest.approx(used["lut"], rel=0.2)
-    assert expected["ff"] == pytest.approx(used["ff"], rel=0.05)
+    assert expected["ff"] == pytest.approx(used["ff"], rel=0.08)
     assert expected["dsp"] == used["dsp"]

@@ -1,4 +1,4 @@
-"""The command line: ``dnn2fpga quantize | search | generate | verify | build | run | compile | boards | demo``.
+"""The command line: ``dnn2fpga quantize | search | generate | verify | build | run | power | compile | boards | demo``.
 
 TensorFlow is imported only by the commands that read a Keras model, and every other heavy module only by the
 command that needs it.
@@ -186,6 +186,28 @@ def run(
     if settings.board is None:
         raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
     _run(settings, data, port, frames, noise)
+
+
+@app.command()
+def power(
+    work: WorkFolder,
+    board: BoardName = None,
+    clock: Clock = None,
+    config: ConfigFile = None,
+    simulation: Annotated[bool, typer.Option(help="count how much switches, in simulation")] = True,
+) -> None:
+    """Power and energy of a frame on a board: an estimate (docs/power.md)."""
+    from dnn2fpga import flow
+    from dnn2fpga.report import show_power
+
+    settings = settings_from(config, {"output": work, "board": board, "clock_mhz": clock})
+    if settings.board is None:
+        raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
+    with _progress() as progress:
+        estimate = flow.power(
+            settings.output, settings.board, settings.clock_mhz, simulate=simulation, progress=progress
+        )
+    show_power(estimate, console)
 
 
 @app.command()

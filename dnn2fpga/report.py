@@ -28,6 +28,7 @@ from dnn2fpga.flow import (
 
 if TYPE_CHECKING:
     from dnn2fpga.board_run import BoardRun
+    from dnn2fpga.build.power import PowerEstimate
 
 if TYPE_CHECKING:
     from dnn2fpga.build.build_result import BuildResult
@@ -274,6 +275,24 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def show_power(power: PowerEstimate, console: Console) -> None:
+    """An estimate, with what it rests on."""
+    table = Table(title=f"{power.board} at {power.clock_mhz:g} MHz, estimated", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("layer")
+    for heading in ("toggle rate", *power.dynamic_mw_by_kind, "mW"):
+        table.add_column(heading, justify="right")
+    for layer in power.layers:
+        by_kind = [f"{layer.milliwatts[kind]:,.1f}" for kind in power.dynamic_mw_by_kind]
+        table.add_row(layer.layer, f"{layer.toggle_rate:.1%}", *by_kind, f"{layer.dynamic_mw:,.1f}")
+    console.print(table)
+    console.print(
+        f"{power.static_mw:,.0f} mW static + {power.dynamic_mw:,.0f} mW dynamic at {power.frames_per_second:,.0f} frames/s: "
+        f"{power.energy_per_frame_uj:,.2f} µJ a frame, {power.dynamic_energy_per_frame_uj:,.2f} of them dynamic"
+    )
+    for assumption in power.assumptions:
+        console.print(f"assumed: {assumption}", markup=False)
 
 
 def show_board_run(run: BoardRun, console: Console) -> None:

@@ -20,7 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.build.yosys import XC7, counted
+from dnn2fpga.build.yosys import XC7
+from dnn2fpga.plan.cells import counted
 
 CACHE = Path.home() / ".cache" / "dnn2fpga" / "synthesis"
 
@@ -174,7 +175,7 @@ def cells_of(netlist: Path, top: str) -> dict[str, int]:
 
 def xilinx(cells: dict[str, int]) -> dict[str, int]:
     """LUTs with inverters and the distributed RAM's."""
-    used = counted(cells)
+    used = counted("xc7", cells)
     halves = cells.get("RAMB18E1", 0)
     return {
         "LUT": used["lut"],

@@ -198,7 +198,7 @@ def power(
 ) -> None:
     """Power and energy of a frame on a board: an estimate (docs/power.md)."""
     from dnn2fpga import flow
-    from dnn2fpga.report import show_power
+    from dnn2fpga.board_report import show_power
 
     settings = settings_from(config, {"output": work, "board": board, "clock_mhz": clock})
     if settings.board is None:
@@ -383,8 +383,8 @@ def _build(settings: Config, run: bool) -> bool:
 
 def _run(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:
     from dnn2fpga import config_files, flow
+    from dnn2fpga.board_report import show_board_run
     from dnn2fpga.board_run import run_on_board
-    from dnn2fpga.report import show_board_run
 
     shape = config_files.load(flow.existing_bundle(settings.output)).input.shape
     chosen = _load(data, shape, settings).first(frames)

@@ -85,6 +85,7 @@ hardware:
   float_units: 3
   fifo: 4
   stages: runs
+  family: ecp5
   pixels: 2
   goal:
     aim: latency

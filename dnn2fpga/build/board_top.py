@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from dnn2fpga.atomic import digest
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.clocking import add_clock
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.verilog import plain_module_names
 from rtl_lib.host_link import HostLink, HostLinkSpec
 
 TOP = "board_top"
@@ -142,11 +142,4 @@ def _prepared(platform: Any, top: BoardTop) -> tuple[str, str, str]:
     texts = {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
     verilog = texts.get(f"{TOP}.v") or texts[f"{TOP}.debug.v"]
     (constraints,) = (name for name in texts if name.endswith(CONSTRAINTS))
-    return _plain(verilog), Path(constraints).suffix, texts[constraints]
-
-
-def _plain(verilog: str) -> str:
-    """``\\board_top.link `` → ``board_top__link``: no escaped identifiers for module names."""
-    return re.sub(
-        rf"\\({TOP}(?:\.[\w$]+)+) ", lambda match: re.sub(r"\.", "__", match[1]).replace("$", "_") + " ", verilog
-    )
+    return plain_module_names(verilog, TOP), Path(constraints).suffix, texts[constraints]

@@ -34,8 +34,10 @@ def available(board: Board) -> Usage:
 
 
 def planned(manifest: Mapping[str, Any], board: Board) -> dict[str, float]:
-    """What the plan has estimated, without the host link, in the board's blocks."""
-    return {resource: sum(own.values()) for resource, own in _planned_by_layer(manifest, board).items()}
+    """What the network is estimated to take, without the host link, in the board's blocks."""
+    own = manifest["estimates"][board.architecture.estimates]
+    halves = 18 / board.architecture.bram_kbit
+    return {name: own[name] for name in ("lut", "ff", "dsp")} | {"bram": math.ceil(own["bram18"] * halves - 0.05)}
 
 
 def _planned_by_layer(manifest: Mapping[str, Any], board: Board) -> dict[str, dict[str, float]]:

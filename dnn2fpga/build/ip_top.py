@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from dnn2fpga.build.ip_registers import ADDRESS_BITS, IDENTITY, MAP_VERSION, REGISTERS, Control, Status
 from dnn2fpga.build.stream_port import StreamPort
+from dnn2fpga.generate.verilog import plain_module_names
 from rtl_lib.axi_control import AxiLiteRegisters, axi_lite_ports
 from rtl_lib.formats import Format
 from rtl_lib.frame_watch import FrameWatch
@@ -177,5 +177,4 @@ def ip_verilog(entry: StreamPort, exit: StreamPort) -> str:
     from amaranth.back import verilog
 
     text = verilog.convert(AcceleratorIp(entry, exit), name=TOP, emit_src=False, strip_internal_attrs=True)
-    # No escaped identifiers for module names.
-    return re.sub(rf"\\({TOP}(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", text)
+    return plain_module_names(text, TOP)

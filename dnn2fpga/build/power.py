@@ -138,13 +138,14 @@ def estimate_power(
         # 1 pJ in every cycle of 1 MHz is 1 µW
         milliwatts = {kind: energy * clock_mhz / 1e3 for kind, energy in picojoules.items()}
         layers.append(LayerPower(layer=name, toggle_rate=rates[name], milliwatts=milliwatts))
+    source = "as given" if resources else f"the estimates of the plan, for the family {manifest['family']}"
     return PowerEstimate(
         board=board.name,
         clock_mhz=clock_mhz,
         interval_cycles=manifest["interval_cycles"],
         static_mw=family.static_mw.base + family.static_mw.per_klut * board.resources.lut / 1000,
         layers=tuple(layers),
-        assumptions=(*_assumptions(board, family, activity, resources is not None), *_too_large(board, used)),
+        assumptions=(*_assumptions(board, family, activity, source), *_too_large(board, used)),
     )
 
 
@@ -182,14 +183,11 @@ def _require_layers(what: str, boundaries: list[dict[str, Any]], given: Mapping[
         )
 
 
-def _assumptions(
-    board: Board, family: _Constants, activity: Mapping[str, Any] | None, counted: bool
-) -> tuple[str, ...]:
+def _assumptions(board: Board, family: _Constants, activity: Mapping[str, Any] | None, source: str) -> tuple[str, ...]:
     if activity is None:
         rate = f"{DEFAULT_TOGGLE_RATE:.1%} of all bits toggle in a cycle: nothing was simulated"
     else:
         rate = f"toggle rates of the registers simulated on {activity['frames']} frames; LUTs and DSP blocks alike"
-    source = "as given" if counted else "the estimates of the plan, for 7-series"
     return (
         "an estimate, good for the order of magnitude; no constant was calibrated on a board (docs/power.md)",
         f"energies: {family.basis}, at {family.core_v:g} V",

@@ -10,24 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.plan.cells import counted
 
 XC7 = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"
-LUT_RAMS = {"RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM32X1S": 1, "RAM64X1S": 1}  # LUTs of one
-
-
-def counted(cells: dict[str, int]) -> dict[str, int]:
-    """Resources as the estimates count them: LUTs with inverters, LUT RAM and shift registers; halves of block RAM."""
-    luts = sum(n for name, n in cells.items() if name.startswith(("LUT", "INV", "SRL")))
-    return {
-        "lut": luts + sum(LUT_RAMS.get(name, 0) * n for name, n in cells.items()),
-        "ff": sum(n for name, n in cells.items() if name.startswith("FD")),
-        "dsp": cells.get("DSP48E1", 0),
-        "bram18": 2 * cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0),
-    }
 
 
 def tool() -> list[str]:
@@ -56,9 +46,15 @@ def resources_by_layer(verilog: Path, manifest: dict[str, Any]) -> dict[str, Any
         _run(tool(), "; ".join([*script, command, "write_json out.json"]), Path(folder))
         design = json.loads((Path(folder) / "out.json").read_text(encoding="utf-8"))["modules"]
     cells = {name: Counter(cell["type"] for cell in module["cells"].values()) for name, module in design.items()}
-    layers = {"input": counted(cells.get(top, Counter()))}
-    layers |= {layer: counted(cells.get(module, Counter())) for layer, module in modules.items()}
+    layers = {"input": _counted(cells.get(top, Counter()))}
+    layers |= {layer: _counted(cells.get(module, Counter())) for layer, module in modules.items()}
     return {"tool": _version(), "command": command, "layers": layers}
+
+
+def _counted(cells: Mapping[str, int]) -> dict[str, float]:
+    """As the estimates count."""
+    found = counted("xc7", cells)
+    return {name: found[name] for name in ("lut", "ff", "dsp", "bram18")}
 
 
 def _run(yosys: list[str], script: str, folder: Path) -> None:

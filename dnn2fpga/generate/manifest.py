@@ -31,6 +31,7 @@ def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) 
         "latency_cycles": plan.latency_cycles,
         "interval_cycles": plan.interval_cycles,
         "steady_frames": plan.steady_frames,
+        "family": plan.settings.family,
         "estimates": plan.estimates,
     }
 

@@ -22,7 +22,7 @@ def to_verilog(accelerator: Accelerator) -> str:
     roms = VerilogRoms()
     with without_garbage_collection():
         text = verilog.convert(accelerator, name=TOP, platform=roms, emit_src=False, strip_internal_attrs=True)
-    return _plain_module_names(text) + roms.text
+    return plain_module_names(text, TOP) + roms.text
 
 
 @contextmanager
@@ -37,6 +37,6 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _plain_module_names(text: str) -> str:
+def plain_module_names(text: str, top: str) -> str:
     """``\\accelerator.network.conv2d `` → ``accelerator__network__conv2d``: no escaped identifiers for module names."""
-    return re.sub(rf"\\({TOP}(?:\.\w+)+) ", lambda match: match[1].replace(".", "__") + " ", text)
+    return re.sub(rf"\\({top}(?:\.[\w$]+)+) ", lambda found: found[1].replace(".", "__").replace("$", "_") + " ", text)

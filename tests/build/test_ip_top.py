@@ -14,7 +14,7 @@ import pytest
 from dnn2fpga.build.ip_registers import ADDRESS_BITS, REGISTERS, Control, Status
 from dnn2fpga.build.ip_top import AXI_LITE, ip_verilog
 from dnn2fpga.build.stream_port import StreamPort
-from dnn2fpga.build.yosys import counted
+from dnn2fpga.plan.cells import counted
 from rtl_lib.axi_control import AxiLiteRegisters, Register, axi_lite_ports
 
 ENTRY, EXIT = StreamPort(tdata_bits=24, beats=36), StreamPort(tdata_bits=160, beats=1)
@@ -94,7 +94,7 @@ def test_it_synthesizes_without_latches(tmp_path: Path) -> None:
     done = subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = dict(re.findall(r"^\s+(\w+)\s+(\d+)$", (tmp_path / "stat.txt").read_text(), re.M))
-    cells = counted({name: int(count) for name, count in found.items()})
+    cells = counted("xc7", {name: int(count) for name, count in found.items()})
     assert cells["dsp"] == cells["bram18"] == 0
     print(cells)
     assert cells["lut"] < 550

@@ -11,8 +11,8 @@ import tiny
 
 from dnn2fpga import config_files, flow
 from dnn2fpga.build import yosys
-from dnn2fpga.build.yosys import counted
 from dnn2fpga.errors import UserError
+from dnn2fpga.plan.cells import counted
 from dnn2fpga.plan.settings import PlanSettings
 
 
@@ -26,8 +26,8 @@ def work(tmp_path: Path) -> Path:
 def test_cells_are_counted_as_the_estimates_count_them() -> None:
     cells = {"LUT1": 1, "LUT6": 10, "INV": 3, "SRL16E": 2, "RAM32M": 5, "RAM64X1D": 1, "MUXF7": 4, "CARRY4": 9}
     cells |= {"FDRE": 7, "FDSE": 1, "DSP48E1": 3, "RAMB18E1": 3, "RAMB36E1": 2}
-    assert counted(cells) == {"lut": 1 + 10 + 3 + 2 + 4 * 5 + 2, "ff": 8, "dsp": 3, "bram18": 7}
-    assert counted({}) == {"lut": 0, "ff": 0, "dsp": 0, "bram18": 0}
+    assert counted("xc7", cells) == {"lut": 1 + 10 + 3 + 2 + 4 * 5 + 2, "ff": 8, "dsp": 3, "bram": 3.5, "bram18": 7}
+    assert set(counted("xc7", {}).values()) == {0}
 
 
 @pytest.mark.toolchain

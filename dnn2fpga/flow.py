@@ -376,8 +376,15 @@ def power(
 
 
 def existing_bundle(folder: Path) -> Path:
-    """Where the bundle of a work folder is; raises ``UserError`` when there is none."""
+    """Where the bundle of a work folder is; raises ``UserError`` when there is none, or none that this version knows."""
     bundle = folder / BUNDLE
-    if not (bundle / "manifest.json").is_file():
+    file = bundle / MANIFEST
+    if not file.is_file():
         raise UserError(f"{bundle}: there is no bundle yet; run 'dnn2fpga generate {folder}' first")
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        known = None
+    if not isinstance(known, dict) or not {"boundaries", "family", "estimates"} <= known.keys():
+        raise UserError(f"{file}: is damaged, or of an older version; run 'dnn2fpga generate {folder}' again")
     return bundle

@@ -32,6 +32,7 @@ LAYERS = {
 }
 MANIFEST: dict[str, Any] = {
     "interval_cycles": 400,
+    "family": "xc7",
     "boundaries": [{"layer": name, "resources": used, "busy_cycles": 100} for name, used in LAYERS.items()],
 }
 

@@ -376,7 +376,7 @@ def power(
 
 
 def existing_bundle(folder: Path) -> Path:
-    """Where the bundle of a work folder is; raises ``UserError`` when there is none, or none that this version knows."""
+    """Where the bundle of a work folder is; raises ``UserError`` when there is none that this version knows."""
     bundle = folder / BUNDLE
     file = bundle / MANIFEST
     if not file.is_file():

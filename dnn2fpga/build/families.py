@@ -24,18 +24,16 @@ class Family:
     """``estimates``: the resource estimates that hold for it (``plan/resource_fit.json``)."""
 
     tools: Tools
-    lut_inputs: int
     bram_kbit: int  # of one block as ``resources.bram`` counts them
-    multiplier: tuple[int, int]  # the widest signed product of one DSP block
     estimates: str
 
 
 FAMILIES = {
-    "artix7": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(25, 18), estimates="xc7"),
-    "zynq7000": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(25, 18), estimates="xc7"),
-    "zynquplus": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(27, 18), estimates="xc7"),
-    "virtexuplus": Family(tools=Tools.VIVADO, lut_inputs=6, bram_kbit=36, multiplier=(27, 18), estimates="xc7"),
-    "ecp5": Family(tools=Tools.TRELLIS, lut_inputs=4, bram_kbit=18, multiplier=(18, 18), estimates="ecp5"),
-    "ice40": Family(tools=Tools.ICESTORM, lut_inputs=4, bram_kbit=4, multiplier=(16, 16), estimates="ice40"),
-    "gowin": Family(tools=Tools.APICULA, lut_inputs=4, bram_kbit=18, multiplier=(18, 18), estimates="gowin"),
+    "artix7": Family(tools=Tools.VIVADO, bram_kbit=36, estimates="xc7"),
+    "zynq7000": Family(tools=Tools.VIVADO, bram_kbit=36, estimates="xc7"),
+    "zynquplus": Family(tools=Tools.VIVADO, bram_kbit=36, estimates="xc7"),
+    "virtexuplus": Family(tools=Tools.VIVADO, bram_kbit=36, estimates="xc7"),
+    "ecp5": Family(tools=Tools.TRELLIS, bram_kbit=18, estimates="ecp5"),
+    "ice40": Family(tools=Tools.ICESTORM, bram_kbit=4, estimates="ice40"),
+    "gowin": Family(tools=Tools.APICULA, bram_kbit=18, estimates="gowin"),
 }

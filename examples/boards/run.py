@@ -157,8 +157,8 @@ def report(outcomes: dict[str, Any]) -> str:
 
 Written by `python examples/boards/run.py`. {", ".join(tools)}. *Planned* is the network alone, estimated before
 synthesis; used is the whole design with its host link (about 1,100 LUTs). Frames/s and latency are the network's at the
-target clock; the serial line is slower. On iCE40 a logic cell is a LUT, a register or both. "Images equal" compares every number with the integer model, through the pins
-of the simulated board. Not run on real boards.
+target clock; the serial line is slower. On iCE40 a logic cell is a LUT, a register or both. "Images equal" compares
+every number with the integer model, through the pins of the simulated board. Not run on real boards.
 
 {table}
 """

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+from command_line import Outcome
 
 from dnn2fpga import config_files
 from dnn2fpga.build import power
@@ -210,3 +212,17 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(UserError, match=r"^the activity could not be measured: g\+\+ must be on PATH$"):
         measure_activity(tmp_path, tmp_path / "build")
+
+
+def test_the_command(dnn2fpga: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    config_files.save(tiny.quantized_graph(), tmp_path / "w")
+    assert dnn2fpga("generate", "w", "--board", "icebreaker").code == 0
+    done = dnn2fpga("power", "w", "--board", "icebreaker", "--no-simulation")
+    assert done.code == 0, done.err
+    assert "icebreaker at 12 MHz, estimated" in done.out
+    assert "assumed: resources: the estimates of the plan, for the family ice40" in done.out
+    assert "assumed: 12.5% of all bits toggle in a cycle: nothing was simulated" in done.out
+    kept = json.loads((tmp_path / "w" / "power.json").read_text())
+    assert kept["dynamic_mw"] > 0
+    assert dnn2fpga("power", "w").code == 2

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from command_line import Outcome
 from tiny import quantized_graph, samples
 
 from dnn2fpga import config_files
@@ -56,6 +59,36 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
     assert run.clock_hz == 50_000_000
     assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
     assert json.loads((work / BOARD_RUN).read_text()) == json.loads(run.model_dump_json())
+
+
+def test_the_command(dnn2fpga: Callable[..., Outcome], work: Path) -> None:
+    np.savez("images.npz", x=samples(5), y=np.zeros(5, np.int64))
+    done = dnn2fpga("run", work, "images.npz", "--port", "simulation", "--board", "ulx3s_85f", "--frames", 4)
+    assert done.code == 0, done.err
+    assert "4 of 4 equal to the integer model in every number" in done.out
+    assert "no byte lost or damaged" in done.out
+    assert dnn2fpga("run", work, "images.npz", "--port", "simulation").code == 2
+    no_netlist = dnn2fpga("run", work, "images.npz", "--port", "netlist", "--board", "icebreaker")
+    assert no_netlist.code == 2
+    assert "there is no netlist yet; run 'dnn2fpga build" in no_netlist.err
+
+
+def test_a_wrong_number_is_noticed(
+    dnn2fpga: Callable[..., Outcome], work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = SerialAccelerator.run_integers
+
+    def lying(self: SerialAccelerator, *given: Any) -> Any:
+        results, cycles = honest(self, *given)
+        results = results.copy()
+        results[1] += 1
+        return results, cycles
+
+    monkeypatch.setattr(SerialAccelerator, "run_integers", lying)
+    np.savez("images.npz", x=samples(3))
+    done = dnn2fpga("run", work, "images.npz", "--port", "simulation", "--board", "ulx3s_85f")
+    assert done.code == 1
+    assert "2 of 3 equal" in done.out
 
 
 def test_predictions_and_a_host_that_comes_back(work: Path) -> None:

@@ -89,6 +89,7 @@ class Link:
         self._payload = 64
         self._good_answers = 0
         self._round_trip_s = FIRST_TIMEOUT_S / 4
+        self._fresh = False  # nothing has gone over the streams of the session yet
         self.identity: Identity | None = None
 
     def open(self) -> Identity:
@@ -122,6 +123,7 @@ class Link:
                 "build the bitstream again"
             )
         self.identity = identity
+        self._fresh = True
         return identity
 
     def run(self, frames: Sequence[bytes], result_bytes: int) -> Iterator[bytes]:
@@ -130,9 +132,10 @@ class Link:
         :param result_bytes: of one result.
         """
         done = 0
-        if self.identity is None:
-            self.open()
         while done < len(frames):
+            if not self._fresh:  # streams of an earlier run, or of one that was given up, are somewhere in the middle
+                self.open()
+            self._fresh = False
             try:
                 for result in self._transfer(
                     b"".join(frames[done:]), (len(frames) - done) * result_bytes, result_bytes
@@ -141,9 +144,6 @@ class Link:
                     done += 1
             except DeviceWasReset:
                 self.statistics.resets += 1
-                self.open()
-            else:
-                self.identity = None  # the next run begins at position 0 again
 
     def _transfer(self, data: bytes, wanted: int, result_bytes: int) -> Iterator[bytes]:
         streams = _Streams(data)

@@ -147,6 +147,13 @@ def test_one_run_after_the_other() -> None:
         assert list(link.run(given_frames, SPEC.result_bytes)) == [network(frame) for frame in given_frames]
 
 
+def test_a_run_that_is_given_up() -> None:
+    link = Link(TwinPort(), seed=1)
+    given_frames = frames(5)
+    next(link.run(given_frames, SPEC.result_bytes))
+    assert list(link.run(given_frames, SPEC.result_bytes)) == [network(frame) for frame in given_frames]
+
+
 def test_positions_that_have_gone_around() -> None:
     link = Link(TwinPort(), seed=1)
     given_frames = frames(4000)  # 160,000 bytes

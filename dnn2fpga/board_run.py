@@ -75,7 +75,7 @@ def run_on_board(
     bundle, description = existing_bundle(folder), load_board(board)
     graph = config_files.load(bundle)
     q = graph.input.quantize(np.asarray(data.x))
-    with opened(folder, bundle, description, port, clock_mhz or description.clock_mhz, progress) as line:
+    with opened(folder, bundle, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)
         accelerator = SerialAccelerator(noisy if noise else line, bundle / MANIFEST)
         start = time.monotonic()

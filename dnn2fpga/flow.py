@@ -225,7 +225,7 @@ def _for_board(settings: PlanSettings, board_name: str | None, clock_mhz: float 
     if board_name is None:
         return settings
     board = load_board(board_name)
-    levels = min(board.timing.adders_within(clock_mhz or board.clock_mhz), MOST_LEVELS)
+    levels = min(board.timing.adders_within(board.target_mhz(clock_mhz)), MOST_LEVELS)
     of_board = {"family": board.architecture.estimates, "levels_per_register": levels}
     given = settings.model_dump(include=settings.model_fields_set & of_board.keys(), exclude_none=True)
     return settings.model_copy(update=of_board | given)
@@ -369,7 +369,7 @@ def power(
     bundle, description = existing_bundle(folder), load_board(board)
     manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     activity = measure_activity(bundle, folder / SIMULATION, progress) if simulate else None
-    estimate = estimate_power(manifest, description, clock_mhz or description.clock_mhz, activity)
+    estimate = estimate_power(manifest, description, description.target_mhz(clock_mhz), activity)
     with added_files(folder) as new:
         (new / POWER).write_text(estimate.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return estimate

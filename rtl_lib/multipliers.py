@@ -88,7 +88,7 @@ class Products(ABC):
 class DspProducts(Products):
     """See the module."""
 
-    def __init__(self, weights: np.ndarray, input_format: Format, most: int, ports: tuple[int, int]) -> None:
+    def __init__(self, weights: np.ndarray, input_format: Format, most: int, ports: tuple[int, int] = (25, 18)) -> None:
         """
         :param most: outputs that read the same inputs.
         :param ports: of a block.

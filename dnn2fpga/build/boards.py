@@ -29,7 +29,8 @@ _Part = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/-]+$")]
 _Site = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
 _Title = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 .,+()/-]+$")]
 _Platform = Annotated[str, StringConstraints(pattern=r"^amaranth_boards(\.[a-z][a-z0-9_]*)+\.[A-Za-z][A-Za-z0-9_]*$")]
-_Megahertz = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)]
+SLOWEST_MHZ, FASTEST_MHZ = 1, 1000
+_Megahertz = Annotated[float, Field(ge=SLOWEST_MHZ, le=FASTEST_MHZ, allow_inf_nan=False)]
 
 
 class Interface(StrEnum):
@@ -110,6 +111,16 @@ class Board(_Data):
     @property
     def architecture(self) -> Family:
         return FAMILIES[self.family]
+
+    def target_mhz(self, asked: float | None) -> float:
+        """The clock to build for: the one that is asked for, or else the board's.
+
+        :raises UserError: when it is out of every FPGA's reach.
+        """
+        mhz = self.clock_mhz if asked is None else asked
+        if not SLOWEST_MHZ <= mhz <= FASTEST_MHZ:
+            raise UserError(f"the clock must be {SLOWEST_MHZ} to {FASTEST_MHZ} MHz, not {mhz:g}")
+        return mhz
 
     @property
     def bram18(self) -> int:

@@ -69,7 +69,7 @@ def _vivado(request: Request) -> Built:
 
 
 def _write_vivado(request: Request) -> list[Path]:
-    board, clock_mhz = request.board, request.clock_mhz or request.board.clock_mhz
+    board, clock_mhz = request.board, request.board.target_mhz(request.clock_mhz)
     if board.interface is not Interface.UART:
         return write_vivado(request.bundle, board, clock_mhz)
     with TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def _sources(request: Request) -> list[Path]:
     target = result_folder(request.work, request.board)
     target = target.with_name(f"{target.name}.sources")
     with replaced_folder(target) as new:
-        clock_mhz = request.clock_mhz or request.board.clock_mhz
+        clock_mhz = request.board.target_mhz(request.clock_mhz)
         write_project(request.bundle, request.board, new, clock_mhz, request.settings.seed)
         names = sorted(file.name for file in new.iterdir())
     return [target / name for name in names]

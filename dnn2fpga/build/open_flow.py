@@ -62,7 +62,7 @@ def build_open(
     chain, target = TOOLCHAINS[board.architecture.tools], result_folder(work, board)
     (yosys,), (placer, packer) = found_tools([YOSYS], [chain.placer, chain.packer])
     with _scratch(target) as folder:
-        project = write_project(bundle, board, folder, clock_mhz or board.clock_mhz)
+        project = write_project(bundle, board, folder, board.target_mhz(clock_mhz))
         tools = {SYNTHESIS: yosys, PLACEMENT: placer, PACKING: packer}
         run = _Run(folder, target, board, project, settings or BuildSettings(), shown, tools)
         inputs = run.inputs()

@@ -64,7 +64,7 @@ def write_vivado(
     holds results of Vivado, it is kept as `vivado.previous/`, because results of another board or clock do not belong
     to the new scripts. Raises `UserError`, and then leaves everything as it was.
     """
-    texts = vivado_files(bundle, board, board.clock_mhz if clock_mhz is None else clock_mhz, board_files)
+    texts = vivado_files(bundle, board, board.target_mhz(clock_mhz), board_files)
     target = bundle / "vivado"
     try:
         if not _holds(target, texts):

@@ -367,6 +367,28 @@ def test_as_many_products_share_a_block_as_fit_its_ports(bits: int, form: Format
         assert (shared_blocks(made, weights) == weights * np.arange(form.minimum, form.maximum + 1)).all()
 
 
+@pytest.mark.parametrize(
+    ("multiplier", "bits", "form", "fit"),
+    [
+        (Multiplier.DSP18, 8, U8, 1),
+        (Multiplier.DSP18, 5, Format(False, 5), 2),
+        (Multiplier.DSP18, 4, Format(False, 4), 2),
+        (Multiplier.DSP16, 5, Format(False, 5), 2),
+        (Multiplier.DSP16, 4, Format(False, 4), 2),
+        (Multiplier.DSP16, 3, Format(True, 17), 1),
+    ],
+)
+def test_smaller_blocks_hold_fewer_products(multiplier: Multiplier, bits: int, form: Format, fit: int) -> None:
+    ends = np.array([[-(1 << (bits - 1)), (1 << (bits - 1)) - 1]])
+    made = products(multiplier, ends, form, padded=False, shared=99, levels=3)
+    assert isinstance(made, DspProducts)
+    assert made.shared == fit
+    assert (fit - 1) * made.pitch + made.bits <= multiplier.ports[0]
+    if fit > 1:
+        weights = np.array(list(itertools.product(ends[0].tolist(), repeat=fit)))[..., None]
+        assert (shared_blocks(made, weights) == weights * np.arange(form.minimum, form.maximum + 1)).all()
+
+
 def test_a_wrong_borrow_and_a_missing_carry_are_seen_by_the_exhaustive_check(monkeypatch: pytest.MonkeyPatch) -> None:
     made = DspProducts(np.array([[-4, 3]]), Format(True, 3), 3)
     weights, numbers = all_sets(-4, 3, 3), np.arange(-4, 4)

@@ -7,15 +7,13 @@ command that needs it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from dnn2fpga import __version__
+from dnn2fpga.cli_boards import boards, build, build_for_board, exit_unless_clock, power, run
 from dnn2fpga.cli_options import (
     Aim,
     BoardName,
@@ -26,8 +24,6 @@ from dnn2fpga.cli_options import (
     Interval,
     Latency,
     Levels,
-    Placements,
-    PlacementSeed,
     Seed,
     Set,
     Stalls,
@@ -41,6 +37,7 @@ from dnn2fpga.cli_options import (
     settings_from,
     with_model_options,
 )
+from dnn2fpga.cli_output import MISMATCH, MISSED, USAGE, console, loaded, progress_shown
 from dnn2fpga.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,9 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From a trained Keras model to a bit-exact, pipelined FPGA accelerator in plain Verilog.",
 )
-console = Console(highlight=False)
-
-MISMATCH, USAGE, MISSED = 1, 2, 3
 
 
 @app.callback(invoke_without_command=True)
@@ -145,72 +139,6 @@ def synthesize(work: WorkFolder) -> None:
 
 
 @app.command()
-def build(
-    work: WorkFolder,
-    config: ConfigFile = None,
-    board: BoardName = None,
-    clock: Clock = None,
-    placements: Placements = None,
-    seed: PlacementSeed = None,
-    settings: Set = None,
-    run: Annotated[bool, typer.Option(help="run the board's tools (Vivado: when it is installed)")] = True,
-) -> None:
-    """The bundle for a board: a bitstream by yosys and nextpnr where they know its FPGA, else a Vivado project."""
-    given = {"output": work, "board": board, "clock_mhz": clock}
-    chosen = settings_from(config, given | {"build.placements": placements, "build.seed": seed}, settings)
-    if chosen.board is None:
-        raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
-    _exit_unless_clock(_build(chosen, run))
-
-
-@app.command()
-def run(
-    work: WorkFolder,
-    data: Annotated[Path, typer.Argument(help="test data, .npz with x and y (labels), or .npy")],
-    port: Annotated[
-        str, typer.Option("--port", help="serial port, or 'simulation' for the board's design in Verilator")
-    ],
-    board: BoardName = None,
-    clock: Clock = None,
-    config: ConfigFile = None,
-    x: XName = None,
-    y: YName = None,
-    frames: Annotated[int | None, typer.Option("--frames", help="only so many of the data (default: all)")] = None,
-    noise: Annotated[
-        float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
-    ] = 0.0,
-) -> None:
-    """Sends data through the accelerator on its board, and compares it with the integer model on this computer."""
-    given = {"output": work, "board": board, "clock_mhz": clock, "data.x": x, "data.y": y}
-    settings = settings_from(config, given)
-    if settings.board is None:
-        raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
-    _run(settings, data, port, frames, noise)
-
-
-@app.command()
-def power(
-    work: WorkFolder,
-    board: BoardName = None,
-    clock: Clock = None,
-    config: ConfigFile = None,
-    simulation: Annotated[bool, typer.Option(help="count how much switches, in simulation")] = True,
-) -> None:
-    """Power and energy of a frame on a board: an estimate (docs/power.md)."""
-    from dnn2fpga import flow
-    from dnn2fpga.board_report import show_power
-
-    settings = settings_from(config, {"output": work, "board": board, "clock_mhz": clock})
-    if settings.board is None:
-        raise UserError("no board is chosen; give one with --board ('dnn2fpga boards' lists them)")
-    with _progress() as progress:
-        estimate = flow.power(
-            settings.output, settings.board, settings.clock_mhz, simulate=simulation, progress=progress
-        )
-    show_power(estimate, console)
-
-
-@app.command()
 @with_model_options
 def compile(
     config: Config, levels: Levels = None, frames: Frames = None, board: BoardName = None, clock: Clock = None
@@ -225,32 +153,13 @@ def compile(
     met = _quantize(config)
     _generate(config)
     _verify(config)
-    fast_enough = config.board is None or _build(config, run=True)
+    fast_enough = config.board is None or build_for_board(config, run=True)
     _exit_unless(met)
-    _exit_unless_clock(fast_enough)
+    exit_unless_clock(fast_enough)
 
 
-@app.command()
-def boards() -> None:
-    """Lists the boards."""
-    from rich import box
-    from rich.table import Table
-
-    from dnn2fpga.build.boards import available_boards, load_board
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("name", no_wrap=True)
-    for heading in ("LUT", "DSP", "BRAM", "MHz"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("tools", no_wrap=True)
-    table.add_column("board")
-    for name in available_boards():
-        board = load_board(name)
-        r = board.resources
-        numbers = [f"{n:,}" for n in (r.lut, r.dsp, r.bram)]
-        tools = "yosys, nextpnr" if board.architecture.tools.is_open else "Vivado"
-        table.add_row(name, *numbers, f"{board.clock_mhz:g}", tools, board.title)
-    console.print(table)
+for command in (build, run, power, boards):
+    app.command()(command)
 
 
 @app.command()
@@ -258,7 +167,7 @@ def demo(output: Annotated[Path, typer.Option("--output", "-o", help="work folde
     """The whole way on an embedded data set: handwritten digits, 8×8 pixels."""
     from dnn2fpga.demo import prepare
 
-    with _progress() as progress:
+    with progress_shown() as progress:
         prepared = prepare(output, progress)
     files = {"model": prepared.model, "data.train": prepared.train, "data.test": prepared.test}
     settings = settings_from(None, {"output": output, **files})
@@ -273,16 +182,6 @@ def _exit_unless(met: bool) -> None:
         raise typer.Exit(MISSED)
 
 
-def _exit_unless_clock(met: bool) -> None:
-    if not met:
-        console.print(
-            "the clock was not reached: the bitstream may not work at this frequency; build with a lower --clock, "
-            "more --placements, or generate with more registers (--levels)",
-            style="red",
-        )
-        raise typer.Exit(MISSED)
-
-
 def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
     """Model, training data and test data."""
     from dnn2fpga import flow
@@ -294,12 +193,12 @@ def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
         problems.append("no data to calibrate with is given; name an .npz or .npy file with --data")
     if problems:
         raise UserError(problems)
-    with _progress() as progress:
+    with progress_shown() as progress:
         progress("reading the model", 0, 1)
         graph = flow.read_model(settings.model)  # type: ignore[arg-type]
         progress("reading the model", 1, 1)
-    test = _load(settings.data.test, graph.input_shape, settings) if settings.data.test else None
-    return graph, _load(settings.data.train, graph.input_shape, settings), test
+    test = loaded(settings.data.test, graph.input_shape, settings) if settings.data.test else None
+    return graph, loaded(settings.data.train, graph.input_shape, settings), test
 
 
 def _quantize(settings: Config) -> bool:
@@ -307,7 +206,7 @@ def _quantize(settings: Config) -> bool:
     from dnn2fpga import flow
 
     graph, data, test = _read(settings)
-    with _progress() as progress:
+    with progress_shown() as progress:
         result = flow.quantize(
             graph, data, settings.output, settings.quantization, settings.optimization, test, progress
         )
@@ -319,7 +218,7 @@ def _search(settings: Config) -> bool:
     from dnn2fpga import flow
 
     graph, data, test = _read(settings)
-    with _progress() as progress:
+    with progress_shown() as progress:
         result = flow.search(
             graph,
             data,
@@ -336,7 +235,7 @@ def _search(settings: Config) -> bool:
 def _generate(settings: Config) -> None:
     from dnn2fpga import flow
 
-    with _progress() as progress:
+    with progress_shown() as progress:
         flow.generate(settings.output, settings.hardware, progress, settings.board, settings.clock_mhz)
 
 
@@ -345,8 +244,10 @@ def _verify(settings: Config, waves: bool = False) -> None:
 
     test = None
     if settings.data.test:
-        test = _load(settings.data.test, config_files.load(flow.existing_bundle(settings.output)).input.shape, settings)
-    with _progress() as progress:
+        test = loaded(
+            settings.data.test, config_files.load(flow.existing_bundle(settings.output)).input.shape, settings
+        )
+    with progress_shown() as progress:
         reports = flow.verify(settings.output, test, settings.verification, waves=waves, progress=progress)
     _summary(settings)
     for report in reports:
@@ -356,86 +257,10 @@ def _verify(settings: Config, waves: bool = False) -> None:
         raise typer.Exit(MISMATCH)
 
 
-def _build(settings: Config, run: bool) -> bool:
-    """Whether the clock is met, as far as the tools were run."""
-    from dnn2fpga import flow
-    from dnn2fpga.report import show_build
-    from dnn2fpga.step_progress import steps_shown
-
-    with steps_shown(console) as shown:
-        built = flow.build(
-            settings.output,
-            settings.board or "",
-            settings.clock_mhz,
-            run=run,
-            settings=settings.build,
-            hardware=settings.hardware,
-            shown=shown,
-        )
-    for file in built.files:
-        console.print(f"wrote {file}")
-    for line in built.messages:
-        console.print(line, markup=False)
-    if built.result is not None:
-        show_build(built.result, console)
-    return built.met
-
-
-def _run(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:
-    from dnn2fpga import config_files, flow
-    from dnn2fpga.board_report import show_board_run
-    from dnn2fpga.board_run import run_on_board
-
-    shape = config_files.load(flow.existing_bundle(settings.output)).input.shape
-    chosen = _load(data, shape, settings).first(frames)
-    with _progress() as progress:
-        board, clock = settings.board or "", settings.clock_mhz
-        result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)
-    show_board_run(result, console)
-    if not result.passed:
-        raise typer.Exit(MISMATCH)
-
-
-def _load(path: Path | None, shape: tuple[int, ...], settings: Config) -> Data:
-    from dnn2fpga.data import load_data
-
-    return load_data(path or "", shape, settings.data.x, settings.data.y)
-
-
 def _summary(settings: Config) -> None:
     from dnn2fpga.report import show_summary
 
     show_summary(settings.output, console, settings.clock_mhz)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left for each named activity; on a pipe or in a log file one line each."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description:32}"),
-        BarColumn(30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
-            bars.update(tasks[what], completed=done, total=of)
-
-        yield show
 
 
 def main() -> None:

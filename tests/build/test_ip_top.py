@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from dnn2fpga.build.ip_registers import ADDRESS_BITS, REGISTERS, Control, Status
 from dnn2fpga.build.ip_top import AXI_LITE, ip_verilog
 from dnn2fpga.build.stream_port import StreamPort
+from dnn2fpga.build.yosys import tool
 from dnn2fpga.plan.cells import counted
 from rtl_lib.axi_control import AxiLiteRegisters, Register, axi_lite_ports
 
@@ -81,21 +83,17 @@ def test_the_documented_map_is_the_real_one() -> None:
 
 @pytest.mark.toolchain
 def test_it_synthesizes_without_latches(tmp_path: Path) -> None:
-    yosys = shutil.which("yosys")
-    if yosys is None:
-        pytest.skip("yosys is not installed: apt-get install yosys")
     (tmp_path / "ip.v").write_text(ip_verilog(ENTRY, EXIT))
     (tmp_path / "black_box.v").write_text(BLACK_BOX)
     script = (
         "read_verilog black_box.v ip.v; hierarchy -check -top accelerator_ip; proc; select -assert-none t:$*latch*; "
     )
     script += "design -reset; read_verilog black_box.v ip.v; synth_xilinx -family xc7 -flatten -noiopad -noclkbuf "
-    script += "-top accelerator_ip; check -assert; tee -o stat.txt stat"
-    done = subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    script += "-top accelerator_ip; check -assert; write_json cells.json"
+    done = subprocess.run([*tool(), "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = dict(re.findall(r"^\s+(\w+)\s+(\d+)$", (tmp_path / "stat.txt").read_text(), re.M))
-    cells = counted("xc7", {name: int(count) for name, count in found.items()})
+    design = json.loads((tmp_path / "cells.json").read_text())["modules"]["accelerator_ip"]
+    cells = counted("xc7", Counter(cell["type"] for cell in design["cells"].values()))
     assert cells["dsp"] == cells["bram18"] == 0
-    print(cells)
     assert cells["lut"] < 550
     assert cells["ff"] < 600

@@ -17,7 +17,7 @@ setup: $(READY)
 $(READY): pyproject.toml
 	@for tool in $(PYTHON) g++ make perl; do command -v $$tool >/dev/null || { echo "error: $$tool is missing; on Debian: apt-get install python3 python3-venv g++ make perl"; exit 2; }; done
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed"; exit 2; }
-	@echo "setting up $(VENV) (TensorFlow and the simulator: about 1.5 GB, a few minutes on a slow line)"
+	@echo "setting up $(VENV) (TensorFlow and the simulator: about 2 GB, a few minutes on a slow line)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet uv
 	$(VENV)/bin/uv pip install --python $(VENV)/bin/python --editable . --group dev

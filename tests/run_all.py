@@ -34,7 +34,11 @@ def wheel_runs_the_demo() -> None:
         run("install the wheel", BIN / "uv", "venv", "--quiet", "--python", sys.executable, away / "venv")
         python = away / "venv" / "bin" / "python"
         run("install the wheel", BIN / "uv", "pip", "install", "--quiet", "--python", python, wheel)
-        run("demo from the wheel", away / "venv" / "bin" / "dnn2fpga", "demo", "-o", away / "demo", cwd=away)
+        dnn2fpga = away / "venv" / "bin" / "dnn2fpga"
+        run("demo from the wheel", dnn2fpga, "demo", "-o", away / "demo", cwd=away)
+        for board in ("arty_a7_35t", "pynq_z2", "ulx3s_85f"):  # needs boards, templates, pins
+            run(f"sources for {board}", dnn2fpga, "build", away / "demo", "--board", board, "--no-run", cwd=away)
+        run("power", dnn2fpga, "power", away / "demo", "--board", "ulx3s_85f", "--no-simulation", cwd=away)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from dnn2fpga.build.boards import Board
 from dnn2fpga.build.families import Tools
 from dnn2fpga.build.tools import Program
 from dnn2fpga.errors import UserError
+from dnn2fpga.plan.cells import counted
 
 # The files of a build; the tools run in their folder.
 NETLIST, CELLS, PLACED, REPORT = "netlist.json", "cells.json", "placed", "report.json"
@@ -61,6 +63,16 @@ def device_of(board: Board) -> Device:
         raise UserError(f"{board.name}: the open tools have no chip, or no package, {error}") from error
 
 
+def _counted(family: str) -> Callable[[Cells], Usage]:
+    """The cells of yosys as the resource estimates count them, in whole blocks."""
+
+    def usage(cells: Cells) -> Usage:
+        found = counted(family, cells)
+        return {name: math.ceil(found[name]) for name in ("lut", "ff", "dsp", "bram")}
+
+    return usage
+
+
 def _all(cells: Cells, *prefixes: str) -> int:
     return sum(count for name, count in cells.items() if name.startswith(prefixes))
 
@@ -78,8 +90,6 @@ ECP5_SIZES = {
     if (kind, size) not in {("M", 12), ("M5G", 12)}
 }
 ECP5_PACKAGES = {f"BG{balls}": f"CABGA{balls}" for balls in (256, 381, 554, 756)} | {"MG285": "CSFBGA285"}
-# A carry cell is two LUTs; a LUT RAM four, and two of its slice that write.
-ECP5_LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
 
 
 def _ecp5(platform: Any) -> Device:
@@ -89,11 +99,6 @@ def _ecp5(platform: Any) -> Device:
         place=(*chip, "--lpf", "{constraints}", "--textcfg", PLACED),
         pack=("--compress", "--input", PLACED, "--bit"),
     )
-
-
-def _ecp5_counted(cells: Cells) -> Usage:
-    luts, ffs = _weighed(cells, ECP5_LUTS), cells.get("TRELLIS_FF", 0)
-    return {"lut": luts, "ff": ffs, "dsp": cells.get("MULT18X18D", 0), "bram": cells.get("DP16KD", 0)}
 
 
 def _ecp5_placed(used: Cells, cells: Cells) -> Usage:
@@ -114,8 +119,8 @@ def _ice40(platform: Any) -> Device:
 
 
 def _ice40_counted(cells: Cells) -> Usage:
-    luts, ffs = cells.get("SB_LUT4", 0), _all(cells, "SB_DFF")
-    return {"lut": max(luts, ffs), "ff": ffs, "dsp": cells.get("SB_MAC16", 0), "bram": _all(cells, "SB_RAM40")}
+    found = _counted("ice40")(cells)
+    return found | {"lut": max(found["lut"], found["ff"])}
 
 
 def _ice40_placed(used: Cells, cells: Cells) -> Usage:
@@ -123,10 +128,9 @@ def _ice40_placed(used: Cells, cells: Cells) -> Usage:
     return {"lut": used.get("ICESTORM_LC", 0), "ff": _all(cells, "SB_DFF")} | blocks
 
 
-# Gowin: an adder bit takes the place of a LUT, a LUT RAM of four.
+# Gowin. As nextpnr counts: an adder bit takes the place of a LUT, a LUT RAM of four.
 
 GOWIN_LUTS = {"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 4}
-GOWIN_BRAMS = ("SP", "SPX9", "DPB", "DPX9B", "DP", "DPX9", "SDP", "SDPX9", "SDPB", "SDPX9B", "pROM", "pROMX9")
 GOWIN_MULTIPLIERS = {"MULT9X9": 0.5, "MULT18X18": 1, "MULT36X36": 4}  # in blocks of 18 × 18
 
 
@@ -140,15 +144,6 @@ def _gowin(platform: Any) -> Device:
         ),
         pack=("-d", family, PLACED, "-o"),
     )
-
-
-def _gowin_counted(cells: Cells) -> Usage:
-    return {
-        "lut": _weighed(cells, GOWIN_LUTS),
-        "ff": _all(cells, "DFF"),
-        "dsp": _weighed(cells, GOWIN_MULTIPLIERS),
-        "bram": sum(cells.get(name, 0) for name in GOWIN_BRAMS),
-    }
 
 
 def _gowin_placed(used: Cells, cells: Cells) -> Usage:
@@ -182,7 +177,7 @@ TOOLCHAINS = {
         packer=_packer("ecppack", _NEXTPNR_ECP5),
         bitstream=".bit",
         device=_ecp5,
-        counted=_ecp5_counted,
+        counted=_counted("ecp5"),
         placed=_ecp5_placed,
         names=_NAMES,
     ),
@@ -200,7 +195,7 @@ TOOLCHAINS = {
         packer=Program(name="gowin_pack", package="apycula", module="apycula.gowin_pack"),
         bitstream=".fs",
         device=_gowin,
-        counted=_gowin_counted,
+        counted=_counted("gowin"),
         placed=_gowin_placed,
         names=_NAMES,
     ),

@@ -109,18 +109,15 @@ def opened(folder: Path, bundle: Path, board: Board, port: str, clock_mhz: float
 
     :raises UserError: when the board has none.
     """
-    if board.uart is None:
-        raise UserError(
-            f"{board.name}: has no serial line; boards with a processor are driven with dnn2fpga.driver.pynq"
-        )
+    baud = board.pins.uart.baud
     if port not in (SIMULATED, NETLIST):
-        with open_port(port, board.uart.baud) as line:
+        with open_port(port, baud) as line:
             yield line
         return
     progress("building the simulation", 0, 1)
     netlist = _netlist(folder, board) if port == NETLIST else None
     running = simulated(folder / SIMULATION, bundle, board, clock_mhz, netlist)
-    with running as name, open_port(name, board.uart.baud) as line:
+    with running as name, open_port(name, baud) as line:
         progress("building the simulation", 1, 1)
         yield line
 

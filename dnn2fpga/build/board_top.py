@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from rtl_lib.host_link import HostLink, HostLinkSpec
 
 TOP = "board_top"
 CONSTRAINTS = (".lpf", ".pcf", ".cst", ".xdc")
+LEAST_CYCLES, BAUD_ERROR = 8, 0.015  # of the clock for a bit; of the line's speed
 RESET_BITS = 10  # 2^10 cycles after configuration; block RAM of some families is not readable in the first microseconds
 
 
@@ -54,8 +54,7 @@ class BoardTop(Elaboratable):
         m.submodules.rx_pin = rx_pin = io.Buffer("i", uart.rx)
         m.submodules.tx_pin = tx_pin = io.Buffer("o", uart.tx)
         m.d.comb += [link.rx.eq(rx_pin.i), tx_pin.o.eq(link.tx)]
-        assert self.board.uart is not None
-        for name, level in self.board.uart.drive.items():
+        for name, level in self.board.pins.uart.drive.items():
             m.submodules[f"{name}_pin"] = held = io.Buffer("o", platform.request(name, 0, dir="-"))
             m.d.comb += held.o.eq(level)
         self._accelerator(m, link)
@@ -91,11 +90,11 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
     :raises UserError: when the clock is too slow for the line.
     """
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    assert board.uart is not None
-    cycles = round(clock_mhz * 1e6 / board.uart.baud)
-    if cycles < 8 or abs(clock_mhz * 1e6 / board.uart.baud / cycles - 1) > 0.015:
+    baud = board.pins.uart.baud
+    cycles = round(clock_mhz * 1e6 / baud)
+    if cycles < LEAST_CYCLES or abs(clock_mhz * 1e6 / baud / cycles - 1) > BAUD_ERROR:
         raise UserError(
-            f"{board.name}: {clock_mhz:g} MHz do not give {board.uart.baud:,} baud within 1.5 %; "
+            f"{board.name}: {clock_mhz:g} MHz do not give {baud:,} baud within {BAUD_ERROR:.1%}; "
             f"give another --clock, {board.clock_mhz:g} for example"
         )
     given, told = manifest["input"], manifest["output"]
@@ -115,10 +114,8 @@ def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) 
 
     :raises UserError: when the board has no serial line, or the clock cannot be made.
     """
-    if board.platform is None:
-        raise UserError(f"{board.name}: has no pins of its own (interface '{board.interface}')")
     top = BoardTop(board, clock_mhz, link_spec(bundle, board, clock_mhz))
-    verilog, suffix, constraints = _prepared(_platform(board), top)
+    verilog, suffix, constraints = _prepared(board.pins.platform(), top)
     written = folder / f"{TOP}.v"
     written.write_text(verilog, encoding="utf-8")
     placed = folder / f"{TOP}{suffix}"
@@ -127,12 +124,6 @@ def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) 
     for source in sources:
         shutil.copy(source, folder)
     return BoardDesign(TOP, (written, *(folder / source.name for source in sources)), placed, clock_mhz)
-
-
-def _platform(board: Board) -> Any:
-    assert board.platform is not None
-    module, name = board.platform.rsplit(".", 1)
-    return getattr(importlib.import_module(module), name)()
 
 
 def _prepared(platform: Any, top: BoardTop) -> tuple[str, str, str]:

@@ -1,9 +1,10 @@
 """Boards as data: one YAML file each in `boards/`; docs/adding_a_board.md explains every key."""
 
+import importlib
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
 from pydantic import (
@@ -50,6 +51,14 @@ class Uart(_Data):
 
     baud: int = Field(ge=1200, le=12_000_000)
     drive: dict[_Name, bool] = Field(default_factory=dict)
+
+
+class Pins(NamedTuple):
+    """``platform``: the class of amaranth-boards."""
+
+    platform: Any
+    oscillator_mhz: float
+    uart: Uart
 
 
 class Resources(_Data):
@@ -107,6 +116,20 @@ class Board(_Data):
         if self.interface is not Interface.UART and given:
             raise ValueError(f"{', '.join(given)} must not be given for interface '{self.interface}'")
         return self
+
+    @property
+    def pins(self) -> Pins:
+        """What a board with a serial line has.
+
+        :raises UserError: when this one has none.
+        """
+        if self.platform is None or self.oscillator_mhz is None or self.uart is None:
+            raise UserError(
+                f"{self.name}: has no serial line and no pins of its own (interface '{self.interface}'); boards with a "
+                "processor are driven with dnn2fpga.driver.pynq"
+            )
+        module, name = self.platform.rsplit(".", 1)
+        return Pins(getattr(importlib.import_module(module), name), self.oscillator_mhz, self.uart)
 
     @property
     def architecture(self) -> Family:

@@ -26,15 +26,15 @@ def pll_of(board: Board, clock_mhz: float) -> Pll | None:
 
     :raises UserError: when the frequency cannot be made exactly.
     """
-    assert board.oscillator_mhz is not None
-    if clock_mhz == board.oscillator_mhz:
+    oscillator_mhz = board.pins.oscillator_mhz
+    if clock_mhz == oscillator_mhz:
         return None
     make = _PLLS.get(board.architecture.tools)
-    pll = make(_exact(board.oscillator_mhz), _exact(clock_mhz)) if make else None
+    pll = make(_exact(oscillator_mhz), _exact(clock_mhz)) if make else None
     if pll is None:
         ways = "a whole-numbered ratio" if make else "no other frequency in this version"
         raise UserError(
-            f"{board.name}: {clock_mhz:g} MHz cannot be made from its {board.oscillator_mhz:g} MHz oscillator "
+            f"{board.name}: {clock_mhz:g} MHz cannot be made from its {oscillator_mhz:g} MHz oscillator "
             f"({ways}); give another --clock, {board.clock_mhz:g} for example"
         )
     return pll

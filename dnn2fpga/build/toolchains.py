@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,12 +52,8 @@ def device_of(board: Board) -> Device:
 
     :raises UserError: when the open tools do not know the chip.
     """
-    if board.platform is None:
-        raise UserError(f"{board.name}: the open tools need a 'platform' that knows the pins")
-    module, name = board.platform.rsplit(".", 1)
-    platform = getattr(importlib.import_module(module), name)
     try:
-        return TOOLCHAINS[board.architecture.tools].device(platform)
+        return TOOLCHAINS[board.architecture.tools].device(board.pins.platform)
     except KeyError as error:
         raise UserError(f"{board.name}: the open tools have no chip, or no package, {error}") from error
 

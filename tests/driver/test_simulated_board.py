@@ -147,7 +147,7 @@ def test_same_input_same_bytes(work: Path, tmp_path: Path) -> None:
         ("icebreaker", 24, "24 MHz cannot be made from its 12 MHz oscillator"),
         ("ulx3s_85f", 33.3, "33.3 MHz"),
         ("ulx3s_85f", 10, "10 MHz do not give 2,000,000 baud"),
-        ("pynq_z2", 100, "has no pins of its own"),
+        ("pynq_z2", 100, "has no serial line and no pins of its own"),
     ],
 )
 def test_what_a_board_cannot_do(work: Path, tmp_path: Path, name: str, clock: float, message: str) -> None:
@@ -162,5 +162,5 @@ def test_no_such_port(work: Path) -> None:
 
 
 def test_a_board_without_a_serial_line(work: Path) -> None:
-    with pytest.raises(UserError, match=r"pynq_z2: has no serial line; .* dnn2fpga\.driver\.pynq"):
+    with pytest.raises(UserError, match=r"pynq_z2: has no serial line .* dnn2fpga\.driver\.pynq"):
         run_on_board(work, Data(samples(1), None), "pynq_z2", SIMULATED)

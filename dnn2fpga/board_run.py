@@ -74,6 +74,8 @@ def run_on_board(
     """
     bundle, description = existing_bundle(folder), load_board(board)
     graph = config_files.load(bundle)
+    if not len(data):
+        raise UserError("there are no samples to send")
     q = graph.input.quantize(np.asarray(data.x))
     with opened(folder, bundle, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)

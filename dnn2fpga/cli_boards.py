@@ -54,7 +54,9 @@ def run(
     config: ConfigFile = None,
     x: XName = None,
     y: YName = None,
-    frames: Annotated[int | None, typer.Option("--frames", help="only so many of the data (default: all)")] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="only so many of the data (default: all)")
+    ] = None,
     noise: Annotated[
         float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
     ] = 0.0,

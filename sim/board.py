@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builds import BULK_OPTIONS, SIM, _cached, exclusive
+from builds import BULK_OPTIONS, SIM, cached, exclusive
 from errors import BundleError, ToolError
 from toolchain import Toolchain, find_toolchain
 
@@ -65,7 +65,7 @@ def build_board(sources: BoardSources, toolchain: Toolchain, build_dir: Path) ->
                 subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     parts = ["board", cells, *BULK_OPTIONS, *(file.read_text(encoding="utf-8") for file in (*files, HARNESS))]
-    return _cached("board", parts, sources, toolchain, build_dir, build) / "board"
+    return cached("board", parts, sources, toolchain, build_dir, build) / "board"
 
 
 def _cells(file: Path) -> str:

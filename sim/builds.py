@@ -94,7 +94,7 @@ def build_cocotb(manifest: Manifest, toolchain: Toolchain, build_dir: Path, *, w
 
     kind = "cocotb-waves" if waves else "cocotb"
     parts = [kind, BOUNDARIES_VLT, PORTS_VLT, *COMMON_OPTIONS, metadata.version("cocotb"), sys.executable]
-    return _cached(kind, parts, manifest, toolchain, build_dir, build)
+    return cached(kind, parts, manifest, toolchain, build_dir, build)
 
 
 def build_bulk(manifest: Manifest, toolchain: Toolchain, build_dir: Path) -> Path:
@@ -145,7 +145,7 @@ def _build_harness(
                 subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     parts = [kind, *parts, *BULK_OPTIONS, harness.read_text(encoding="utf-8")]
-    return _cached(kind, parts, manifest, toolchain, build_dir, build) / kind
+    return cached(kind, parts, manifest, toolchain, build_dir, build) / kind
 
 
 def _control_file(folder: Path, text: str) -> Path:
@@ -154,7 +154,7 @@ def _control_file(folder: Path, text: str) -> Path:
     return path
 
 
-def _cached(
+def cached(
     kind: str,
     parts: list[str],
     manifest: Manifest,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -13,12 +12,8 @@ from dnn2fpga.build.boards import Board
 from dnn2fpga.build.families import Tools
 from dnn2fpga.errors import UserError
 
-
-@dataclass(frozen=True)
-class Pll:
-    """``instance``: makes a PLL from the clock in, the clock out, and the signal that says it is locked."""
-
-    instance: Callable[[Signal, Signal, Signal], Instance]
+# Makes a PLL from the clock in, the clock out, and the signal that says it is locked.
+Pll = Callable[[Signal, Signal, Signal], Instance]
 
 
 def pll_of(board: Board, clock_mhz: float) -> Pll | None:
@@ -32,10 +27,10 @@ def pll_of(board: Board, clock_mhz: float) -> Pll | None:
     make = _PLLS.get(board.architecture.tools)
     pll = make(_exact(oscillator_mhz), _exact(clock_mhz)) if make else None
     if pll is None:
-        ways = "a whole-numbered ratio" if make else "no other frequency in this version"
+        why = "its PLL has no such ratio" if make else "no PLL of this family is known here"
         raise UserError(
             f"{board.name}: {clock_mhz:g} MHz cannot be made from its {oscillator_mhz:g} MHz oscillator "
-            f"({ways}); give another --clock, {board.clock_mhz:g} for example"
+            f"({why}); give another --clock, {board.clock_mhz:g} for example"
         )
     return pll
 
@@ -60,18 +55,23 @@ def _ecp5(source: Fraction, target: Fraction) -> Pll | None:
         "p_CLKFB_DIV": feedback,
         "p_CLKOP_DIV": output,
         "p_CLKOP_ENABLE": "ENABLED",
-        "p_CLKOP_CPHASE": output // 2,
+        "p_CLKOP_CPHASE": output // 2 - 1,
+        "p_CLKOP_FPHASE": 0,
         "p_FEEDBK_PATH": "CLKOP",
         "a_FREQUENCY_PIN_CLKI": f"{float(source):g}",
         "a_FREQUENCY_PIN_CLKOP": f"{float(target):g}",
     }
-    constant = {f"i_{name}": 0 for name in ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP")}
-    constant |= {f"i_{name}": 0 for name in ("PHASELOADREG", "PLLWAKESYNC", "ENCLKOP")}
+    # Charge pump and loop filter, as Project Trellis' ecppll sets them.
+    options |= {"a_ICP_CURRENT": "12", "a_LPF_RESISTOR": "8", "a_MFG_ENABLE_FILTEROPAMP": "1", "a_MFG_GMCREF_SEL": "2"}
+    unused = ("PLLRST_ENA", "INTFB_WAKE", "STDBY_ENABLE", "DPHASE_SOURCE")
+    options |= {f"p_{name}": "DISABLED" for name in unused} | {f"p_OUTDIVIDER_MUX{k}": f"DIV{k}" for k in "ABCD"}
+    constant = {f"i_{name}": 0 for name in ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PLLWAKESYNC", "ENCLKOP")}
+    constant |= {f"i_{name}": 1 for name in ("PHASEDIR", "PHASESTEP", "PHASELOADREG")}
 
     def instance(clock: Signal, made: Signal, locked: Signal) -> Instance:
         return Instance("EHXPLLL", **options, **constant, i_CLKI=clock, i_CLKFB=made, o_CLKOP=made, o_LOCK=locked)
 
-    return Pll(instance)
+    return instance
 
 
 def _mmcm(source: Fraction, target: Fraction) -> Pll | None:
@@ -106,7 +106,7 @@ def _mmcm(source: Fraction, target: Fraction) -> Pll | None:
             o_LOCKED=locked,
         )
 
-    return Pll(instance)
+    return instance
 
 
 _PLLS: dict[Tools, Callable[[Fraction, Fraction], Pll | None]] = {Tools.TRELLIS: _ecp5, Tools.VIVADO: _mmcm}
@@ -119,5 +119,5 @@ def add_clock(m: Module, board: Board, clock_mhz: float, pin: Signal) -> tuple[S
     if pll is None:
         m.d.comb += [clock.eq(pin), locked.eq(1)]
     else:
-        m.submodules.pll = pll.instance(pin, clock, locked)
+        m.submodules.pll = pll(pin, clock, locked)
     return clock, locked

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dnn2fpga.config import Config
     from dnn2fpga.data import Data
 
-MISMATCH, USAGE, MISSED = 1, 2, 3  # exit codes
+MISMATCH, MISSED = 1, 3  # exit codes; ``cli_process`` has the others
 console = Console(highlight=False)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dnn2fpga.atomic import scratch_folder
 from dnn2fpga.errors import UserError
+from dnn2fpga.programs import run_program
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -33,12 +33,12 @@ def measure_activity(
         raise UserError(f"{script}: is missing; run 'dnn2fpga generate' again")
     build_dir.mkdir(parents=True, exist_ok=True)
     progress("measuring activity", 0, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "activity.json"
+    with scratch_folder() as folder:
+        results = folder / "activity.json"
         command = [sys.executable, str(script), "--build-dir", str(build_dir), "--results", str(results)]
         command += ["--vectors", str(vectors)] if vectors else []
         command += ["--frames", str(frames)] if frames else []
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_program(command, scratch=folder)
         if done.returncode or not results.is_file():
             problem = (done.stderr or done.stdout).strip().removeprefix("error: ")
             raise UserError(f"the activity could not be measured: {problem}")

@@ -6,19 +6,17 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dnn2fpga.errors import UserError
-
-Progress = Callable[[str, int, int], None]  # what, done, of
+from dnn2fpga.progress import Progress, silent
 
 
 def measure_activity(
     bundle: Path,
     build_dir: Path,
-    progress: Progress = lambda what, done, of: None,
+    progress: Progress = silent,
     *,
     vectors: Path | None = None,
     frames: int | None = None,

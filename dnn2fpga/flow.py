@@ -167,7 +167,7 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
         tries=tuple(tries),
     )
     config_files.save(chosen.model, new)
-    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.x[:KEPT_SAMPLES]))
+    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.sample(KEPT_SAMPLES).x))
     (new / QUANTIZATION).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return result
 
@@ -261,7 +261,7 @@ def verify(
     reports = [check_protocol(bundle, build_dir, seed=settings.seed, waves=waves)]
     progress("simulating stalls and timing", 1, 1)
     if test is not None and reports[0].passed:
-        frames = test.first(settings.frames)
+        frames = test.sample(settings.frames, settings.seed)
         progress("simulating the test data", 0, len(frames))
         reports.append(
             check_data(

@@ -63,7 +63,7 @@ def measured(
     start = time.monotonic()
     manifest = flow.generate(folder, PlanSettings.model_validate(settings))
     seconds = time.monotonic() - start
-    protocol, bulk = flow.verify(folder, test.first(frames), Verification())
+    protocol, bulk = flow.verify(folder, test.sample(frames), Verification())
     cycles = protocol.latency_cycles, protocol.interval_cycles
     if not (protocol.passed and bulk.passed) or any(one["predicted"] != one["measured"] for one in cycles):
         sys.exit(f"{name}: the RTL is not what was predicted: {protocol.messages} {bulk.messages} {cycles}")

@@ -55,7 +55,7 @@ def run(
     x: XName = None,
     y: YName = None,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="only so many of the data (default: all)")
+        int | None, typer.Option("--frames", min=1, help="so many samples, spread over the data (default: all)")
     ] = None,
     noise: Annotated[
         float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
@@ -151,7 +151,7 @@ def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, n
     from dnn2fpga.board_run import run_on_board
 
     shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
-    chosen = loaded(data, shape, settings).first(frames)
+    chosen = loaded(data, shape, settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz
         result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)

@@ -142,7 +142,7 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
     """The configuration files, samples for the bundle's own test, and how the model was found."""
     result = QuantizationResult.of(problem, chosen, tries)
     config_files.save(chosen.model, new)
-    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.x[:KEPT_SAMPLES]))
+    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.sample(KEPT_SAMPLES).x))
     write_record(new / QUANTIZATION, result.model_dump(mode="json"), digests(new, CONFIGURATION))
     return result
 
@@ -200,7 +200,7 @@ def verify(
     reports = [check_protocol(current.path, work.simulation, seed=settings.seed, waves=waves)]
     progress("simulating stalls and timing", 1, 1)
     if test is not None and reports[0].passed:
-        frames = test.first(settings.frames)
+        frames = test.sample(settings.frames, settings.seed)
         progress("simulating the test data", 0, len(frames))
         reports.append(
             check_data(

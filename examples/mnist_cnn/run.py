@@ -89,8 +89,8 @@ def run(name: str, graph: Graph, data: Data, test: Data, images: int, **settings
 
     result = timed("optimizing", flow.quantize, graph, data, folder, test=test, progress=show_progress, **settings)
     manifest = timed("generating", flow.generate, folder)
-    timed("building", flow.verify, folder, test.first(2), Verification())
-    protocol, bulk = timed("simulating", flow.verify, folder, test.first(images), Verification())
+    timed("building", flow.verify, folder, test.sample(2), Verification())
+    protocol, bulk = timed("simulating", flow.verify, folder, test.sample(images), Verification())
     return Case(name, result, manifest, protocol, bulk, seconds)
 
 

@@ -78,9 +78,9 @@ def test_an_interrupted_training_runs_again_behind_what_was_finished(
 
 CHANGES: dict[str, dict[str, Any]] = {
     "model": {"graph": replace(NETWORK, name="other")},
-    "data": {"data": TRAINING.first(1100)},
+    "data": {"data": TRAINING.sample(1100)},
     "labels": {"data": Data(TRAINING.x, (TRAINING.y + 1) % 10)},  # type: ignore[operator]
-    "test data": {"test": TEST.first(500)},
+    "test data": {"test": TEST.sample(500)},
     "quantization": {"quantization": Quantization(weight_bits=4)},
     "target": {"optimization": Optimization(stages=(Stage.POST_TRAINING,), max_drop=0.5)},
 }

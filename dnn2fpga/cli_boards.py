@@ -58,7 +58,7 @@ def run(
     x: XName = None,
     y: YName = None,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="only so many of the data (default: all)")
+        int | None, typer.Option("--frames", min=1, help="so many samples, spread over the data (default: all)")
     ] = None,
     noise: Annotated[
         float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
@@ -150,12 +150,12 @@ def build_for_board(settings: Config, run: bool) -> bool:
 
 
 def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:
-    from dnn2fpga import config_files, flow
+    from dnn2fpga import config_files, work_folder
     from dnn2fpga.board_report import show_board_run
     from dnn2fpga.board_run import run_on_board
 
-    shape = config_files.load(flow.existing_bundle(settings.output)).input.shape
-    chosen = loaded(data, shape, settings).first(frames)
+    shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
+    chosen = loaded(data, shape, settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz
         result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)

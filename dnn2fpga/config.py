@@ -34,9 +34,9 @@ class DataFiles(Described):
 class Verification(Described):
     """How much is simulated."""
 
-    frames: Annotated[int, Field(ge=1)] | None = None  # of the test data; all when absent
+    frames: Annotated[int, Field(ge=1)] | None = None  # spread over the test data; all when absent
     stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"  # in the bulk run
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0)] = 1  # of the stall patterns, and of the choice of frames
     jobs: Annotated[int, Field(ge=1)] = 2
 
 

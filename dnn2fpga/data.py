@@ -27,8 +27,13 @@ class Data:
     def __len__(self) -> int:
         return len(self.x)
 
-    def first(self, count: int | None) -> Data:
-        return self if count is None else Data(self.x[:count], None if self.y is None else self.y[:count])
+    def sample(self, count: int | None, seed: int = 0) -> Data:
+        """``count`` samples that stand for the whole (``spread``); all of them, unchanged, where there are no more."""
+        return self if count is None or count >= len(self) else self.at(spread(len(self), count, seed))
+
+    def at(self, rows: np.ndarray) -> Data:
+        """The samples of these numbers."""
+        return Data(self.x[rows], None if self.y is None else self.y[rows])
 
     @property
     def targets(self) -> np.ndarray:
@@ -47,6 +52,18 @@ class Data:
             return self.y.argmax(axis=1) if one_hot else None
         flat = self.y.reshape(len(self.y), -1)
         return flat[:, 0].astype(np.int64) if flat.shape[1] == 1 and (flat == np.floor(flat)).all() else None
+
+
+def spread(length: int, count: int | None, seed: int = 0) -> np.ndarray:
+    """The numbers of ``count`` of ``length`` samples, one drawn from each of as many equal parts of the whole.
+
+    Files are often sorted by class, or recorded in time: their first samples stand for nothing but themselves. The
+    numbers ascend, so that a file on disk is read in order.
+    """
+    if count is None or count >= length:
+        return np.arange(length)
+    ends = np.linspace(0, length, count + 1).astype(np.int64)
+    return np.random.default_rng(seed).integers(ends[:-1], ends[1:])
 
 
 def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "y") -> Data:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dnn2fpga.data import Data, Score, score
+from dnn2fpga.data import Data, Score, score, spread
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph
 from dnn2fpga.optimize.calibration import TensorStatistics
@@ -66,11 +66,11 @@ class Problem:
         return score(self.reference_outputs, self.test, self.reference_outputs) if self.test else None
 
     def score(self, model: QuantizedGraph, samples: int | None = None) -> Score | None:
-        """On (the first ``samples`` of) the test data."""
+        """On the test data, or on ``samples`` of it that stand for the whole."""
         if self.test is None:
             return None
-        part = self.test.first(samples)
-        return score(model.predict(part.x), part, self.reference_outputs[: len(part)])
+        part, rows = self.test.sample(samples), spread(len(self.test), samples)
+        return score(model.predict(part.x), part, self.reference_outputs[rows])
 
     def measured(self, what: str, model: QuantizedGraph, samples: int) -> float:
         """``score``, where there is no going on without.

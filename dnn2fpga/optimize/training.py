@@ -113,8 +113,8 @@ class _Run:
         self.masks = masks
         self.teacher = None if labelled else FloatModel(teacher)
         self.loss = loss_for(teacher, data if labelled else None, settings.temperature)
-        first = np.asarray(data.x[:1000], np.float32)
-        self.deviation = first.std(axis=0) * settings.input_noise
+        some = np.asarray(data.sample(1000).x, np.float32)
+        self.deviation = some.std(axis=0) * settings.input_noise
         # One trace each, for batches of any size.
         inputs = tf.TensorSpec((None, *teacher.input_shape), tf.float32)
         targets = tf.TensorSpec((None, *teacher.output_shape), tf.float32)

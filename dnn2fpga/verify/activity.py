@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dnn2fpga.atomic import scratch_folder
 from dnn2fpga.errors import UserError
 from dnn2fpga.programs import run_program
-
-Progress = Callable[[str, int, int], None]  # what, done, of
+from dnn2fpga.progress import Progress, silent
 
 
 def measure_activity(
     bundle: Path,
     build_dir: Path,
-    progress: Progress = lambda what, done, of: None,
+    progress: Progress = silent,
     *,
     vectors: Path | None = None,
     frames: int | None = None,

@@ -21,6 +21,7 @@ import numpy as np
 from dnn2fpga import config_files
 from dnn2fpga.data import Data, accuracy
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import read_manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.quantized_graph import QuantizedGraph
 
@@ -52,7 +53,7 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
     """A few frames under every stall pattern, and the exact cycle of every boundary (cocotb; the compiled harness for
     a design that takes so long for a frame that cocotb would need an hour).
     """
-    manifest = _manifest(bundle)
+    manifest = read_manifest(bundle)
     if manifest["interval_cycles"] > LONGEST_INTERVAL_FOR_COCOTB and not waves:
         return _check_slow_protocol(bundle, build_dir, manifest, seed)
     results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
@@ -139,7 +140,7 @@ def check_data(
     if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
-    boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in _manifest(bundle)["boundaries"]}
+    boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in read_manifest(bundle)["boundaries"]}
     chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
     options = ["--bulk", str(vectors), "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]
@@ -173,17 +174,6 @@ def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any
         if process.returncode not in (0, 1) or not results.is_file():
             raise UserError(f"the simulation could not run: {process.stderr.strip() or process.stdout.strip()}")
         return json.loads(results.read_text(encoding="utf-8"))
-
-
-def _manifest(bundle: Path) -> dict[str, Any]:
-    file = bundle / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        for needed in ("boundaries", "latency_cycles", "interval_cycles"):
-            manifest[needed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: cannot be read as a manifest ({error}); run 'dnn2fpga generate' again") from error
-    return manifest
 
 
 def _beats(test: dict[str, Any]) -> int:

@@ -25,6 +25,7 @@ from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.atomic import added_files, digest
 from dnn2fpga.config import DEFAULT_FILE, Verification
 from dnn2fpga.data import Data
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
@@ -34,7 +35,9 @@ from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.planner import completed
 from dnn2fpga.plan.settings import MOST_LEVELS, PlanSettings
 from dnn2fpga.plots import plot_front, plot_plan, plot_tries
-from dnn2fpga.quantized_graph import Described, QuantizedGraph
+from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.task import Measure, TaskKind
+from dnn2fpga.task_reading import task_line, with_task
 
 if TYPE_CHECKING:
     from dnn2fpga.build.boards import Board
@@ -68,10 +71,11 @@ def _silent(what: str, done: int, of: int) -> None:
 class QuantizationResult(Described):
     """What the optimizer reached; sizes in megabytes (10^6 bytes)."""
 
+    task: str  # what the network is for, in one line
     stage: str  # the one that gave the model
     met: bool  # whether the target holds (always, without a target)
     target: str
-    measure: str | None  # accuracy, agreement or r2; None without test data
+    measure: Measure | None  # None without test data
     float_score: float | None
     integer_score: float | None
     test_samples: int
@@ -96,17 +100,21 @@ def quantize(
     optimization: Optimization | None = None,
     test: Data | None = None,
     progress: Progress = _silent,
+    task: TaskKind | None = None,
 ) -> QuantizationResult:
     """A simplified graph → the configuration files in ``folder``: the first stage's model that reaches the target,
     or the best one (``met`` says which).
 
     :param data: calibrates, and trains when it comes to that.
+    :param task: what the network is for, where that is not to be found out.
+    :raises UserError: when the labels do not fit the network, and whatever else stands in the way.
     """
     from dnn2fpga.optimize.loop import check_can_be_judged, optimize
     from dnn2fpga.optimize.preparation import prepare
 
     quantization, optimization = quantization or Quantization(), optimization or Optimization()
     check_can_be_judged(test, optimization)  # now, not after pruning and calibration
+    graph = with_task(graph, (data, test), task)
     problem, checkpoints = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     outcome = optimize(problem, optimization, checkpoints)
     with added_files(folder) as new:
@@ -125,12 +133,14 @@ def search(
     quantization: Quantization | None = None,
     optimization: Optimization | None = None,
     progress: Progress = _silent,
+    task: TaskKind | None = None,
 ) -> SearchResult:
     """A simplified graph → the configuration files in ``folder`` with the widths, layer by layer, that a search has
     found: the cheapest that reach the target, or the best (``met`` says which).
 
     :param data: calibrates, and trains when ``settings.train`` asks for it.
     :param test: judges; the search cannot do without.
+    :param task: as for ``quantize``.
     """
     from dnn2fpga.optimize.preparation import prepare
     from dnn2fpga.optimize.width_search import search_widths
@@ -139,6 +149,7 @@ def search(
         raise UserError("a search judges every trial on test data: give it with --test")
     settings, optimization = settings or SearchSettings(), optimization or Optimization()
     quantization = quantization or Quantization()
+    graph = with_task(graph, (data, test), task)
     problem, _ = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
     layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
@@ -155,6 +166,7 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
     """The configuration files, samples for the bundle's own test, and how the model was found."""
     of_float = problem.float_score
     result = QuantizationResult(
+        task=task_line(problem.graph, problem.test),
         stage=chosen.result.stage,
         met=chosen.result.met,
         target=problem.target.described,

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga import config_files
-from dnn2fpga.data import Data, accuracy
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_with
 
 CHUNK_BYTES = 64 << 20  # expected values on disk at one time
 
@@ -43,7 +45,7 @@ class VerificationReport:
     frames: int = 0  # of the bulk run
     beats_compared: int = 0
     cycles: int = 0
-    accuracy: float | None = None  # of the design on the frames of the bulk run, where they have class labels
+    accuracy: float | None = None  # of the design on the frames of the bulk run, where labels say what it must decide
     latency_cycles: dict[str, int] = field(default_factory=dict)  # predicted, measured
     interval_cycles: dict[str, int] = field(default_factory=dict)
 
@@ -134,11 +136,12 @@ def check_data(
 ) -> VerificationReport:
     """Streams real inputs through the compiled design, chunk by chunk, and compares everything.
 
-    :raises UserError: when there is nothing to compare.
+    :raises UserError: when there is nothing to compare, and when the labels do not fit the model.
     """
     if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
+    task = task_with(graph, data)
     boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in _manifest(bundle)["boundaries"]}
     chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
@@ -159,8 +162,10 @@ def check_data(
         progress(frames, len(data))
     shutil.rmtree(vectors)
     # Every output of the design equalled these integers.
-    reached = accuracy(graph.output.dequantize(np.concatenate(outputs)), data)
-    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=reached)
+    real = graph.output.dequantize(np.concatenate(outputs))
+    is_judged = task.measure(data.y is not None) is Measure.ACCURACY
+    accuracy = task.score(real, data.y, real).value if is_judged else None
+    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=accuracy)
 
 
 def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any]:

@@ -191,6 +191,7 @@ def verify(
     """Simulates the bundle: protocol tests, then all of ``test``;
     returns both reports, written to ``verification.json`` too.
     """
+    from dnn2fpga.verify.checker import checker_digest
     from dnn2fpga.verify.verifier import check_data, check_protocol
 
     work, settings = WorkFolder(folder), settings or Verification()
@@ -214,7 +215,8 @@ def verify(
             )
         )
     with added_files(folder) as new:
-        current.write_verdict(new, VERIFICATION, {"reports": [asdict(report) for report in reports]})
+        verdict = {"checker": checker_digest(), "reports": [asdict(report) for report in reports]}
+        current.write_verdict(new, VERIFICATION, verdict)
     return reports
 
 

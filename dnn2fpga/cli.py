@@ -244,13 +244,12 @@ def _generate(settings: Config) -> None:
 
 
 def _verify(settings: Config, waves: bool = False) -> None:
-    from dnn2fpga import config_files, flow
+    from dnn2fpga import config_files, flow, work_folder
 
     test = None
     if settings.data.test:
-        test = loaded(
-            settings.data.test, config_files.load(flow.existing_bundle(settings.output)).input.shape, settings
-        )
+        shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
+        test = loaded(settings.data.test, shape, settings)
     with progress_shown() as progress:
         reports = flow.verify(settings.output, test, settings.verification, waves=waves, progress=progress)
     _summary(settings)

@@ -146,11 +146,11 @@ def build_for_board(settings: Config, run: bool) -> bool:
 
 
 def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:
-    from dnn2fpga import config_files, flow
+    from dnn2fpga import config_files, work_folder
     from dnn2fpga.board_report import show_board_run
     from dnn2fpga.board_run import run_on_board
 
-    shape = config_files.load(flow.existing_bundle(settings.output)).input.shape
+    shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
     chosen = loaded(data, shape, settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz

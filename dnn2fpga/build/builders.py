@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.build.vivado_result import VivadoResult
 from dnn2fpga.build.watched import StepShown, silent
+from dnn2fpga.generate.manifest import read_manifest
 
 # What is run when Vivado is installed: all the way to a bitstream, where there can be one.
 _SCRIPTS = {
@@ -63,8 +63,7 @@ def _vivado(request: Request) -> Built:
         return Built(files=files, messages=(told,))
     if run.result is None:
         return Built(files=files, messages=run.messages)
-    manifest = json.loads((request.bundle / "manifest.json").read_text(encoding="utf-8"))
-    counted = _beside_the_plan(run.result, manifest, request.board)
+    counted = _beside_the_plan(run.result, read_manifest(request.bundle), request.board)
     return Built(files=files, messages=(*run.messages, counted), met=run.result.timing_met)
 
 

@@ -20,7 +20,8 @@ from dnn2fpga.build.boards import Board, load_board
 from dnn2fpga.build.build_result import current_result, result_folder
 from dnn2fpga.build.families import Tools
 from dnn2fpga.build.toolchains import NETLIST_VERILOG
-from dnn2fpga.data import Data, accuracy, decisions
+from dnn2fpga.data import Data
+from dnn2fpga.described import Described
 from dnn2fpga.driver.link import Port
 from dnn2fpga.driver.noise import NoisyPort
 from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
@@ -28,8 +29,9 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import MANIFEST
 from dnn2fpga.programs import started
 from dnn2fpga.progress import Progress, silent
-from dnn2fpga.quantized_graph import Described
 from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_with
 from dnn2fpga.work_folder import BOARD_RUN, CurrentBundle, WorkFolder
 
 SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
@@ -37,15 +39,16 @@ NETLIST = "netlist"  # the same with what synthesis has made of it
 
 
 class BoardRun(Described):
-    """What came of it. ``accuracy`` is None without class labels."""
+    """What came of it. Scores are by the labels, where there are some; else by what the integer model gives."""
 
     board: str
     port: str
     frames: int
     equal: int  # frames whose every number is that of the integer model
-    same_decision: int
-    accuracy: float | None
-    software_accuracy: float | None
+    labelled: bool
+    measure: Measure
+    score: float
+    software_score: float
     clock_hz: int
     latency_cycles: tuple[int, int]  # shortest and longest, measured on the device
     planned_latency_cycles: int
@@ -77,6 +80,7 @@ def run_on_board(
     graph = config_files.load(current.path)
     if not len(data):
         raise UserError("there are no samples to send")
+    task = task_with(graph, data)
     q = graph.input.quantize(np.asarray(data.x))
     with opened(current, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)
@@ -86,14 +90,16 @@ def run_on_board(
         seconds = time.monotonic() - start
     wanted = graph.run(q).reshape(got.shape)
     real, expected = graph.output.dequantize(got), graph.output.dequantize(wanted)
+    reached = task.score(real, data.y, expected)
     result = BoardRun(
         board=board,
         port=port,
         frames=len(q),
         equal=int((got == wanted).reshape(len(q), -1).all(axis=1).sum()),
-        same_decision=int((decisions(real) == decisions(expected)).sum()),
-        accuracy=accuracy(real, data),
-        software_accuracy=accuracy(expected, data),
+        labelled=data.y is not None,
+        measure=reached.measure,
+        score=reached.value,
+        software_score=task.score(expected, data.y, expected).value,
         clock_hz=accelerator.identity.clock_hz,
         latency_cycles=(int(cycles.min()), int(cycles.max())),
         planned_latency_cycles=current.manifest["latency_cycles"],

@@ -193,8 +193,9 @@ def _exit_unless(met: bool) -> None:
 
 
 def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
-    """Model, training data and test data."""
+    """Model, training data and test data; says what the network is for."""
     from dnn2fpga import flow
+    from dnn2fpga.task_reading import task_line, with_task
 
     problems = []
     if settings.model is None:
@@ -208,7 +209,9 @@ def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
         graph = flow.read_model(settings.model)  # type: ignore[arg-type]
         progress("reading the model", 1, 1)
     test = loaded(settings.data.test, graph.input_shape, settings) if settings.data.test else None
-    return graph, loaded(settings.data.train, graph.input_shape, settings), test
+    data = loaded(settings.data.train, graph.input_shape, settings)
+    console.print(f"task: {task_line(with_task(graph, (data, test), settings.task), test)}", markup=False)
+    return graph, data, test
 
 
 def _quantize(settings: Config) -> bool:
@@ -218,7 +221,7 @@ def _quantize(settings: Config) -> bool:
     graph, data, test = _read(settings)
     with progress_shown() as progress:
         result = flow.quantize(
-            graph, data, settings.output, settings.quantization, settings.optimization, test, progress
+            graph, data, settings.output, settings.quantization, settings.optimization, test, progress, settings.task
         )
     return result.met
 
@@ -238,6 +241,7 @@ def _search(settings: Config) -> bool:
             settings.quantization,
             settings.optimization,
             progress,
+            settings.task,
         )
     return result.met
 

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from dnn2fpga import config_files
-from dnn2fpga.atomic import added_files
+from dnn2fpga.atomic import added_files, scratch_folder
 from dnn2fpga.build.board_top import TOP, link_spec, write_board_top
 from dnn2fpga.build.boards import Board, load_board
 from dnn2fpga.build.build_result import current_result, result_folder
@@ -28,6 +27,7 @@ from dnn2fpga.driver.noise import NoisyPort
 from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import MANIFEST
+from dnn2fpga.programs import started
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.shipped_files import shipped_folder
 from dnn2fpga.task import Measure
@@ -138,30 +138,21 @@ def simulated(
 
     :param netlist: what synthesis has made of the design, in its place.
     """
-    with TemporaryDirectory() as temporary:
+    with scratch_folder() as scratch:
         if netlist is None:
-            sources = list(write_board_top(bundle, board, Path(temporary), clock_mhz).verilog)
+            sources = list(write_board_top(bundle, board, scratch, clock_mhz).verilog)
         else:
             sources = [netlist, Path("--cells"), _cell_models(board)]
         cycles = link_spec(bundle, board, clock_mhz).cycles_per_bit
         options = ["--cycles-per-bit", str(cycles), "--top", TOP, "--build-dir", str(build_dir)]
-        process = subprocess.Popen(
-            [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        command = [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options]
+        with started(command, scratch=scratch, stdin=subprocess.PIPE) as process:
             assert process.stdout is not None
             name = process.stdout.readline().strip()
             if not name:
                 problem = process.communicate()[1].strip().removeprefix("error: ")
                 raise UserError(f"the board could not be simulated: {problem}")
             yield name
-        finally:
-            process.kill()
-            process.communicate()
 
 
 def _netlist(current: CurrentBundle, board: Board) -> Path:

@@ -82,8 +82,8 @@ class QuantizationResult(Described):
 
 def read_model(model: Path | str) -> Graph:
     """A Keras file as a simplified float graph. The only step that needs TensorFlow."""
-    from dnn2fpga.parse.keras_model import read_keras_model
     from dnn2fpga.passes.simplify import simplify
+    from dnn2fpga.read.keras import read_keras_model
 
     return simplify(read_keras_model(model))
 

@@ -29,7 +29,9 @@ from dnn2fpga.verify import verifier
 from dnn2fpga.work_folder import (
     CONFIGURATION,
     GENERATION,
+    POWER,
     QUANTIZATION,
+    RECORDS,
     SAMPLES,
     SYNTHESIS,
     VERIFICATION,
@@ -41,6 +43,7 @@ Run = Callable[..., Outcome]
 REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "accuracy": None, "messages": []}
 REPORT |= {name: {"predicted": 5, "measured": 5} for name in ("latency_cycles", "interval_cycles")}
 REACHED = QuantizationResult(
+    task="2 classes (linear), no labels",
     stage="ptq",
     met=True,
     target="none",

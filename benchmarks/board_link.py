@@ -44,7 +44,7 @@ def row(noise: float, run: BoardRun) -> tuple[object, ...]:
         f"{noise:.1%}",
         f"{run.frames:,}",
         f"{run.equal:,}",
-        f"{run.accuracy:.2%}, {run.software_accuracy:.2%}",
+        f"{run.score:.2%}, {run.software_score:.2%}",
         f"{latency} ({run.planned_latency_cycles:,})",
         *(
             f"{told[name]:,}"

@@ -10,26 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from dnn2fpga import config_files
-from dnn2fpga.atomic import added_files
+from dnn2fpga.atomic import added_files, scratch_folder
 from dnn2fpga.build.board_top import TOP, link_spec, write_board_top
 from dnn2fpga.build.boards import Board, load_board
 from dnn2fpga.build.build_result import current_result, result_folder
 from dnn2fpga.build.families import Tools
 from dnn2fpga.build.toolchains import NETLIST_VERILOG
-from dnn2fpga.data import Data, accuracy, decisions
+from dnn2fpga.data import Data
+from dnn2fpga.described import Described
 from dnn2fpga.driver.link import Port
 from dnn2fpga.driver.noise import NoisyPort
 from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import MANIFEST
+from dnn2fpga.programs import started
 from dnn2fpga.progress import Progress, silent
-from dnn2fpga.quantized_graph import Described
 from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_with
 from dnn2fpga.work_folder import BOARD_RUN, CurrentBundle, WorkFolder
 
 SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
@@ -37,15 +39,16 @@ NETLIST = "netlist"  # the same with what synthesis has made of it
 
 
 class BoardRun(Described):
-    """What came of it. ``accuracy`` is None without class labels."""
+    """What came of it. Scores are by the labels, where there are some; else by what the integer model gives."""
 
     board: str
     port: str
     frames: int
     equal: int  # frames whose every number is that of the integer model
-    same_decision: int
-    accuracy: float | None
-    software_accuracy: float | None
+    labelled: bool
+    measure: Measure
+    score: float
+    software_score: float
     clock_hz: int
     latency_cycles: tuple[int, int]  # shortest and longest, measured on the device
     planned_latency_cycles: int
@@ -77,6 +80,7 @@ def run_on_board(
     graph = config_files.load(current.path)
     if not len(data):
         raise UserError("there are no samples to send")
+    task = task_with(graph, data)
     q = graph.input.quantize(np.asarray(data.x))
     with opened(current, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)
@@ -86,14 +90,16 @@ def run_on_board(
         seconds = time.monotonic() - start
     wanted = graph.run(q).reshape(got.shape)
     real, expected = graph.output.dequantize(got), graph.output.dequantize(wanted)
+    reached = task.score(real, data.y, expected)
     result = BoardRun(
         board=board,
         port=port,
         frames=len(q),
         equal=int((got == wanted).reshape(len(q), -1).all(axis=1).sum()),
-        same_decision=int((decisions(real) == decisions(expected)).sum()),
-        accuracy=accuracy(real, data),
-        software_accuracy=accuracy(expected, data),
+        labelled=data.y is not None,
+        measure=reached.measure,
+        score=reached.value,
+        software_score=task.score(expected, data.y, expected).value,
         clock_hz=accelerator.identity.clock_hz,
         latency_cycles=(int(cycles.min()), int(cycles.max())),
         planned_latency_cycles=current.manifest["latency_cycles"],
@@ -132,30 +138,21 @@ def simulated(
 
     :param netlist: what synthesis has made of the design, in its place.
     """
-    with TemporaryDirectory() as temporary:
+    with scratch_folder() as scratch:
         if netlist is None:
-            sources = list(write_board_top(bundle, board, Path(temporary), clock_mhz).verilog)
+            sources = list(write_board_top(bundle, board, scratch, clock_mhz).verilog)
         else:
             sources = [netlist, Path("--cells"), _cell_models(board)]
         cycles = link_spec(bundle, board, clock_mhz).cycles_per_bit
         options = ["--cycles-per-bit", str(cycles), "--top", TOP, "--build-dir", str(build_dir)]
-        process = subprocess.Popen(
-            [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        command = [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options]
+        with started(command, scratch=scratch, stdin=subprocess.PIPE) as process:
             assert process.stdout is not None
             name = process.stdout.readline().strip()
             if not name:
                 problem = process.communicate()[1].strip().removeprefix("error: ")
                 raise UserError(f"the board could not be simulated: {problem}")
             yield name
-        finally:
-            process.kill()
-            process.communicate()
 
 
 def _netlist(current: CurrentBundle, board: Board) -> Path:

@@ -37,6 +37,8 @@ from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plots import plot_front, plot_plan, plot_tries
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.records import digests, write_record
+from dnn2fpga.task import TaskKind
+from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import (
     CONFIGURATION,
     PLAN_PLOT,
@@ -81,17 +83,21 @@ def quantize(
     optimization: Optimization | None = None,
     test: Data | None = None,
     progress: Progress = silent,
+    task: TaskKind | None = None,
 ) -> QuantizationResult:
     """A simplified graph → the configuration files in ``folder``: the first stage's model that reaches the target,
     or the best one (``met`` says which).
 
     :param data: calibrates, and trains when it comes to that.
+    :param task: what the network is for, where that is not to be found out.
+    :raises UserError: when the labels do not fit the network, and whatever else stands in the way.
     """
     from dnn2fpga.optimize.loop import check_can_be_judged, optimize
     from dnn2fpga.optimize.preparation import prepare
 
     quantization, optimization = quantization or Quantization(), optimization or Optimization()
     check_can_be_judged(test, optimization)  # now, not after pruning and calibration
+    graph = with_task(graph, (data, test), task)
     problem, checkpoints = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     outcome = optimize(problem, optimization, checkpoints)
     WorkFolder(folder).remove(PLOT, SEARCH, SEARCH_PLOT)  # of the model before
@@ -111,12 +117,14 @@ def search(
     quantization: Quantization | None = None,
     optimization: Optimization | None = None,
     progress: Progress = silent,
+    task: TaskKind | None = None,
 ) -> SearchResult:
     """A simplified graph → the configuration files in ``folder`` with the widths, layer by layer, that a search has
     found: the cheapest that reach the target, or the best (``met`` says which).
 
     :param data: calibrates, and trains when ``settings.train`` asks for it.
     :param test: judges; the search cannot do without.
+    :param task: as for ``quantize``.
     """
     from dnn2fpga.optimize.preparation import prepare
     from dnn2fpga.optimize.width_search import search_widths
@@ -125,6 +133,7 @@ def search(
         raise UserError("a search judges every trial on test data: give it with --test")
     settings, optimization = settings or SearchSettings(), optimization or Optimization()
     quantization = quantization or Quantization()
+    graph = with_task(graph, (data, test), task)
     problem, _ = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
     layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
@@ -192,28 +201,13 @@ def verify(
     returns both reports, written to ``verification.json`` too.
     """
     from dnn2fpga.verify.checker import checker_digest
-    from dnn2fpga.verify.verifier import check_data, check_protocol
+    from dnn2fpga.verify.verifier import verify_bundle
 
     work, settings = WorkFolder(folder), settings or Verification()
     work.remove(VERIFICATION)  # whatever happens now, no old verdict is left
     current = work.current_bundle()
-    progress("simulating stalls and timing", 0, 1)
-    reports = [check_protocol(current.path, work.simulation, seed=settings.seed, waves=waves)]
-    progress("simulating stalls and timing", 1, 1)
-    if test is not None and reports[0].passed:
-        frames = test.sample(settings.frames, settings.seed)
-        progress("simulating the test data", 0, len(frames))
-        reports.append(
-            check_data(
-                current.path,
-                work.simulation,
-                frames,
-                stalls=settings.stalls,
-                seed=settings.seed,
-                jobs=settings.jobs,
-                progress=lambda done, of: progress("simulating the test data", done, of),
-            )
-        )
+    frames = test.sample(settings.frames, settings.seed) if test is not None else None
+    reports = verify_bundle(current.path, work.simulation, frames, settings, waves=waves, progress=progress)
     with added_files(folder) as new:
         verdict = {"checker": checker_digest(), "reports": [asdict(report) for report in reports]}
         current.write_verdict(new, VERIFICATION, verdict)

@@ -84,7 +84,7 @@ def _quantization_rows(
 ) -> list[tuple[str, str]]:
     if not result:
         return []
-    rows = []
+    rows = [("task", result["task"])] if "task" in result else []
     if result["measure"] is not None:
         of_float, reached = (shown_score(result["measure"], result[f"{who}_score"]) for who in ("float", "integer"))
         texts = [f"float {of_float}", f"integer {reached}"]

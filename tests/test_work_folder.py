@@ -43,6 +43,7 @@ Run = Callable[..., Outcome]
 REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "accuracy": None, "messages": []}
 REPORT |= {name: {"predicted": 5, "measured": 5} for name in ("latency_cycles", "interval_cycles")}
 REACHED = QuantizationResult(
+    task="classes",
     stage="ptq",
     met=True,
     target="none",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from dnn2fpga.atomic import replaced_folder
+from dnn2fpga.atomic import replaced_folder, scratch_folder
 from dnn2fpga.build.board_top import write_board_top
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.build_result import BuildResult, result_folder
@@ -71,8 +70,8 @@ def _write_vivado(request: Request) -> list[Path]:
     board, clock_mhz = request.board, request.board.target_mhz(request.clock_mhz)
     if board.interface is not Interface.UART:
         return write_vivado(request.bundle, board, clock_mhz)
-    with TemporaryDirectory() as folder:
-        design = write_board_top(request.bundle, board, Path(folder), clock_mhz)
+    with scratch_folder() as folder:
+        design = write_board_top(request.bundle, board, folder, clock_mhz)
         return write_vivado(request.bundle, board, clock_mhz, [*design.verilog, design.constraints])
 
 

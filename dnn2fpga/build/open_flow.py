@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.atomic import digest, replaced_folder
+from dnn2fpga.atomic import digest, replaced_folder, scratch_folder
 from dnn2fpga.build import nextpnr_report
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.build_result import BuildResult, current_result, result_folder, write_result
@@ -41,6 +40,7 @@ from dnn2fpga.build.tools import Tool, found_tools
 from dnn2fpga.build.watched import StepShown, run_watched, silent
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.programs import ending
 
 LARGE = (NETLIST, PLACED)  # between two tools only; the commands in the result make them again
 OF_PLACEMENT = (PLACED, REPORT, NEXTPNR_LOG)
@@ -77,8 +77,8 @@ def build_open(
 def _scratch(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-            yield Path(folder)
+        with scratch_folder(target.parent) as folder:
+            yield folder
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror or error}") from error
 
@@ -199,7 +199,7 @@ class _Run:
         if not (self.folder / log).is_file():
             (self.folder / log).write_text(said, encoding="utf-8")
         if code:
-            raise self._failure(step, log, f"ended with exit code {code}", said)
+            raise self._failure(step, log, ending(code), said)
         self.shown(name, seconds=took)
 
     def _failure(self, step: str, log: str, what: str, said: str = "") -> UserError:

@@ -94,7 +94,7 @@ def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) 
         "manifest_version": MANIFEST_VERSION,
         "generator": f"dnn2fpga {__version__}",
         "model": graph.name,
-        "decision": graph.decision,
+        "task": graph.task.model_dump(mode="json"),
         "notes": list(graph.notes),
         "top": TOP,
         "files": {name: digest(path) for name, path in sorted(files.items())},

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dnn2fpga.described import Described
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_line
 
 
 class QuantizationResult(Described):
     """What the optimizer reached; sizes in megabytes (10^6 bytes)."""
 
+    task: str  # what the network is for, in one line
     stage: str  # the one that gave the model
     met: bool  # whether the target holds (always, without a target)
     target: str
-    measure: str | None  # accuracy, agreement or r2; None without test data
+    measure: Measure | None  # None without test data
     float_score: float | None
     integer_score: float | None
     test_samples: int
@@ -27,6 +30,7 @@ class QuantizationResult(Described):
         """Sum up how `chosen` was found."""
         of_float = problem.float_score
         return cls(
+            task=task_line(problem.graph, problem.test),
             stage=chosen.result.stage,
             met=chosen.result.met,
             target=problem.target.described,

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.atomic import digest
+from dnn2fpga.atomic import digest, scratch_folder
 from dnn2fpga.errors import UserError
+from dnn2fpga.programs import run_program
 from dnn2fpga.shipped_files import shipped_folder
 
 RUN, ACTIVITY = "run.py", "activity.py"
@@ -25,11 +24,11 @@ _MISMATCH = 1  # exit code: everything could be run, and something differs
 def run_checker(program: str, bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any]:
     """Return what `program` wrote as its results; raises `UserError` when it could not run."""
     build_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results.json"
+    with scratch_folder() as folder:
+        results = folder / "results.json"
         command = [sys.executable, str(shipped_folder("sim") / program), "--bundle", str(bundle)]
         command += ["--build-dir", str(build_dir), *options, "--results", str(results)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_program(command, scratch=folder)
         if done.returncode not in (0, _MISMATCH) or not results.is_file():
             problem = (done.stderr or done.stdout).strip().removeprefix("error: ")
             raise UserError(f"the simulation could not run: {problem}")

@@ -7,7 +7,7 @@ shows a result only where `WorkFolder.standing` finds nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from dnn2fpga.config_files import MODEL_FILE, WEIGHTS_FILE
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.kept import BY_PRODUCTS
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.records import UnreadableRecord, changes, digests, read_record, write_record
 
@@ -31,9 +32,8 @@ VERIFICATION, SYNTHESIS, POWER, BOARD_RUN = "verification.json", "synthesis.json
 RECORDS = (QUANTIZATION, SEARCH, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
 
 CONFIGURATION = (MODEL_FILE, WEIGHTS_FILE)
-# The folders of a bundle in which an additional file could change what is built or simulated, and what others' use
-# of the bundle leaves there.
-_CLOSED, _BY_PRODUCTS = ("rtl", "sim"), ("sim/build", "__pycache__")
+# The folders of a bundle in which an additional file could change what is built or simulated.
+_CLOSED = ("rtl", "sim")
 _MOST_NAMED = 8  # files in a message
 
 
@@ -57,7 +57,7 @@ class CurrentBundle:
         """
         if self.work.current_bundle().rests_on != self.rests_on:
             raise UserError(f"{self.path}: was generated again meanwhile; the result belongs to the bundle before")
-        write_record(new / name, content, self.rests_on)
+        write_record(new, name, content, self.rests_on)
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,26 @@ class WorkFolder:
         """The digests of the files that `generate` reads, to be taken before it reads them."""
         return digests(self.path, [*CONFIGURATION, SAMPLES])
 
-    def record_generation(self, new: Path, read: Mapping[str, str]) -> None:
-        """Write `generation.json` into the folder `new`: the digests of what `generate` has read and of its bundle."""
-        written = [f"{BUNDLE}/{name}" for name in _files(self.bundle)]
-        write_record(new / GENERATION, {}, {**read, **digests(self.path, written)})
+    def digests_written(self) -> dict[str, str]:
+        """The digests of the files that the last `generate` wrote into the bundle; none when nobody knows."""
+        try:
+            rests_on = read_record(self.path, GENERATION).rests_on
+        except UnreadableRecord:
+            return {}
+        prefix = f"{BUNDLE}/"
+        return {name.removeprefix(prefix): then for name, then in rests_on.items() if name.startswith(prefix)}
+
+    def record_generation(self, new: Path, read: Mapping[str, str], written: Iterable[str] | None = None) -> None:
+        """Write `generation.json` into the folder `new`: the digests of what `generate` has read and of the files that
+        it has written into the bundle (None: all that are there).
+        """
+        names = [f"{BUNDLE}/{name}" for name in (_files(self.bundle) if written is None else written)]
+        write_record(new, GENERATION, {}, {**read, **digests(self.path, names)})
 
     def problems(self, name: str) -> list[str]:
         """One line for each reason why the record `name` no longer stands, with the file; none if it does."""
         try:
-            rests_on = read_record(self.path / name).rests_on
+            rests_on = read_record(self.path, name).rests_on
         except UnreadableRecord as reason:
             return [f"{self.path / name}: {reason}"]
         if name == GENERATION:
@@ -113,7 +124,7 @@ class WorkFolder:
 
     def standing(self, name: str) -> dict[str, Any] | None:
         """The content of the record `name`, if nothing that it rests on has changed."""
-        return None if self.problems(name) else read_record(self.path / name).content
+        return None if self.problems(name) else read_record(self.path, name).content
 
     def out_of_date(self) -> list[str]:
         """One line for each result that is there and no longer stands, with the first reason."""
@@ -138,5 +149,5 @@ def _files(bundle: Path) -> Iterator[str]:
     """The names of the files of a bundle, but for by-products."""
     for file in sorted(bundle.rglob("*")):
         name = file.relative_to(bundle).as_posix()
-        if file.is_file() and not any(part in f"/{name}/" for part in (f"/{one}/" for one in _BY_PRODUCTS)):
+        if file.is_file() and not any(part in f"/{name}/" for part in (f"/{one}/" for one in BY_PRODUCTS)):
             yield name

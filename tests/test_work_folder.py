@@ -43,7 +43,7 @@ Run = Callable[..., Outcome]
 REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "accuracy": None, "messages": []}
 REPORT |= {name: {"predicted": 5, "measured": 5} for name in ("latency_cycles", "interval_cycles")}
 REACHED = QuantizationResult(
-    task="classes",
+    task="2 classes (linear), no labels",
     stage="ptq",
     met=True,
     target="none",
@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     config_files.save(tiny.quantized_graph(), folder)
     np.savez(folder / SAMPLES, x=tiny.samples())
-    write_record(folder / QUANTIZATION, REACHED.model_dump(mode="json"), digests(folder, CONFIGURATION))
+    write_record(folder, QUANTIZATION, REACHED.model_dump(mode="json"), digests(folder, CONFIGURATION))
     manifest = flow.generate(folder)
     current = WorkFolder(folder).current_bundle()
     current.write_verdict(folder, VERIFICATION, {"reports": [REPORT]})

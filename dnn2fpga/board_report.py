@@ -45,6 +45,9 @@ def _board_run_rows(run: BoardRun) -> list[tuple[str, str]]:
         rows.append(("accuracy", f"board {run.accuracy:.2%}, software {run.software_accuracy:.2%}"))
     else:
         rows.append(("decisions", f"{run.same_decision:,} of {run.frames:,} as in software"))
+    if run.clipped_inputs:
+        outside = f"{run.clipped_inputs:,} values lie outside the calibrated range and were clipped"
+        rows.append(("inputs", f"[yellow]{outside}: was the data prepared as in training?[/]"))
     shortest, longest = run.latency_cycles
     measured = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     micro = longest / run.clock_hz * 1e6

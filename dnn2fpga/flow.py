@@ -26,6 +26,7 @@ from dnn2fpga.atomic import added_files, digest
 from dnn2fpga.config import DEFAULT_FILE, Verification
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
+from dnn2fpga.optimize.diagnosis import Diagnosis, diagnose
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.settings import Optimization, SearchSettings
@@ -78,6 +79,7 @@ class QuantizationResult(Described):
     float_megabytes: float
     integer_megabytes: float
     tries: tuple[Try, ...]
+    diagnosis: Diagnosis
 
 
 def read_model(model: Path | str) -> Graph:
@@ -153,7 +155,7 @@ def search(
 
 def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new: Path) -> QuantizationResult:
     """The configuration files, samples for the bundle's own test, and how the model was found."""
-    of_float = problem.float_score
+    of_float, tries = problem.float_score, tuple(tries)
     result = QuantizationResult(
         stage=chosen.result.stage,
         met=chosen.result.met,
@@ -164,7 +166,8 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
         test_samples=len(problem.test) if problem.test else 0,
         float_megabytes=problem.reference.float_parameters * 4 / 1e6,
         integer_megabytes=chosen.result.megabytes,
-        tries=tuple(tries),
+        tries=tries,
+        diagnosis=diagnose(problem, chosen, tries),
     )
     config_files.save(chosen.model, new)
     np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.sample(KEPT_SAMPLES).x))

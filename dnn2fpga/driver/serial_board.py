@@ -69,6 +69,7 @@ class SerialAccelerator:
         content = Path(manifest).read_bytes()
         description = json.loads(content)
         self.input, self.output = LinePort.of(description, "input"), LinePort.of(description, "output")
+        self.clipped_inputs = 0  # values, of all calls of predict()
         self._link = Link(port)
         self.identity: Identity = self._link.open()
         expected = hashlib.sha256(content).digest()[: len(self.identity.design)]
@@ -84,8 +85,15 @@ class SerialAccelerator:
         return self._link.statistics
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest."""
-        return self.output.dequantize(self.run_integers(self.input.quantize(np.asarray(x)))[0])
+        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest.
+
+        Warns of inputs that are clipped; ``clipped_inputs`` counts them.
+
+        :raises AcceleratorError: for NaN.
+        """
+        q = self.input.rounded(np.asarray(x))
+        self.clipped_inputs += self.input.clipped(q)
+        return self.output.dequantize(self.run_integers(self.input.saturated(q))[0])
 
     def run_integers(self, q: np.ndarray, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Integers ``[frames, *shape]`` → integers, and the latency of each frame on the device: cycles from its first

@@ -46,7 +46,10 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path, optimization: Optimi
 
 
 def test_finished_steps_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pruned, quantized = calls_of(monkeypatch, preparation, "prune"), calls_of(monkeypatch, loop, "quantize")
+    pruned, quantized = (
+        calls_of(monkeypatch, preparation, "prune"),
+        calls_of(monkeypatch, loop, "post_training_candidates"),
+    )
     trained = calls_of(monkeypatch, training_aware, "train_quantized")
     first = quantize(tmp_path, optimization=SPARSE)
     files = {name: (tmp_path / name).read_bytes() for name in ("model.yaml", "weights.npz", flow.QUANTIZATION)}
@@ -59,7 +62,10 @@ def test_finished_steps_are_not_done_again(tmp_path: Path, monkeypatch: pytest.M
 def test_an_interrupted_training_runs_again_behind_what_was_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pruned, quantized = calls_of(monkeypatch, preparation, "prune"), calls_of(monkeypatch, loop, "quantize")
+    pruned, quantized = (
+        calls_of(monkeypatch, preparation, "prune"),
+        calls_of(monkeypatch, loop, "post_training_candidates"),
+    )
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -89,7 +95,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_makes_everything_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     alone = {"optimization": QAT.model_copy(update={"stages": (Stage.POST_TRAINING,)})}
-    quantized = calls_of(monkeypatch, loop, "quantize")
+    quantized = calls_of(monkeypatch, loop, "post_training_candidates")
     quantize(tmp_path, **alone)
     quantize(tmp_path, **alone)
     assert len(quantized) == 1

@@ -80,6 +80,15 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "test": ("data.test", Test),
     "x": ("data.x", XName),
     "y": ("data.y", YName),
+    "task": (
+        "task",
+        _option(
+            str,
+            "--task",
+            "binary, classes, classes_per_position, several_labels, regression or reconstruction "
+            "(default: by the last layer and the labels, docs/tasks.md)",
+        ),
+    ),
     "bits": ("", _option(int, "--bits", "width of weights, activations and input, 1-16")),
     "weight_bits": ("quantization.weight_bits", _option(int, "--weight-bits", "width of weights, 1-16 (default: 8)")),
     "activation_bits": (

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.graph import Graph
-from dnn2fpga.parse.keras_model import read_keras_model
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.read.keras import read_keras_model
 
 IMAGE, ODD_IMAGE, VECTOR = (6, 6, 2), (7, 5, 3), (12,)
 
@@ -93,6 +93,18 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     "batch_norm_twice": (IMAGE, lambda L: [L.BatchNormalization(), L.BatchNormalization(), L.ReLU(max_value=1)]),
     "rescaling": (IMAGE, lambda L: [L.Rescaling(0.5, offset=-0.25), L.Conv2D(2, 3, padding="same")]),
     "rescaling_per_channel": (IMAGE, lambda L: [L.Rescaling([0.5, 2.0], offset=[0.0, -1.0]), L.Conv2D(2, 3)]),
+    "normalization": (IMAGE, lambda L: [L.Normalization(), L.Conv2D(2, 3)]),
+    "normalization_vector": (VECTOR, lambda L: [L.Normalization(), L.Dense(3)]),
+    "normalization_inverse": (IMAGE, lambda L: [L.Normalization(invert=True), L.Conv2D(2, 3)]),
+    "normalization_constants": (IMAGE, lambda L: [L.Normalization(mean=[0.5, 1.0], variance=[2.0, 0.5]), L.Flatten()]),
+    "normalization_one_constant": (IMAGE, lambda L: [L.Normalization(mean=0.5, variance=2.0), L.Flatten()]),
+    "normalization_of_everything": (IMAGE, lambda L: [L.Normalization(axis=None), L.Conv2D(2, 3)]),
+    "table_without_channel": ((6, 4), lambda L: [L.Rescaling(0.5), L.Flatten(), L.Dense(3, activation="relu")]),
+    "table_to_image": ((6, 4), lambda L: [L.Reshape((6, 4, 1)), L.Conv2D(2, 3)]),
+    "activation_layers_as_arguments": (
+        IMAGE,
+        lambda L: [L.Conv2D(2, 3, activation=L.ReLU(max_value=1)), L.Flatten(), L.Dense(3, activation=L.Softmax())],
+    ),
     "relu_at_input": (IMAGE, lambda L: [L.ReLU()]),
     "relu_max_value": (IMAGE, lambda L: [L.Conv2D(3, 3), L.ReLU(max_value=0.5)]),
     "activation_relu": (IMAGE, lambda L: [L.Conv2D(3, 3), L.Activation("relu")]),
@@ -120,6 +132,13 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     ),
 }
 
+# TensorFlow's kernel for depthwise convolutions takes unequal strides only where oneDNN is on. The reference is
+# computed at every position instead, and of these the strides keep some: name → (the layers, strides).
+AT_EVERY_POSITION: dict[str, tuple[Callable[[Any], list[Any]], tuple[int, int]]] = {
+    "depthwise_stride_1x2": (lambda L: [L.DepthwiseConv2D(3)], (1, 2)),
+    "depthwise_same_stride_3x2": (lambda L: [L.ZeroPadding2D(((0, 1), (0, 1))), L.DepthwiseConv2D(2)], (3, 2)),
+}
+
 FRAMES = 6
 
 
@@ -144,7 +163,7 @@ class Zoo:
         return self.example(name)
 
     def build(self, name: str, functional: bool = False) -> Any:
-        """The Keras model, with weights (and statistics) that are anything but zero and one."""
+        """The Keras model, with the same weights every time."""
         from dnn2fpga.keras_import import keras
 
         shape, make = MODELS[name]
@@ -156,12 +175,17 @@ class Zoo:
             model = keras.Model(inputs, tensor, name=name)
         else:
             model = keras.Sequential([keras.Input(shape), *layers], name=name)
-        rng = np.random.default_rng(len(name))
-        for variable in model.variables:
-            if "seed" not in variable.name:
-                positive = "variance" in variable.name
-                variable.assign(rng.uniform(0.5 if positive else -0.6, 1.5 if positive else 0.6, variable.shape))
-        return model
+        return _with_weights(model, name)
+
+    def expected(self, name: str, x: np.ndarray) -> np.ndarray:
+        """What Keras computes, on any processor."""
+        from dnn2fpga.keras_import import keras
+
+        if name not in AT_EVERY_POSITION:
+            return np.asarray(self.build(name)(x, training=False))
+        make, (down, right) = AT_EVERY_POSITION[name]
+        model = keras.Sequential([keras.Input(x.shape[1:]), *make(keras.layers)], name=name)
+        return np.asarray(_with_weights(model, name)(x, training=False))[:, ::down, ::right]
 
     def inputs(self, name: str) -> np.ndarray:
         shape, _ = MODELS[name]
@@ -174,7 +198,20 @@ class Zoo:
         return path
 
     def _example(self, name: str) -> Example:
-        model, x = self.build(name), self.inputs(name)
-        path = self.folder / f"{name}.keras"
-        model.save(path)
-        return Example(path, simplify(read_keras_model(path)), x, np.asarray(model(x, training=False)))
+        path, x = self.save(name, ".keras"), self.inputs(name)
+        return Example(path, simplify(read_keras_model(path)), x, self.expected(name, x))
+
+
+def _with_weights(model: Any, name: str) -> Any:
+    """Weights (and statistics) that are anything but zero and one."""
+    from dnn2fpga.keras_import import keras
+
+    rng = np.random.default_rng(len(name))
+    for variable in model.variables:
+        if "seed" not in variable.name:
+            positive = "variance" in variable.name
+            variable.assign(rng.uniform(0.5 if positive else -0.6, 1.5 if positive else 0.6, variable.shape))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # else it computes with the moments it had before
+    return model

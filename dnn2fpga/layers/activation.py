@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape
-from dnn2fpga.layers.image import other_than
-from dnn2fpga.layers.pass_through import Identity, Softmax
+from dnn2fpga.graph import Interval, Layer, Shape
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
@@ -19,6 +16,7 @@ from dnn2fpga.layers.settings import LayerSettings
 from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
 from dnn2fpga.ranges import Distribution, RangeMethod
+from dnn2fpga.task import Ending
 from rtl_lib.lookup_table import LookupTable
 from rtl_lib.operator import Operator
 
@@ -32,25 +30,6 @@ TABLES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Interval]] = {
     "tanh": (np.tanh, Interval(-1.0, 1.0)),
     "sigmoid": (_sigmoid, Interval(0.0, 1.0)),
 }
-CLAMPS: dict[str, tuple[float, float]] = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
-
-
-def activation_layers(name: str, activation: Any) -> list[Layer]:
-    """The layer of an activation argument that ``refused_activation`` let pass: none for linear."""
-    if activation in CLAMPS:
-        return [Clamp(name, *CLAMPS[activation])]
-    if activation in TABLES:
-        return [Table(name, activation)]
-    return [Softmax(name)] if activation == "softmax" else []
-
-
-def refused_activation(activation: Any) -> list[str]:
-    """Why an activation argument cannot be built."""
-    built = ("linear", *CLAMPS, *TABLES, "softmax")
-    if activation is None or (isinstance(activation, str) and activation in built):
-        return []
-    shown = f"'{activation}'" if isinstance(activation, str) else "that is a function of its own"
-    return [f"activation {shown} (built: {', '.join(built)} as the last layer)"]
 
 
 @register
@@ -63,7 +42,6 @@ class QuantizedClamp(Requantized):
         return [self.requantize(input.format)]
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Clamp(Layer):
     """``min(max(x, low), high)``: ReLU is (0, ∞), ReLU6 is (0, 6)."""
@@ -72,16 +50,6 @@ class Clamp(Layer):
     high: float
 
     kind: ClassVar[str] = "clamp"
-    keras_classes: ClassVar[tuple[str, ...]] = ("ReLU",)
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return other_than(config, negative_slope=(0.0, None), threshold=(0.0, None))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        largest = source.config.get("max_value")
-        return [cls(source.name, 0.0, math.inf if largest is None else float(largest))]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -128,11 +96,14 @@ class QuantizedTable(QuantizedLayer):
     function: str
     table: IntegerArray
 
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.function)
+
     def operators(self, input: Tensor) -> list[Operator]:
         return [LookupTable(input.format, self.output.format, self.table, input.lanes)]
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Table(Layer):
     """An activation function that is not a clamp."""
@@ -140,12 +111,7 @@ class Table(Layer):
     function: str
 
     kind: ClassVar[str] = "table"
-    keras_classes: ClassVar[tuple[str, ...]] = ()
     fixed_range: ClassVar[bool] = True
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return activation_layers(source.name, source.config["activation"])
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -171,6 +137,10 @@ class Table(Layer):
             function=self.function,
             table=one.quantize(function(x)[None])[0],
         )
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.function)
 
     @property
     def one_scale_in(self) -> bool:
@@ -199,19 +169,3 @@ class _Bounds:
 
     def channel(self, index: int) -> Distribution:
         return self.whole()
-
-
-@register
-@dataclass(frozen=True, eq=False)
-class Activation(Layer):
-    """Keras' ``Activation`` layer: one of the above, by name."""
-
-    keras_classes: ClassVar[tuple[str, ...]] = ("Activation",)
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return refused_activation(config.get("activation"))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return activation_layers(source.name, source.config["activation"]) or [Identity(source.name)]

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnn2fpga.data import Data
+from dnn2fpga.described import Described
 from dnn2fpga.optimize.calibration import TensorStatistics
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
-from dnn2fpga.quantized_graph import Described, Tensor
+from dnn2fpga.quantized_graph import Tensor
 from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.task import Measure, Score
 
 MOST_VALUES = 1 << 20  # of a data set that its distribution is taken from; its extremes are those of all
 USUAL = 0.999  # part of the values
@@ -255,7 +257,8 @@ def _equal_scores(
             cause, help = Cause.FEW_SAMPLES, "give more of them with --test"
         else:
             cause, help = Cause.SAME_DECISIONS, "more bits, or training: --stages qat"
-    text = f"{count} attempts have exactly the same score, {score:.4g}: {cause.value}"
+    measure = chosen.result.measure or Measure.ACCURACY
+    text = f"{count} attempts have exactly the same score, {Score(measure, score)}: {cause.value}"
     yield Finding(cause=cause, text=text, help=help, matters=not chosen.result.met)
 
 

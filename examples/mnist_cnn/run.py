@@ -29,9 +29,9 @@ from reporting import markdown_table, show_progress  # noqa: E402
 from dnn2fpga import config_files, flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
-from dnn2fpga.flow import QuantizationResult  # noqa: E402
 from dnn2fpga.graph import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
+from dnn2fpga.optimize.result import QuantizationResult  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization  # noqa: E402
 from dnn2fpga.verify.verifier import VerificationReport  # noqa: E402
 

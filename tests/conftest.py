@@ -46,16 +46,6 @@ def public_models() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cases() -> Path:
-    """Inputs that went wrong once, beside the data sets; skips when they are not on this machine."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("DNN2FPGA_DATA", default)).parent / "cases"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is missing: set DNN2FPGA_DATA to the data folder beside the folder of cases")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """Tiny Keras models by name, built on demand and once a session (importing TensorFlow takes seconds)."""
     from model_zoo import Zoo

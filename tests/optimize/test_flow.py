@@ -17,6 +17,7 @@ from dnn2fpga.optimize import loop, preparation, training_aware
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings
+from dnn2fpga.ranges import RangeMethod
 
 TRAINING, TEST = trainable.digits(64)
 NETWORK = trainable.dense_network()
@@ -88,6 +89,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "labels": {"data": Data(TRAINING.x, (TRAINING.y + 1) % 10)},  # type: ignore[operator]
     "test data": {"test": TEST.sample(500)},
     "quantization": {"quantization": Quantization(weight_bits=4)},
+    "settings that are the defaults, but given": {"quantization": Quantization(calibration=RangeMethod.MIN_MAX)},
     "target": {"optimization": Optimization(stages=(Stage.POST_TRAINING,), max_drop=0.5)},
 }
 

@@ -59,7 +59,7 @@ class Config(Described):
 
     def overridden(self, overrides: dict[str, Any]) -> Config:
         """With other values under some dotted keys; None means as it is."""
-        tree = self.model_dump()
+        tree = self.model_dump(exclude_unset=True)  # what nobody set may still be chosen
         for dotted, value in overrides.items():
             if value is not None:
                 _set(tree, dotted.split("."), value)

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field, computed_field
 
 from dnn2fpga.build.boards import Board
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
-from dnn2fpga.quantized_graph import Described
 from dnn2fpga.yaml_files import read_yaml
 
 CONSTANTS = Path(__file__).with_name("power.yaml")

@@ -6,7 +6,7 @@ import enum
 
 from pydantic import Field
 
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.described import Described
 from dnn2fpga.validation import Count, CountOrNone, Cycles
 
 

@@ -20,12 +20,13 @@ from dnn2fpga import config_files, flow
 from dnn2fpga.build import board_top, nextpnr_report, open_flow, watched
 from dnn2fpga.build.board_top import BoardDesign
 from dnn2fpga.build.boards import Board, available_boards, load_board
-from dnn2fpga.build.build_result import read_result
+from dnn2fpga.build.build_result import current_result
 from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.build.toolchains import TOOLCHAINS, device_of
 from dnn2fpga.build.tools import Program, Tool, found_tools
 from dnn2fpga.errors import UserError
 from dnn2fpga.report import show_summary
+from dnn2fpga.work_folder import WorkFolder
 
 FAKE = Path(__file__).with_name("fake_tools.py")
 OPEN = [name for name in available_boards() if load_board(name).architecture.tools.is_open]
@@ -116,7 +117,7 @@ def test_a_bitstream_and_what_it_is(work: Path, fake: Fake) -> None:
     assert {"yosys.log", "nextpnr.log", "pack.log", "synthesis.ys", "build.sh"} <= kept
     assert not {"netlist.json", "placed"} & kept
 
-    result = read_result(folder)
+    result = current_result(work, "ulx3s_85f")
     assert result is not None
     assert result == built.result
     assert (result.reached_mhz, result.target_mhz, result.seed) == (61.5, 50, 1)
@@ -142,6 +143,28 @@ def test_what_is_built_already_is_not_built_again(work: Path, fake: Fake) -> Non
     (work / "build" / "ulx3s_85f" / "result.json").write_text("{}")
     flow.build(work, "ulx3s_85f", settings=BuildSettings(seed=1, placements=2))
     assert len(fake()) == 9
+
+
+@pytest.mark.parametrize("name", ["board_top.bit", "netlist.v", "report.json"])
+def test_what_is_not_as_it_was_built_is_built_again(work: Path, fake: Fake, name: str) -> None:
+    fake(GOOD)
+    flow.build(work, "ulx3s_85f")
+    file = work / "build" / "ulx3s_85f" / name
+    content = file.read_bytes()
+    file.write_bytes(content + b" ")
+    assert current_result(work, "ulx3s_85f") is None
+    assert WorkFolder(work).out_of_date() == [f"build/ulx3s_85f/result.json: {file}: has changed"]
+    assert flow.build(work, "ulx3s_85f").files[0].is_file()
+    assert file.read_bytes() == content
+    assert len(fake()) == 6
+
+
+def test_an_edited_result_is_not_shown(work: Path, fake: Fake) -> None:
+    fake(GOOD)
+    flow.build(work, "ulx3s_85f")
+    file = work / "build" / "ulx3s_85f" / "result.json"
+    file.write_text(file.read_text().replace('"reached_mhz": 61.5', '"reached_mhz": 615'))
+    assert current_result(work, "ulx3s_85f") is None
 
 
 def test_without_run_only_what_the_tools_read(work: Path, fake: Fake) -> None:
@@ -259,7 +282,7 @@ def test_a_design_that_would_fit_is_named(dnn2fpga: Callable[..., Outcome], tmp_
     refused = dnn2fpga("build", "w", "--board", "ulx3s_85f")
     assert refused.code == 2
     told = refused.err.splitlines()[-1]
-    assert "a slower design is smaller (this one takes 36 cycles a frame): dnn2fpga generate w --board ulx3s" in told
+    assert "a slower design is smaller (this one takes 36 cycles per frame): dnn2fpga generate w --board ulx3s" in told
     assert dnn2fpga(*told.split("dnn2fpga ")[1].split()).code == 0
     assert luts() <= before * 83_640 / 120_000
 

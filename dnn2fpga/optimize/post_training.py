@@ -16,6 +16,7 @@ from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_sc
 from dnn2fpga.layers.settings import Bits, Granularity, LayerSettings, Percentile, Symmetry
 from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
 from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.validation import Count
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
 
@@ -39,8 +40,8 @@ class Quantization(LayerSettings):
     input_symmetry: Symmetry | None = None
     input_granularity: Granularity | None = None  # per channel costs nothing: the first layer's weights take it up
     output_bits: Bits = 16  # logits are only compared: more bits cost nothing and avoid ties
-    input_lanes: Annotated[int, Field(ge=1)] | None = None  # numbers of an input vector that arrive together
-    calibration_samples: Annotated[int, Field(ge=1)] = 1000
+    input_lanes: Count | None = None  # numbers of an input vector that arrive together
+    calibration_samples: Count = 1000
     layers: dict[str, LayerOverrides] = Field(default_factory=dict)
 
     @property

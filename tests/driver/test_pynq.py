@@ -94,18 +94,6 @@ def test_real_numbers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -
     assert fake.overlay.bitfile_name == "accelerator.bit"
 
 
-def test_decisions_are_those_of_the_task(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:
-    accelerator, _ = loaded(monkeypatch, *design)
-    graph = design[0]
-    x = np.random.default_rng(1).uniform(-1, 1, (8, *graph.input.shape))
-    if graph.task.kind.decides:
-        expected = graph.task.decisions(graph.predict(x))
-        np.testing.assert_array_equal(accelerator.decide(x).reshape(8, -1), expected)
-    else:
-        with pytest.raises(AcceleratorError, match="a network for regression decides nothing"):
-            accelerator.decide(x)
-
-
 def test_clipped_inputs_are_counted_and_warned_of(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
     accelerator, _ = loaded(monkeypatch, *small)
     graph = small[0]
@@ -131,6 +119,18 @@ def test_nan_is_refused(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
     with pytest.raises(AcceleratorError, match="1 of 72 inputs are NaN"):
         accelerator.predict(x)
     assert fake.overlay.dma.transfers == []
+
+
+def test_decisions_are_those_of_the_task(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:
+    accelerator, _ = loaded(monkeypatch, *design)
+    graph = design[0]
+    x = np.random.default_rng(1).uniform(-1, 1, (8, *graph.input.shape))
+    if graph.task.kind.decides:
+        expected = graph.task.decisions(graph.predict(x))
+        np.testing.assert_array_equal(accelerator.decide(x).reshape(8, -1), expected)
+    else:
+        with pytest.raises(AcceleratorError, match="a network for regression decides nothing"):
+            accelerator.decide(x)
 
 
 def test_integers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:

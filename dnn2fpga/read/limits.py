@@ -11,11 +11,14 @@ LARGEST_CONFIG = 8 * 2**20  # bytes of a configuration in JSON
 DEEPEST_CONFIG = 100  # lists and dictionaries inside each other
 
 LARGEST_MEMBER = 3 * 4 * MOST_PARAMETERS  # bytes in a zip archive: the parameters and both moments of Adam
-MOST_MEMBERS = 1_000
-LARGEST_DIRECTORY = 2**20  # bytes of a zip archive's list of members
 LARGEST_EXPANSION = 100  # bytes that come out of one compressed byte
 SMALL_MEMBER = 2**20  # bytes; smaller ones may expand as they like
 
 MOST_LINKS = 4 * MOST_LAYERS  # in one HDF5 group
 MOST_NAMES = 64  # of the arrays of one layer
 LARGEST_CHUNK = 4 * MOST_PARAMETERS  # bytes of a chunk in HDF5
+
+# Of the process that reads HDF5
+SECONDS = 3  # of processor time
+SLOWEST_READ = 2**26  # bytes a second, for large files
+LARGEST_PROCESS = 2**30  # bytes of memory

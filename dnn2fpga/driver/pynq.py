@@ -6,6 +6,7 @@ This file and the bundle's manifest.json are all that the board needs beside the
 
     accelerator = Accelerator("accelerator.bit", "manifest.json")
     y = accelerator.predict(x)          # real numbers [frames, *shape] in and out
+    c = accelerator.decide(x)           # class numbers, or yes and no, as the manifest's task says
     q = accelerator.run_integers(p)     # the integers themselves
     print(accelerator.counters())
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ BUSY, DONE, INPUT_WAITS, OUTPUT_WAITS, TLAST_EARLY, TLAST_MISSING = (1 << bit fo
 LARGEST_PACKET = 2**16 - 1  # frames
 LONGEST_TRANSFER = 2**26 - 1  # bytes, of the DMA's length register
 USUAL_BUFFER = 2**22  # bytes; PYNQ has 128 MiB of contiguous memory or less for everything
+GIVES_NUMBERS = ("regression", "reconstruction")  # kinds of tasks
 DMA_CONTROL, DMA_RESET = 0x00, 1 << 2  # of AXI DMA; resets both channels
 
 
@@ -95,10 +98,37 @@ class Port:
         return np.dtype(f"{'i' if self.signed else 'u'}{size}")
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers → integers: nearest (half up), saturated."""
+        """Real numbers → integers: nearest (half up), saturated.
+
+        :raises AcceleratorError: for NaN, which no integer stands for.
+        """
+        return self.saturated(self.rounded(x))
+
+    def rounded(self, x: np.ndarray) -> np.ndarray:
+        """Real numbers → whole numbers, which need not lie in the format.
+
+        :raises AcceleratorError: for NaN.
+        """
         pixels = np.asarray(x, np.float64).reshape(-1, self.channels)
         q = np.floor(pixels / np.asarray(self.scale, np.float64) + 0.5) + np.asarray(self.zero_point)
-        return np.clip(q, self.minimum, self.maximum).astype(self.dtype).reshape(x.shape)
+        if unknown := int(np.isnan(q).sum()):
+            raise AcceleratorError(f"{unknown} of {q.size} inputs are NaN; no integer stands for them")
+        return q.reshape(np.shape(x))
+
+    def saturated(self, q: np.ndarray) -> np.ndarray:
+        """Whole numbers → integers of the format."""
+        return np.clip(q, self.minimum, self.maximum).astype(self.dtype)
+
+    def clipped(self, q: np.ndarray) -> int:
+        """How many whole numbers saturate by more than one step, which is a loss that calibration did not choose.
+
+        Warns of them.
+        """
+        count = int(((q < self.minimum - 1) | (q > self.maximum + 1)).sum())
+        if count:
+            told = f"{count} of {q.size} inputs lie outside the range that the network was calibrated for"
+            warnings.warn(f"{told}, and were clipped; were they prepared as in training?", stacklevel=3)
+        return count
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:
         """Integers → real numbers."""
@@ -142,6 +172,18 @@ class Port:
         return pixels.reshape(len(pixels), -1, places, self.channels)[:, :, :width]
 
 
+def decisions(task: dict[str, Any], y: np.ndarray) -> np.ndarray:
+    """Real outputs ``[frames, *shape]`` → decisions: whether each output exceeds the threshold of the task, or without
+    one the number of the largest channel, at every position.
+
+    :param task: of manifest.json.
+    :raises AcceleratorError: when the network decides nothing.
+    """
+    if task["kind"] in GIVES_NUMBERS:
+        raise AcceleratorError(f"a network for {task['kind']} decides nothing; predict() returns its numbers")
+    return y.argmax(axis=-1) if task["threshold"] is None else y > task["threshold"]
+
+
 class Accelerator:
     """The accelerator of a bitstream that ``vivado/project.tcl`` has built.
 
@@ -163,6 +205,7 @@ class Accelerator:
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
         description = json.loads(file.read_text(encoding="utf-8"))
         self.input, self.output = Port.of(description, "input"), Port.of(description, "output")
+        self.task = description["task"]
         self.timeout_s = timeout_s
         largest = max(self.input.frame_bytes, self.output.frame_bytes)
         most = min(LARGEST_PACKET, LONGEST_TRANSFER // largest)
@@ -178,13 +221,25 @@ class Accelerator:
         self._sent = pynq.allocate(shape=(wanted * self.input.frame_bytes,), dtype=np.uint8)
         self._received = pynq.allocate(shape=(wanted * self.output.frame_bytes,), dtype=np.uint8)
         self._packet = 0
+        self.clipped_inputs = 0  # values, of all calls of predict()
         self._write("control", SOFT_RESET | RUN)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest."""
+        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest.
+
+        Warns of inputs that are clipped; ``clipped_inputs`` counts them.
+
+        :raises AcceleratorError: for NaN and for another shape.
+        """
         x = np.asarray(x)
         self._check_shape(x)
-        return self.output.dequantize(self.run_integers(self.input.quantize(x)))
+        q = self.input.rounded(x)
+        self.clipped_inputs += self.input.clipped(q)
+        return self.output.dequantize(self.run_integers(self.input.saturated(q)))
+
+    def decide(self, x: np.ndarray) -> np.ndarray:
+        """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``decisions``."""
+        return decisions(self.task, self.predict(x))
 
     def run_integers(self, q: np.ndarray) -> np.ndarray:
         """Integers ``[frames, *shape]`` → integers."""

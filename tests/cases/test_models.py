@@ -1,4 +1,6 @@
-"""Models as Keras' users have them (`cases/models`): read, and equal to what Keras computes; or refused with what to do."""
+"""Models as Keras' users have them (`cases/models`): read, and equal to what Keras computes; or refused, saying what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ READ = {
 
 # model → what the message must say
 REFUSED = {
-    "07-preprocessing-layers/model_augment.keras": ("layer 'resizing' (Resizing): this kind of layer is not supported",),
+    "07-preprocessing-layers/model_augment.keras": (
+        "layer 'resizing' (Resizing): this kind of layer is not supported",
+    ),
     "14-topology/model_nested.keras": ("layer 'backbone' (Sequential): this kind of layer is not supported",),
     "14-topology/model_shared.keras": ("layer 'shared' (Dense): is used 2 times", "only chains"),
     "14-topology/model_two.keras": ("layer 'h': is read by a, b", "the model has 2 outputs"),
@@ -121,10 +125,10 @@ def clean(config: dict[str, Any]) -> None:
     config["compile_config"] = None
     for layer in config["config"]["layers"]:
         options = layer["config"]
-        if layer["class_name"] in ("DepthwiseConv2D", "SeparableConv2D"):
-            options.pop("groups", None)
-        for key in [key for key in options if key.endswith("_regularizer")]:
-            del options[key]
+        unknown = ["groups"] if layer["class_name"] in ("DepthwiseConv2D", "SeparableConv2D") else []
+        unneeded = [key for key in options if key.endswith(("_regularizer", "_initializer", "_constraint"))]
+        for key in unknown + unneeded:
+            options.pop(key, None)
         if isinstance(options.get("axis"), list):
             [options["axis"]] = options["axis"]
         if layer["class_name"] == "InputLayer" and "batch_input_shape" in options:

@@ -33,10 +33,10 @@ def test_every_position_counts(dnn2fpga: Callable[..., Outcome], tmp_path: Path)
     wrong = 7
     y.reshape(-1)[:wrong] = (y.reshape(-1)[:wrong] + 1) % 3
     np.savez("pixels.npz", x=x, y=y)
-    np.savez("onebased.npz", x=x, y=y + 1)
+    np.savez("other.npz", x=x, y=y + 3)
     assert dnn2fpga("verify", work, "--test", "pixels.npz").code == 0
     bulk = json.loads((work / VERIFICATION).read_text())["reports"][1]
     assert (bulk["frames"], bulk["accuracy"]) == (FRAMES, (y.size - wrong) / y.size)
-    refused = dnn2fpga("verify", work, "--test", "onebased.npz")
+    refused = dnn2fpga("verify", work, "--test", "other.npz")
     assert refused.code == 2
-    assert "labels start at 1" in refused.err
+    assert "a label must be the number of an output, 0 to 2" in refused.err

@@ -3,7 +3,7 @@
 docs/reading_models.md lists these numbers and says where they come from.
 """
 
-MOST_PARAMETERS = 2**26  # in arrays of one model, 256 MiB in single precision; on-chip memory holds a tenth of that
+MOST_PARAMETERS = 2**26  # in arrays of one model, 256 MiB in single precision: more than any FPGA holds on its chip
 MOST_NUMBERS = 2**28  # in one tensor, for one sample
 LARGEST_EXTENT = 2**16  # of a tensor, a kernel, a number of filters or units
 MOST_LAYERS = 1_000
@@ -19,6 +19,6 @@ MOST_NAMES = 64  # of the arrays of one layer
 LARGEST_CHUNK = 4 * MOST_PARAMETERS  # bytes of a chunk in HDF5
 
 # Of the process that reads HDF5
-SECONDS = 3  # of processor time
+SECONDS = 2  # of processor time
 SLOWEST_READ = 2**26  # bytes a second, for large files
 LARGEST_PROCESS = 2**30  # bytes of memory

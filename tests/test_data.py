@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,10 @@ def test_a_folder_without_inputs_or_with_damaged_ones_is_refused(tmp_path: Path)
     (tmp_path / "x.npy").write_text("no numbers")
     with pytest.raises(UserError, match="cannot be read"):
         load_data(tmp_path, (2, 2, 1))
+
+
+@pytest.mark.parametrize("name", ["pipe.npz", "pipe.npy"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match="of numbers: it is no file"):
+        load_data(tmp_path / name, (4,))

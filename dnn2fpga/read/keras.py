@@ -106,7 +106,8 @@ def _layers(
                 )
             arrays = read_arrays(file.arrays, paths.get(entry.name, []), shapes)
             problems += [f"{label}: {reason}" for reason in _not_finite(arrays)]
-            found = meaning.layers(identifier(use.name), shape, arrays)
+            with np.errstate(over="ignore"):  # told already
+                found = meaning.layers(identifier(use.name), shape, arrays)
             for layer in found:
                 shape = layer.output_shape(shape)
             if math.prod(shape) > MOST_NUMBERS:
@@ -127,9 +128,11 @@ def _layers(
 
 
 def _not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    with np.errstate(over="ignore"):
+        single = {name: values.astype(np.float32) for name, values in arrays.items()}
     return [
-        f"its {name} holds NaN or infinite values; train the model again"
-        for name, values in arrays.items()
+        f"its {name} holds NaN or infinite values (in single precision); train the model again"
+        for name, values in single.items()
         if not np.isfinite(values).all()
     ]
 

@@ -30,8 +30,8 @@ def run_checker(program: str, bundle: Path, build_dir: Path, options: Sequence[s
         command += ["--build-dir", str(build_dir), *options, "--results", str(results)]
         done = run_program(command, scratch=folder)
         if done.returncode not in (0, _MISMATCH) or not results.is_file():
-            problem = (done.stderr or done.stdout).strip().removeprefix("error: ") or f"it {ending(done.returncode)}"
-            raise UserError(f"the simulation could not run: {problem}")
+            told = (done.stderr or done.stdout).strip().removeprefix("error: ") or f"it {ending(done.returncode)}"
+            raise UserError(f"the simulation could not run: {told}".splitlines())
         found: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
     return found
 

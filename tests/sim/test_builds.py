@@ -96,3 +96,21 @@ def test_an_object_of_the_runtime_is_used_again_only_as_it_was(tmp_path: Path) -
     kept.write_text("another")
     assert compiled() == ("object", 2)
     assert compiled() == ("object", 2)
+
+
+def test_make_never_sees_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAKEFLAGS", "")
+    design = Design(tmp_path / "design.v")
+    design.rtl.write_text("module accelerator; endmodule\n")
+    places: list[Path] = []
+
+    def compile(folder: Path, log: Path) -> None:
+        places.append(folder)
+        (folder / "bulk").write_text("program")
+        (folder / "bulk").chmod(0o755)
+
+    folders = [cached("bulk", [], design, TOOLCHAIN, tmp_path / "my work", compile) for _ in range(2)]
+    assert len(places) == 1
+    assert " " not in str(places[0])
+    assert folders == [tmp_path / "my work" / folders[0].name] * 2
+    assert (folders[0] / "bulk").read_text() == "program"

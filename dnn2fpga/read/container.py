@@ -128,6 +128,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         raise UserError(f"{path}: its configuration is longer than {LARGEST_CONFIG:,} characters")
     with damage_reported(f"{path}: its configuration is not valid JSON; save the model again"):
         config = json.loads(text)
+        json.dumps(config, ensure_ascii=False).encode()  # JSON can spell halves of characters, which nothing else can
     if not isinstance(config, dict):
         raise UserError(f"{path}: its configuration describes no model")
     level: list[Any] = [config]

@@ -76,7 +76,7 @@ def _shared_weights(uses: list[Use], options: Mapping[str, KerasOptions]) -> lis
     return [
         f"{entry.label}: is used {counts[name]} times; only chains are supported, in which weights are used once"
         for name, entry in shared.items()
-        if options[name].keeps_arrays
+        if name in options and options[name].keeps_arrays
     ]
 
 

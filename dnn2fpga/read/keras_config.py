@@ -143,8 +143,9 @@ def read_architecture(config: dict[str, Any], where: str) -> Architecture:
         problems.append(f"{where}: the outputs of the model: {reason}")
     if problems:
         raise UserError(problems)
-    built_for = body.build_input_shape or (config.get("build_config") or {}).get("input_shape")
-    return Architecture(tuple(entries), tuple(outputs), built_for)
+    built = config.get("build_config")
+    built_for = built.get("input_shape") if isinstance(built, dict) else None
+    return Architecture(tuple(entries), tuple(outputs), body.build_input_shape or built_for)
 
 
 def _source(value: Any) -> Source:

@@ -113,6 +113,7 @@ def evil_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("config.layers.1.config", None, "layers[1].config: Input should be a valid dictionary"),
         ("config", None, "config: Input should be a valid dictionary"),
         ("config.layers.1.config.name", None, "layer number 1 (Conv2D) has no name"),
+        ("config.layers.1.config.activation", "\ud800", "surrogates not allowed"),
         ("config.layers.1.config.filters", 10**8, "filters=100000000"),
         ("config.layers.1.config.filters", 65536, "its kernel has shape"),
         ("config.layers.1.config.filters", "many", "filters=many"),
@@ -144,7 +145,7 @@ def test_edited_configurations_are_refused(zoo: Zoo, key: str, value: Any, expec
         "config.layers.1.build_config",
     ],
 )
-@pytest.mark.parametrize("value", [EVIL, FUNCTION, CODE])
+@pytest.mark.parametrize("value", [EVIL, FUNCTION, CODE, "text"])
 def test_objects_that_act_in_training_only_are_not_needed(zoo: Zoo, key: str, value: Any, tmp_path: Path) -> None:
     whole = zoo("conv_relu")
     path = bad_models.edited(whole.path, tmp_path / "edited.keras", set_at(key, value))

@@ -162,3 +162,13 @@ def test_both_names_of_the_folder_of_layers(first: str, tmp_path: Path) -> None:
     hostile_files.keras_file(tmp_path / "m.keras", config, fill)
     for k, dense in enumerate(read_keras_model(tmp_path / "m.keras").layers):
         np.testing.assert_array_equal(dense.parameters["weights"], np.full((2, 2), k))
+
+
+def test_a_shared_layer_that_is_not_supported(tmp_path: Path) -> None:
+    from dnn2fpga.keras_import import keras
+
+    tensor = inputs = keras.Input((4,))
+    elu = keras.layers.ELU(name="elu")
+    keras.Model(inputs, elu(keras.layers.Dense(4)(elu(tensor)))).save(tmp_path / "m.keras")
+    with pytest.raises(UserError, match=r"layer 'elu' \(ELU\): this kind of layer is not supported"):
+        read_keras_model(tmp_path / "m.keras")

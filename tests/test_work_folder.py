@@ -20,6 +20,7 @@ from tamperings import OF_BUNDLES, OF_RESULTS
 from dnn2fpga import config_files, flow
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate import bundle as bundle_writer
+from dnn2fpga.optimize.diagnosis import Diagnosis
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.result import QuantizationResult
 from dnn2fpga.plan.settings import PlanSettings
@@ -54,6 +55,7 @@ REACHED = QuantizationResult(
     float_megabytes=1.0,
     integer_megabytes=0.25,
     tries=(),
+    diagnosis=Diagnosis(outside_range=None, used_codes=(), codes=256, findings=()),
 )
 
 

@@ -15,11 +15,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
+# TensorFlow's kernels depend on the processor: oneDNN's are on by default where it has AVX-512. What trains or
+# evaluates networks runs with them and without.
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+TRAINING = ("layers", "optimize", "passes", "read", "cases", "test_cli.py", "test_cli_optimizer.py", "test_readme.py")
 
-def run(what: str, *command: str | Path, cwd: Path = ROOT) -> None:
+
+def run(what: str, *command: str | Path, cwd: Path = ROOT, **environment: str) -> None:
     print(f"── {what}", flush=True)
     start = time.monotonic()
-    result = subprocess.run([str(part) for part in command], cwd=cwd, check=False)
+    result = subprocess.run([str(part) for part in command], cwd=cwd, env=os.environ | environment, check=False)
     if result.returncode:
         sys.exit(f"failed: {what} (exit code {result.returncode}): {' '.join(map(str, command))}")
     print(f"   {time.monotonic() - start:.0f} s", flush=True)
@@ -48,7 +53,10 @@ def main() -> None:
     run("types", BIN / "mypy")
     run("imports", BIN / "lint-imports")
     # Two processes, tests of one group (one TensorFlow, one simulator build) kept together.
-    run("tests", BIN / "pytest", "-n", "2", "--dist", "loadgroup", *sys.argv[1:])
+    pytest = (BIN / "pytest", "-n", "2", "--dist", "loadgroup")
+    run("tests", *pytest, *sys.argv[1:], **{ONEDNN: "1"})
+    if not sys.argv[1:]:
+        run("tests of training, without oneDNN", *pytest, *(ROOT / "tests" / one for one in TRAINING), **{ONEDNN: "0"})
     wheel_runs_the_demo()
     print("all passed")
 

@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 from reporting import markdown_table, show_progress  # noqa: E402 - needs the path above
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import config_files  # noqa: E402
 from dnn2fpga.board_run import SIMULATED, BoardRun, run_on_board  # noqa: E402
 from dnn2fpga.data import load_data  # noqa: E402
+from dnn2fpga.work_folder import WorkFolder  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "board_link.md"
 HEADS = (
@@ -43,7 +44,7 @@ def row(noise: float, run: BoardRun) -> tuple[object, ...]:
         f"{noise:.1%}",
         f"{run.frames:,}",
         f"{run.equal:,}",
-        f"{run.accuracy:.2%}, {run.software_accuracy:.2%}",
+        f"{run.score:.2%}, {run.software_score:.2%}",
         f"{latency} ({run.planned_latency_cycles:,})",
         *(
             f"{told[name]:,}"
@@ -61,8 +62,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--noise", type=float, default=0.01)
     given = parser.parse_args()
-    graph = config_files.load(flow.existing_bundle(given.work))
-    data = load_data(given.data, graph.input.shape).first(given.frames)
+    graph = config_files.load(WorkFolder(given.work).current_bundle().path)
+    data = load_data(given.data, graph.input.shape).sample(given.frames)
     rows = []
     for noise in (0.0, given.noise):
         run = run_on_board(given.work, data, given.board, SIMULATED, progress=show_progress, noise=noise)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tools import xc7_cells, xilinx
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import config_files, flow, work_folder
 from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
 from dnn2fpga.plan.settings import PlanSettings
@@ -63,11 +63,11 @@ def measured(
     start = time.monotonic()
     manifest = flow.generate(folder, PlanSettings.model_validate(settings))
     seconds = time.monotonic() - start
-    protocol, bulk = flow.verify(folder, test.first(frames), Verification())
+    protocol, bulk = flow.verify(folder, test.sample(frames), Verification())
     cycles = protocol.latency_cycles, protocol.interval_cycles
     if not (protocol.passed and bulk.passed) or any(one["predicted"] != one["measured"] for one in cycles):
         sys.exit(f"{name}: the RTL is not what was predicted: {protocol.messages} {bulk.messages} {cycles}")
-    verilog = folder / flow.BUNDLE / "rtl" / "accelerator.v"
+    verilog = folder / work_folder.BUNDLE / "rtl" / "accelerator.v"
     return Measured(
         name=name,
         manifest=manifest,

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "examples")]
 from reporting import markdown_table  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import config_files, flow, work_folder  # noqa: E402
 from dnn2fpga.layers.conv2d import QuantizedConv2D  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
 from dnn2fpga.layers.pooling import QuantizedMaxPooling  # noqa: E402
@@ -119,7 +119,7 @@ def main() -> None:
         settings = PlanSettings.model_validate({"goal": {"interval_cycles": INTERVAL}})
         manifest = flow.generate(folder, settings)
         seconds = time.monotonic() - start
-        megabytes = (folder / flow.BUNDLE / "rtl" / "accelerator.v").stat().st_size / 1e6
+        megabytes = (folder / work_folder.BUNDLE / "rtl" / "accelerator.v").stat().st_size / 1e6
     memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1e6
     rows = [
         ("weights", f"{weights:,}"),

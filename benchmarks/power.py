@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 from reporting import markdown_table, show_progress  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import config_files, flow, work_folder  # noqa: E402
 from dnn2fpga.build.boards import load_board  # noqa: E402
 from dnn2fpga.build.power import KINDS, PowerEstimate, estimate_power  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
@@ -51,12 +51,12 @@ def measured(design: Design) -> tuple[dict[str, Any], dict[str, Any]]:
     """Manifest and activity."""
     folder = WORK / "".join(c if c.isalnum() else "_" for c in design.name)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (config_files.MODEL_FILE, config_files.WEIGHTS_FILE, flow.SAMPLES):
+    for name in (config_files.MODEL_FILE, config_files.WEIGHTS_FILE, work_folder.SAMPLES):
         if not (design.model / name).is_file():
             sys.exit(f"error: {design.model / name} is missing; run what makes it first: {(__doc__ or '').strip()}")
         shutil.copy(design.model / name, folder)
     manifest = flow.generate(folder, PlanSettings.model_validate(design.hardware), show_progress)
-    return manifest, measure_activity(folder / flow.BUNDLE, folder / flow.SIMULATION, show_progress)
+    return manifest, measure_activity(folder / work_folder.BUNDLE, folder / work_folder.SIMULATION, show_progress)
 
 
 def row(design: Design, manifest: dict[str, Any], activity: dict[str, Any], board: str) -> tuple[Any, ...]:

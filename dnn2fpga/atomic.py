@@ -1,15 +1,33 @@
-"""Output folders that appear whole or not at all, and digests of what is in them."""
+"""Output folders that appear whole or not at all, also when the process is killed; digests of files.
+
+What is written goes into a scratch folder ``.dnn2fpga-XXXX`` beside its place. It holds
+
+``lock``    held by the process that writes; the kernel releases it with the end of that process,
+``new/``    what is being written,
+``ready/``  the same when it is whole: this one renaming is the moment from which on it counts,
+``old/``    a folder that is being replaced.
+
+A process that is killed before that moment has changed nothing. What a process that is killed later has not moved to
+its place, ``sweep`` moves in the next command. Nothing is forced to the disk (fsync): a power failure can tear any
+file, which the digests of the work folder then tell.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.locks import Held, locked
+
+PREFIX = ".dnn2fpga-"
+LOCK, NEW, READY, OLD = "lock", "new", "ready", "old"
+LEVELS = ("", "*/", "*/*/", "*/*/*/")  # below a work folder, down to the models of a search
 
 
 def digest(file: Path) -> str:
@@ -19,64 +37,123 @@ def digest(file: Path) -> str:
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """Gives an empty folder to write into; when the block ends without an error it takes the place of ``target``.
+    """Yields an empty folder to write into; when the block ends without an error it takes the place of ``target``.
 
-    :raises UserError: when the place cannot be written.
+    :raises UserError: when the place cannot be written, or is taken by a file.
     """
     target = target.absolute()
-    with _temporary_folder(target.parent, f".{target.name}-", target) as temporary:
-        content = temporary / "new"
+    with _published(target.parent, target) as new:
+        content = new / target.name
         content.mkdir()
         yield content
-        _swap(content, target, temporary / "old")
-
-
-def _swap(content: Path, target: Path, old: Path) -> None:
-    if target.exists():
-        target.rename(old)
-    try:
-        content.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
 
 
 @contextmanager
 def added_files(folder: Path) -> Iterator[Path]:
     """Like ``replaced_folder``, but keeps the other files of ``folder``: new ones are renamed into it at the end."""
     folder = folder.absolute()
-    with _temporary_folder(folder, ".dnn2fpga-", folder) as temporary:
-        yield temporary
-        for file in sorted(temporary.iterdir()):
-            file.replace(folder / file.name)
+    with _published(folder, folder) as new:
+        yield new
 
 
 @contextmanager
-def _temporary_folder(parent: Path, prefix: str, target: Path) -> Iterator[Path]:
-    """A folder that is gone at the end; after an error so are the folders that had to be made for it."""
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is gone at the end, in ``parent`` or where temporary files go.
+
+    :raises OSError: when it cannot be made.
+    """
+    with _scratch(parent or Path(tempfile.gettempdir())) as scratch:
+        yield scratch / NEW
+
+
+def sweep(folder: Path, levels: tuple[str, ...] = LEVELS) -> None:
+    """Finishes, or removes, what processes that were killed have left in a folder."""
+    for level in levels:
+        for scratch in folder.glob(f"{level}{PREFIX}*"):
+            with suppress(Held, OSError), locked(scratch / LOCK):
+                _finish(scratch)
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """``folder`` is there; at the end, it and the folders that had to be made for it are gone if nothing is in them."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    except OSError as error:
-        _remove_empty(made)
-        raise UserError(
-            f"{target}: cannot be written: {error.strerror or error}; choose another folder with -o"
-        ) from error
-    try:
-        yield temporary
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        _remove_empty(made)
-        if isinstance(error, OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):
+            for one in made:
+                one.rmdir()
+
+
+@contextmanager
+def _published(parent: Path, target: Path) -> Iterator[Path]:
+    """Yields a folder; what is written into it moves to ``parent`` at the end. ``target`` is for messages."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(made_folder(parent))
+            scratch = stack.enter_context(_scratch(parent))
+        except OSError as error:
+            raise UserError(
+                f"{target}: cannot be written: {error.strerror or error}; choose another folder with -o"
+            ) from error
+        try:
+            yield scratch / NEW
+            _publish(scratch)
+        except OSError as error:
             raise UserError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    try:
+        with locked(scratch / LOCK):
+            for name in (NEW, OLD):
+                (scratch / name).mkdir()
+            yield scratch
+    finally:
+        with suppress(OSError):  # what is ready is carried through after an interrupt, or else by the next command
+            _finish(scratch)
+
+
+def _publish(scratch: Path) -> None:
+    entries = _entries(scratch / NEW)
+    for entry in entries:
+        place = scratch.parent / entry.name
+        if place.exists() and place.is_dir() != entry.is_dir():
+            kinds = ("a file", "a folder")
+            wanted, found = kinds[entry.is_dir()], kinds[place.is_dir()]
+            raise UserError(f"{place}: must be {wanted}, not {found}; move it away")
+    (scratch / NEW).rename(scratch / READY)
+    try:
+        _carry_through(scratch)
+    except OSError:
+        if len(_entries(scratch / READY)) == len(entries):  # nothing has moved yet, and nothing shall
+            (scratch / READY).rename(scratch / NEW)
         raise
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _remove_empty(folders: list[Path]) -> None:
-    """Innermost first; a folder into which somebody has written meanwhile stays."""
-    with suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
+def _carry_through(scratch: Path) -> None:
+    """Moves what is ready to its place, or what is left of it."""
+    for entry in _entries(scratch / READY):
+        place, old = scratch.parent / entry.name, scratch / OLD / entry.name
+        if entry.is_dir() and os.path.lexists(place):
+            place.rename(old)
+        try:
+            entry.replace(place)
+        except OSError:
+            if os.path.lexists(old):
+                old.rename(place)
+            raise
+
+
+def _finish(scratch: Path) -> None:
+    if (scratch / READY).is_dir():
+        _carry_through(scratch)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())

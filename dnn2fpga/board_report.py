@@ -8,6 +8,7 @@ from rich.table import Table
 
 from dnn2fpga.board_run import BoardRun
 from dnn2fpga.build.power import PowerEstimate
+from dnn2fpga.task import Score
 
 
 def show_power(power: PowerEstimate, console: Console) -> None:
@@ -41,10 +42,9 @@ def show_board_run(run: BoardRun, console: Console) -> None:
 
 def _board_run_rows(run: BoardRun) -> list[tuple[str, str]]:
     rows = [("results", f"{run.equal:,} of {run.frames:,} equal to the integer model in every number")]
-    if run.accuracy is not None and run.software_accuracy is not None:
-        rows.append(("accuracy", f"board {run.accuracy:.2%}, software {run.software_accuracy:.2%}"))
-    else:
-        rows.append(("decisions", f"{run.same_decision:,} of {run.frames:,} as in software"))
+    board, software = Score(run.measure, run.score), Score(run.measure, run.software_score)
+    against = f", software {software}" if run.labelled else " against the software"
+    rows.append((run.measure.value, f"board {board}{against}"))
     shortest, longest = run.latency_cycles
     measured = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     micro = longest / run.clock_hz * 1e6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import subprocess
 import sys
 import time
@@ -11,42 +10,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from dnn2fpga import config_files
-from dnn2fpga.atomic import added_files, digest
+from dnn2fpga.atomic import added_files, scratch_folder
 from dnn2fpga.build.board_top import TOP, link_spec, write_board_top
 from dnn2fpga.build.boards import Board, load_board
-from dnn2fpga.build.build_result import read_result, result_folder
+from dnn2fpga.build.build_result import current_result, result_folder
 from dnn2fpga.build.families import Tools
 from dnn2fpga.build.toolchains import NETLIST_VERILOG
-from dnn2fpga.data import Data, accuracy, decisions
+from dnn2fpga.data import Data
+from dnn2fpga.described import Described
 from dnn2fpga.driver.link import Port
 from dnn2fpga.driver.noise import NoisyPort
 from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
-from dnn2fpga.flow import MANIFEST, SIMULATION, Progress, existing_bundle
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.generate.manifest import MANIFEST
+from dnn2fpga.programs import started
+from dnn2fpga.progress import Progress, silent
 from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_with
+from dnn2fpga.work_folder import BOARD_RUN, CurrentBundle, WorkFolder
 
-BOARD_RUN = "board_run.json"
 SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
 NETLIST = "netlist"  # the same with what synthesis has made of it
 
 
 class BoardRun(Described):
-    """What came of it. ``accuracy`` is None without class labels."""
+    """What came of it. Scores are by the labels, where there are some; else by what the integer model gives."""
 
-    manifest: str  # digest of the bundle's, for which this stands
     board: str
     port: str
     frames: int
     equal: int  # frames whose every number is that of the integer model
-    same_decision: int
-    accuracy: float | None
-    software_accuracy: float | None
+    labelled: bool
+    measure: Measure
+    score: float
+    software_score: float
     clock_hz: int
     latency_cycles: tuple[int, int]  # shortest and longest, measured on the device
     planned_latency_cycles: int
@@ -64,7 +66,7 @@ def run_on_board(
     board: str,
     port: str,
     clock_mhz: float | None = None,
-    progress: Progress = lambda what, done, of: None,
+    progress: Progress = silent,
     noise: float = 0.0,
 ) -> BoardRun:
     """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
@@ -72,41 +74,45 @@ def run_on_board(
     :param port: the name of a serial port, ``simulation`` or ``netlist``.
     :param noise: share of the bytes to be lost or changed on the way, to try the protocol.
     """
-    bundle, description = existing_bundle(folder), load_board(board)
-    graph = config_files.load(bundle)
+    work, description = WorkFolder(folder), load_board(board)
+    work.remove(BOARD_RUN)
+    current = work.current_bundle()
+    graph = config_files.load(current.path)
     if not len(data):
         raise UserError("there are no samples to send")
+    task = task_with(graph, data)
     q = graph.input.quantize(np.asarray(data.x))
-    with opened(folder, bundle, description, port, description.target_mhz(clock_mhz), progress) as line:
+    with opened(current, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)
-        accelerator = SerialAccelerator(noisy if noise else line, bundle / MANIFEST)
+        accelerator = SerialAccelerator(noisy if noise else line, current.path / MANIFEST)
         start = time.monotonic()
         got, cycles = accelerator.run_integers(q, lambda done, of: progress("images through the board", done, of))
         seconds = time.monotonic() - start
     wanted = graph.run(q).reshape(got.shape)
     real, expected = graph.output.dequantize(got), graph.output.dequantize(wanted)
+    reached = task.score(real, data.y, expected)
     result = BoardRun(
-        manifest=digest(bundle / MANIFEST),
         board=board,
         port=port,
         frames=len(q),
         equal=int((got == wanted).reshape(len(q), -1).all(axis=1).sum()),
-        same_decision=int((decisions(real) == decisions(expected)).sum()),
-        accuracy=accuracy(real, data),
-        software_accuracy=accuracy(expected, data),
+        labelled=data.y is not None,
+        measure=reached.measure,
+        score=reached.value,
+        software_score=task.score(expected, data.y, expected).value,
         clock_hz=accelerator.identity.clock_hz,
         latency_cycles=(int(cycles.min()), int(cycles.max())),
-        planned_latency_cycles=json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["latency_cycles"],
+        planned_latency_cycles=current.manifest["latency_cycles"],
         seconds=round(seconds, 3),
         statistics=asdict(accelerator.statistics) | {"hurt_bytes": noisy.hurt},
     )
     with added_files(folder) as new:
-        (new / BOARD_RUN).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        current.write_verdict(new, BOARD_RUN, result.model_dump(mode="json"))
     return result
 
 
 @contextmanager
-def opened(folder: Path, bundle: Path, board: Board, port: str, clock_mhz: float, progress: Progress) -> Iterator[Port]:
+def opened(current: CurrentBundle, board: Board, port: str, clock_mhz: float, progress: Progress) -> Iterator[Port]:
     """The line to a board, or to its simulation.
 
     :raises UserError: when the board has none.
@@ -117,8 +123,8 @@ def opened(folder: Path, bundle: Path, board: Board, port: str, clock_mhz: float
             yield line
         return
     progress("building the simulation", 0, 1)
-    netlist = _netlist(folder, board) if port == NETLIST else None
-    running = simulated(folder / SIMULATION, bundle, board, clock_mhz, netlist)
+    netlist = _netlist(current, board) if port == NETLIST else None
+    running = simulated(current.work.simulation, current.path, board, clock_mhz, netlist)
     with running as name, open_port(name, baud) as line:
         progress("building the simulation", 1, 1)
         yield line
@@ -132,40 +138,32 @@ def simulated(
 
     :param netlist: what synthesis has made of the design, in its place.
     """
-    with TemporaryDirectory() as temporary:
+    with scratch_folder() as scratch:
         if netlist is None:
-            sources = list(write_board_top(bundle, board, Path(temporary), clock_mhz).verilog)
+            sources = list(write_board_top(bundle, board, scratch, clock_mhz).verilog)
         else:
             sources = [netlist, Path("--cells"), _cell_models(board)]
         cycles = link_spec(bundle, board, clock_mhz).cycles_per_bit
         options = ["--cycles-per-bit", str(cycles), "--top", TOP, "--build-dir", str(build_dir)]
-        process = subprocess.Popen(
-            [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        command = [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options]
+        with started(command, scratch=scratch, stdin=subprocess.PIPE) as process:
             assert process.stdout is not None
             name = process.stdout.readline().strip()
             if not name:
                 problem = process.communicate()[1].strip().removeprefix("error: ")
                 raise UserError(f"the board could not be simulated: {problem}")
             yield name
-        finally:
-            process.kill()
-            process.communicate()
 
 
-def _netlist(folder: Path, board: Board) -> Path:
-    """Of the last build for the board; raises ``UserError`` when it is of another bundle."""
-    built = result_folder(folder, board)
-    result = read_result(built)
-    if result is None or result.manifest != digest(existing_bundle(folder) / MANIFEST):
-        state = "there is no netlist yet" if result is None else "the netlist is of another bundle"
-        raise UserError(f"{built}: {state}; run 'dnn2fpga build {folder} --board {board.name}' first")
-    return built / NETLIST_VERILOG
+def _netlist(current: CurrentBundle, board: Board) -> Path:
+    """Of the last build for the board; raises ``UserError`` when it is of another bundle, or was changed."""
+    folder = current.work.path
+    if current_result(folder, board.name) is None:
+        raise UserError(
+            f"{result_folder(folder, board)}: there is no netlist of this bundle; "
+            f"run 'dnn2fpga build {folder} --board {board.name}' first"
+        )
+    return result_folder(folder, board) / NETLIST_VERILOG
 
 
 def _cell_models(board: Board) -> Path:

@@ -6,7 +6,6 @@ command that needs it.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,8 +36,10 @@ from dnn2fpga.cli_options import (
     settings_from,
     with_model_options,
 )
-from dnn2fpga.cli_output import MISMATCH, MISSED, USAGE, console, loaded, progress_shown
+from dnn2fpga.cli_output import MISMATCH, MISSED, console, loaded, progress_shown
+from dnn2fpga.cli_process import run_to_its_end
 from dnn2fpga.errors import UserError
+from dnn2fpga.exclusive import exclusive
 
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
@@ -66,8 +67,9 @@ def quantize(config: Config) -> None:
     """Keras model → integer model (configuration files): post-training, then partial, then quantization-aware
     training, until the target holds.
     """
-    met = _quantize(config)
-    _summary(config)
+    with exclusive(config.output, make=True):
+        met = _quantize(config)
+        _summary(config)
     _exit_unless(met)
 
 
@@ -83,8 +85,9 @@ def search(
     An interrupted search goes on where it was.
     """
     config = config.overridden({"search.trials": trials, "search.cost": cost, "search.train": train})
-    met = _search(config)
-    _summary(config)
+    with exclusive(config.output, make=True):
+        met = _search(config)
+        _summary(config)
     _exit_unless(met)
 
 
@@ -105,8 +108,9 @@ def generate(
     wanted = {"aim": goal, "interval_cycles": interval, "latency_cycles": latency}
     given |= {f"hardware.goal.{key}": value for key, value in wanted.items()}
     chosen = settings_from(config, given, settings)
-    _generate(chosen)
-    _summary(chosen)
+    with exclusive(work):
+        _generate(chosen)
+        _summary(chosen)
 
 
 @app.command()
@@ -125,7 +129,8 @@ def verify(
     """Simulates the bundle and compares every layer boundary with the integer model, to the bit."""
     chosen: dict[str, Any] = {"data.test": test, "data.x": x, "data.y": y}
     chosen |= {"verification.frames": frames, "verification.seed": seed, "verification.stalls": stalls}
-    _verify(settings_from(config, {"output": work, **chosen}, settings), waves)
+    with exclusive(work):
+        _verify(settings_from(config, {"output": work, **chosen}, settings), waves)
 
 
 @app.command()
@@ -133,9 +138,12 @@ def synthesize(work: WorkFolder) -> None:
     """What yosys makes of every layer (Xilinx 7-series), beside the estimates; minutes for a large design."""
     from dnn2fpga import flow
 
-    with console.status("yosys is at work"):
-        flow.synthesize(work)
-    _summary(settings_from(None, {"output": work}, None))
+    with exclusive(work):
+        with progress_shown() as progress:
+            progress("yosys", 0, 1)
+            flow.synthesize(work)
+            progress("yosys", 1, 1)
+        _summary(settings_from(None, {"output": work}, None))
 
 
 @app.command()
@@ -150,10 +158,11 @@ def compile(
         from dnn2fpga.build.boards import load_board
 
         load_board(config.board)  # an unknown board is said now, not after the simulation
-    met = _quantize(config)
-    _generate(config)
-    _verify(config)
-    fast_enough = config.board is None or build_for_board(config, run=True)
+    with exclusive(config.output, make=True):
+        met = _quantize(config)
+        _generate(config)
+        _verify(config)
+        fast_enough = config.board is None or build_for_board(config, run=True)
     _exit_unless(met)
     exit_unless_clock(fast_enough)
 
@@ -167,13 +176,14 @@ def demo(output: Annotated[Path, typer.Option("--output", "-o", help="work folde
     """The whole way on an embedded data set: handwritten digits, 8×8 pixels."""
     from dnn2fpga.demo import prepare
 
-    with progress_shown() as progress:
-        prepared = prepare(output, progress)
-    files = {"model": prepared.model, "data.train": prepared.train, "data.test": prepared.test}
-    settings = settings_from(None, {"output": output, **files})
-    _quantize(settings)
-    _generate(settings)
-    _verify(settings)
+    with exclusive(output, make=True):
+        with progress_shown() as progress:
+            prepared = prepare(output, progress)
+        files = {"model": prepared.model, "data.train": prepared.train, "data.test": prepared.test}
+        settings = settings_from(None, {"output": output, **files})
+        _quantize(settings)
+        _generate(settings)
+        _verify(settings)
 
 
 def _exit_unless(met: bool) -> None:
@@ -183,8 +193,9 @@ def _exit_unless(met: bool) -> None:
 
 
 def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
-    """Model, training data and test data."""
+    """Model, training data and test data; says what the network is for."""
     from dnn2fpga import flow
+    from dnn2fpga.task_reading import task_line, with_task
 
     problems = []
     if settings.model is None:
@@ -198,7 +209,9 @@ def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
         graph = flow.read_model(settings.model)  # type: ignore[arg-type]
         progress("reading the model", 1, 1)
     test = loaded(settings.data.test, graph.input_shape, settings) if settings.data.test else None
-    return graph, loaded(settings.data.train, graph.input_shape, settings), test
+    data = loaded(settings.data.train, graph.input_shape, settings)
+    console.print(f"task: {task_line(with_task(graph, (data, test), settings.task), test)}", markup=False)
+    return graph, data, test
 
 
 def _quantize(settings: Config) -> bool:
@@ -208,7 +221,7 @@ def _quantize(settings: Config) -> bool:
     graph, data, test = _read(settings)
     with progress_shown() as progress:
         result = flow.quantize(
-            graph, data, settings.output, settings.quantization, settings.optimization, test, progress
+            graph, data, settings.output, settings.quantization, settings.optimization, test, progress, settings.task
         )
     return result.met
 
@@ -228,6 +241,7 @@ def _search(settings: Config) -> bool:
             settings.quantization,
             settings.optimization,
             progress,
+            settings.task,
         )
     return result.met
 
@@ -240,13 +254,12 @@ def _generate(settings: Config) -> None:
 
 
 def _verify(settings: Config, waves: bool = False) -> None:
-    from dnn2fpga import config_files, flow
+    from dnn2fpga import config_files, flow, work_folder
 
     test = None
     if settings.data.test:
-        test = loaded(
-            settings.data.test, config_files.load(flow.existing_bundle(settings.output)).input.shape, settings
-        )
+        shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
+        test = loaded(settings.data.test, shape, settings)
     with progress_shown() as progress:
         reports = flow.verify(settings.output, test, settings.verification, waves=waves, progress=progress)
     _summary(settings)
@@ -264,10 +277,5 @@ def _summary(settings: Config) -> None:
 
 
 def main() -> None:
-    """Runs the command line; exit code 2 and one line a problem for everything the user can put right."""
-    try:
-        app()
-    except UserError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        sys.exit(USAGE)
+    """Runs the command line. Exit code 2 and one line per problem for everything the user can put right."""
+    run_to_its_end(app)

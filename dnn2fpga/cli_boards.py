@@ -21,6 +21,7 @@ from dnn2fpga.cli_options import (
 )
 from dnn2fpga.cli_output import MISMATCH, MISSED, console, loaded, progress_shown
 from dnn2fpga.errors import UserError
+from dnn2fpga.exclusive import exclusive
 
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
@@ -40,7 +41,9 @@ def build(
     given = {"output": work, "board": board, "clock_mhz": clock}
     chosen = settings_from(config, given | {"build.placements": placements, "build.seed": seed}, settings)
     _check_board(chosen)
-    exit_unless_clock(build_for_board(chosen, run))
+    with exclusive(work):
+        met = build_for_board(chosen, run)
+    exit_unless_clock(met)
 
 
 def run(
@@ -55,7 +58,7 @@ def run(
     x: XName = None,
     y: YName = None,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="only so many of the data (default: all)")
+        int | None, typer.Option("--frames", min=1, help="so many samples, spread over the data (default: all)")
     ] = None,
     noise: Annotated[
         float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
@@ -65,7 +68,8 @@ def run(
     given = {"output": work, "board": board, "clock_mhz": clock, "data.x": x, "data.y": y}
     settings = settings_from(config, given)
     _check_board(settings)
-    _run_on_board(settings, data, port, frames, noise)
+    with exclusive(work):
+        _run_on_board(settings, data, port, frames, noise)
 
 
 def power(
@@ -81,7 +85,7 @@ def power(
 
     settings = settings_from(config, {"output": work, "board": board, "clock_mhz": clock})
     _check_board(settings)
-    with progress_shown() as progress:
+    with exclusive(work), progress_shown() as progress:
         estimate = flow.power(
             settings.output, settings.board or "", settings.clock_mhz, simulate=simulation, progress=progress
         )
@@ -146,12 +150,12 @@ def build_for_board(settings: Config, run: bool) -> bool:
 
 
 def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, noise: float) -> None:
-    from dnn2fpga import config_files, flow
+    from dnn2fpga import config_files, work_folder
     from dnn2fpga.board_report import show_board_run
     from dnn2fpga.board_run import run_on_board
 
-    shape = config_files.load(flow.existing_bundle(settings.output)).input.shape
-    chosen = loaded(data, shape, settings).first(frames)
+    shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
+    chosen = loaded(data, shape, settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz
         result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)

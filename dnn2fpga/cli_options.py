@@ -37,9 +37,9 @@ Aim = Annotated[
 Interval = Annotated[int | None, typer.Option("--interval", help="cycles between two frames, at most")]
 Latency = Annotated[int | None, typer.Option("--latency", help="cycles from a frame's first beat to its last, at most")]
 Frames = Annotated[
-    int | None, typer.Option("--frames", help="simulate so many samples of the test data (default: all)")
+    int | None, typer.Option("--frames", help="simulate so many samples, spread over the test data (default: all)")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns")]
+Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns and of the choice of frames")]
 Stalls = Annotated[
     str | None, typer.Option("--stalls", help="in the bulk run: none, source, sink, random, burst or full")
 ]
@@ -80,6 +80,15 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "test": ("data.test", Test),
     "x": ("data.x", XName),
     "y": ("data.y", YName),
+    "task": (
+        "task",
+        _option(
+            str,
+            "--task",
+            "binary, classes, classes_per_position, several_labels, regression or reconstruction "
+            "(default: by the last layer and the labels, docs/tasks.md)",
+        ),
+    ),
     "bits": ("", _option(int, "--bits", "width of weights, activations and input, 1-16")),
     "weight_bits": ("quantization.weight_bits", _option(int, "--weight-bits", "width of weights, 1-16 (default: 8)")),
     "activation_bits": (
@@ -103,7 +112,7 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     ),
     "calibration_samples": (
         "quantization.calibration_samples",
-        _option(int, "--calibration-samples", "how many samples calibrate (default: 1000)"),
+        _option(int, "--calibration-samples", "how many samples, spread over the data, calibrate (default: 1000)"),
     ),
     "max_drop": (
         "optimization.max_drop",

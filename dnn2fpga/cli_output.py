@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from dnn2fpga.progress_log import ProgressLog
+
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
     from dnn2fpga.data import Data
 
-MISMATCH, USAGE, MISSED = 1, 2, 3  # exit codes
+MISMATCH, MISSED = 1, 3  # exit codes; ``cli_process`` has the others
 console = Console(highlight=False)
 
 
@@ -25,7 +27,12 @@ def loaded(path: Path | None, shape: tuple[int, ...], settings: Config) -> Data:
 
 @contextmanager
 def progress_shown() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left for each named activity; on a pipe or in a log file one line each."""
+    """A bar with the time left for each named activity; on a pipe or in a log file a line now and then."""
+    if not console.is_terminal:
+        log = ProgressLog(console)
+        with log.running():
+            yield log.show
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

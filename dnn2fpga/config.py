@@ -10,13 +10,14 @@ from pydantic import Field, ValidationError
 
 from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.config_files import parse_yaml, read_yaml
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
 from dnn2fpga.plan.goals import Budget, PlanGoal
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.task import TaskKind
 from dnn2fpga.validation import problems_of
 
 DEFAULT_FILE = "dnn2fpga.yaml"
@@ -34,9 +35,9 @@ class DataFiles(Described):
 class Verification(Described):
     """How much is simulated."""
 
-    frames: Annotated[int, Field(ge=1)] | None = None  # of the test data; all when absent
+    frames: Annotated[int, Field(ge=1)] | None = None  # spread over the test data; all when absent
     stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"  # in the bulk run
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0)] = 1  # of the stall patterns, and of the choice of frames
     jobs: Annotated[int, Field(ge=1)] = 2
 
 
@@ -46,6 +47,7 @@ class Config(Described):
     model: Path | None = None
     output: Path = Path("work")
     data: DataFiles = Field(default_factory=DataFiles)
+    task: TaskKind | None = None  # what the network is for, where last layer and labels are not to decide it
     quantization: Quantization = Field(default_factory=Quantization)
     optimization: Optimization = Field(default_factory=Optimization)
     search: SearchSettings = Field(default_factory=SearchSettings)

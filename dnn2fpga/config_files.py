@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -14,17 +15,17 @@ from pydantic import Field, ValidationError
 
 import dnn2fpga.layers  # noqa: F401 - registers the layer kinds
 from dnn2fpga.array_files import UnreadableArrays, read_arrays
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.layers.registry import quantized_kinds
 from dnn2fpga.quantized_graph import (
     FORMAT_VERSION,
     Arithmetic,
-    Decision,
-    Described,
     QuantizedGraph,
     QuantizedLayer,
     Tensor,
 )
+from dnn2fpga.task import Ending, Task, kind_problem, unlabelled_task
 from dnn2fpga.validation import problems_of
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
@@ -34,7 +35,10 @@ class _ModelFile(Described):
     format_version: int
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     float_parameters: int = Field(ge=0)
-    decision: Decision | None
+    task: Task | None = None
+    decision: Literal["argmax"] | None = Field(
+        default=None, exclude=True
+    )  # in files older than tasks: a softmax was last
     notes: tuple[str, ...]
     input: Tensor
     layers: tuple[dict[str, Any], ...]
@@ -46,7 +50,7 @@ def save(graph: QuantizedGraph, folder: Path) -> None:
         format_version=FORMAT_VERSION,
         name=graph.name,
         float_parameters=graph.float_parameters,
-        decision=graph.decision,
+        task=graph.task,
         notes=graph.notes,
         input=graph.input,
         layers=tuple(_describe(layer) for layer in graph.layers),
@@ -107,7 +111,9 @@ def load(folder: Path) -> QuantizedGraph:
         described = _ModelFile.model_validate(raw)
     except ValidationError as error:
         raise UserError(
-            problems_of(error, path, {"": _ModelFile.model_fields, "input": Tensor.model_fields})
+            problems_of(
+                error, path, {"": _ModelFile.model_fields, "input": Tensor.model_fields, "task": Task.model_fields}
+            )
         ) from error
     if described.format_version != FORMAT_VERSION:
         raise UserError(f"{path}: format_version must be {FORMAT_VERSION}, not {described.format_version}")
@@ -121,11 +127,20 @@ def load(folder: Path) -> QuantizedGraph:
         input_name="input",
         input=described.input,
         layers=tuple(layer for layer in layers if layer is not None),
-        decision=described.decision,
+        decided=described.task,
         notes=described.notes,
         float_parameters=described.float_parameters,
     )
     _check_chain(path, graph)
+    return _with_checked_task(path, graph, described)
+
+
+def _with_checked_task(path: Path, graph: QuantizedGraph, described: _ModelFile) -> QuantizedGraph:
+    if described.task is None and described.decision is not None:
+        interface = replace(graph.interface, ending=Ending.SOFTMAX)
+        return replace(graph, decided=unlabelled_task(interface))
+    if problem := kind_problem(graph.interface, graph.task.kind):
+        raise UserError(f"{path}: task.kind: {problem}")
     return graph
 
 

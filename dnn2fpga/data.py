@@ -5,7 +5,6 @@ data larger than memory, a folder with ``x.npy`` (and ``y.npy``), which stays on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from dnn2fpga.graph import Shape
 
 @dataclass(frozen=True)
 class Data:
-    """``x [samples, *shape]`` real numbers, ``y`` labels, or None: class numbers, one-hot (or
-    probabilities), or other numbers to be met.
+    """``x [samples, *shape]`` real numbers, ``y`` labels, or None. What labels mean depends on
+    the network: ``task_reading.read_task``.
     """
 
     x: np.ndarray
@@ -27,26 +26,25 @@ class Data:
     def __len__(self) -> int:
         return len(self.x)
 
-    def first(self, count: int | None) -> Data:
-        return self if count is None else Data(self.x[:count], None if self.y is None else self.y[:count])
+    def sample(self, count: int | None, seed: int = 0) -> Data:
+        """``count`` samples that stand for the whole (``spread``); all of them, unchanged, where there are no more."""
+        return self if count is None or count >= len(self) else self.at(spread(len(self), count, seed))
 
-    @property
-    def targets(self) -> np.ndarray:
-        """What a network is to give: class numbers, or the numbers themselves; raises ``ValueError`` without labels."""
-        if self.y is None:
-            raise ValueError("the data has no labels")
-        return self.y if self.classes is None else self.classes
+    def at(self, rows: np.ndarray) -> Data:
+        """The samples of these numbers."""
+        return Data(self.x[rows], None if self.y is None else self.y[rows])
 
-    @cached_property
-    def classes(self) -> np.ndarray | None:
-        """Class numbers ``[samples]``, when the labels are classes."""
-        if self.y is None:
-            return None
-        if self.y.ndim == 2 and self.y.shape[1] > 1:
-            one_hot = (self.y >= 0).all() and np.allclose(self.y.sum(axis=1), 1, rtol=0, atol=1e-3)
-            return self.y.argmax(axis=1) if one_hot else None
-        flat = self.y.reshape(len(self.y), -1)
-        return flat[:, 0].astype(np.int64) if flat.shape[1] == 1 and (flat == np.floor(flat)).all() else None
+
+def spread(length: int, count: int | None, seed: int = 0) -> np.ndarray:
+    """The numbers of ``count`` of ``length`` samples, one drawn from each of as many equal parts of the whole.
+
+    Files are often sorted by class, or recorded in time: their first samples stand for nothing but themselves. The
+    numbers ascend, so that a file on disk is read in order.
+    """
+    if count is None or count >= length:
+        return np.arange(length)
+    ends = np.linspace(0, length, count + 1).astype(np.int64)
+    return np.random.default_rng(seed).integers(ends[:-1], ends[1:])
 
 
 def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "y") -> Data:
@@ -95,50 +93,3 @@ def data_problems(x: np.ndarray, y: np.ndarray | None, shape: Shape) -> list[str
     if y.shape[:1] != x.shape[:1]:
         problems.append(f"there are {len(x)} inputs but {len(y) if y.ndim else 'no'} labels")
     return problems
-
-
-@dataclass(frozen=True)
-class Score:
-    """How good outputs are; larger is better, 1 is perfect."""
-
-    measure: str  # accuracy; agreement (with the float model's decisions); r2 (1 - error / variance of the targets)
-    value: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2%}" if self.measure != "r2" else f"{self.value:.4f}"
-
-
-def accuracy(outputs: np.ndarray, data: Data) -> float | None:
-    """The fraction of samples whose decision equals the label; None without class labels."""
-    if data.classes is None:
-        return None
-    return float((decisions(outputs) == (data.classes > 0 if _flat(outputs).shape[1] == 1 else data.classes)).mean())
-
-
-def score(outputs: np.ndarray, data: Data, reference: np.ndarray) -> Score:
-    """Accuracy where the labels are classes, r2 where they are other numbers, and without labels the agreement with
-    the outputs of the float model (r2 towards them, where an output is no decision).
-    """
-    if (right := accuracy(outputs, data)) is not None:
-        return Score("accuracy", right)
-    if data.y is not None:
-        return Score("r2", _r2(outputs, data.y))
-    if _flat(outputs).shape[1] == 1:
-        return Score("r2", _r2(outputs, reference))
-    return Score("agreement", float((decisions(outputs) == decisions(reference)).mean()))
-
-
-def decisions(outputs: np.ndarray) -> np.ndarray:
-    """The class of each sample: the largest output, or whether the only one, a probability, is above one half."""
-    flat = _flat(outputs)
-    return flat[:, 0] > 0.5 if flat.shape[1] == 1 else flat.argmax(axis=1)
-
-
-def _flat(outputs: np.ndarray) -> np.ndarray:
-    return outputs.reshape(len(outputs), -1)
-
-
-def _r2(outputs: np.ndarray, targets: np.ndarray) -> float:
-    wanted = _flat(np.asarray(targets, np.float64))
-    variance = float(np.square(wanted - wanted.mean(axis=0)).sum())
-    return 1 - float(np.square(_flat(outputs) - wanted).sum()) / max(variance, 1e-30)

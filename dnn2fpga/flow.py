@@ -8,12 +8,14 @@ The command line is a thin layer over these functions; they are the Python inter
     flow.verify(folder, test)                       # verification.json
     flow.synthesize(folder)                         # synthesis.json
     flow.build(folder, "ulx3s_85f")                 # build/ulx3s_85f/, with a bitstream
+
+A step that uses a bundle demands that it is still what was generated from the files beside it (``WorkFolder``).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +23,40 @@ import numpy as np
 import yaml
 
 from dnn2fpga import config_files
-from dnn2fpga.array_files import UnreadableArrays, read_arrays
-from dnn2fpga.atomic import added_files, digest
+from dnn2fpga.atomic import added_files
 from dnn2fpga.config import DEFAULT_FILE, Verification
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
+from dnn2fpga.optimize.result import QuantizationResult
 from dnn2fpga.optimize.settings import Optimization, SearchSettings
-from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.planner import completed
-from dnn2fpga.plan.settings import MOST_LEVELS, PlanSettings
+from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plots import plot_front, plot_plan, plot_tries
-from dnn2fpga.quantized_graph import Described, QuantizedGraph
+from dnn2fpga.progress import Progress, silent
+from dnn2fpga.records import digests, write_record
+from dnn2fpga.task import TaskKind
+from dnn2fpga.task_reading import with_task
+from dnn2fpga.work_folder import (
+    CONFIGURATION,
+    PLAN_PLOT,
+    PLOT,
+    POWER,
+    QUANTIZATION,
+    SAMPLES,
+    SEARCH,
+    SEARCH_PLOT,
+    SEARCHES,
+    STAGES,
+    SYNTHESIS,
+    VERIFICATION,
+    WorkFolder,
+)
 
 if TYPE_CHECKING:
-    from dnn2fpga.build.boards import Board
     from dnn2fpga.build.builders import Built
-    from dnn2fpga.build.fitting import DoesNotFit
     from dnn2fpga.build.power import PowerEstimate
     from dnn2fpga.build.settings import BuildSettings
     from dnn2fpga.build.watched import StepShown
@@ -47,37 +64,7 @@ if TYPE_CHECKING:
     from dnn2fpga.optimize.width_search import SearchResult
     from dnn2fpga.verify.verifier import VerificationReport
 
-BUNDLE, SAMPLES, QUANTIZATION, VERIFICATION = "bundle", "samples.npz", "quantization.json", "verification.json"
-MANIFEST, GENERATION = "manifest.json", "generation.json"
-STAGES, PLOT = "stages", "tries.png"  # finished stages of the optimizer; what was tried
-SEARCHES, SEARCH, SEARCH_PLOT = "search", "search.json", "search.png"  # trials of width searches; the last one's result
-SIMULATION = "simulation"  # compiled simulators; kept when the bundle is generated again
-SYNTHESIS = "synthesis.json"
-POWER = "power.json"
-PLAN_PLOT = "plan.png"  # cycles and resources of every layer
-USABLE = 0.85  # of a device's LUTs and registers: fuller ones do not route
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
-
-Progress = Callable[[str, int, int], None]  # what, done, of
-
-
-def _silent(what: str, done: int, of: int) -> None:
-    pass
-
-
-class QuantizationResult(Described):
-    """What the optimizer reached; sizes in megabytes (10^6 bytes)."""
-
-    stage: str  # the one that gave the model
-    met: bool  # whether the target holds (always, without a target)
-    target: str
-    measure: str | None  # accuracy, agreement or r2; None without test data
-    float_score: float | None
-    integer_score: float | None
-    test_samples: int
-    float_megabytes: float
-    integer_megabytes: float
-    tries: tuple[Try, ...]
 
 
 def read_model(model: Path | str) -> Graph:
@@ -95,20 +82,25 @@ def quantize(
     quantization: Quantization | None = None,
     optimization: Optimization | None = None,
     test: Data | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
+    task: TaskKind | None = None,
 ) -> QuantizationResult:
     """A simplified graph → the configuration files in ``folder``: the first stage's model that reaches the target,
     or the best one (``met`` says which).
 
     :param data: calibrates, and trains when it comes to that.
+    :param task: what the network is for, where that is not to be found out.
+    :raises UserError: when the labels do not fit the network, and whatever else stands in the way.
     """
     from dnn2fpga.optimize.loop import check_can_be_judged, optimize
     from dnn2fpga.optimize.preparation import prepare
 
     quantization, optimization = quantization or Quantization(), optimization or Optimization()
     check_can_be_judged(test, optimization)  # now, not after pruning and calibration
+    graph = with_task(graph, (data, test), task)
     problem, checkpoints = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     outcome = optimize(problem, optimization, checkpoints)
+    WorkFolder(folder).remove(PLOT, SEARCH, SEARCH_PLOT)  # of the model before
     with added_files(folder) as new:
         result = _write_chosen(problem, outcome.chosen, outcome.tries, new)
         if optimization.is_given:
@@ -124,13 +116,15 @@ def search(
     settings: SearchSettings | None = None,
     quantization: Quantization | None = None,
     optimization: Optimization | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
+    task: TaskKind | None = None,
 ) -> SearchResult:
     """A simplified graph → the configuration files in ``folder`` with the widths, layer by layer, that a search has
     found: the cheapest that reach the target, or the best (``met`` says which).
 
     :param data: calibrates, and trains when ``settings.train`` asks for it.
     :param test: judges; the search cannot do without.
+    :param task: as for ``quantize``.
     """
     from dnn2fpga.optimize.preparation import prepare
     from dnn2fpga.optimize.width_search import search_widths
@@ -139,43 +133,33 @@ def search(
         raise UserError("a search judges every trial on test data: give it with --test")
     settings, optimization = settings or SearchSettings(), optimization or Optimization()
     quantization = quantization or Quantization()
+    graph = with_task(graph, (data, test), task)
     problem, _ = prepare(graph, data, test, quantization, optimization, folder / STAGES, progress)
     found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
     layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
     with added_files(folder / SEARCHES) as new:
         (new / DEFAULT_FILE).write_text(yaml.safe_dump({"quantization": layers}), encoding="utf-8")
+    WorkFolder(folder).remove(PLOT)
     with added_files(folder) as new:
         _write_chosen(problem, found.chosen, [one.result for one in found.front], new)
-        (new / SEARCH).write_text(found.result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_record(new / SEARCH, found.result.model_dump(mode="json"), digests(new, CONFIGURATION))
         plot_front(found.result, new / SEARCH_PLOT)
     return found.result
 
 
 def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new: Path) -> QuantizationResult:
     """The configuration files, samples for the bundle's own test, and how the model was found."""
-    of_float = problem.float_score
-    result = QuantizationResult(
-        stage=chosen.result.stage,
-        met=chosen.result.met,
-        target=problem.target.described,
-        measure=chosen.result.measure,
-        float_score=of_float.value if of_float else None,
-        integer_score=chosen.result.score,
-        test_samples=len(problem.test) if problem.test else 0,
-        float_megabytes=problem.reference.float_parameters * 4 / 1e6,
-        integer_megabytes=chosen.result.megabytes,
-        tries=tuple(tries),
-    )
+    result = QuantizationResult.of(problem, chosen, tries)
     config_files.save(chosen.model, new)
-    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.x[:KEPT_SAMPLES]))
-    (new / QUANTIZATION).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.sample(KEPT_SAMPLES).x))
+    write_record(new / QUANTIZATION, result.model_dump(mode="json"), digests(new, CONFIGURATION))
     return result
 
 
 def generate(
     folder: Path,
     settings: PlanSettings | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     board: str | None = None,
     clock_mhz: float | None = None,
 ) -> dict[str, Any]:
@@ -184,62 +168,25 @@ def generate(
     :param board, clock_mhz: choose how deep to pipeline where the settings do not say; with a goal, the board is also
         the budget.
     """
+    from dnn2fpga.build.board_settings import for_board
     from dnn2fpga.generate.bundle import write_bundle
+    from dnn2fpga.generate.vectors import kept_samples
     from dnn2fpga.generate.verilog import without_garbage_collection
 
-    settings = _for_board(settings or PlanSettings(), board, clock_mhz)
+    work, settings = WorkFolder(folder), for_board(settings or PlanSettings(), board, clock_mhz)
+    read = work.digests_read()  # now: what changes while this runs must be noticed
     progress("planning", 0, 1)
     quantized = config_files.load(folder)
     with without_garbage_collection():
-        hardware = plan(quantized, completed(quantized, _with_budget(settings, board)))
+        hardware = plan(quantized, completed(quantized, settings))
     progress("planning", 1, 1)
     progress("writing Verilog", 0, 1)
-    manifest = write_bundle(quantized, hardware, folder / BUNDLE, _samples(folder, quantized))
-    # The digests say from which files, as they stood, this bundle was made.
-    sources = (config_files.MODEL_FILE, config_files.WEIGHTS_FILE)
-    made = {name: digest(folder / name) for name in (*sources, f"{BUNDLE}/{MANIFEST}")}
+    manifest = write_bundle(quantized, hardware, work.bundle, kept_samples(folder / SAMPLES, quantized))
     with added_files(folder) as new:
-        (new / GENERATION).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        work.record_generation(new, read)
         plot_plan(manifest, new / PLAN_PLOT)
     progress("writing Verilog", 1, 1)
     return manifest
-
-
-def _with_budget(settings: PlanSettings, board_name: str | None) -> PlanSettings:
-    """What the goal does not limit, the board does."""
-    from dnn2fpga.build.boards import load_board
-
-    if board_name is None or settings.goal is None:
-        return settings
-    board = load_board(board_name)
-    has = board.resources
-    usable = Budget(lut=int(USABLE * has.lut), ff=int(USABLE * has.ff), dsp=has.dsp, bram18=board.bram18)
-    goal = settings.goal.model_copy(update={"budget": settings.goal.budget.with_defaults(usable)})
-    return settings.model_copy(update={"goal": goal})
-
-
-def _for_board(settings: PlanSettings, board_name: str | None, clock_mhz: float | None) -> PlanSettings:
-    """The FPGA's family, and as many adders between two registers as its clock allows, where nothing else is said."""
-    from dnn2fpga.build.boards import load_board
-
-    if board_name is None:
-        return settings
-    board = load_board(board_name)
-    levels = min(board.timing.adders_within(board.target_mhz(clock_mhz)), MOST_LEVELS)
-    of_board = {"family": board.architecture.estimates, "levels_per_register": levels}
-    given = settings.model_dump(include=settings.model_fields_set & of_board.keys(), exclude_none=True)
-    return settings.model_copy(update=of_board | given)
-
-
-def _samples(folder: Path, quantized: QuantizedGraph) -> np.ndarray | None:
-    file = folder / SAMPLES
-    if not file.is_file():
-        return None
-    try:
-        samples = read_arrays(file).get("x")
-    except UnreadableArrays as error:
-        raise UserError(f"{file}: cannot be read ({error}); delete it to use random test vectors instead") from error
-    return samples if samples is not None and samples.shape[1:] == quantized.input.shape else None
 
 
 def verify(
@@ -248,25 +195,27 @@ def verify(
     settings: Verification | None = None,
     *,
     waves: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> list[VerificationReport]:
     """Simulates the bundle: protocol tests, then all of ``test``;
     returns both reports, written to ``verification.json`` too.
     """
+    from dnn2fpga.verify.checker import checker_digest
     from dnn2fpga.verify.verifier import check_data, check_protocol
 
-    settings = settings or Verification()
-    bundle, build_dir = existing_bundle(folder), folder / SIMULATION
+    work, settings = WorkFolder(folder), settings or Verification()
+    work.remove(VERIFICATION)  # whatever happens now, no old verdict is left
+    current = work.current_bundle()
     progress("simulating stalls and timing", 0, 1)
-    reports = [check_protocol(bundle, build_dir, seed=settings.seed, waves=waves)]
+    reports = [check_protocol(current.path, work.simulation, seed=settings.seed, waves=waves)]
     progress("simulating stalls and timing", 1, 1)
     if test is not None and reports[0].passed:
-        frames = test.first(settings.frames)
+        frames = test.sample(settings.frames, settings.seed)
         progress("simulating the test data", 0, len(frames))
         reports.append(
             check_data(
-                bundle,
-                build_dir,
+                current.path,
+                work.simulation,
                 frames,
                 stalls=settings.stalls,
                 seed=settings.seed,
@@ -275,10 +224,8 @@ def verify(
             )
         )
     with added_files(folder) as new:
-        # The digest says for which bundle the verdict stands.
-        verdict = {"manifest": digest(bundle / MANIFEST), "reports": [vars(report) for report in reports]}
-        text = json.dumps(verdict, indent=1)
-        (new / VERIFICATION).write_text(text + "\n", encoding="utf-8")
+        verdict = {"checker": checker_digest(), "reports": [asdict(report) for report in reports]}
+        current.write_verdict(new, VERIFICATION, verdict)
     return reports
 
 
@@ -298,16 +245,17 @@ def build(
     :param hardware: the settings of ``generate``; they say what would fit, where this design does not.
     :raises UserError: when the design does not fit, and when tools are missing or fail.
     """
+    from dnn2fpga.build.board_settings import what_would_fit
     from dnn2fpga.build.boards import load_board
     from dnn2fpga.build.builders import BUILDERS, Request
     from dnn2fpga.build.fitting import DoesNotFit
     from dnn2fpga.build.settings import BuildSettings
     from dnn2fpga.build.watched import silent
 
-    description, bundle = load_board(board), existing_bundle(folder)
+    description, current = load_board(board), WorkFolder(folder).current_bundle()
     request = Request(
         work=folder,
-        bundle=bundle,
+        bundle=current.path,
         board=description,
         clock_mhz=clock_mhz,
         settings=settings or BuildSettings(),
@@ -317,25 +265,8 @@ def build(
     try:
         return BUILDERS[description.architecture.tools](request)
     except DoesNotFit as error:
-        raise UserError([*error.problems, _what_would_fit(folder, description, hardware, error)]) from error
-
-
-def _what_would_fit(folder: Path, board: Board, hardware: PlanSettings | None, error: DoesNotFit) -> str:
-    from dnn2fpga.build.fitting import slower_design
-    from dnn2fpga.generate.verilog import without_garbage_collection
-
-    manifest = json.loads((folder / BUNDLE / MANIFEST).read_text(encoding="utf-8"))
-    settings = (hardware or PlanSettings()).model_copy(update={"goal": PlanGoal(aim=Aim.FASTEST)})
-    settings = _with_budget(_for_board(settings, board.name, None), board.name)
-    with without_garbage_collection():
-        slower = slower_design(config_files.load(folder), settings, manifest, error.used, board)
-    if slower is None:
-        return "no slower design that fits was found: take narrower numbers, a smaller model or a larger board"
-    limits = "".join(f" --set hardware.goal.budget.{name}={limit}" for name, limit in slower.budget.items())
-    return (
-        f"a slower design is smaller (this one takes {manifest['interval_cycles']:,} cycles a frame): "
-        f"dnn2fpga generate {folder} --board {board.name} --goal smallest --interval {slower.interval_cycles}{limits}"
-    )
+        advice = what_would_fit(folder, description, hardware or PlanSettings(), current.manifest, error)
+        raise UserError([*error.problems, advice]) from error
 
 
 def synthesize(folder: Path) -> dict[str, Any]:
@@ -345,18 +276,18 @@ def synthesize(folder: Path) -> dict[str, Any]:
     """
     from dnn2fpga.build.yosys import resources_by_layer
 
-    bundle = existing_bundle(folder)
-    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    found = resources_by_layer(bundle / "rtl" / "accelerator.v", manifest)
+    work = WorkFolder(folder)
+    work.remove(SYNTHESIS)
+    current = work.current_bundle()
+    found = resources_by_layer(current.path / "rtl" / "accelerator.v", current.manifest)
     with added_files(folder) as new:
-        kept = {"manifest": digest(bundle / MANIFEST), **found}
-        (new / SYNTHESIS).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        plot_plan(manifest, new / PLAN_PLOT, found["layers"])
+        current.write_verdict(new, SYNTHESIS, found)
+        plot_plan(current.manifest, new / PLAN_PLOT, found["layers"])
     return found
 
 
 def power(
-    folder: Path, board: str, clock_mhz: float | None = None, *, simulate: bool = True, progress: Progress = _silent
+    folder: Path, board: str, clock_mhz: float | None = None, *, simulate: bool = True, progress: Progress = silent
 ) -> PowerEstimate:
     """``power.json``: power and energy of a frame, estimated (docs/power.md).
 
@@ -366,25 +297,11 @@ def power(
     from dnn2fpga.build.power import estimate_power
     from dnn2fpga.verify.activity import measure_activity
 
-    bundle, description = existing_bundle(folder), load_board(board)
-    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    activity = measure_activity(bundle, folder / SIMULATION, progress) if simulate else None
-    estimate = estimate_power(manifest, description, description.target_mhz(clock_mhz), activity)
+    work, description = WorkFolder(folder), load_board(board)
+    work.remove(POWER)
+    current = work.current_bundle()
+    activity = measure_activity(current.path, work.simulation, progress) if simulate else None
+    estimate = estimate_power(current.manifest, description, description.target_mhz(clock_mhz), activity)
     with added_files(folder) as new:
-        (new / POWER).write_text(estimate.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        current.write_verdict(new, POWER, estimate.model_dump(mode="json"))
     return estimate
-
-
-def existing_bundle(folder: Path) -> Path:
-    """Where the bundle of a work folder is; raises ``UserError`` when there is none that this version knows."""
-    bundle = folder / BUNDLE
-    file = bundle / MANIFEST
-    if not file.is_file():
-        raise UserError(f"{bundle}: there is no bundle yet; run 'dnn2fpga generate {folder}' first")
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        known = None
-    if not isinstance(known, dict) or not {"boundaries", "family", "estimates"} <= known.keys():
-        raise UserError(f"{file}: is damaged, or of an older version; run 'dnn2fpga generate {folder}' again")
-    return bundle

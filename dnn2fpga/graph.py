@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
+
 if TYPE_CHECKING:
     from dnn2fpga.layers.scaling import Choice, Seen
     from dnn2fpga.layers.settings import LayerSettings
@@ -151,9 +153,9 @@ class Layer(ABC):
         return False
 
     @property
-    def final_decision(self) -> str | None:
-        """Set for a layer that, in last place, only turns numbers into a decision that needs no hardware."""
-        return None
+    def ending(self) -> Ending:
+        """What it makes of its numbers, in last place."""
+        return Ending.LINEAR
 
     @property
     def parameter_count(self) -> int:
@@ -202,7 +204,8 @@ class Graph:
     input_name: str
     input_shape: Shape
     nodes: tuple[Node, ...]
-    decision: str | None = None  # how the output is meant to be read: argmax, threshold, or as it is
+    left_out: Ending | None = None  # what a last layer that needs no hardware made of the outputs
+    decided: Task | None = None  # what the network is for, by its labels
     notes: tuple[str, ...] = ()  # what was changed on the way, for the summary
     float_parameters: int = 0  # of the model as it was read
 
@@ -219,7 +222,20 @@ class Graph:
         return replace(self.chain(self.name, self.input_name, self.input_shape, layers), **(self._kept() | changes))
 
     def _kept(self) -> dict[str, Any]:
-        return {"decision": self.decision, "notes": self.notes, "float_parameters": self.float_parameters}
+        kept = ("left_out", "decided", "notes", "float_parameters")
+        return {name: getattr(self, name) for name in kept}
+
+    @property
+    def interface(self) -> Interface:
+        """What the task depends on."""
+        deciding = next((layer for layer in reversed(self.layers) if not layer.keeps_numbers), None)
+        ending = self.left_out or (deciding.ending if deciding else Ending.LINEAR)
+        return Interface(input=self.input_shape, output=self.output_shape, ending=ending)
+
+    @property
+    def task(self) -> Task:
+        """What the network is for: as it was decided, or what its last layer says."""
+        return self.decided or unlabelled_task(self.interface)
 
     @property
     def layers(self) -> list[Layer]:

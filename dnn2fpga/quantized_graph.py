@@ -14,15 +14,16 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from dnn2fpga.described import Described
+from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
 from rtl_lib import arithmetic
 from rtl_lib.arithmetic import Overflow, Rounding
 from rtl_lib.formats import Format
 from rtl_lib.operator import Operator
 
 FORMAT_VERSION: Literal[2] = 2
-Decision = Literal["argmax", "threshold"]
 
 
 def _integers(value: Any) -> np.ndarray:
@@ -42,12 +43,6 @@ def _binary32(value: Any) -> np.ndarray:
 # Array fields of a layer: kept in weights.npz, not in model.yaml.
 IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer(lambda a: a.tolist())]
 Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
-
-
-class Described(BaseModel):
-    """A frozen value that validates itself; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -157,6 +152,11 @@ class QuantizedLayer(Described):
         """Bits of all weights and biases as stored."""
         return 0
 
+    @property
+    def ending(self) -> Ending:
+        """What it makes of its numbers, in last place."""
+        return Ending.LINEAR
+
     @classmethod
     def array_fields(cls) -> list[str]:
         return [name for name, field in cls.model_fields.items() if field.annotation is np.ndarray]
@@ -174,13 +174,24 @@ class QuantizedGraph:
     input_name: str
     input: Tensor
     layers: tuple[QuantizedLayer, ...]
-    decision: Decision | None = None
+    decided: Task | None = None
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
 
     @property
     def output(self) -> Tensor:
         return self.layers[-1].output if self.layers else self.input
+
+    @property
+    def interface(self) -> Interface:
+        """What the task depends on."""
+        ending = self.decided.ending if self.decided else self.layers[-1].ending
+        return Interface(input=self.input.shape, output=self.output.shape, ending=ending)
+
+    @property
+    def task(self) -> Task:
+        """As it was decided when the model was quantized, or what its last layer says."""
+        return self.decided or unlabelled_task(self.interface)
 
     @cached_property
     def operators(self) -> dict[str, list[Operator]]:

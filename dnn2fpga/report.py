@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dnn2fpga.atomic import digest
 from dnn2fpga.config import DEFAULT_FILE
-from dnn2fpga.flow import (
+from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.work_folder import (
     BUNDLE,
     GENERATION,
-    MANIFEST,
     PLAN_PLOT,
     PLOT,
     QUANTIZATION,
@@ -24,6 +22,7 @@ from dnn2fpga.flow import (
     SEARCHES,
     SYNTHESIS,
     VERIFICATION,
+    WorkFolder,
 )
 
 if TYPE_CHECKING:
@@ -39,10 +38,16 @@ STAGE_NAMES = {
 
 
 def show_summary(folder: Path, console: Console, clock_mhz: float | None = None) -> None:
-    """Everything that the steps in ``folder`` have found out so far."""
-    quantization = _read(folder / QUANTIZATION)
-    manifest = _current_manifest(folder)
-    verification = _current_reports(folder) if manifest else None
+    """Everything that the steps in ``folder`` have found out so far, as far as it still stands; of a result that does
+    not, only the reason.
+    """
+    from dnn2fpga.build.build_result import current_results
+
+    work = WorkFolder(folder)
+    quantization = work.standing(QUANTIZATION)
+    manifest = read_manifest(work.bundle) if work.standing(GENERATION) is not None else None
+    verdict = work.standing(VERIFICATION)
+    verification = verdict["reports"] if verdict else None
     table = Table(
         title=f"{manifest['model'] if manifest else folder.name}",
         show_header=False,
@@ -56,18 +61,20 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         *_timing_rows(manifest, verification, clock_mhz),
         *_verification_rows(verification),
         *((("note", note)) for note in (manifest or {}).get("notes", [])),
+        *((("out of date", reason)) for reason in work.out_of_date()),
         ("files", _files(folder)),
     ]:
         table.add_row(label, text)
     console.print(table)
-    if quantization and quantization["stage"] == "search":
-        console.print(_front_table(_read(folder / SEARCH)))
+    searched = work.standing(SEARCH)
+    if searched and quantization and quantization["stage"] == "search":
+        console.print(_front_table(searched))
     elif quantization and quantization["target"] != "none":
         console.print(_tries_table(quantization))
     if manifest:
         console.print(_layer_table(manifest))
-        console.print(_resource_table(manifest, _current_synthesis(folder)))
-        for result in _current_builds(folder):
+        console.print(_resource_table(manifest, work.standing(SYNTHESIS)))
+        for result in current_results(folder):
             show_build(result, console)
 
 
@@ -76,7 +83,7 @@ def _quantization_rows(
 ) -> list[tuple[str, str]]:
     if not result:
         return []
-    rows = []
+    rows = [("task", result["task"])] if "task" in result else []
     if result["measure"] is not None:
         of_float, reached = (shown_score(result["measure"], result[f"{who}_score"]) for who in ("float", "integer"))
         texts = [f"float {of_float}", f"integer {reached}"]
@@ -237,37 +244,3 @@ def _files(folder: Path) -> str:
         f"{BUNDLE}/vivado": "Vivado",
     }
     return "\n".join(f"{folder / name} ({what})" for name, what in names.items() if (folder / name).exists())
-
-
-def _current_manifest(folder: Path) -> Any:
-    """The bundle's manifest, if the bundle was generated from the configuration files as they stand now."""
-    made = _read(folder / GENERATION)
-    stands = made and all(digest(folder / name) == then for name, then in made.items())
-    return _read(folder / BUNDLE / MANIFEST) if stands else None
-
-
-def _current_reports(folder: Path) -> Any:
-    """The verification of the bundle that is there now."""
-    verdict = _read(folder / VERIFICATION)
-    return verdict["reports"] if verdict and verdict.get("manifest") == digest(folder / BUNDLE / MANIFEST) else None
-
-
-def _current_builds(folder: Path) -> list[BuildResult]:
-    """Of all boards that the bundle as it stands was built for."""
-    from dnn2fpga.build.build_result import BUILD, RESULT, read_result
-
-    found = [read_result(file.parent) for file in sorted((folder / BUILD).glob(f"*/{RESULT}"))]
-    stands = digest(folder / BUNDLE / MANIFEST)
-    return [result for result in found if result and result.manifest == stands]
-
-
-def _current_synthesis(folder: Path) -> Any:
-    found = _read(folder / SYNTHESIS)
-    return found if found and found.get("manifest") == digest(folder / BUNDLE / MANIFEST) else None
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

@@ -1,4 +1,4 @@
-"""Shows the steps of a run that takes minutes: what the tool at work says; on a pipe one line when a step is done."""
+"""Shows the steps of a run that takes minutes: what the tool at work says; on a pipe a line now and then."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from dnn2fpga.progress_log import ProgressLog
+
 if TYPE_CHECKING:
     from dnn2fpga.build.watched import StepShown
 
 
 @contextmanager
 def steps_shown(console: Console) -> Iterator[StepShown]:
+    if not console.is_terminal:
+        log = ProgressLog(console)
+        with log.running():
+            yield lambda step, news="", seconds=None: log.show(step, int(seconds is not None), 1, news)
+        return
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:32}", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[news]}", markup=False),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as lines:
+    with Progress(*columns, console=console) as lines:
         tasks = {}
 
         def show(step: str, news: str = "", seconds: float | None = None) -> None:
@@ -30,7 +37,5 @@ def steps_shown(console: Console) -> Iterator[StepShown]:
             lines.update(tasks[step], news=news)
             if seconds is not None:
                 lines.update(tasks[step], completed=1)
-                if not console.is_terminal:
-                    console.print(f"{step}: {seconds:.0f} s", markup=False)
 
         yield show

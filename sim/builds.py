@@ -1,6 +1,6 @@
 """Compiles the design with Verilator: for cocotb, for the bulk harness, and for the one that counts toggles.
 
-A build is kept until something that goes into it changes.
+A build is kept until something that goes into it changes, or its program is no longer what was built.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from errors import BundleError, ToolError
 from toolchain import Toolchain
 
 SIM = Path(__file__).resolve().parent
+COMPLETE = "complete"  # in the folder of a build that was finished: digests of its programs
 
 # Verilator removes and merges signals unless it is told that somebody looks at them. Looking at everything would cost
 # much speed, so only the boundaries are kept, and for cocotb the ports.
@@ -172,7 +173,7 @@ def cached(
     for part in (*parts, makeflags, manifest.top, toolchain.version, str(toolchain.verilator)):
         digest.update(b"\0" + part.encode())
     folder = build_dir / f"{kind}-{digest.hexdigest()[:12]}"
-    if (folder / "complete").is_file():
+    if _is_complete(folder):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -183,8 +184,22 @@ def cached(
         build(folder, log)
     except (RuntimeError, SystemExit, subprocess.CalledProcessError, OSError) as error:
         raise ToolError(f"Verilator could not build {manifest.rtl}:\n{log_tail(log)}") from error
-    (folder / "complete").touch()
+    (folder / COMPLETE).write_text(_programs(folder), encoding="utf-8")
     return folder
+
+
+def _is_complete(folder: Path) -> bool:
+    """Was the build finished, and are its programs still those that were built?"""
+    try:
+        return bool(programs := _programs(folder)) and (folder / COMPLETE).read_text(encoding="utf-8") == programs
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _programs(folder: Path) -> str:
+    """Digest and name of every program in a folder, one per line."""
+    programs = (file for file in sorted(folder.glob("*")) if file.is_file() and os.access(file, os.X_OK))
+    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in programs)
 
 
 def _compile_once(build_dir: Path, ingredients: str) -> str:

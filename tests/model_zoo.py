@@ -120,6 +120,13 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     ),
 }
 
+# TensorFlow's kernel for depthwise convolutions takes unequal strides only where oneDNN is on. The reference is
+# computed at every position instead, and of these the strides keep some: name → (the layers, strides).
+AT_EVERY_POSITION: dict[str, tuple[Callable[[Any], list[Any]], tuple[int, int]]] = {
+    "depthwise_stride_1x2": (lambda L: [L.DepthwiseConv2D(3)], (1, 2)),
+    "depthwise_same_stride_3x2": (lambda L: [L.ZeroPadding2D(((0, 1), (0, 1))), L.DepthwiseConv2D(2)], (3, 2)),
+}
+
 FRAMES = 6
 
 
@@ -144,7 +151,7 @@ class Zoo:
         return self.example(name)
 
     def build(self, name: str, functional: bool = False) -> Any:
-        """The Keras model, with weights (and statistics) that are anything but zero and one."""
+        """The Keras model, with the same weights every time."""
         from dnn2fpga.keras_import import keras
 
         shape, make = MODELS[name]
@@ -156,12 +163,17 @@ class Zoo:
             model = keras.Model(inputs, tensor, name=name)
         else:
             model = keras.Sequential([keras.Input(shape), *layers], name=name)
-        rng = np.random.default_rng(len(name))
-        for variable in model.variables:
-            if "seed" not in variable.name:
-                positive = "variance" in variable.name
-                variable.assign(rng.uniform(0.5 if positive else -0.6, 1.5 if positive else 0.6, variable.shape))
-        return model
+        return _with_weights(model, name)
+
+    def expected(self, name: str, x: np.ndarray) -> np.ndarray:
+        """What Keras computes, on any processor."""
+        from dnn2fpga.keras_import import keras
+
+        if name not in AT_EVERY_POSITION:
+            return np.asarray(self.build(name)(x, training=False))
+        make, (down, right) = AT_EVERY_POSITION[name]
+        model = keras.Sequential([keras.Input(x.shape[1:]), *make(keras.layers)], name=name)
+        return np.asarray(_with_weights(model, name)(x, training=False))[:, ::down, ::right]
 
     def inputs(self, name: str) -> np.ndarray:
         shape, _ = MODELS[name]
@@ -174,7 +186,15 @@ class Zoo:
         return path
 
     def _example(self, name: str) -> Example:
-        model, x = self.build(name), self.inputs(name)
-        path = self.folder / f"{name}.keras"
-        model.save(path)
-        return Example(path, simplify(read_keras_model(path)), x, np.asarray(model(x, training=False)))
+        path, x = self.save(name, ".keras"), self.inputs(name)
+        return Example(path, simplify(read_keras_model(path)), x, self.expected(name, x))
+
+
+def _with_weights(model: Any, name: str) -> Any:
+    """Weights (and statistics) that are anything but zero and one."""
+    rng = np.random.default_rng(len(name))
+    for variable in model.variables:
+        if "seed" not in variable.name:
+            positive = "variance" in variable.name
+            variable.assign(rng.uniform(0.5 if positive else -0.6, 1.5 if positive else 0.6, variable.shape))
+    return model

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from accident import at_every_step, full_disk, interrupted, killed, refused
 
-from dnn2fpga.atomic import added_files, replaced_folder
+from dnn2fpga.atomic import added_files, replaced_folder, scratch_folder, sweep
 from dnn2fpga.errors import UserError
 
 
@@ -67,3 +70,125 @@ def test_places_that_cannot_be_written(tmp_path: Path, context: Callable[[Path],
     for target in (tmp_path / "file" / "below", Path("/proc/dnn2fpga/below")):
         with pytest.raises(UserError, match="cannot be written"), context(target):
             pytest.fail("there is nowhere to write")
+
+
+# --- accidents at every step
+
+OLD, NEW = {"a": "old a", "b": "old b", "c": "old c"}, {"a": "new a", "b": "new b", "d": "new d"}
+
+
+def written(folder: Path, content: dict[str, str]) -> None:
+    for name, text in content.items():
+        (folder / name).write_text(text)
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+def prepared(root: Path) -> Callable[[int], Path]:
+    def one(step: int) -> Path:
+        folder = root / str(step) / "target"
+        folder.mkdir(parents=True)
+        written(folder, OLD)
+        return folder
+
+    return one
+
+
+def replace(target: Path) -> None:
+    with replaced_folder(target) as new:
+        written(new, NEW)
+
+
+def add(target: Path) -> None:
+    with added_files(target) as new:
+        written(new, NEW)
+
+
+WORKS = pytest.mark.parametrize(("work", "after"), [(replace, NEW), (add, OLD | NEW)])
+
+
+@WORKS
+def test_a_kill_at_any_step_leaves_the_old_or_the_new(
+    tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
+) -> None:
+    found = []
+    for folder in at_every_step(killed, prepared(tmp_path), work):
+        sweep(folder.parent)
+        found.append(content(folder))
+        assert names(folder.parent) == {"target", *(f"target/{name}" for name in found[-1])}
+    assert OLD in found, "the first steps change nothing"
+    assert after in found, "the last steps only tidy up"
+    assert all(one in (OLD, after) for one in found)
+    assert found.index(after) == found.count(OLD), "there is one moment of which all depends"
+
+
+@WORKS
+def test_an_interrupt_at_any_step_leaves_the_old_or_the_new(
+    tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
+) -> None:
+    for folder in at_every_step(interrupted, prepared(tmp_path), work):
+        assert content(folder) in (OLD, after)
+
+
+@WORKS
+def test_one_refused_step_leaves_the_old_or_the_new(
+    tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
+) -> None:
+    """Of several files some may have been renamed already: the next command does the rest."""
+    for folder in at_every_step(refused, prepared(tmp_path), work):
+        if work is replace:
+            assert content(folder) in (OLD, after)
+        sweep(folder.parent)
+        assert content(folder) in (OLD, after)
+
+
+@WORKS
+def test_a_disk_that_is_full_from_any_step_on_leaves_the_old(
+    tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
+) -> None:
+    for folder in at_every_step(full_disk, prepared(tmp_path), work, lasts=True):
+        assert content(folder) == OLD
+        assert names(folder.parent) == {"target", *(f"target/{name}" for name in OLD)}
+
+
+def test_what_a_living_process_writes_is_not_swept(tmp_path: Path) -> None:
+    with added_files(tmp_path) as new, scratch_folder(tmp_path) as scratch:
+        sweep(tmp_path)
+        assert new.is_dir()
+        assert scratch.is_dir()
+        (new / "a").write_text("a")
+    assert names(tmp_path) == {"a"}
+
+
+def test_what_is_not_ours_is_not_swept(tmp_path: Path) -> None:
+    for name in (".hidden", ".dnn2fpga", "dnn2fpga-x"):
+        (tmp_path / name).mkdir()
+    sweep(tmp_path)
+    assert names(tmp_path) == {".hidden", ".dnn2fpga", "dnn2fpga-x"}
+
+
+def test_a_file_is_not_replaced_by_a_folder_nor_a_folder_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("notes")
+    with pytest.raises(UserError, match="target: must be a folder, not a file; move it away"):
+        replace(tmp_path / "target")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UserError, match="b: must be a file, not a folder; move it away"):
+        add(tmp_path)
+    assert names(tmp_path) == {"target", "b"}
+
+
+def test_files_that_grow_too_large(tmp_path: Path) -> None:
+    """A write that fails, as on a full disk, but without one."""
+    pid = os.fork()
+    if not pid:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            with replaced_folder(tmp_path / "target") as new:
+                (new / "large").write_bytes(bytes(2000))
+        except UserError as error:
+            os._exit(2 if "File too large" in str(error) else 3)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    assert names(tmp_path) == set()

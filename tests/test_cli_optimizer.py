@@ -12,7 +12,7 @@ import pytest
 from command_line import Run, refused
 from model_zoo import Zoo
 
-from dnn2fpga import flow
+from dnn2fpga import flow, work_folder
 from dnn2fpga.config import Config
 from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.settings import Stage
@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def result_of(work: Path) -> dict[str, Any]:
-    return json.loads((work / flow.QUANTIZATION).read_text())
+    return json.loads((work / work_folder.QUANTIZATION).read_text())
 
 
 def test_a_missed_target_is_exit_code_3_and_the_best_is_kept(
@@ -63,7 +63,7 @@ def test_a_missed_target_is_exit_code_3_and_the_best_is_kept(
     assert (result["met"], result["target"], result["measure"]) == (False, "at least 100.00%", "accuracy")
     assert {one["stage"] for one in result["tries"]} == {"ptq", "partial"}
     assert result["integer_score"] == max(one["score"] for one in result["tries"])
-    assert all((tmp_path / "work" / name).is_file() for name in (*MADE, flow.PLOT))
+    assert all((tmp_path / "work" / name).is_file() for name in (*MADE, work_folder.PLOT))
     assert dnn2fpga(*arguments).code == 3  # also when it is read from the finished stages
 
 
@@ -83,7 +83,7 @@ def test_without_test_data_nothing_is_judged(dnn2fpga: Run, tmp_path: Path, mode
     assert dnn2fpga("quantize", model, "--data", data).code == 0
     result = result_of(tmp_path / "work")
     assert [result[key] for key in ("measure", "float_score", "integer_score", "test_samples")] == [None, None, None, 0]
-    assert not (tmp_path / "work" / flow.PLOT).exists()
+    assert not (tmp_path / "work" / work_folder.PLOT).exists()
 
 
 @pytest.mark.parametrize("target", [["--max-drop", "1"], ["--target-accuracy", "0.5"], ["--stages", "partial"]])
@@ -186,5 +186,5 @@ def test_a_folder_of_data_gives_the_same_model_as_a_file(
     for where, work in ((data, "a"), (tmp_path / "folder", "b")):
         assert dnn2fpga("quantize", model, "--data", where, "--test", where, "-o", work).code == 0
     a, b = tmp_path / "a", tmp_path / "b"
-    assert all((a / name).read_bytes() == (b / name).read_bytes() for name in (*MADE, flow.QUANTIZATION))
+    assert all((a / name).read_bytes() == (b / name).read_bytes() for name in (*MADE, work_folder.QUANTIZATION))
     assert result_of(b)["measure"] == "accuracy"

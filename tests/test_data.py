@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dnn2fpga.data import Data, accuracy, load_data, score
+from dnn2fpga.data import Data, accuracy, load_data, score, spread
 from dnn2fpga.errors import UserError
 
 X = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1)
@@ -24,7 +24,7 @@ def test_npz_and_npy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(b.x, X)
     assert b.y is None
     assert a.y is not None
-    assert (len(a), len(a.first(2)), len(a.first(None))) == (6, 2, 6)
+    assert (len(a), len(a.sample(2)), len(a.sample(None))) == (6, 2, 6)
     assert load_data(tmp_path / "a.npz", (2, 2, 1), "images", "no labels").y is None
 
 
@@ -85,17 +85,40 @@ def test_a_folder_stays_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", np.arange(6))
     data = load_data(tmp_path, (2, 2, 1))
-    for part in (data, data.first(4), data.first(None)):
-        assert isinstance(part.x, np.memmap)
-        assert isinstance(part.y, np.memmap)
-    assert data.first(4).x.tolist() == X[:4].tolist()
-    assert data.first(4).targets.tolist() == [0, 1, 2, 3]
-    assert data.first(9).x.shape == X.shape
+    for whole in (data, data.sample(None), data.sample(6), data.sample(9)):
+        assert isinstance(whole.x, np.memmap)
+        assert isinstance(whole.y, np.memmap)
+    part = data.sample(3)
+    assert part.x.tolist() == X[part.targets].tolist()
+    assert [label // 2 for label in part.targets.tolist()] == [0, 1, 2]  # one of each third, in order
     (tmp_path / "y.npy").unlink()
     alone = load_data(tmp_path, (2, 2, 1))
-    assert alone.first(2).y is None
+    assert alone.sample(2).y is None
     with pytest.raises(ValueError, match="no labels"):
         _ = alone.targets
+
+
+@pytest.mark.parametrize(("length", "count"), [(10, 3), (1000, 999), (60_000, 1000), (7, 1), (5, 0)])
+def test_a_sample_has_one_of_every_part(length: int, count: int) -> None:
+    rows = spread(length, count)
+    ends = np.linspace(0, length, count + 1).astype(int)
+    assert len(rows) == count
+    assert ((ends[:-1] <= rows) & (rows < ends[1:])).all()
+    np.testing.assert_array_equal(rows, spread(length, count))
+
+
+def test_a_sample_of_everything_is_everything_in_order() -> None:
+    for count in (None, 6, 7):
+        assert spread(6, count).tolist() == [0, 1, 2, 3, 4, 5]
+    data = Data(X, None)
+    assert data.sample(6) is data
+
+
+def test_another_seed_is_another_sample_and_no_period_is_met_twice() -> None:
+    one, other = spread(10_000, 500, seed=1), spread(10_000, 500, seed=2)
+    assert (one != other).any()
+    # Data that repeats itself every 20 samples: as many of each kind as chance would give.
+    assert np.bincount(one % 20, minlength=20).min() > 5
 
 
 def test_a_folder_without_inputs_or_with_damaged_ones_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from dnn2fpga import config_files, flow
-from dnn2fpga.atomic import digest
+from dnn2fpga.records import write_record
 from dnn2fpga.report import show_summary
+from dnn2fpga.work_folder import SYNTHESIS, VERIFICATION, WorkFolder
 
 
 def summary(folder: Path) -> str:
@@ -29,8 +30,7 @@ def work(tmp_path: Path) -> Path:
     flow.generate(tmp_path)
     report = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7}
     report |= {"latency_cycles": {"measured": 5}, "interval_cycles": {"measured": 5}, "accuracy": None}
-    verdict = {"manifest": digest(tmp_path / "bundle/manifest.json"), "reports": [report]}
-    (tmp_path / flow.VERIFICATION).write_text(json.dumps(verdict))
+    WorkFolder(tmp_path).current_bundle().write_verdict(tmp_path, VERIFICATION, {"reports": [report]})
     return tmp_path
 
 
@@ -58,13 +58,13 @@ def test_resources_are_shown_beside_the_estimates_of_the_same_bundle(work: Path)
     manifest = json.loads((work / "bundle/manifest.json").read_text())
     assert "resources, estimated" in summary(work)
     layers = {b["layer"]: {"lut": 1234, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest["boundaries"]}
-    kept = {"manifest": digest(work / "bundle/manifest.json"), "tool": "Yosys 9.9", "layers": layers}
-    (work / flow.SYNTHESIS).write_text(json.dumps(kept))
+    kept = {"tool": "Yosys 9.9", "layers": layers}
+    WorkFolder(work).current_bundle().write_verdict(work, SYNTHESIS, kept)
     shown = summary(work)
     assert "Yosys 9.9 (estimated)" in shown
     assert f"1,234 ({manifest['boundaries'][1]['resources']['lut']:,.0f})" in shown
     assert f"{1234 * len(layers):,} (" in shown
-    (work / flow.SYNTHESIS).write_text(json.dumps({**kept, "manifest": "another"}))
+    write_record(work / SYNTHESIS, kept, {"generation.json": "another"})
     assert "1,234" not in summary(work)
 
 

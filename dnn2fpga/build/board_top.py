@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from dnn2fpga.atomic import digest
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.clocking import add_clock
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.generate.verilog import plain_module_names
 from rtl_lib.host_link import HostLink, HostLinkSpec
 
@@ -89,7 +89,7 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
 
     :raises UserError: when the clock is too slow for the line.
     """
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_manifest(bundle)
     baud = board.pins.uart.baud
     cycles = round(clock_mhz * 1e6 / baud)
     if cycles < LEAST_CYCLES or abs(clock_mhz * 1e6 / baud / cycles - 1) > BAUD_ERROR:
@@ -105,7 +105,7 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
         output_beats=told["beats"],
         clock_hz=round(clock_mhz * 1e6),
         cycles_per_bit=cycles,
-        design=bytes.fromhex(digest(bundle / "manifest.json")),
+        design=bytes.fromhex(digest(bundle / MANIFEST)),
     )
 
 

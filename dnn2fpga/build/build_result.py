@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dnn2fpga.build.boards import Board
-from dnn2fpga.build.toolchains import Usage
+from dnn2fpga.build.toolchains import NETLIST_VERILOG, REPORT, Usage
+from dnn2fpga.generate.manifest import MANIFEST
+from dnn2fpga.records import UnreadableRecord, changes, digests, read_record, write_record
+from dnn2fpga.work_folder import BUNDLE
 
 BUILD, RESULT = "build", "result.json"
 
@@ -18,7 +20,6 @@ class BuildResult:
 
     board: str
     title: str
-    manifest: str  # digest of the bundle's; says for which bundle this stands
     inputs: str  # digest of everything that decides the bitstream
     bitstream: str
     target_mhz: float
@@ -41,9 +42,29 @@ def result_folder(work: Path, board: Board) -> Path:
     return work / BUILD / board.name
 
 
-def read_result(folder: Path) -> BuildResult | None:
-    """What a build has left; None where there is none, or one of another version."""
+def write_result(result: BuildResult, work: Path, made: Path) -> None:
+    """Write `result.json` into the folder `made`, which will be ``build/<board>``.
+
+    It rests on the bundle's manifest, which has the digests of the Verilog, and on the files that somebody may take.
+    """
+    taken = digests(made, [result.bitstream, NETLIST_VERILOG, REPORT])
+    rests_on = digests(work, [f"{BUNDLE}/{MANIFEST}"])
+    rests_on |= {f"{BUILD}/{result.board}/{name}": digest for name, digest in taken.items()}
+    write_record(made / RESULT, asdict(result), rests_on)
+
+
+def current_result(work: Path, board_name: str) -> BuildResult | None:
+    """Return what the build for a board has left; None where there is none, or one of another bundle or version, or
+    its files have changed.
+    """
     try:
-        return BuildResult(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        record = read_record(work / BUILD / board_name / RESULT)
+        return None if changes(work, record.rests_on) else BuildResult(**record.content)
+    except (UnreadableRecord, TypeError):
         return None
+
+
+def current_results(work: Path) -> list[BuildResult]:
+    """Return those of all boards."""
+    names = sorted(file.parent.name for file in (work / BUILD).glob(f"*/{RESULT}"))
+    return [result for name in names if (result := current_result(work, name))]

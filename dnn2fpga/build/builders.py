@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from dnn2fpga.atomic import replaced_folder
+from dnn2fpga.atomic import replaced_folder, scratch_folder
 from dnn2fpga.build.board_top import write_board_top
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.build_result import BuildResult, result_folder
@@ -21,6 +19,7 @@ from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.build.vivado_result import VivadoResult
 from dnn2fpga.build.watched import StepShown, silent
+from dnn2fpga.generate.manifest import read_manifest
 
 # What is run when Vivado is installed: all the way to a bitstream, where there can be one.
 _SCRIPTS = {
@@ -63,8 +62,7 @@ def _vivado(request: Request) -> Built:
         return Built(files=files, messages=(told,))
     if run.result is None:
         return Built(files=files, messages=run.messages)
-    manifest = json.loads((request.bundle / "manifest.json").read_text(encoding="utf-8"))
-    counted = _beside_the_plan(run.result, manifest, request.board)
+    counted = _beside_the_plan(run.result, read_manifest(request.bundle), request.board)
     return Built(files=files, messages=(*run.messages, counted), met=run.result.timing_met)
 
 
@@ -72,8 +70,8 @@ def _write_vivado(request: Request) -> list[Path]:
     board, clock_mhz = request.board, request.board.target_mhz(request.clock_mhz)
     if board.interface is not Interface.UART:
         return write_vivado(request.bundle, board, clock_mhz)
-    with TemporaryDirectory() as folder:
-        design = write_board_top(request.bundle, board, Path(folder), clock_mhz)
+    with scratch_folder() as folder:
+        design = write_board_top(request.bundle, board, folder, clock_mhz)
         return write_vivado(request.bundle, board, clock_mhz, [*design.verilog, design.constraints])
 
 

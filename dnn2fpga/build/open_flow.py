@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.atomic import digest, replaced_folder
+from dnn2fpga.atomic import digest, replaced_folder, scratch_folder
 from dnn2fpga.build import nextpnr_report
 from dnn2fpga.build.boards import Board
-from dnn2fpga.build.build_result import RESULT, BuildResult, read_result, result_folder
+from dnn2fpga.build.build_result import BuildResult, current_result, result_folder, write_result
 from dnn2fpga.build.fitting import available, check_fits, planned
 from dnn2fpga.build.nextpnr_report import PlaceReport
 from dnn2fpga.build.open_project import PACKING, PLACEMENT, SCRIPT, SYNTHESIS, Project, placement_options, write_project
@@ -40,6 +39,8 @@ from dnn2fpga.build.toolchains import (
 from dnn2fpga.build.tools import Tool, found_tools
 from dnn2fpga.build.watched import StepShown, run_watched, silent
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.programs import ending
 
 LARGE = (NETLIST, PLACED)  # between two tools only; the commands in the result make them again
 OF_PLACEMENT = (PLACED, REPORT, NEXTPNR_LOG)
@@ -64,10 +65,10 @@ def build_open(
     with _scratch(target) as folder:
         project = write_project(bundle, board, folder, board.target_mhz(clock_mhz))
         tools = {SYNTHESIS: yosys, PLACEMENT: placer, PACKING: packer}
-        run = _Run(folder, target, board, project, settings or BuildSettings(), shown, tools)
+        run = _Run(work, folder, target, board, project, settings or BuildSettings(), shown, tools)
         inputs = run.inputs()
-        before = read_result(target)
-        if before and before.inputs == inputs and (target / before.bitstream).is_file():
+        before = current_result(work, board.name)
+        if before and before.inputs == inputs:
             return before
         return run.finished(bundle, inputs)
 
@@ -76,8 +77,8 @@ def build_open(
 def _scratch(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-            yield Path(folder)
+        with scratch_folder(target.parent) as folder:
+            yield folder
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror or error}") from error
 
@@ -86,6 +87,7 @@ def _scratch(target: Path) -> Iterator[Path]:
 class _Run:
     """The steps of one build in their scratch folder."""
 
+    work: Path
     folder: Path
     target: Path
     board: Board
@@ -102,8 +104,7 @@ class _Run:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def finished(self, bundle: Path, inputs: str) -> BuildResult:
-        manifest_file = bundle / "manifest.json"
-        manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+        manifest = read_manifest(bundle)
         chain, mhz = TOOLCHAINS[self.board.architecture.tools], self.project.clock_mhz
         try:
             cells = self._synthesized()
@@ -118,7 +119,6 @@ class _Run:
         result = BuildResult(
             board=self.board.name,
             title=self.board.title,
-            manifest=digest(manifest_file),
             inputs=inputs,
             bitstream=self.project.bitstream,
             target_mhz=mhz,
@@ -199,7 +199,7 @@ class _Run:
         if not (self.folder / log).is_file():
             (self.folder / log).write_text(said, encoding="utf-8")
         if code:
-            raise self._failure(step, log, f"ended with exit code {code}", said)
+            raise self._failure(step, log, ending(code), said)
         self.shown(name, seconds=took)
 
     def _failure(self, step: str, log: str, what: str, said: str = "") -> UserError:
@@ -215,8 +215,7 @@ class _Run:
 
     def _keep(self, result: BuildResult) -> None:
         """The finished build takes its place."""
-        text = json.dumps(asdict(result), indent=1)
-        (self.folder / RESULT).write_text(text + "\n", encoding="utf-8")
+        write_result(result, self.work, self.folder)
         self.project.write_shell_script(self.folder, result.seed)
         with replaced_folder(self.target) as new:
             for file in self.folder.iterdir():

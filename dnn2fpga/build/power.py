@@ -15,8 +15,8 @@ import yaml
 from pydantic import Field, computed_field
 
 from dnn2fpga.build.boards import Board
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
-from dnn2fpga.quantized_graph import Described
 
 CONSTANTS = Path(__file__).with_name("power.yaml")
 DEFAULT_TOGGLE_RATE = 0.125  # of all bits in a cycle: what Xilinx's estimator assumes, too (UG440)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.described import Described
 
 
 class BuildSettings(Described):

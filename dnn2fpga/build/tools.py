@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.programs import run_program
 
 YOWASP = "import sys, {module} as m; sys.exit(m.{function}(sys.argv[1:]))"
 
@@ -80,8 +81,8 @@ def _version(path: str, program: Program) -> str | None:
     if program.oldest is None:
         return path
     try:
-        done = subprocess.run([path, "-V"], capture_output=True, text=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
+        done = run_program([path, "-V"], timeout_s=60)
+    except (UserError, subprocess.TimeoutExpired):
         return None
     number = re.search(r"(?:Yosys |Version nextpnr-)(\d+)\.(\d+)\S*", done.stdout + done.stderr)
     if number is None or (int(number[1]), int(number[2])) < program.oldest:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from subprocess import STDOUT
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from dnn2fpga.atomic import scratch_folder
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.vivado_result import RESULT, VivadoResult, read_result
 from dnn2fpga.build.vivado_scripts import vivado_files
 from dnn2fpga.errors import UserError
+from dnn2fpga.programs import ending, started
 
 _TAIL_LINES = 20
 
@@ -95,10 +96,10 @@ def run_vivado(
     try:
         code = _run_logged(words, log, console or Console(stderr=True))
     except OSError as error:
-        raise UserError(f"vivado cannot be run: {error}") from error
+        raise UserError(f"{log}: cannot be written: {error.strerror or error}") from error
     lines = log.read_text(encoding="utf-8").splitlines()
     if code != 0:
-        raise UserError([f"vivado ended with exit code {code}; the end of {log}:", *lines[-_TAIL_LINES:]])
+        raise UserError([f"vivado {ending(code)}; the end of {log}:", *lines[-_TAIL_LINES:]])
     messages = tuple(line for line in lines if line.startswith("dnn2fpga:"))
     if script.reports is None:
         return VivadoRun(ran=True, command=command, log=log, messages=messages)
@@ -115,8 +116,8 @@ def _holds(folder: Path, texts: dict[str, str]) -> bool:
 
 def _replace(target: Path, texts: dict[str, str]) -> None:
     """Put a new folder with `texts` at `target`, whole or not at all."""
-    with TemporaryDirectory(prefix=".vivado-", dir=target.parent) as scratch:
-        fresh = Path(scratch) / "vivado"
+    with scratch_folder(target.parent) as scratch:
+        fresh = scratch / "vivado"
         fresh.mkdir()
         for name, text in texts.items():
             (fresh / name).parent.mkdir(exist_ok=True)
@@ -124,7 +125,7 @@ def _replace(target: Path, texts: dict[str, str]) -> None:
         if target.exists():
             found = [path for entry in target.iterdir() for path in (entry, *entry.rglob("*")) if path.is_file()]
             has_results = any(path.relative_to(target).as_posix() not in texts for path in found)
-            previous = target.with_name("vivado.previous") if has_results else Path(scratch) / "previous"
+            previous = target.with_name("vivado.previous") if has_results else scratch / "previous"
             if previous.exists():
                 shutil.rmtree(previous)
             target.rename(previous)
@@ -141,23 +142,11 @@ def _run_logged(words: list[str], log: Path, console: Console) -> int:
     )
     with log.open("w", encoding="utf-8") as file, Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting")
-        with subprocess.Popen(
-            words,
-            cwd=log.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        ) as process:
-            try:
-                for line in process.stdout or ():
-                    file.write(line)
-                    file.flush()
-                    if line.strip():
-                        progress.update(task, description=line.strip()[:80])
-            except BaseException:
-                process.terminate()
-                raise
+        with started(words, folder=log.parent, stderr=STDOUT) as process:
+            for line in process.stdout or ():
+                file.write(line)
+                file.flush()
+                if line.strip():
+                    progress.update(task, description=line.strip()[:80])
+            process.wait()
     return process.returncode

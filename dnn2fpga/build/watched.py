@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from dnn2fpga.programs import started
 
 POLL_SECONDS = 0.2
 
@@ -32,30 +33,23 @@ def run_watched(
     :param words: makes news of a line of it, or not.
     """
     output = folder / f"{log}.out"
-    with output.open("w+", encoding="utf-8", errors="replace") as captured:
-        started = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=captured, stderr=captured)
-        try:
-            place, last = 0, ""
-            while started.poll() is None:
-                time.sleep(POLL_SECONDS)
-                place, text = _new_text(folder / log, place)
-                news = [told for line in text.splitlines() if (told := words(line))]
-                if (
-                    not text
-                    and not place
-                    and "Preparing to run" in output.read_text(encoding="utf-8", errors="replace")
-                ):
-                    news = ["first start on this machine: compiling the tool itself"]
-                if news and news[-1] != last:
-                    last = news[-1]
-                    tell(last)
-        finally:
-            if started.poll() is None:
-                started.terminate()
-                started.wait()
+    with (
+        output.open("w+", encoding="utf-8", errors="replace") as captured,
+        started(command, folder=folder, scratch=folder, stdout=captured, stderr=captured) as program,
+    ):
+        place, last = 0, ""
+        while program.poll() is None:
+            time.sleep(POLL_SECONDS)
+            place, text = _new_text(folder / log, place)
+            news = [told for line in text.splitlines() if (told := words(line))]
+            if not text and not place and "Preparing to run" in output.read_text(encoding="utf-8", errors="replace"):
+                news = ["first start on this machine: compiling the tool itself"]
+            if news and news[-1] != last:
+                last = news[-1]
+                tell(last)
     said = output.read_text(encoding="utf-8", errors="replace")
     output.unlink()
-    return started.returncode, said
+    return program.returncode, said
 
 
 def _new_text(file: Path, place: int) -> tuple[int, str]:

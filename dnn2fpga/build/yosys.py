@@ -6,16 +6,16 @@ import importlib.util
 import json
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dnn2fpga.atomic import scratch_folder
 from dnn2fpga.errors import UserError
 from dnn2fpga.plan.cells import counted
+from dnn2fpga.programs import ending, run_program
 
 XC7 = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"
 
@@ -41,10 +41,10 @@ def resources_by_layer(verilog: Path, manifest: dict[str, Any]) -> dict[str, Any
     command = XC7.format(top=top)
     script = [f"read_verilog -sv {verilog.name}", f"hierarchy -top {top}"]
     script += [f"setattr -mod -set keep_hierarchy 1 {' '.join(modules.values())}"]
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         shutil.copy(verilog, folder)
-        _run(tool(), "; ".join([*script, command, "write_json out.json"]), Path(folder))
-        design = json.loads((Path(folder) / "out.json").read_text(encoding="utf-8"))["modules"]
+        _run(tool(), "; ".join([*script, command, "write_json out.json"]), folder)
+        design = json.loads((folder / "out.json").read_text(encoding="utf-8"))["modules"]
     cells = {name: Counter(cell["type"] for cell in module["cells"].values()) for name, module in design.items()}
     layers = {"input": _counted(cells.get(top, Counter()))}
     layers |= {layer: _counted(cells.get(module, Counter())) for layer, module in modules.items()}
@@ -58,12 +58,12 @@ def _counted(cells: Mapping[str, int]) -> dict[str, float]:
 
 
 def _run(yosys: list[str], script: str, folder: Path) -> None:
-    done = subprocess.run([*yosys, "-q", "-p", script], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_program([*yosys, "-q", "-p", script], folder=folder, scratch=folder)
     if done.returncode:
-        raise UserError(f"yosys failed: {(done.stderr or done.stdout).strip()[-500:]}")
+        raise UserError(f"yosys {ending(done.returncode)}: {(done.stderr or done.stdout).strip()[-500:]}")
 
 
 def _version() -> str:
-    told = subprocess.run([*tool(), "-V"], capture_output=True, text=True, check=False).stdout
+    told = run_program([*tool(), "-V"]).stdout
     found = re.search(r"Yosys [\d.]+(?:\+\d+)?", told)
     return found[0] if found else "yosys"

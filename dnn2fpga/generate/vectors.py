@@ -11,9 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
+from dnn2fpga.array_files import UnreadableArrays, read_arrays
+from dnn2fpga.errors import UserError
 from dnn2fpga.plan.layout import Wire
 from dnn2fpga.quantized_graph import QuantizedGraph
 from rtl_lib.formats import Format
+
+
+def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
+    """Return the real inputs that ``quantize`` has kept; None where there are none for this network.
+
+    Raises `UserError` when the file is damaged.
+    """
+    if not file.is_file():
+        return None
+    try:
+        samples = read_arrays(file).get("x")
+    except UnreadableArrays as error:
+        raise UserError(f"{file}: cannot be read ({error}); delete it to use random test vectors instead") from error
+    return samples if samples is not None and samples.shape[1:] == graph.input.shape else None
 
 
 def write_vectors(

@@ -19,6 +19,7 @@ from dnn2fpga.layers.settings import LayerSettings
 from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
 from dnn2fpga.ranges import Distribution, RangeMethod
+from dnn2fpga.task import Ending
 from rtl_lib.lookup_table import LookupTable
 from rtl_lib.operator import Operator
 
@@ -128,6 +129,10 @@ class QuantizedTable(QuantizedLayer):
     function: str
     table: IntegerArray
 
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.function)
+
     def operators(self, input: Tensor) -> list[Operator]:
         return [LookupTable(input.format, self.output.format, self.table, input.lanes)]
 
@@ -171,6 +176,10 @@ class Table(Layer):
             function=self.function,
             table=one.quantize(function(x)[None])[0],
         )
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(self.function)
 
     @property
     def one_scale_in(self) -> bool:

@@ -13,6 +13,7 @@ from dnn2fpga.layers.scaling import Choice, Seen
 from dnn2fpga.layers.settings import LayerSettings
 from dnn2fpga.layers.training import Operations, Wires
 from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
+from dnn2fpga.task import Ending
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,8 @@ class Softmax(_NoHardware):
         return [cls(source.name)]
 
     @property
-    def final_decision(self) -> str | None:
-        return "argmax"
+    def ending(self) -> Ending:
+        return Ending.SOFTMAX
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

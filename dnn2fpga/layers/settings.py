@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dnn2fpga.described import Described
 from dnn2fpga.layers.weight_sets import WeightSet
-from dnn2fpga.quantized_graph import Described
 from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
 

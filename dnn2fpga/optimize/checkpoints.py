@@ -81,7 +81,7 @@ class Checkpoints:
 def key_of(graph: Graph, data: Iterable[Data | None], settings: Iterable[str]) -> str:
     """A digest of everything that a result depends on."""
     sum = hashlib.sha256()
-    for text in (*settings, repr([graph.name, graph.input_shape, graph.decision, graph.notes, graph.float_parameters])):
+    for text in (*settings, repr([graph.name, graph.input_shape, graph.task, graph.notes, graph.float_parameters])):
         sum.update(text.encode())
     for layer in graph.layers:
         sum.update(repr([layer.kind, _described(layer)]).encode())

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, Shape, Unsupported
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
 from dnn2fpga.layers.settings import Bits, LayerSettings
-from dnn2fpga.quantized_graph import Described, QuantizedGraph, QuantizedLayer, Tensor
+from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
 
@@ -92,7 +93,7 @@ def quantize(
         input_name=graph.input_name,
         input=input_tensor,
         layers=tuple(layers),
-        decision=graph.decision,  # type: ignore[arg-type]
+        decided=graph.task,
         notes=graph.notes,
         float_parameters=graph.float_parameters,
     )

@@ -37,7 +37,7 @@ def prepare(
         pruned, masks = finished or _prune(graph, data, quantization, optimization, progress)
         if finished is None:
             checkpoints.save_arrays(PRUNING, pruned, masks)
-    samples = data.first(quantization.calibration_samples).x
+    samples = data.sample(quantization.calibration_samples).x
     statistics = calibrate(pruned, samples, progress=lambda done, of: progress("calibrating", done, of))
     problem = Problem(graph, pruned, statistics, quantization, optimization, data, test, masks, progress)
     return problem, checkpoints

@@ -8,13 +8,15 @@ from functools import cached_property
 
 import numpy as np
 
-from dnn2fpga.data import Data, Score, score
+from dnn2fpga.data import Data, spread
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph
 from dnn2fpga.optimize.calibration import TensorStatistics
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Target
-from dnn2fpga.quantized_graph import Described, QuantizedGraph
+from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.task import Measure, Score
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -24,7 +26,7 @@ class Try(Described):
 
     stage: str
     what: str  # in a few words
-    measure: str | None  # accuracy, agreement or r2; None without test data
+    measure: Measure | None  # None without test data
     score: float | None
     megabytes: float  # of weights and biases
     weight_bits: tuple[int, ...]  # of each layer with weights
@@ -63,14 +65,17 @@ class Problem:
 
     @cached_property
     def float_score(self) -> Score | None:
-        return score(self.reference_outputs, self.test, self.reference_outputs) if self.test else None
+        return self._scored(self.reference_outputs, self.test, self.reference_outputs) if self.test else None
 
     def score(self, model: QuantizedGraph, samples: int | None = None) -> Score | None:
-        """On (the first ``samples`` of) the test data."""
+        """On the test data, or on ``samples`` of it that stand for the whole."""
         if self.test is None:
             return None
-        part = self.test.first(samples)
-        return score(model.predict(part.x), part, self.reference_outputs[: len(part)])
+        part, rows = self.test.sample(samples), spread(len(self.test), samples)
+        return self._scored(model.predict(part.x), part, self.reference_outputs[rows])
+
+    def _scored(self, outputs: np.ndarray, data: Data, reference: np.ndarray) -> Score:
+        return self.graph.task.score(outputs, data.y, reference)
 
     def measured(self, what: str, model: QuantizedGraph, samples: int) -> float:
         """``score``, where there is no going on without.

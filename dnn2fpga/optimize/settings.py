@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dnn2fpga.data import Score
+from dnn2fpga.described import Described
 from dnn2fpga.layers.settings import Bits
 from dnn2fpga.optimize.pruning import PruningSettings
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.task import Score
 
 
 class Stage(enum.Enum):

@@ -112,14 +112,16 @@ class _Run:
         self.model, self.data, self.settings = model, data, settings
         self.masks = masks
         self.teacher = None if labelled else FloatModel(teacher)
-        self.loss = loss_for(teacher, data if labelled else None, settings.temperature)
-        first = np.asarray(data.x[:1000], np.float32)
-        self.deviation = first.std(axis=0) * settings.input_noise
+        self.task = teacher.task
+        self.loss = loss_for(self.task, labelled, settings.temperature)
+        some = np.asarray(data.sample(1000).x, np.float32)
+        self.deviation = some.std(axis=0) * settings.input_noise
         # One trace each, for batches of any size.
         inputs = tf.TensorSpec((None, *teacher.input_shape), tf.float32)
         targets = tf.TensorSpec((None, *teacher.output_shape), tf.float32)
         if labelled:
-            targets = tf.TensorSpec((None, *data.targets.shape[1:]), data.targets.dtype)
+            one = self._of_labels(np.arange(1))
+            targets = tf.TensorSpec((None, *one.shape[1:]), one.dtype)
         self.compiled = tf.function(self._step, (inputs, targets))
         self.compiled_loss = tf.function(lambda x, y: self.loss(self.model(x), y), (inputs, targets))
         self.compiled_teacher = tf.function(self.teacher, (inputs,)) if self.teacher else None
@@ -137,7 +139,10 @@ class _Run:
     def _targets(self, x: np.ndarray, chosen: np.ndarray) -> Any:
         if self.compiled_teacher is not None:
             return self.compiled_teacher(x)
-        return np.asarray(self.data.targets[chosen])
+        return self._of_labels(chosen)
+
+    def _of_labels(self, chosen: np.ndarray) -> np.ndarray:
+        return self.task.targets(np.asarray(self.data.y[chosen]))  # type: ignore[index]
 
     def _step(self, x: Any, y: Any) -> Any:
         variables = self.model.trainable

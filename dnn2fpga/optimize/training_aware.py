@@ -44,7 +44,7 @@ def train_quantized(
         progress=lambda done, of: problem.progress("quantization-aware training", done, of),
     )
     built = quantize(model.trained(), problem.statistics, quantization, model.trained_choices())
-    return built, None if problem.test is None else differing_outputs(model, built, problem.test.x[:COMPARED])
+    return built, None if problem.test is None else differing_outputs(model, built, problem.test.sample(COMPARED).x)
 
 
 def differing_outputs(trained: CodeModel, built: QuantizedGraph, x: np.ndarray) -> float:

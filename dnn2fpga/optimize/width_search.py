@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dnn2fpga import __version__, config_files
 from dnn2fpga.atomic import replaced_folder
+from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.layers.settings import Numbers
 from dnn2fpga.layers.weight_sets import WeightSet
@@ -21,7 +22,8 @@ from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import SearchSettings, TrainingSettings
 from dnn2fpga.optimize.trials import Choice, Trials
-from dnn2fpga.quantized_graph import Described, QuantizedGraph
+from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.task import Measure
 
 STAGE = "search"
 JOURNAL, TRAINED = "trials.journal", "trained"
@@ -46,7 +48,7 @@ class Point(Described):
 
 class SearchResult(Described):
     cost: str  # of what: a key of ``cost.COSTS``
-    measure: str  # accuracy, agreement or r2
+    measure: Measure
     float_score: float
     wanted: float | None  # the target's score
     met: bool

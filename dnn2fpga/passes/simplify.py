@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.task import Ending
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -15,16 +16,21 @@ def drop_identities(graph: Graph) -> Graph:
     return graph.with_layers([layer for layer in graph.layers if not layer.is_identity])
 
 
-def drop_final_decision(graph: Graph) -> Graph:
+def drop_final_softmax(graph: Graph) -> Graph:
     """A softmax in last place: the hardware gives the logits, their largest is the class."""
-    decisions = [layer for layer in graph.layers if layer.final_decision]
+    decisions = [layer for layer in graph.layers if layer.ending is Ending.SOFTMAX]
     if misplaced := [layer for layer in decisions if layer is not graph.layers[-1]]:
         raise UserError([f"layer '{layer.name}' ({layer.kind}): built only as the last layer" for layer in misplaced])
     if not decisions:
         return graph
     last = decisions[0]
-    note = f"{last.kind} '{last.name}' is left out: outputs are logits, the class is their {last.final_decision}"
-    return graph.with_layers(graph.layers[:-1], decision=last.final_decision, notes=(*graph.notes, note))
+    outputs = "outputs are logits, the class is their argmax"
+    if graph.output_shape[-1] == 1:
+        outputs = (
+            "over one number it is always 1, whatever the network computes; a sigmoid is what is meant for one output"
+        )
+    note = f"{last.kind} '{last.name}' is left out: {outputs}"
+    return graph.with_layers(graph.layers[:-1], left_out=last.ending, notes=(*graph.notes, note))
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -69,7 +75,7 @@ def _absorb(graph: Graph, merge: Merge) -> Graph:
     return graph.with_layers(layers)
 
 
-PASSES: tuple[Callable[[Graph], Graph], ...] = (drop_identities, drop_final_decision, fold_affine, fuse_clamps)
+PASSES: tuple[Callable[[Graph], Graph], ...] = (drop_identities, drop_final_softmax, fold_affine, fuse_clamps)
 
 
 def simplify(graph: Graph) -> Graph:

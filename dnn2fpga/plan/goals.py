@@ -6,7 +6,7 @@ import enum
 
 from pydantic import Field
 
-from dnn2fpga.quantized_graph import Described
+from dnn2fpga.described import Described
 
 
 class Aim(enum.Enum):

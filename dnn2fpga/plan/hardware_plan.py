@@ -13,10 +13,11 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
+from dnn2fpga.described import Described
 from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
 from dnn2fpga.plan.resources import FABRICS, resources_of
 from dnn2fpga.plan.settings import PlanSettings, Stages
-from dnn2fpga.quantized_graph import Described, QuantizedGraph, Tensor
+from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
 from rtl_lib.beat_model import BeatModel, Passage, trace
 from rtl_lib.features import Features
 from rtl_lib.fifo import Fifo

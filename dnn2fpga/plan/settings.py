@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from dnn2fpga.described import Described
 from dnn2fpga.plan.goals import PlanGoal
-from dnn2fpga.quantized_graph import Described
 from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine
 from rtl_lib.multipliers import Multiplier

@@ -1,24 +1,18 @@
-"""How much the registers of every layer of a bundle switch, by the bundle's own harness, run as a program."""
+"""How much the registers of every layer of a bundle switch, by the checker's harness."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.errors import UserError
-
-Progress = Callable[[str, int, int], None]  # what, done, of
+from dnn2fpga.progress import Progress, silent
+from dnn2fpga.verify.checker import ACTIVITY, run_checker
 
 
 def measure_activity(
     bundle: Path,
     build_dir: Path,
-    progress: Progress = lambda what, done, of: None,
+    progress: Progress = silent,
     *,
     vectors: Path | None = None,
     frames: int | None = None,
@@ -28,20 +22,9 @@ def measure_activity(
     :param vectors: a vector folder; the bundle's own test vectors, unless given.
     :raises UserError: when nothing could be measured.
     """
-    script = bundle / "sim" / "activity.py"
-    if not script.is_file():
-        raise UserError(f"{script}: is missing; run 'dnn2fpga generate' again")
-    build_dir.mkdir(parents=True, exist_ok=True)
+    options = ["--vectors", str(vectors)] if vectors else []
+    options += ["--frames", str(frames)] if frames else []
     progress("measuring activity", 0, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "activity.json"
-        command = [sys.executable, str(script), "--build-dir", str(build_dir), "--results", str(results)]
-        command += ["--vectors", str(vectors)] if vectors else []
-        command += ["--frames", str(frames)] if frames else []
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or not results.is_file():
-            problem = (done.stderr or done.stdout).strip().removeprefix("error: ")
-            raise UserError(f"the activity could not be measured: {problem}")
-        found: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
+    found = run_checker(ACTIVITY, bundle, build_dir, options)
     progress("measuring activity", 1, 1)
     return found

@@ -1,17 +1,12 @@
-"""Simulates a bundle with its own testbench and compares every layer boundary with the integer model.
+"""Simulates a bundle and compares every layer boundary with the integer model.
 
-The testbench is the one that a hardware engineer gets (``bundle/sim``); it shares no code with the compiler and is
-run as a program.
+A verdict counts only with the numbers that the checker gives for it (``dnn2fpga.verify.completeness``).
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +14,30 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga import config_files
-from dnn2fpga.data import Data, accuracy
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.bundle import VECTOR_FRAMES
+from dnn2fpga.generate.manifest import read_manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_with
+from dnn2fpga.verify.checker import RUN, run_checker
+from dnn2fpga.verify.completeness import Demand, demand_all
 
 CHUNK_BYTES = 64 << 20  # expected values on disk at one time
+
+# Of the checker, in its order: all must have been run. Two meet no stalls (in the end), and the plan's cycles.
+PROTOCOL_TESTS = (
+    "no_stalls",
+    "source_stalls",
+    "sink_stalls",
+    "random_stalls",
+    "burst_stalls",
+    "full_stalls",
+    "reset_in_mid_frame",
+)
+UNDISTURBED_TESTS = ("no_stalls", "reset_in_mid_frame")
 
 LONGEST_INTERVAL_FOR_COCOTB = 20_000  # cycles; some ten thousand pass in a second there, a million in the harness
 # Frames under each pattern. A long stall must last until every layer is full.
@@ -43,82 +56,65 @@ class VerificationReport:
     frames: int = 0  # of the bulk run
     beats_compared: int = 0
     cycles: int = 0
-    accuracy: float | None = None  # of the design on the frames of the bulk run, where they have class labels
-    latency_cycles: dict[str, int] = field(default_factory=dict)  # predicted, measured
-    interval_cycles: dict[str, int] = field(default_factory=dict)
+    accuracy: float | None = None  # of the design on the frames of the bulk run, where labels say what it must decide
+    latency_cycles: dict[str, int | None] = field(default_factory=dict)  # predicted, measured
+    interval_cycles: dict[str, int | None] = field(default_factory=dict)
 
 
 def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
     """A few frames under every stall pattern, and the exact cycle of every boundary (cocotb; the compiled harness for
     a design that takes so long for a frame that cocotb would need an hour).
+
+    :raises UserError: when the simulation cannot run, or has not compared everything.
     """
-    manifest = _manifest(bundle)
+    manifest = read_manifest(bundle)
     if manifest["interval_cycles"] > LONGEST_INTERVAL_FOR_COCOTB and not waves:
         return _check_slow_protocol(bundle, build_dir, manifest, seed)
-    results = _run(bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
-    measured = next(test for test in results["tests"] if test["name"] == "no_stalls")
-    messages = [test["message"] for test in results["tests"] if not test["passed"]]
-    messages += _changed_files(results)
-    if waves and results.get("waves"):
-        messages.append(f"waveform: {results['waves']}")
-    return VerificationReport(
-        passed=results["passed"],
-        messages=tuple(messages),
-        tests=tuple(test["name"] for test in results["tests"] if test["passed"]),
-        beats_compared=sum(_beats(test) for test in results["tests"]),
-        cycles=sum(test.get("cycles", 0) for test in results["tests"]),
-        latency_cycles={"predicted": manifest["latency_cycles"], "measured": measured.get("latency_cycles")},
-        interval_cycles={
-            "predicted": manifest["interval_cycles"],
-            "measured": (measured.get("interval_cycles") or [None])[-1],
-        },
-    )
-
-
-def _changed_files(results: dict[str, Any]) -> list[str]:
-    return [f"note: {name} is not the file that was generated" for name in results.get("changed_files", [])]
+    results = run_checker(RUN, bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
+    frames = max(VECTOR_FRAMES, manifest["steady_frames"])
+    undisturbed = {name: name in UNDISTURBED_TESTS for name in PROTOCOL_TESTS}
+    demands = [Demand(name=name, least_frames=frames, timed=u, steady=u) for name, u in undisturbed.items()]
+    demand_all(manifest, results["tests"], demands, build_dir)
+    waveform = [f"waveform: {results['waves']}"] if waves else []
+    return _protocol_report(manifest, results["tests"], waveform)
 
 
 def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: dict[str, Any], seed: int) -> VerificationReport:
     """The stall patterns of the tests on random numbers, without the resets between frames."""
     graph = config_files.load(bundle)
-    boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in manifest["boundaries"]}
     patterns = {**SLOW_PATTERNS, "none": max(SLOW_PATTERNS["none"], manifest["steady_frames"])}
-    format, frames = graph.input.format, max(patterns.values())
-    q = np.random.default_rng(seed).integers(format.minimum, format.maximum + 1, (frames, *graph.input.shape))
+    format, most = graph.input.format, max(patterns.values())
+    q = np.random.default_rng(seed).integers(format.minimum, format.maximum + 1, (most, *graph.input.shape))
     vectors = build_dir / "stall_vectors"  # kept: a message names the command that repeats the run
-    write_vectors(graph, boundaries, q, vectors, f"random numbers, seed {seed}")
+    write_vectors(graph, _travel(manifest), q, vectors, f"random numbers, seed {seed}")
     options = ["--bulk", str(vectors), "--jobs", "1", "--seed", str(seed)]
-    tests = []
+    tests, demands = [], []
     for pattern, frames in patterns.items():
-        results = _run(bundle, build_dir, [*options, "--stalls", pattern, "--frames", str(frames)])
-        tests.append(results["tests"][0] | {"name": f"stalls: {pattern}"})
-    undisturbed = tests[0]
-    expected = [(b["first_cycle"], b["last_cycle"]) for b in manifest["boundaries"]]
-    found = list(zip(*(undisturbed.get(key, []) for key in ("first_cycles", "last_cycles")), strict=False))
-    # The first layers may run ahead until the design is full, and have no interval yet.
-    intervals = {*undisturbed.get("interval_cycles", [None])[:-1]} - {None}
-    end = undisturbed.get("interval_cycles", [None])[-1]
-    messages = [test["message"] for test in tests if not test["passed"]]
-    if undisturbed["passed"] and (found != expected or intervals | {end} != {manifest["interval_cycles"]}):
-        messages.append(
-            f"first and last cycles of the boundaries must be {expected}, and the interval "
-            f"{manifest['interval_cycles']}, not {found} and {undisturbed.get('interval_cycles')}"
+        run = run_checker(RUN, bundle, build_dir, [*options, "--stalls", pattern, "--frames", str(frames)])
+        name, undisturbed = f"stalls: {pattern}", pattern == "none"
+        tests += [test | {"name": name} for test in run["tests"]]
+        demands.append(
+            Demand(name=name, least_frames=frames, most_frames=frames, timed=undisturbed, steady=undisturbed)
         )
-    passed = not messages
-    messages += _changed_files(results)
+    demand_all(manifest, tests, demands, build_dir)
     note = f"note: a frame takes {manifest['interval_cycles']:,} cycles: no resets in mid-frame were tried"
+    return _protocol_report(manifest, tests, [note])
+
+
+def _protocol_report(
+    manifest: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], notes: Sequence[str]
+) -> VerificationReport:
+    """Of tests of which the first was undisturbed."""
+    measured = tests[0]
+    intervals = measured.get("interval_cycles") or [None]
     return VerificationReport(
-        passed=passed,
-        messages=(*messages, note),
+        passed=all(test["passed"] for test in tests),
+        messages=(*(test["message"] for test in tests if not test["passed"]), *notes),
         tests=tuple(test["name"] for test in tests if test["passed"]),
         beats_compared=sum(_beats(test) for test in tests),
         cycles=sum(test.get("cycles", 0) for test in tests),
-        latency_cycles={"predicted": manifest["latency_cycles"], "measured": undisturbed.get("latency_cycles")},
-        interval_cycles={
-            "predicted": manifest["interval_cycles"],
-            "measured": (undisturbed.get("interval_cycles") or [None])[-1],
-        },
+        latency_cycles={"predicted": manifest["latency_cycles"], "measured": measured.get("latency_cycles")},
+        interval_cycles={"predicted": manifest["interval_cycles"], "measured": intervals[-1]},
     )
 
 
@@ -134,12 +130,12 @@ def check_data(
 ) -> VerificationReport:
     """Streams real inputs through the compiled design, chunk by chunk, and compares everything.
 
-    :raises UserError: when there is nothing to compare.
+    :raises UserError: when there is nothing to compare, and when the labels do not fit the model.
     """
     if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
-    boundaries = {b["layer"]: (b["index"], b["pixels"]) for b in _manifest(bundle)["boundaries"]}
+    task, manifest = task_with(graph, data), read_manifest(bundle)
     chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
     options = ["--bulk", str(vectors), "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]
@@ -147,46 +143,32 @@ def check_data(
     outputs: list[np.ndarray] = []
     for start in range(0, len(data), chunk):
         q = graph.input.quantize(data.x[start : start + chunk])
-        outputs.append(write_vectors(graph, boundaries, q, vectors, "test data"))
-        results = _run(bundle, build_dir, options)
+        outputs.append(write_vectors(graph, _travel(manifest), q, vectors, "test data"))
+        tests = run_checker(RUN, bundle, build_dir, options)["tests"]
+        demand = Demand(name="bulk", least_frames=len(q), most_frames=len(q), timed=stalls == "none")
+        demand_all(manifest, tests, [demand], build_dir)
         frames += len(q)
-        beats += sum(_beats(test) for test in results["tests"])
-        cycles += sum(test.get("cycles", 0) for test in results["tests"])
-        if not results["passed"]:
+        beats += sum(_beats(test) for test in tests)
+        cycles += sum(test.get("cycles", 0) for test in tests)
+        if not all(test["passed"] for test in tests):
             where = f"in the frames from {start} of the data: " if start else ""
-            messages = tuple(where + test["message"] for test in results["tests"] if not test["passed"])
+            messages = tuple(where + test["message"] for test in tests if not test["passed"])
             return VerificationReport(False, messages, frames=frames, beats_compared=beats, cycles=cycles)
         progress(frames, len(data))
     shutil.rmtree(vectors)
     # Every output of the design equalled these integers.
-    reached = accuracy(graph.output.dequantize(np.concatenate(outputs)), data)
-    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=reached)
+    real = graph.output.dequantize(np.concatenate(outputs))
+    is_judged = task.measure(data.y is not None) is Measure.ACCURACY
+    accuracy = task.score(real, data.y, real).value if is_judged else None
+    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=accuracy)
 
 
-def _run(bundle: Path, build_dir: Path, options: Sequence[str]) -> dict[str, Any]:
-    """Runs the bundle's testbench; raises ``UserError`` when it could not run at all."""
-    build_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results.json"
-        command = [sys.executable, str(bundle / "sim" / "run.py"), "--build-dir", str(build_dir), *options]
-        process = subprocess.run([*command, "--results", str(results)], capture_output=True, text=True, check=False)
-        if process.returncode not in (0, 1) or not results.is_file():
-            raise UserError(f"the simulation could not run: {process.stderr.strip() or process.stdout.strip()}")
-        return json.loads(results.read_text(encoding="utf-8"))
+def _travel(manifest: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """By layer: the number of the boundary after it, and the pixels that travel there in one beat."""
+    return {b["layer"]: (b["index"], b["pixels"]) for b in manifest["boundaries"]}
 
 
-def _manifest(bundle: Path) -> dict[str, Any]:
-    file = bundle / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        for needed in ("boundaries", "latency_cycles", "interval_cycles"):
-            manifest[needed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: cannot be read as a manifest ({error}); run 'dnn2fpga generate' again") from error
-    return manifest
-
-
-def _beats(test: dict[str, Any]) -> int:
+def _beats(test: Mapping[str, Any]) -> int:
     return sum(test.get("beats_compared", [])) + test.get("output_beats_compared", 0)
 
 

@@ -95,10 +95,12 @@ def run(name: str, example: Example) -> Outcome:
     manifest = flow.generate(folder, hardware, show_progress, example.board)
     built = flow.build(folder, example.board, hardware=hardware, shown=_told)
     assert built.result is not None
-    simulated = run_on_board(folder, model.test.first(example.images), example.board, SIMULATED, progress=show_progress)
+    simulated = run_on_board(
+        folder, model.test.sample(example.images), example.board, SIMULATED, progress=show_progress
+    )
     of_netlist = (0, 0)
     if example.netlist_images:
-        images = model.test.first(example.netlist_images)
+        images = model.test.sample(example.netlist_images)
         checked = run_on_board(folder, images, example.board, NETLIST, progress=show_progress)
         of_netlist = (checked.frames, checked.equal)
     return Outcome(

@@ -29,9 +29,9 @@ from reporting import markdown_table, show_progress  # noqa: E402
 from dnn2fpga import config_files, flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
-from dnn2fpga.flow import QuantizationResult  # noqa: E402
 from dnn2fpga.graph import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
+from dnn2fpga.optimize.result import QuantizationResult  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization  # noqa: E402
 from dnn2fpga.verify.verifier import VerificationReport  # noqa: E402
 
@@ -89,8 +89,8 @@ def run(name: str, graph: Graph, data: Data, test: Data, images: int, **settings
 
     result = timed("optimizing", flow.quantize, graph, data, folder, test=test, progress=show_progress, **settings)
     manifest = timed("generating", flow.generate, folder)
-    timed("building", flow.verify, folder, test.first(2), Verification())
-    protocol, bulk = timed("simulating", flow.verify, folder, test.first(images), Verification())
+    timed("building", flow.verify, folder, test.sample(2), Verification())
+    protocol, bulk = timed("simulating", flow.verify, folder, test.sample(images), Verification())
     return Case(name, result, manifest, protocol, bulk, seconds)
 
 

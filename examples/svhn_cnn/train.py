@@ -31,12 +31,13 @@ from datasets import cifar10_jpeg, svhn  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
 from dnn2fpga import config_files, flow  # noqa: E402
-from dnn2fpga.data import Data, accuracy  # noqa: E402
+from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.graph import Graph  # noqa: E402
 from dnn2fpga.optimize.checkpoints import Checkpoints, key_of  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
 from dnn2fpga.optimize.pruning import PruningSettings, prune, with_weights  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings  # noqa: E402
+from dnn2fpga.task_reading import with_task  # noqa: E402
 
 FILTERS, NEURONS, CLASSES = (16, 16, 24), (42, 64), 10
 WIDTHS = (8, 7)
@@ -71,7 +72,7 @@ def varied(data: Data) -> Data:
         moved = np.moveaxis(views[np.arange(len(data)), down, right], 1, -1)
         mirror = rng.random(len(data)) < 0.5
         x.append(np.where(mirror[:, None, None, None], moved[:, :, ::-1], moved))
-    return Data(np.concatenate(x), np.concatenate([data.targets] * len(x)))
+    return Data(np.concatenate(x), np.concatenate([np.asarray(data.y)] * len(x)))
 
 
 def train_float(file: Path, data: Data, epochs: int) -> None:
@@ -181,10 +182,11 @@ def main() -> None:
     model = work / "float.keras"
     if not model.is_file():
         train_float(model, data, effort.floating)
-    graph = flow.read_model(model)
+    graph = with_task(flow.read_model(model), (data, test))
     sparse = pruned(graph, data, work, effort.pruning)
     found = [quantized(sparse, data, test, work, bits, effort.quantized) for bits in WIDTHS]
-    of_float, of_pruned = (accuracy(one.run(test.x), test) or 0.0 for one in (graph, sparse))
+    outputs = [one.run(test.x) for one in (graph, sparse)]
+    of_float, of_pruned = (graph.task.score(one, test.y, outputs[0]).value for one in outputs)
     lines = report(title, of_float, of_pruned, sparse, found)
     print("\n".join(lines))
     (work / "accuracy.md").write_text("\n".join(lines), encoding="utf-8")

@@ -20,7 +20,7 @@ from dnn2fpga import config_files, flow
 from dnn2fpga.build import board_top, nextpnr_report, open_flow, watched
 from dnn2fpga.build.board_top import BoardDesign
 from dnn2fpga.build.boards import Board, available_boards, load_board
-from dnn2fpga.build.build_result import read_result
+from dnn2fpga.build.build_result import current_result
 from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.build.toolchains import TOOLCHAINS, device_of
 from dnn2fpga.build.tools import Program, Tool, found_tools
@@ -116,7 +116,7 @@ def test_a_bitstream_and_what_it_is(work: Path, fake: Fake) -> None:
     assert {"yosys.log", "nextpnr.log", "pack.log", "synthesis.ys", "build.sh"} <= kept
     assert not {"netlist.json", "placed"} & kept
 
-    result = read_result(folder)
+    result = current_result(work, "ulx3s_85f")
     assert result is not None
     assert result == built.result
     assert (result.reached_mhz, result.target_mhz, result.seed) == (61.5, 50, 1)
@@ -259,7 +259,7 @@ def test_a_design_that_would_fit_is_named(dnn2fpga: Callable[..., Outcome], tmp_
     refused = dnn2fpga("build", "w", "--board", "ulx3s_85f")
     assert refused.code == 2
     told = refused.err.splitlines()[-1]
-    assert "a slower design is smaller (this one takes 36 cycles a frame): dnn2fpga generate w --board ulx3s" in told
+    assert "a slower design is smaller (this one takes 36 cycles per frame): dnn2fpga generate w --board ulx3s" in told
     assert dnn2fpga(*told.split("dnn2fpga ")[1].split()).code == 0
     assert luts() <= before * 83_640 / 120_000
 

@@ -278,7 +278,7 @@ def test_run_of_something_that_is_no_program(bundle: Path, tmp_path: Path, monke
     install_vivado(tmp_path / "bin", monkeypatch, "")
     (tmp_path / "bin" / "vivado").write_text("#!/no/such/shell\n")
     write_vivado(bundle, BOARD)
-    with pytest.raises(UserError, match="vivado cannot be run"):
+    with pytest.raises(UserError, match="vivado: cannot be started"):
         run_vivado(bundle, console=Console(file=io.StringIO()))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import config_files, flow, work_folder
 from dnn2fpga.build import yosys
 from dnn2fpga.errors import UserError
 from dnn2fpga.plan.cells import counted
@@ -41,10 +41,10 @@ def test_every_layer_has_its_cells(work: Path) -> None:
     assert found["layers"]["conv"]["dsp"] == estimated["conv"]["dsp"] > 0
     for layer in ("conv", "pool", "dense"):
         assert found["layers"][layer]["ff"] == pytest.approx(estimated[layer]["ff"], rel=0.1, abs=5)
-    kept = json.loads((work / flow.SYNTHESIS).read_text())
+    kept = json.loads((work / work_folder.SYNTHESIS).read_text())
     assert kept["layers"] == found["layers"]
     assert kept["tool"].startswith("Yosys")
-    assert (work / flow.PLAN_PLOT).stat().st_size > 10_000
+    assert (work / work_folder.PLAN_PLOT).stat().st_size > 10_000
 
 
 def test_a_missing_tool_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_a_missing_tool_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(yosys.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match="yosys is not installed; apt-get install yosys"):
         flow.synthesize(work)
-    assert not (work / flow.SYNTHESIS).exists()
+    assert not (work / work_folder.SYNTHESIS).exists()
 
 
 def test_a_failure_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from command_line import Outcome
 from tiny import quantized_graph, samples
 
 from dnn2fpga import config_files
-from dnn2fpga.board_run import BOARD_RUN, SIMULATED, run_on_board, simulated
+from dnn2fpga.board_run import SIMULATED, run_on_board, simulated
 from dnn2fpga.build.board_top import write_board_top
 from dnn2fpga.build.boards import available_boards, load_board
 from dnn2fpga.data import Data
@@ -23,6 +22,7 @@ from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
 from dnn2fpga.flow import generate
 from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.work_folder import BOARD_RUN, WorkFolder
 
 sys.path.insert(0, str(shipped_folder("sim")))
 from toolchain import find_toolchain
@@ -58,7 +58,7 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
     assert run.latency_cycles == (run.planned_latency_cycles,) * 2
     assert run.clock_hz == 50_000_000
     assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
-    assert json.loads((work / BOARD_RUN).read_text()) == json.loads(run.model_dump_json())
+    assert WorkFolder(work).standing(BOARD_RUN) == run.model_dump(mode="json")
 
 
 def test_the_command(dnn2fpga: Callable[..., Outcome], work: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_command(dnn2fpga: Callable[..., Outcome], work: Path) -> None:
     assert dnn2fpga("run", work, "images.npz", "--port", "simulation").code == 2
     no_netlist = dnn2fpga("run", work, "images.npz", "--port", "netlist", "--board", "icebreaker")
     assert no_netlist.code == 2
-    assert "there is no netlist yet; run 'dnn2fpga build" in no_netlist.err
+    assert "there is no netlist of this bundle; run 'dnn2fpga build" in no_netlist.err
 
 
 def test_a_wrong_number_is_noticed(

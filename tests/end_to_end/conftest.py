@@ -12,9 +12,9 @@ import pytest
 from fixed_networks import cnn
 
 from dnn2fpga import config_files
-from dnn2fpga.flow import BUNDLE
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.plan.hardware_plan import plan
+from dnn2fpga.work_folder import WorkFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "sim"))
@@ -37,11 +37,12 @@ def simulator() -> None:
 @pytest.fixture(scope="session")
 def cnn_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder with the configuration files and the bundle of the small CNN; not to be changed."""
-    work = tmp_path_factory.mktemp("cnn")
+    work = WorkFolder(tmp_path_factory.mktemp("cnn"))
     graph = cnn()
-    config_files.save(graph, work)
-    write_bundle(graph, plan(graph), work / BUNDLE)
-    return work
+    config_files.save(graph, work.path)
+    write_bundle(graph, plan(graph), work.bundle)
+    work.record_generation(work.path, work.digests_read())
+    return work.path
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 import trainable
 from judged import calls_of
 
-from dnn2fpga import flow
+from dnn2fpga import flow, work_folder
 from dnn2fpga.data import Data
 from dnn2fpga.graph import Graph
 from dnn2fpga.optimize import loop, preparation, training_aware
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path, optimization: Optimi
     assert {one.stage for one in first.tries} == {"ptq", "qat"}
     other = optimization.model_copy(update={"training": SHORT.model_copy(update={"seed": 2})})
     quantize(tmp_path / "c", optimization=other)
-    for name in ("model.yaml", "weights.npz", flow.QUANTIZATION):
+    for name in ("model.yaml", "weights.npz", work_folder.QUANTIZATION):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / "deeper" / name).read_bytes()
     qat = "stages/qat/weights.npz"
     assert (tmp_path / "a" / qat).read_bytes() == (tmp_path / "b" / "deeper" / qat).read_bytes()
@@ -49,7 +49,7 @@ def test_finished_steps_are_not_done_again(tmp_path: Path, monkeypatch: pytest.M
     pruned, quantized = calls_of(monkeypatch, preparation, "prune"), calls_of(monkeypatch, loop, "quantize")
     trained = calls_of(monkeypatch, training_aware, "train_quantized")
     first = quantize(tmp_path, optimization=SPARSE)
-    files = {name: (tmp_path / name).read_bytes() for name in ("model.yaml", "weights.npz", flow.QUANTIZATION)}
+    files = {name: (tmp_path / name).read_bytes() for name in ("model.yaml", "weights.npz", work_folder.QUANTIZATION)}
     assert (len(pruned), len(quantized), len(trained)) == (1, 1, 1)
     assert quantize(tmp_path, optimization=SPARSE) == first
     assert (len(pruned), len(quantized), len(trained)) == (1, 1, 1)
@@ -78,9 +78,9 @@ def test_an_interrupted_training_runs_again_behind_what_was_finished(
 
 CHANGES: dict[str, dict[str, Any]] = {
     "model": {"graph": replace(NETWORK, name="other")},
-    "data": {"data": TRAINING.first(1100)},
+    "data": {"data": TRAINING.sample(1100)},
     "labels": {"data": Data(TRAINING.x, (TRAINING.y + 1) % 10)},  # type: ignore[operator]
-    "test data": {"test": TEST.first(500)},
+    "test data": {"test": TEST.sample(500)},
     "quantization": {"quantization": Quantization(weight_bits=4)},
     "target": {"optimization": Optimization(stages=(Stage.POST_TRAINING,), max_drop=0.5)},
 }

@@ -300,7 +300,7 @@ def test_losses_are_those_of_the_textbooks() -> None:
     [
         (TRAINING, {"mix_inputs": True}, "mix_inputs"),
         (Data(TRAINING.x, None), {"teacher": "labels"}, "teacher is 'labels'"),
-        (TRAINING.first(0), {}, "no training data left"),
+        (TRAINING.sample(0), {}, "no training data left"),
         (TRAINING, {"learning_rate": 1e36}, "diverged"),
     ],
 )

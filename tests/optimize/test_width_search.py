@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import warnings
@@ -33,6 +32,7 @@ from dnn2fpga.optimize.trials import Trials
 from dnn2fpga.optimize.width_search import Point, SearchResult, front_of, search_widths, searched_widths
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.work_folder import SEARCH, WorkFolder
 
 TRAINED_ON = 1400  # of 1,797 digits
 SETTINGS = SearchSettings(trials=24)
@@ -287,7 +287,7 @@ def test_flow_writes_the_chosen_model_and_its_settings(tmp_path: Path) -> None:
         "search.png",
         "search",
     }
-    assert SearchResult.model_validate(json.loads((tmp_path / "search.json").read_text())) == found
+    assert SearchResult.model_validate(WorkFolder(tmp_path).standing(SEARCH)) == found
     model = config_files.load(tmp_path)
     assert model.weight_bits == found.points[found.chosen].cost
     settings = load_config(tmp_path / "search" / "dnn2fpga.yaml", {}).quantization

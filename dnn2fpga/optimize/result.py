@@ -1,0 +1,44 @@
+"""What the optimizer reached, for people and for ``quantization.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dnn2fpga.described import Described
+from dnn2fpga.optimize.problem import Candidate, Problem, Try
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import task_line
+
+
+class QuantizationResult(Described):
+    """What the optimizer reached; sizes in megabytes (10^6 bytes)."""
+
+    task: str  # what the network is for, in one line
+    stage: str  # the one that gave the model
+    met: bool  # whether the target holds (always, without a target)
+    target: str
+    measure: Measure | None  # None without test data
+    float_score: float | None
+    integer_score: float | None
+    test_samples: int
+    float_megabytes: float
+    integer_megabytes: float
+    tries: tuple[Try, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, chosen: Candidate, tries: Iterable[Try]) -> QuantizationResult:
+        """Sum up how `chosen` was found."""
+        of_float = problem.float_score
+        return cls(
+            task=task_line(problem.graph, problem.test),
+            stage=chosen.result.stage,
+            met=chosen.result.met,
+            target=problem.target.described,
+            measure=chosen.result.measure,
+            float_score=of_float.value if of_float else None,
+            integer_score=chosen.result.score,
+            test_samples=len(problem.test) if problem.test else 0,
+            float_megabytes=problem.reference.float_parameters * 4 / 1e6,
+            integer_megabytes=chosen.result.megabytes,
+            tries=tuple(tries),
+        )

@@ -1,0 +1,82 @@
+"""Results in JSON files that say which files they rest on, as digests, and end with a seal over their own content.
+
+The digests find results that have gone stale; the seal finds damage and edits by hand. Neither is a signature:
+whoever changes a file can compute both again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dnn2fpga.atomic import digest
+
+_RESTS_ON, _SEAL = "rests_on", "seal"
+
+
+class UnreadableRecord(ValueError):
+    """The message says what is wrong with the file, to be put after its name."""
+
+
+class Record(BaseModel):
+    """A result, the digests of the files that it rests on (by their names in the work folder), and its seal."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    rests_on: dict[str, str]
+    seal: str
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The result itself."""
+        return dict(self.model_extra or {})
+
+
+def write_record(file: Path, content: Mapping[str, Any], rests_on: Mapping[str, str]) -> None:
+    """Write `content`, plain values of JSON, as a record."""
+    record = {**content, _RESTS_ON: dict(rests_on)}
+    text = json.dumps({**record, _SEAL: _seal(record)}, indent=1)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def read_record(file: Path) -> Record:
+    """Read a record; raises `UnreadableRecord` when there is none, or when it is not as it was written."""
+    try:
+        text = file.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableRecord("is missing") from None
+    except OSError as error:
+        raise UnreadableRecord(f"cannot be read: {error.strerror or error}") from error
+    try:
+        record = Record.model_validate_json(text)
+    except ValidationError:
+        raise UnreadableRecord("is damaged, or of an older version") from None
+    if record.seal != _seal(record.content | {_RESTS_ON: record.rests_on}):
+        raise UnreadableRecord("has been edited since it was written")
+    return record
+
+
+def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The digests of files in `folder`, by name; empty for a file that is not there."""
+    return {name: digest(folder / name) for name in names}
+
+
+def changes(folder: Path, rests_on: Mapping[str, str]) -> list[str]:
+    """One line for each file in `folder` that no longer has its digest."""
+    found = []
+    for name, then in rests_on.items():
+        now = digest(folder / name)
+        if now != then:
+            what = "is missing" if not now else "has changed" if then else "is new"
+            found.append(f"{folder / name}: {what}")
+    return found
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """The same for every way to lay out the same JSON."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

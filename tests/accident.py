@@ -1,0 +1,80 @@
+"""Accidents at every step of some work: a kill, an interrupt, an error just before the n-th change of the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+MOST_STEPS = 500
+CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link"}
+UNHARMED, HARMED = 0, 1
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def refused() -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _changes_the_disk(event: str, given: tuple[Any, ...]) -> bool:
+    if event == "open":
+        return isinstance(given[2], int) and bool(given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event in CHANGES
+
+
+def _takes_space(event: str, given: tuple[Any, ...]) -> bool:
+    return event not in {"os.remove", "os.rmdir", "os.rename"} and _changes_the_disk(event, given)
+
+
+def _in_a_process(work: Callable[[], None], accident: Callable[[], None], step: int, lasts: bool) -> bool:
+    """Whether the work, in a process of its own, came to its end."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == UNHARMED
+    counts = _takes_space if accident is full_disk else _changes_the_disk
+    seen = 0
+
+    def watch(event: str, given: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if counts(event, given):
+            seen += 1
+            if seen == step or (lasts and seen > step):
+                accident()
+
+    sys.addaudithook(watch)
+    try:
+        work()
+        os._exit(UNHARMED if seen < step else HARMED)
+    except BaseException:
+        os._exit(HARMED)
+
+
+def at_every_step(
+    accident: Callable[[], None], prepared: Callable[[int], Path], work: Callable[[Path], None], *, lasts: bool = False
+) -> Iterator[Path]:
+    """The folder in which the accident has happened, for the first step of ``work``, the second, and so on.
+
+    :param prepared: makes the folder for a step.
+    :param lasts: happens at all later steps, too.
+    """
+    for step in range(1, MOST_STEPS):
+        folder = prepared(step)
+        if _in_a_process(lambda folder=folder: work(folder), accident, step, lasts):  # type: ignore[misc]
+            return
+        yield folder
+    raise AssertionError(f"the work has more than {MOST_STEPS} steps")

@@ -249,8 +249,11 @@ def _search(settings: Config) -> bool:
 def _generate(settings: Config) -> None:
     from dnn2fpga import flow
 
+    def told(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
     with progress_shown() as progress:
-        flow.generate(settings.output, settings.hardware, progress, settings.board, settings.clock_mhz)
+        flow.generate(settings.output, settings.hardware, progress, settings.board, settings.clock_mhz, told)
 
 
 def _verify(settings: Config, waves: bool = False) -> None:

@@ -32,6 +32,7 @@ from typing import NoReturn
 from typer import Abort
 
 from dnn2fpga import __version__
+from dnn2fpga.caches import find_writable_caches
 from dnn2fpga.errors import UserError
 
 USAGE, FAULT, INTERRUPTED = 2, 70, 128 + signal.SIGINT
@@ -43,6 +44,7 @@ REPORTED = ("numpy", "scipy", "tensorflow", "keras", "amaranth", "cocotb", "veri
 def run_to_its_end(command: Callable[[], None]) -> NoReturn:
     """Runs a command, and exits."""
     _prepare_streams()
+    find_writable_caches()
     try:
         with _signals_that_clean_up():
             code = _code_of(command)

@@ -14,7 +14,7 @@ A step that uses a bundle demands that it is still what was generated from the f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,14 +162,17 @@ def generate(
     progress: Progress = silent,
     board: str | None = None,
     clock_mhz: float | None = None,
+    told: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Configuration files → ``bundle/``; returns its manifest. Needs no TensorFlow.
 
     :param board, clock_mhz: choose how deep to pipeline where the settings do not say; with a goal, the board is also
         the budget.
+    :param told: called with a line for each file that others have changed in the bundle, and that is kept elsewhere.
     """
     from dnn2fpga.build.board_settings import for_board
     from dnn2fpga.generate.bundle import write_bundle
+    from dnn2fpga.generate.kept import OldBundle
     from dnn2fpga.generate.vectors import kept_samples
     from dnn2fpga.generate.verilog import without_garbage_collection
 
@@ -181,11 +184,15 @@ def generate(
         hardware = plan(quantized, completed(quantized, settings))
     progress("planning", 1, 1)
     progress("writing Verilog", 0, 1)
-    manifest = write_bundle(quantized, hardware, work.bundle, kept_samples(folder / SAMPLES, quantized))
+    before = OldBundle(work.bundle, work.digests_written())
+    samples = kept_samples(folder / SAMPLES, quantized)
+    manifest = write_bundle(quantized, hardware, work.bundle, samples, before.keep)
     with added_files(folder) as new:
-        work.record_generation(new, read)
+        work.record_generation(new, read, before.generated)
         plot_plan(manifest, new / PLAN_PLOT)
     progress("writing Verilog", 1, 1)
+    for line in before.moved:
+        told(line)
     return manifest
 
 

@@ -7,7 +7,7 @@ shows a result only where `WorkFolder.standing` finds nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from dnn2fpga.config_files import MODEL_FILE, WEIGHTS_FILE
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.kept import BY_PRODUCTS
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.records import UnreadableRecord, changes, digests, read_record, write_record
 
@@ -30,9 +31,8 @@ VERIFICATION, SYNTHESIS, POWER, BOARD_RUN = "verification.json", "synthesis.json
 RECORDS = (QUANTIZATION, SEARCH, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
 
 CONFIGURATION = (MODEL_FILE, WEIGHTS_FILE)
-# The folders of a bundle in which an additional file could change what is built or simulated, and what others' use
-# of the bundle leaves there.
-_CLOSED, _BY_PRODUCTS = ("rtl", "sim"), ("sim/build", "__pycache__")
+# The folders of a bundle in which an additional file could change what is built or simulated.
+_CLOSED = ("rtl", "sim")
 _MOST_NAMED = 8  # files in a message
 
 
@@ -89,10 +89,21 @@ class WorkFolder:
         """The digests of the files that `generate` reads, to be taken before it reads them."""
         return digests(self.path, [*CONFIGURATION, SAMPLES])
 
-    def record_generation(self, new: Path, read: Mapping[str, str]) -> None:
-        """Write `generation.json` into the folder `new`: the digests of what `generate` has read and of its bundle."""
-        written = [f"{BUNDLE}/{name}" for name in _files(self.bundle)]
-        write_record(new / GENERATION, {}, {**read, **digests(self.path, written)})
+    def digests_written(self) -> dict[str, str]:
+        """The digests of the files that the last `generate` wrote into the bundle; none when nobody knows."""
+        try:
+            rests_on = read_record(self.path / GENERATION).rests_on
+        except UnreadableRecord:
+            return {}
+        prefix = f"{BUNDLE}/"
+        return {name.removeprefix(prefix): then for name, then in rests_on.items() if name.startswith(prefix)}
+
+    def record_generation(self, new: Path, read: Mapping[str, str], written: Iterable[str] | None = None) -> None:
+        """Write `generation.json` into the folder `new`: the digests of what `generate` has read and of the files that
+        it has written into the bundle (None: all that are there).
+        """
+        names = [f"{BUNDLE}/{name}" for name in (_files(self.bundle) if written is None else written)]
+        write_record(new / GENERATION, {}, {**read, **digests(self.path, names)})
 
     def problems(self, name: str) -> list[str]:
         """One line for each reason why the record `name` no longer stands, with the file; none if it does."""
@@ -130,5 +141,5 @@ def _files(bundle: Path) -> Iterator[str]:
     """The names of the files of a bundle, but for by-products."""
     for file in sorted(bundle.rglob("*")):
         name = file.relative_to(bundle).as_posix()
-        if file.is_file() and not any(part in f"/{name}/" for part in (f"/{one}/" for one in _BY_PRODUCTS)):
+        if file.is_file() and not any(part in f"/{name}/" for part in (f"/{one}/" for one in BY_PRODUCTS)):
             yield name

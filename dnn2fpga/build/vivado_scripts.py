@@ -12,12 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ValidationError
 
 from dnn2fpga import __version__
+from dnn2fpga.atomic import digest
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.ip_registers import ADDRESS_BITS, REGISTERS
 from dnn2fpga.build.ip_top import AXI_LITE, TOP, ip_verilog
 from dnn2fpga.build.stream_port import StreamPort
 from dnn2fpga.build.vivado_system import system_values
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import MANIFEST
 from dnn2fpga.validation import problems_of
 
 BITSTREAM = "accelerator.bit"
@@ -76,7 +78,9 @@ def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequ
         "io_percent": _NEIGHBOUR_SHARE_PERCENT,
         "io_delay_ns": f"{period_ps * _NEIGHBOUR_SHARE_PERCENT / 100 / 1000:.3f}",
     }
-    files = {f"rtl/{TOP}.v": ip_verilog(manifest.input, manifest.output)}
+    # The scripts are those of one design: of another one, results that are there are put aside.
+    design = f"{digest(bundle / MANIFEST)}  ../{MANIFEST}\n"
+    files = {"design.sha256": design, f"rtl/{TOP}.v": ip_verilog(manifest.input, manifest.output)}
     kind = "out_of_context"
     if board.interface is Interface.PROCESSING_SYSTEM:
         kind = "system"

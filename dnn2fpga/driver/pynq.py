@@ -252,10 +252,10 @@ class Accelerator:
 
     def _comes_true(self, condition: Any) -> bool:
         end = time.monotonic() + self.timeout_s
-        while not condition():
-            if time.monotonic() > end:
-                return False
-        return True
+        while time.monotonic() < end:
+            if condition():
+                return True
+        return bool(condition())  # a processor that was busy with something else did not look
 
     def _check_shape(self, frames: np.ndarray) -> None:
         if frames.shape[1:] != self.input.shape or frames.ndim == 0:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from dnn2fpga.errors import UserError
 from rtl_lib.link_protocol import LATENCY_BYTES, Identity
 
 READ_TIMEOUT_S = 0.002
+TAKEN = (errno.EWOULDBLOCK, errno.EBUSY)  # a port that another program has, locked or opened for itself
 
 Progress = Callable[[int, int], None]  # frames done, frames in all
 
@@ -41,15 +43,17 @@ class LinePort(MemoryPort):
 
 @contextmanager
 def open_port(name: str, baud: int) -> Iterator[Line]:
-    """A serial port of this machine, or anything else whose name pyserial knows (``socket://…``).
+    """A serial port of this machine, or anything else whose name pyserial knows (``socket://…``), for us alone.
 
-    :raises UserError: when it cannot be opened.
+    :raises UserError: when it cannot be opened, or another program has it.
     """
     import serial
 
     try:
-        port = serial.serial_for_url(name, baudrate=baud, timeout=READ_TIMEOUT_S)
-    except (serial.SerialException, ValueError, OSError) as error:
+        port = serial.serial_for_url(name, baudrate=baud, timeout=READ_TIMEOUT_S, exclusive=True)
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in TAKEN:
+            raise UserError(f"{name}: another program uses it; end that first") from error
         raise UserError(f"{name}: cannot be opened: {error}") from error
     with port:
         try:

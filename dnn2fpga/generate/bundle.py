@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -23,11 +24,18 @@ from dnn2fpga.shipped_files import shipped_folder
 VECTOR_FRAMES = 6  # enough for a steady interval and a reset in mid-frame
 
 
-def write_bundle(graph: QuantizedGraph, plan: HardwarePlan, target: Path, samples: np.ndarray | None = None) -> dict:
+def write_bundle(
+    graph: QuantizedGraph,
+    plan: HardwarePlan,
+    target: Path,
+    samples: np.ndarray | None = None,
+    finish: Callable[[Path], None] = lambda new: None,
+) -> dict:
     """Generates everything into ``target`` (replaced as a whole) and returns the manifest.
 
     :param samples: real inputs ``[frames, *shape]`` for the bundle's own test vectors; random integers when there
     are none.
+    :param finish: called with the new folder before it takes its place.
     """
     with replaced_folder(target) as folder:
         (folder / "rtl").mkdir()
@@ -43,6 +51,7 @@ def write_bundle(graph: QuantizedGraph, plan: HardwarePlan, target: Path, sample
         q, source = self_check_inputs(graph, samples)
         write_vectors(graph, plan.travel, q, folder / "sim" / "vectors", source)
         (folder / "README.md").write_text(_readme(description), encoding="utf-8")
+        finish(folder)
     return description
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from dnn2fpga.atomic import digest, scratch_folder
 from dnn2fpga.errors import UserError
-from dnn2fpga.programs import run_program
+from dnn2fpga.programs import ending, run_program
 from dnn2fpga.shipped_files import shipped_folder
 
 RUN, ACTIVITY = "run.py", "activity.py"
@@ -30,7 +30,7 @@ def run_checker(program: str, bundle: Path, build_dir: Path, options: Sequence[s
         command += ["--build-dir", str(build_dir), *options, "--results", str(results)]
         done = run_program(command, scratch=folder)
         if done.returncode not in (0, _MISMATCH) or not results.is_file():
-            problem = (done.stderr or done.stdout).strip().removeprefix("error: ")
+            problem = (done.stderr or done.stdout).strip().removeprefix("error: ") or f"it {ending(done.returncode)}"
             raise UserError(f"the simulation could not run: {problem}")
         found: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
     return found

@@ -116,7 +116,7 @@ def run(arguments: Sequence[str | bytes], folder: Path, around: Surrounding = US
 
 def _environment(folder: Path, around: Surrounding) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in PLAIN}
-    own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "200"}
     own |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
     return {name: value for name, value in (kept | own | dict(around.environment)).items() if value is not None}
 

@@ -25,18 +25,6 @@ class Unsupported(Exception):
 
 
 @dataclass(frozen=True)
-class KerasLayer:
-    """One layer as the reader found it, in plain values: layer kinds never see a Keras object."""
-
-    class_name: str
-    name: str
-    config: dict[str, Any]
-    weights: dict[str, np.ndarray]  # by Keras' own names: kernel, bias, gamma, moving_mean, ...
-    input_shape: Shape
-    output_shape: Shape
-
-
-@dataclass(frozen=True)
 class Interval:
     """The smallest and largest real value of a tensor."""
 
@@ -81,25 +69,11 @@ class Layer(ABC):
     name: str
 
     kind: ClassVar[str]
-    keras_classes: ClassVar[tuple[str, ...]] = ()
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
     is_convolution: ClassVar[bool] = False  # what paper 002 keeps out of partial quantization
     keeps_numbers: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
     picks_largest: ClassVar[bool] = False  # among inputs of one channel: what never decreases may be done before it
     fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        """What in a Keras layer's configuration cannot be built, told without loading the model."""
-        return []
-
-    @classmethod
-    @abstractmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        """The layers that one Keras layer stands for (its activation is one of its own).
-
-        :raises Unsupported: for what only the shapes can tell; ``refused_options`` has been asked before.
-        """
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape: ...

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dnn2fpga.config import DEFAULT_FILE
-from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.work_folder import (
     BUNDLE,
     GENERATION,
@@ -45,7 +46,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
 
     work = WorkFolder(folder)
     quantization = work.standing(QUANTIZATION)
-    manifest = read_manifest(work.bundle) if work.standing(GENERATION) is not None else None
+    manifest = read_manifest(work.bundle / MANIFEST) if work.standing(GENERATION) is not None else None
     verdict = work.standing(VERIFICATION)
     verification = verdict["reports"] if verdict else None
     table = Table(
@@ -61,7 +62,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         *_timing_rows(manifest, verification, clock_mhz),
         *_verification_rows(verification),
         *((("note", note)) for note in (manifest or {}).get("notes", [])),
-        *((("out of date", reason)) for reason in work.out_of_date()),
+        *(("out of date", escape(reason)) for reason in work.out_of_date()),
         ("files", _files(folder)),
     ]:
         table.add_row(label, text)

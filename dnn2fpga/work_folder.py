@@ -21,6 +21,7 @@ from dnn2fpga.records import UnreadableRecord, changes, digests, read_record, wr
 
 BUNDLE, SIMULATION = "bundle", "simulation"  # compiled simulators are kept when the bundle is generated again
 SAMPLES = "samples.npz"  # of the calibration data, for the bundle's own test vectors
+BUILD, RESULT = "build", "result.json"  # a folder for each board, with a record in it
 STAGES, SEARCHES = "stages", "search"  # finished stages of the optimizer; trials of width searches
 PLOT, SEARCH_PLOT, PLAN_PLOT = "tries.png", "search.png", "plan.png"
 
@@ -47,7 +48,7 @@ class CurrentBundle:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What `manifest.json` says."""
-        return read_manifest(self.path)
+        return read_manifest(self.path / MANIFEST)
 
     def write_verdict(self, new: Path, name: str, content: Mapping[str, Any]) -> None:
         """Write what was found out about the bundle as the record `name` into the folder `new`.
@@ -74,6 +75,11 @@ class WorkFolder:
     def simulation(self) -> Path:
         """Where simulators are compiled."""
         return self.path / SIMULATION
+
+    @property
+    def boards(self) -> list[str]:
+        """The names of the boards for which something was built."""
+        return sorted(file.parent.name for file in (self.path / BUILD).glob(f"*/{RESULT}"))
 
     def current_bundle(self) -> CurrentBundle:
         """Return the bundle; raises `UserError` that names what has changed since it was generated, and what to do."""
@@ -122,7 +128,9 @@ class WorkFolder:
 
     def out_of_date(self) -> list[str]:
         """One line for each result that is there and no longer stands, with the first reason."""
-        found = ((name, self.problems(name)) for name in RECORDS if (self.path / name).exists())
+        names = [name for name in RECORDS if (self.path / name).exists()]
+        names += [f"{BUILD}/{board}/{RESULT}" for board in self.boards]
+        found = ((name, self.problems(name)) for name in names)
         return [f"{name}: {problems[0]}" for name, problems in found if problems]
 
     def remove(self, *names: str) -> None:

@@ -1,6 +1,7 @@
 """Stands in front of the C++ compiler in Verilator's makefiles: `compile_once.py STORE g++ ... -o OBJECT SOURCE`.
 
 Verilator's own runtime is the same for every design, so its objects are kept in the folder STORE and copied from there.
+Their names end with a digest of their content: an object that is no longer what was compiled is compiled again.
 Everything else is compiled as if this were not here.
 """
 
@@ -15,13 +16,19 @@ store, command = Path(sys.argv[1]), sys.argv[2:]
 source = Path(command[-1])
 if not (source.name.startswith("verilated") and command[-3] == "-o"):
     os.execvp(command[0], command)
-made = Path(command[-2])
-kept = store / f"{source.stem}-{hashlib.sha256(' '.join(command).encode()).hexdigest()[:12]}.o"
-if not kept.is_file():
-    if failed := subprocess.run(command, check=False).returncode:
-        sys.exit(failed)
-    store.mkdir(exist_ok=True)
-    partial = shutil.copyfile(made, kept.with_suffix(f".{os.getpid()}"))  # what is in the store is always whole
-    partial.rename(kept)
-else:
-    shutil.copyfile(kept, made)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+made, name = Path(command[-2]), f"{source.stem}-{digest(' '.join(command).encode())}"
+for kept in store.glob(f"{name}-*.o"):
+    if kept.name == f"{name}-{digest(kept.read_bytes())}.o":
+        shutil.copyfile(kept, made)
+        sys.exit()
+if failed := subprocess.run(command, check=False).returncode:
+    sys.exit(failed)
+store.mkdir(exist_ok=True)
+partial = shutil.copyfile(made, store / f"{name}.{os.getpid()}")  # what is in the store is always whole
+partial.rename(store / f"{name}-{digest(partial.read_bytes())}.o")

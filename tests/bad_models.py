@@ -132,7 +132,7 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         many_unsupported,
         (
             "'dilated'",
-            "dilation_rate=(2, 2)",
+            "dilation_rate=2 (supported: 1)",
             "'leaky' (LeakyReLU)",
             "'secret' (Lambda)",
             "'transposed' (Conv2DTranspose)",

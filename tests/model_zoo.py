@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.graph import Graph
-from dnn2fpga.parse.keras_model import read_keras_model
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.read.keras import read_keras_model
 
 IMAGE, ODD_IMAGE, VECTOR = (6, 6, 2), (7, 5, 3), (12,)
 
@@ -93,6 +93,18 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     "batch_norm_twice": (IMAGE, lambda L: [L.BatchNormalization(), L.BatchNormalization(), L.ReLU(max_value=1)]),
     "rescaling": (IMAGE, lambda L: [L.Rescaling(0.5, offset=-0.25), L.Conv2D(2, 3, padding="same")]),
     "rescaling_per_channel": (IMAGE, lambda L: [L.Rescaling([0.5, 2.0], offset=[0.0, -1.0]), L.Conv2D(2, 3)]),
+    "normalization": (IMAGE, lambda L: [L.Normalization(), L.Conv2D(2, 3)]),
+    "normalization_vector": (VECTOR, lambda L: [L.Normalization(), L.Dense(3)]),
+    "normalization_inverse": (IMAGE, lambda L: [L.Normalization(invert=True), L.Conv2D(2, 3)]),
+    "normalization_constants": (IMAGE, lambda L: [L.Normalization(mean=[0.5, 1.0], variance=[2.0, 0.5]), L.Flatten()]),
+    "normalization_one_constant": (IMAGE, lambda L: [L.Normalization(mean=0.5, variance=2.0), L.Flatten()]),
+    "normalization_of_everything": (IMAGE, lambda L: [L.Normalization(axis=None), L.Conv2D(2, 3)]),
+    "table_without_channel": ((6, 4), lambda L: [L.Rescaling(0.5), L.Flatten(), L.Dense(3, activation="relu")]),
+    "table_to_image": ((6, 4), lambda L: [L.Reshape((6, 4, 1)), L.Conv2D(2, 3)]),
+    "activation_layers_as_arguments": (
+        IMAGE,
+        lambda L: [L.Conv2D(2, 3, activation=L.ReLU(max_value=1)), L.Flatten(), L.Dense(3, activation=L.Softmax())],
+    ),
     "relu_at_input": (IMAGE, lambda L: [L.ReLU()]),
     "relu_max_value": (IMAGE, lambda L: [L.Conv2D(3, 3), L.ReLU(max_value=0.5)]),
     "activation_relu": (IMAGE, lambda L: [L.Conv2D(3, 3), L.Activation("relu")]),
@@ -192,9 +204,14 @@ class Zoo:
 
 def _with_weights(model: Any, name: str) -> Any:
     """Weights (and statistics) that are anything but zero and one."""
+    from dnn2fpga.keras_import import keras
+
     rng = np.random.default_rng(len(name))
     for variable in model.variables:
         if "seed" not in variable.name:
             positive = "variance" in variable.name
             variable.assign(rng.uniform(0.5 if positive else -0.6, 1.5 if positive else 0.6, variable.shape))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # else it computes with the moments it had before
     return model

@@ -5,24 +5,33 @@ The tamperer does not compute digests again; whoever does is not who this protec
 
 from __future__ import annotations
 
-import json
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 from command_line import Outcome
+from rich.console import Console
+from tamperings import OF_BUNDLES, OF_RESULTS
 
 from dnn2fpga import config_files, flow
+from dnn2fpga.errors import UserError
+from dnn2fpga.generate import bundle as bundle_writer
+from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.result import QuantizationResult
+from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.records import digests, write_record
+from dnn2fpga.report import show_summary
+from dnn2fpga.verify import verifier
 from dnn2fpga.work_folder import (
     CONFIGURATION,
     GENERATION,
+    POWER,
     QUANTIZATION,
+    RECORDS,
     SAMPLES,
     SYNTHESIS,
     VERIFICATION,
@@ -30,11 +39,11 @@ from dnn2fpga.work_folder import (
 )
 
 Run = Callable[..., Outcome]
-Tampering = Callable[[Path], object]
 
 REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "accuracy": None, "messages": []}
 REPORT |= {name: {"predicted": 5, "measured": 5} for name in ("latency_cycles", "interval_cycles")}
 REACHED = QuantizationResult(
+    task="2 classes (linear), no labels",
     stage="ptq",
     met=True,
     target="none",
@@ -70,158 +79,6 @@ def work(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "work"))
 
 
-def edited(name: str, old: str, new: str) -> Tampering:
-    """Replace a piece of text, which must be there."""
-
-    def tamper(work: Path) -> None:
-        text = (work / name).read_text(encoding="utf-8")
-        assert old in text
-        (work / name).write_text(text.replace(old, new, 1), encoding="utf-8")
-
-    return tamper
-
-
-def appended(name: str, more: bytes = b"\n") -> Tampering:
-    return lambda work: (work / name).write_bytes((work / name).read_bytes() + more)
-
-
-def removed(name: str) -> Tampering:
-    return lambda work: (work / name).unlink()
-
-
-def added(name: str, content: str = "") -> Tampering:
-    return lambda work: (work / name).write_text(content)
-
-
-def in_manifest(change: Callable[[dict[str, Any]], object]) -> Tampering:
-    """Edit ``manifest.json`` as parsed, and write it as `generate` does."""
-
-    def tamper(work: Path) -> None:
-        file = work / "bundle" / "manifest.json"
-        manifest = json.loads(file.read_text())
-        change(manifest)
-        file.write_text(json.dumps(manifest, indent=1) + "\n")
-
-    return tamper
-
-
-def in_record(name: str, change: Callable[[dict[str, Any]], object]) -> Tampering:
-    """Edit a record without a new seal."""
-
-    def tamper(work: Path) -> None:
-        record = json.loads((work / name).read_text())
-        change(record)
-        (work / name).write_text(json.dumps(record, indent=1) + "\n")
-
-    return tamper
-
-
-def one_frame_left(work: Path) -> None:
-    vectors = work / "bundle" / "sim" / "vectors"
-    for file in vectors.glob("*.bin"):
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 6])
-    (vectors / "vectors.json").write_text('{"frames": 1, "source": "calibration data"}\n')
-
-
-def one_weight(folder: str) -> Tampering:
-    def tamper(work: Path) -> None:
-        file = work / folder / "weights.npz"
-        arrays = dict(np.load(file))
-        arrays["dense/weights"] = arrays["dense/weights"].copy()
-        arrays["dense/weights"].flat[0] ^= 1
-        np.savez(file, **arrays)
-
-    return tamper
-
-
-def swapped_boundaries(work: Path) -> None:
-    vectors = work / "bundle" / "sim" / "vectors"
-    (vectors / "boundary_1.bin").rename(vectors / "kept")
-    (vectors / "boundary_2.bin").rename(vectors / "boundary_1.bin")
-    (vectors / "kept").rename(vectors / "boundary_2.bin")
-
-
-def same_weights_everywhere(work: Path) -> None:
-    """Even where the copy in the bundle is changed alike."""
-    one_weight("")(work)
-    shutil.copy(work / "weights.npz", work / "bundle" / "weights.npz")
-
-
-def with_digests_of(record: str) -> Tampering:
-    """The digests of one record in another, with its seal."""
-    return lambda work: shutil.copy(work / record, work / GENERATION)
-
-
-# What a bundle rests on. Each must stop `verify`, `build`, `run`, `power`, `synthesize`, and empty the summary.
-TAMPERINGS: dict[str, Tampering] = {
-    "the checker says passed": edited("bundle/sim/run.py", '"passed": all(', '"passed": True or all('),
-    "the checker compares nothing": edited(
-        "bundle/sim/checks.py", "if payload != expected", "if False and payload != expected"
-    ),
-    "the harness finds no fault": appended("bundle/sim/bulk.cpp"),
-    "a test less": edited("bundle/sim/testbench.py", "@cocotb.test\n", ""),
-    "a Makefile that prints pass": edited("bundle/sim/Makefile", "@$(RUN)", "@echo pass"),
-    "a file of the checker is missing": removed("bundle/sim/checks.py"),
-    "a module that takes the place of Python's": added("bundle/sim/json.py", "raise SystemExit(0)"),
-    "another folder in sim": lambda work: shutil.copytree(work / "bundle/sim/vectors", work / "bundle/sim/cocotb"),
-    "files emptied": in_manifest(lambda m: m.update(files={})),
-    "files without the Verilog": in_manifest(lambda m: m["files"].pop("rtl/accelerator.v")),
-    "another scale at the output": in_manifest(lambda m: m["output"].update(scale=1.0)),
-    "another scale at a boundary": in_manifest(lambda m: m["boundaries"][1].update(scale=1.0)),
-    "another zero point": in_manifest(lambda m: m["input"].update(zero_point=1)),
-    "steady_frames": in_manifest(lambda m: m.update(steady_frames=1000)),
-    "latency": in_manifest(lambda m: m.update(latency_cycles=m["latency_cycles"] + 1)),
-    "interval": in_manifest(lambda m: m.update(interval_cycles=1)),
-    "first cycle of a boundary": in_manifest(lambda m: m["boundaries"][1].update(first_cycle=0)),
-    "a boundary less": in_manifest(lambda m: m["boundaries"].pop()),
-    "a boundary of another layer": in_manifest(lambda m: m["boundaries"][1].update(layer="other")),
-    "fewer beats": in_manifest(lambda m: m["boundaries"][1].update(beats=1)),
-    "resources": in_manifest(lambda m: m["boundaries"][1]["resources"].update(lut=1.0)),
-    "another version of the manifest": in_manifest(lambda m: m.update(manifest_version=2)),
-    "the manifest laid out in another way": lambda work: (work / "bundle/manifest.json").write_text(
-        json.dumps(json.loads((work / "bundle/manifest.json").read_text()))
-    ),
-    "the manifest cut off": lambda work: (work / "bundle/manifest.json").write_text("{"),
-    "no manifest": removed("bundle/manifest.json"),
-    "another Verilog": appended("bundle/rtl/accelerator.v", b"// edited\n"),
-    "empty Verilog": lambda work: (work / "bundle/rtl/accelerator.v").write_text(""),
-    "no Verilog": removed("bundle/rtl/accelerator.v"),
-    "more Verilog": added("bundle/rtl/more.v", "module more; endmodule\n"),
-    "one frame of vectors": one_frame_left,
-    "no frames": lambda work: (work / "bundle/sim/vectors/vectors.json").write_text('{"frames": 0}'),
-    "another input": appended("bundle/sim/vectors/boundary_0.bin"),
-    "one expected value": lambda work: (work / "bundle/sim/vectors/boundary_2.bin").write_bytes(
-        bytes([(work / "bundle/sim/vectors/boundary_2.bin").read_bytes()[0] ^ 1])
-        + (work / "bundle/sim/vectors/boundary_2.bin").read_bytes()[1:]
-    ),
-    "vectors of two boundaries swapped": swapped_boundaries,
-    "vectors of a boundary missing": removed("bundle/sim/vectors/boundary_1.bin"),
-    "a weight in the bundle": one_weight("bundle"),
-    "a weight in the work folder": one_weight(""),
-    "a weight in both": same_weights_everywhere,
-    "no weights": removed("weights.npz"),
-    "model.yaml": appended("model.yaml", b"# edited\n"),
-    "model.yaml of the bundle": appended("bundle/model.yaml", b"# edited\n"),
-    "no model.yaml": removed("model.yaml"),
-    "the bundle's README": appended("bundle/README.md"),
-    "other samples": lambda work: np.savez(work / SAMPLES, x=tiny.samples() + 1),
-    "no samples": removed(SAMPLES),
-    "no generation.json": removed(GENERATION),
-    "an empty generation.json": lambda work: (work / GENERATION).write_text("{}"),
-    "generation.json is no JSON": lambda work: (work / GENERATION).write_text("\x00"),
-    "generation.json without digests": in_record(GENERATION, lambda r: r.update(rests_on={})),
-    "generation.json with a digest less": in_record(
-        GENERATION, lambda r: r["rests_on"].pop("bundle/rtl/accelerator.v")
-    ),
-    "generation.json with another digest": in_record(
-        GENERATION, lambda r: r["rests_on"].update({"model.yaml": "0" * 64})
-    ),
-    "generation.json with lists for digests": in_record(GENERATION, lambda r: r.update(rests_on=[1])),
-    "generation.json without a seal": in_record(GENERATION, lambda r: r.pop("seal")),
-    "generation.json with something more": in_record(GENERATION, lambda r: r.update(passed=True)),
-    "another record as generation.json": with_digests_of(QUANTIZATION),
-}
-
 STEPS: dict[str, Callable[[Path], list[object]]] = {
     "verify": lambda work: ["verify", work],
     "verify with data": lambda work: ["verify", work, "--test", work.parent / "data.npz"],
@@ -231,3 +88,149 @@ STEPS: dict[str, Callable[[Path], list[object]]] = {
     "power": lambda work: ["power", work, "--board", "icebreaker", "--no-simulation"],
     "synthesize": lambda work: ["synthesize", work],
 }
+
+
+def shown(work: Path) -> str:
+    """What the summary says."""
+    text = io.StringIO()
+    show_summary(work, Console(file=text, width=300))
+    return text.getvalue()
+
+
+def test_what_stands_is_used_and_shown(work: Path, dnn2fpga: Run) -> None:
+    assert all(WorkFolder(work).standing(name) is not None for name in RECORDS if (work / name).exists())
+    summary = shown(work)
+    assert all(text in summary for text in ("81.25%", "every boundary equal", "Yosys 9.9", "12,345"))
+    assert "out of date" not in summary
+    assert dnn2fpga("power", work, "--board", "icebreaker", "--no-simulation").code == 0
+    assert dnn2fpga("build", work, "--board", "arty_a7_100t", "--no-run").code == 0
+    WorkFolder(work).current_bundle()  # what the build has written into the bundle changes nothing
+
+
+@pytest.mark.parametrize("name", OF_BUNDLES)
+def test_a_tampering_stops_verify_and_empties_the_summary(name: str, work: Path, dnn2fpga: Run) -> None:
+    OF_BUNDLES[name](work)
+    summary = shown(work)
+    assert "out of date" in summary
+    assert not any(text in summary for text in ("every boundary equal", "Yosys 9.9", "12,345", "predicted"))
+    outcome = dnn2fpga("verify", work)
+    assert outcome.code == 2, outcome.out
+    assert all(line.startswith("error: ") for line in outcome.err.splitlines())
+    assert f"dnn2fpga generate {work}'" in outcome.err
+    assert not (work / VERIFICATION).exists()
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "name", ["another Verilog", "a weight in the work folder", "one frame of vectors", "steady_frames"]
+)
+def test_a_tampering_stops_every_step(name: str, step: str, work: Path, dnn2fpga: Run) -> None:
+    np.savez(work.parent / "data.npz", x=tiny.samples(), y=np.zeros(8, int))
+    OF_BUNDLES[name](work)
+    before = {file for file in work.rglob("*") if file.is_file()}
+    outcome = dnn2fpga(*STEPS[step](work))
+    assert outcome.code == 2, outcome.out
+    assert f"run 'dnn2fpga generate {work}' again" in outcome.err
+    assert {file for file in work.rglob("*") if file.is_file()} <= before  # nothing was built or found out
+
+
+@pytest.mark.parametrize("name", OF_RESULTS)
+def test_an_edited_result_is_not_shown(name: str, work: Path) -> None:
+    record, tamper = OF_RESULTS[name]
+    tamper(work)
+    assert WorkFolder(work).standing(record) is None
+    summary = shown(work)
+    told = {VERIFICATION: "every boundary equal", SYNTHESIS: "12,345", QUANTIZATION: "model size"}
+    assert told.pop(record) not in summary
+    assert all(text in summary for text in told.values())  # the others stand
+    assert f"{record}: " in summary
+
+
+def test_generated_again_alike_results_stand(work: Path) -> None:
+    flow.generate(work)
+    assert WorkFolder(work).out_of_date() == []
+
+
+def test_generated_otherwise_no_old_result_is_shown(work: Path) -> None:
+    flow.generate(work, PlanSettings(levels_per_register=1))
+    summary = shown(work)
+    assert "predicted" in summary
+    assert not any(text in summary for text in ("every boundary equal", "Yosys 9.9"))
+    out_of_date = [line.partition(":")[0] for line in WorkFolder(work).out_of_date()]
+    assert out_of_date == [VERIFICATION, SYNTHESIS, POWER]
+
+
+def test_quantized_again_nothing_of_the_model_before_is_shown(work: Path) -> None:
+    config_files.save(tiny.quantized_graph(Quantization(weight_bits=3)), work)
+    summary = shown(work)
+    assert not any(text in summary for text in ("81.25%", "every boundary equal", "predicted", "Yosys 9.9"))
+    assert "quantization.json" in summary
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, UserError("it could not run")])
+def test_an_interrupted_or_failed_verify_leaves_no_verdict(
+    work: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    monkeypatch.setattr(verifier, "run_checker", raising(end))
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        flow.verify(work)
+    assert not (work / VERIFICATION).exists()
+
+
+def test_a_mismatch_leaves_a_verdict_that_says_so(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifier, "check_protocol", lambda *_, **__: verifier.VerificationReport(False, ("wrong",)))
+    flow.verify(work)
+    assert "every boundary equal" not in shown(work)
+    assert "NOT EQUAL" in shown(work)
+
+
+@pytest.mark.parametrize(
+    "change", [OF_BUNDLES["another Verilog"], lambda work: flow.generate(work, PlanSettings(levels_per_register=1))]
+)
+def test_what_changes_while_verify_runs_is_noticed(
+    work: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    def check(*_: object, **__: object) -> verifier.VerificationReport:
+        change(work)
+        return verifier.VerificationReport(True)
+
+    monkeypatch.setattr(verifier, "check_protocol", check)
+    with pytest.raises(UserError, match=r"has changed|generated again meanwhile"):
+        flow.verify(work)
+    assert not (work / VERIFICATION).exists()
+
+
+def test_what_changes_while_generate_runs_is_noticed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = bundle_writer.write_bundle
+
+    def write_bundle(*arguments: object) -> object:
+        (work / "model.yaml").write_text((work / "model.yaml").read_text() + "# edited\n")
+        return written(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bundle_writer, "write_bundle", write_bundle)
+    flow.generate(work)
+    assert WorkFolder(work).problems(GENERATION) == [f"{work / 'model.yaml'}: has changed"]
+
+
+def test_what_others_leave_in_a_bundle_is_no_tampering(work: Path) -> None:
+    for name in ("sim/build/cocotb-1/Vtop", "sim/__pycache__/run.pyc", "vivado/project.tcl", "notes.txt"):
+        file = work / "bundle" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("something")
+    WorkFolder(work).current_bundle()
+
+
+def test_many_changes_are_summed_up(work: Path) -> None:
+    shutil.rmtree(work / "bundle" / "sim")
+    with pytest.raises(UserError) as refused:
+        WorkFolder(work).current_bundle()
+    assert len(refused.value.problems) == 10
+    assert refused.value.problems[0] == f"{work / 'bundle/sim/Makefile'}: is missing"
+    assert "other files" in refused.value.problems[-2]
+
+
+def raising(end: BaseException) -> Callable[..., None]:
+    def run(*_: object, **__: object) -> None:
+        raise end
+
+    return run

@@ -89,7 +89,7 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
 
     :raises UserError: when the clock is too slow for the line.
     """
-    manifest = read_manifest(bundle)
+    manifest = read_manifest(bundle / MANIFEST)
     baud = board.pins.uart.baud
     cycles = round(clock_mhz * 1e6 / baud)
     if cycles < LEAST_CYCLES or abs(clock_mhz * 1e6 / baud / cycles - 1) > BAUD_ERROR:

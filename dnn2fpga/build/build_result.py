@@ -8,10 +8,8 @@ from pathlib import Path
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.toolchains import NETLIST_VERILOG, REPORT, Usage
 from dnn2fpga.generate.manifest import MANIFEST
-from dnn2fpga.records import UnreadableRecord, changes, digests, read_record, write_record
-from dnn2fpga.work_folder import BUNDLE
-
-BUILD, RESULT = "build", "result.json"
+from dnn2fpga.records import digests, write_record
+from dnn2fpga.work_folder import BUILD, BUNDLE, RESULT, WorkFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +55,13 @@ def current_result(work: Path, board_name: str) -> BuildResult | None:
     """Return what the build for a board has left; None where there is none, or one of another bundle or version, or
     its files have changed.
     """
+    content = WorkFolder(work).standing(f"{BUILD}/{board_name}/{RESULT}")
     try:
-        record = read_record(work / BUILD / board_name / RESULT)
-        return None if changes(work, record.rests_on) else BuildResult(**record.content)
-    except (UnreadableRecord, TypeError):
+        return None if content is None else BuildResult(**content)
+    except TypeError:
         return None
 
 
 def current_results(work: Path) -> list[BuildResult]:
     """Return those of all boards."""
-    names = sorted(file.parent.name for file in (work / BUILD).glob(f"*/{RESULT}"))
-    return [result for name in names if (result := current_result(work, name))]
+    return [result for name in WorkFolder(work).boards if (result := current_result(work, name))]

@@ -19,7 +19,7 @@ from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.build.vivado_result import VivadoResult
 from dnn2fpga.build.watched import StepShown, silent
-from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 
 # What is run when Vivado is installed: all the way to a bitstream, where there can be one.
 _SCRIPTS = {
@@ -62,7 +62,7 @@ def _vivado(request: Request) -> Built:
         return Built(files=files, messages=(told,))
     if run.result is None:
         return Built(files=files, messages=run.messages)
-    counted = _beside_the_plan(run.result, read_manifest(request.bundle), request.board)
+    counted = _beside_the_plan(run.result, read_manifest(request.bundle / MANIFEST), request.board)
     return Built(files=files, messages=(*run.messages, counted), met=run.result.timing_met)
 
 

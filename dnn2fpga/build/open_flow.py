@@ -39,7 +39,7 @@ from dnn2fpga.build.toolchains import (
 from dnn2fpga.build.tools import Tool, found_tools
 from dnn2fpga.build.watched import StepShown, run_watched, silent
 from dnn2fpga.errors import UserError
-from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.programs import ending
 
 LARGE = (NETLIST, PLACED)  # between two tools only; the commands in the result make them again
@@ -104,7 +104,7 @@ class _Run:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def finished(self, bundle: Path, inputs: str) -> BuildResult:
-        manifest = read_manifest(bundle)
+        manifest = read_manifest(bundle / MANIFEST)
         chain, mhz = TOOLCHAINS[self.board.architecture.tools], self.project.clock_mhz
         try:
             cells = self._synthesized()

@@ -13,18 +13,18 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from dnn2fpga.atomic import digest
 from dnn2fpga.driver.link import Link, Statistics
 from dnn2fpga.driver.link import Port as Line
 from dnn2fpga.driver.pynq import Port as MemoryPort
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import read_manifest
 from rtl_lib.link_protocol import LATENCY_BYTES, Identity
 
 READ_TIMEOUT_S = 0.002
@@ -66,16 +66,15 @@ class SerialAccelerator:
     """The accelerator of a bitstream that ``dnn2fpga build`` has made.
 
     :param manifest: of the bundle that the bitstream was made from; it is asked whether it is this one.
-    :raises UserError: when nobody answers, or the bitstream is of another bundle.
+    :raises UserError: when the manifest cannot be read, nobody answers, or the bitstream is of another bundle.
     """
 
     def __init__(self, port: Line, manifest: Path | str) -> None:
-        content = Path(manifest).read_bytes()
-        description = json.loads(content)
+        description = read_manifest(Path(manifest))
         self.input, self.output = LinePort.of(description, "input"), LinePort.of(description, "output")
         self._link = Link(port)
         self.identity: Identity = self._link.open()
-        expected = hashlib.sha256(content).digest()[: len(self.identity.design)]
+        expected = bytes.fromhex(digest(Path(manifest)))[: len(self.identity.design)]
         if self.identity.design != expected:
             raise UserError(
                 f"the board holds the design {self.identity.design.hex()}, not {expected.hex()} of {manifest}; "

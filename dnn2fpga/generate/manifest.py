@@ -74,9 +74,9 @@ class _Manifest(BaseModel):
     estimates: dict[str, dict[str, float]]
 
 
-def read_manifest(bundle: Path) -> dict[str, Any]:
-    """Return what the manifest of `bundle` says; raises `UserError` when it cannot be read, or lacks what is needed."""
-    file, advice = bundle / MANIFEST, "run 'dnn2fpga generate' again"
+def read_manifest(file: Path) -> dict[str, Any]:
+    """Return what a manifest says; raises `UserError` when it cannot be read, or lacks what is needed."""
+    advice = "run 'dnn2fpga generate' again"
     try:
         text = file.read_bytes()
         _Manifest.model_validate_json(text)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, KerasLayer, Layer, Shape
-from dnn2fpga.layers.image import other_than
-from dnn2fpga.layers.pass_through import Identity, Softmax
+from dnn2fpga.graph import Interval, Layer, Shape
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
@@ -33,25 +30,6 @@ TABLES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Interval]] = {
     "tanh": (np.tanh, Interval(-1.0, 1.0)),
     "sigmoid": (_sigmoid, Interval(0.0, 1.0)),
 }
-CLAMPS: dict[str, tuple[float, float]] = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0)}
-
-
-def activation_layers(name: str, activation: Any) -> list[Layer]:
-    """The layer of an activation argument that ``refused_activation`` let pass: none for linear."""
-    if activation in CLAMPS:
-        return [Clamp(name, *CLAMPS[activation])]
-    if activation in TABLES:
-        return [Table(name, activation)]
-    return [Softmax(name)] if activation == "softmax" else []
-
-
-def refused_activation(activation: Any) -> list[str]:
-    """Why an activation argument cannot be built."""
-    built = ("linear", *CLAMPS, *TABLES, "softmax")
-    if activation is None or (isinstance(activation, str) and activation in built):
-        return []
-    shown = f"'{activation}'" if isinstance(activation, str) else "that is a function of its own"
-    return [f"activation {shown} (built: {', '.join(built)} as the last layer)"]
 
 
 @register
@@ -64,7 +42,6 @@ class QuantizedClamp(Requantized):
         return [self.requantize(input.format)]
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Clamp(Layer):
     """``min(max(x, low), high)``: ReLU is (0, ∞), ReLU6 is (0, 6)."""
@@ -73,16 +50,6 @@ class Clamp(Layer):
     high: float
 
     kind: ClassVar[str] = "clamp"
-    keras_classes: ClassVar[tuple[str, ...]] = ("ReLU",)
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return other_than(config, negative_slope=(0.0, None), threshold=(0.0, None))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        largest = source.config.get("max_value")
-        return [cls(source.name, 0.0, math.inf if largest is None else float(largest))]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -137,7 +104,6 @@ class QuantizedTable(QuantizedLayer):
         return [LookupTable(input.format, self.output.format, self.table, input.lanes)]
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Table(Layer):
     """An activation function that is not a clamp."""
@@ -145,12 +111,7 @@ class Table(Layer):
     function: str
 
     kind: ClassVar[str] = "table"
-    keras_classes: ClassVar[tuple[str, ...]] = ()
     fixed_range: ClassVar[bool] = True
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return activation_layers(source.name, source.config["activation"])
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -208,19 +169,3 @@ class _Bounds:
 
     def channel(self, index: int) -> Distribution:
         return self.whole()
-
-
-@register
-@dataclass(frozen=True, eq=False)
-class Activation(Layer):
-    """Keras' ``Activation`` layer: one of the above, by name."""
-
-    keras_classes: ClassVar[tuple[str, ...]] = ("Activation",)
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return refused_activation(config.get("activation"))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return activation_layers(source.name, source.config["activation"]) or [Identity(source.name)]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import AffineMap, KerasLayer, Layer, Normalization, Shape, Unsupported
+from dnn2fpga.graph import AffineMap, Layer, Normalization, Shape, Unsupported
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor
@@ -32,7 +32,6 @@ class QuantizedAffine(Requantized):
         return 32 * self.multiplier.size
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Affine(Layer):
     """``clamp(x * scale + offset)`` along the last axis."""
@@ -43,31 +42,6 @@ class Affine(Layer):
     normalization: Normalization | None = None
 
     kind: ClassVar[str] = "affine"
-    keras_classes: ClassVar[tuple[str, ...]] = ("BatchNormalization", "Rescaling")
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        channels = source.input_shape[-1]
-        if source.class_name == "Rescaling":
-            scale, offset = (
-                np.broadcast_to(np.asarray(source.config[key], np.float32), (channels,)) for key in ("scale", "offset")
-            )
-            return [cls(source.name, scale, offset)]
-        axis = source.config.get("axis", -1)
-        axis = axis[0] if isinstance(axis, list) else axis
-        if axis not in (-1, len(source.input_shape)):
-            raise Unsupported(f"axis={axis}: only the last axis is built")
-        w = {key: value.astype(np.float64) for key, value in source.weights.items()}
-        normalization = Normalization(
-            gamma=w.get("gamma", np.ones(channels)),
-            beta=w.get("beta", np.zeros(channels)),
-            mean=w["moving_mean"],
-            variance=w["moving_variance"],
-            epsilon=np.full(channels, source.config["epsilon"]),
-        )
-        scale = normalization.gamma / np.sqrt(normalization.variance + normalization.epsilon)
-        offset = normalization.beta - normalization.mean * scale
-        return [cls(source.name, scale.astype(np.float32), offset.astype(np.float32), normalization=normalization)]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

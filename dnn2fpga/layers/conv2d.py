@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dnn2fpga.graph import KerasLayer, Layer, Shape
-from dnn2fpga.layers.activation import refused_activation
-from dnn2fpga.layers.image import Pair, image_windows, other_than, require_image
+from dnn2fpga.graph import Shape
+from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
@@ -78,25 +77,6 @@ class Convolution(Linear):
     strides: tuple[int, int] = (1, 1)
     padding: str = "valid"
 
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return [
-            *other_than(
-                config,
-                groups=(1,),
-                dilation_rate=((1, 1), 1),
-                data_format=("channels_last",),
-                padding=("valid", "same"),
-            ),
-            *refused_activation(config.get("activation")),
-        ]
-
-    @classmethod
-    def over_image(cls, source: KerasLayer) -> list[Layer]:
-        """The layer with the geometry that Keras gave it, and its activation."""
-        require_image(source)
-        return cls.with_activation(source, strides=tuple(source.config["strides"]), padding=source.config["padding"])
-
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self._windows(input_shape).output_size, self.outputs)
 
@@ -111,19 +91,13 @@ class Convolution(Linear):
         return image_windows(input_shape, Format(True, 8), self.weights.shape[:2], self.strides, self.padding)
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Conv2D(Convolution):
     """Cross-correlation of ``[rows, columns, channels]`` with ``weights [K_h, K_w, channels, filters]``."""
 
     kind: ClassVar[str] = "conv2d"
-    keras_classes: ClassVar[tuple[str, ...]] = ("Conv2D",)
     quantized: ClassVar[type[QuantizedLinear]] = QuantizedConv2D
     binary32: ClassVar[type[Binary32Linear]] = Binary32Conv2D
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return cls.over_image(source)
 
     def product(self, ops: Operations, x: Any, weights: Any) -> Any:
         return ops.conv2d(x, weights, self.strides, self.padding)

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import KerasLayer, Layer, Shape
-from dnn2fpga.layers.activation import refused_activation
+from dnn2fpga.graph import Shape
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
@@ -52,23 +51,13 @@ class Binary32Dense(Binary32Linear):
         return (*input.shape[:-1], self.weights.shape[1])
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Dense(Linear):
     """``x · weights + bias`` on the last axis."""
 
     kind: ClassVar[str] = "dense"
-    keras_classes: ClassVar[tuple[str, ...]] = ("Dense",)
     quantized: ClassVar[type[QuantizedLinear]] = QuantizedDense
     binary32: ClassVar[type[Binary32Linear]] = Binary32Dense
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return refused_activation(config.get("activation"))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return cls.with_activation(source)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.weights.shape[1])

@@ -6,13 +6,13 @@ So the last axis is the output, as in every layer with weights; ``m`` (``depth_m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from dnn2fpga.graph import KerasLayer, Layer, Shape, Unsupported
-from dnn2fpga.layers.conv2d import Conv2D, Convolution, OverWindows
+from dnn2fpga.graph import Shape, Unsupported
+from dnn2fpga.layers.conv2d import Convolution, OverWindows
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.training import Operations, Wire
@@ -60,35 +60,14 @@ class Binary32DepthwiseConv2D(Binary32Linear, _OfChannels):
         return [*self.windows_before(input), whole.matrix(input, len(matrix))]
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class DepthwiseConv2D(Convolution):
     """Cross-correlation of each channel by itself with ``weights [K_h, K_w, outputs]``."""
 
     kind: ClassVar[str] = "depthwise_conv2d"
-    keras_classes: ClassVar[tuple[str, ...]] = ("DepthwiseConv2D", "SeparableConv2D")
     quantized: ClassVar[type[QuantizedLinear]] = QuantizedDepthwiseConv2D
     binary32: ClassVar[type[Binary32Linear]] = Binary32DepthwiseConv2D
     ties_channels: ClassVar[bool] = True
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        separable = source.class_name == "SeparableConv2D"
-        kernel = source.weights["depthwise_kernel" if separable else "kernel"]
-        weights = {**source.weights, "kernel": kernel.reshape(*kernel.shape[:2], -1)}
-        if not separable:
-            return cls.over_image(replace(source, weights=weights))
-        # Bias and activation are those of the 1 × 1 convolution.
-        [depthwise] = cls.over_image(
-            replace(
-                source,
-                name=f"{source.name}_depthwise",
-                config=source.config | {"activation": None},
-                weights={"kernel": weights["kernel"]},
-            )
-        )
-        pointwise = source.weights | {"kernel": source.weights["pointwise_kernel"]}
-        return [depthwise, *Conv2D.with_activation(replace(source, weights=pointwise))]
 
     def product(self, ops: Operations, x: Any, weights: Any) -> Any:
         return ops.depthwise_conv2d(x, weights, self.strides, self.padding)

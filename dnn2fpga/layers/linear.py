@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dnn2fpga.graph import AffineMap, KerasLayer, Layer, Normalization, Shape, Unsupported
-from dnn2fpga.layers.activation import activation_layers
+from dnn2fpga.graph import AffineMap, Layer, Normalization, Shape, Unsupported
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.requantization import fitting, requantization
 from dnn2fpga.layers.scaling import (
@@ -54,16 +53,6 @@ class Linear(Layer):
     ties_channels: ClassVar[bool] = False  # its outputs come and go with its input's channels, never by themselves
     quantized: ClassVar[type[QuantizedLinear]]
     binary32: ClassVar[type[Binary32Linear]]
-
-    @classmethod
-    def with_activation(cls, source: KerasLayer, **options: Any) -> list[Layer]:
-        """The layer itself and, where Keras gave it an activation, that one behind it."""
-        kernel = np.asarray(source.weights["kernel"], np.float32)
-        bias = np.asarray(source.weights.get("bias", np.zeros(kernel.shape[-1])), np.float32)
-        return [
-            cls(name=source.name, weights=kernel, bias=bias, **options),
-            *activation_layers(f"{source.name}_activation", source.config.get("activation")),
-        ]
 
     @property
     def parameter_count(self) -> int:

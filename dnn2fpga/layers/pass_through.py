@@ -7,8 +7,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from dnn2fpga.graph import KerasLayer, Layer, Shape, Unsupported
-from dnn2fpga.layers.registry import register
+from dnn2fpga.graph import Layer, Shape, Unsupported
 from dnn2fpga.layers.scaling import Choice, Seen
 from dnn2fpga.layers.settings import LayerSettings
 from dnn2fpga.layers.training import Operations, Wires
@@ -39,26 +38,11 @@ class _NoHardware(Layer):
         return self, kept
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Identity(_NoHardware):
     """Dropout and its kin; dropped by a pass."""
 
     kind: ClassVar[str] = "identity"
-    keras_classes: ClassVar[tuple[str, ...]] = (
-        "Dropout",
-        "SpatialDropout1D",
-        "SpatialDropout2D",
-        "AlphaDropout",
-        "GaussianDropout",
-        "GaussianNoise",
-        "ActivityRegularization",
-        "Identity",
-    )
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        return [cls(source.name)]
 
     @property
     def is_identity(self) -> bool:
@@ -71,7 +55,6 @@ class Identity(_NoHardware):
         return x
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Softmax(_NoHardware):
     """In last place it does not change which class is largest: the hardware gives the logits.
@@ -79,14 +62,6 @@ class Softmax(_NoHardware):
     """
 
     kind: ClassVar[str] = "softmax"
-    keras_classes: ClassVar[tuple[str, ...]] = ("Softmax",)
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        axis = source.config.get("axis", -1)
-        if axis not in (-1, len(source.input_shape), [-1]):
-            raise Unsupported(f"axis={axis}: only the last axis is built")
-        return [cls(source.name)]
 
     @property
     def ending(self) -> Ending:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.graph import KerasLayer, Layer, Shape
-from dnn2fpga.layers.image import Pair, image_windows, other_than, require_image
+from dnn2fpga.graph import Layer, Shape
+from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, multiplier_and_shift
@@ -124,16 +124,6 @@ class Pooling(Layer):
 
     keeps_numbers: ClassVar[bool] = True
 
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return other_than(config, data_format=("channels_last",))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        require_image(source)
-        size = tuple(source.config["pool_size"])
-        return [cls(source.name, size, tuple(source.config["strides"] or size), source.config["padding"])]
-
     def geometry(self) -> dict[str, Any]:
         return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
 
@@ -163,11 +153,9 @@ class Pooling(Layer):
         return self.patches(ones, 0).sum(axis=2).reshape(self.windows(shape).output_size)
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class MaxPooling(Pooling):
     kind: ClassVar[str] = "max_pooling"
-    keras_classes: ClassVar[tuple[str, ...]] = ("MaxPooling2D",)
     picks_largest: ClassVar[bool] = True
 
     def compute(self, x: np.ndarray) -> np.ndarray:
@@ -183,13 +171,11 @@ class MaxPooling(Pooling):
         return self.forward(ops, q, parameters)
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class AveragePooling(Pooling):
     """Pixels outside the frame do not count (as in Keras)."""
 
     kind: ClassVar[str] = "average_pooling"
-    keras_classes: ClassVar[tuple[str, ...]] = ("AveragePooling2D",)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         counts = self.inside(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
@@ -226,7 +212,6 @@ class AveragePooling(Pooling):
         return ops.fit(mean - wires.input.zero_points, wires.output, (-math.inf, math.inf), how)
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class GlobalAverage(Layer):
     """The mean of every channel over the image."""
@@ -235,16 +220,6 @@ class GlobalAverage(Layer):
     clamp: tuple[float, float] = (-math.inf, math.inf)
 
     kind: ClassVar[str] = "global_average_pooling"
-    keras_classes: ClassVar[tuple[str, ...]] = ("GlobalAveragePooling2D",)
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return other_than(config, data_format=("channels_last",))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        require_image(source)
-        return [cls(source.name, bool(source.config.get("keepdims")))]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (1, 1, input_shape[-1]) if self.keep_dimensions else input_shape[-1:]

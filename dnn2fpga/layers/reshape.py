@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import KerasLayer, Layer, Shape, Unsupported
-from dnn2fpga.layers.image import other_than
+from dnn2fpga.graph import Layer, Shape, Unsupported
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.scaling import Choice, Seen
 from dnn2fpga.layers.settings import LayerSettings
@@ -34,7 +33,6 @@ class QuantizedReshape(QuantizedLayer):
         return self.output.shape
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Reshape(Layer):
     """Row-major reshape to ``target`` (``None``: to a vector)."""
@@ -42,20 +40,7 @@ class Reshape(Layer):
     target: Shape | None
 
     kind: ClassVar[str] = "reshape"
-    keras_classes: ClassVar[tuple[str, ...]] = ("Flatten", "Reshape")
     keeps_numbers: ClassVar[bool] = True
-
-    @classmethod
-    def refused_options(cls, config: dict[str, Any]) -> list[str]:
-        return other_than(config, data_format=("channels_last",))
-
-    @classmethod
-    def from_keras(cls, source: KerasLayer) -> list[Layer]:
-        if source.class_name == "Flatten":
-            return [cls(source.name, None)]
-        if len(source.output_shape) not in (1, 3):
-            raise Unsupported(f"target shape {source.output_shape}: only vectors and images are built")
-        return [cls(source.name, source.output_shape)]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.target or (math.prod(input_shape),)

@@ -17,7 +17,7 @@ from dnn2fpga import config_files
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import VECTOR_FRAMES
-from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.task import Measure
@@ -67,7 +67,7 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
 
     :raises UserError: when the simulation cannot run, or has not compared everything.
     """
-    manifest = read_manifest(bundle)
+    manifest = read_manifest(bundle / MANIFEST)
     if manifest["interval_cycles"] > LONGEST_INTERVAL_FOR_COCOTB and not waves:
         return _check_slow_protocol(bundle, build_dir, manifest, seed)
     results = run_checker(RUN, bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
@@ -135,7 +135,7 @@ def check_data(
     if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
-    task, manifest = task_with(graph, data), read_manifest(bundle)
+    task, manifest = task_with(graph, data), read_manifest(bundle / MANIFEST)
     chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
     options = ["--bulk", str(vectors), "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]

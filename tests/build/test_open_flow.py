@@ -26,6 +26,7 @@ from dnn2fpga.build.toolchains import TOOLCHAINS, device_of
 from dnn2fpga.build.tools import Program, Tool, found_tools
 from dnn2fpga.errors import UserError
 from dnn2fpga.report import show_summary
+from dnn2fpga.work_folder import WorkFolder
 
 FAKE = Path(__file__).with_name("fake_tools.py")
 OPEN = [name for name in available_boards() if load_board(name).architecture.tools.is_open]
@@ -142,6 +143,28 @@ def test_what_is_built_already_is_not_built_again(work: Path, fake: Fake) -> Non
     (work / "build" / "ulx3s_85f" / "result.json").write_text("{}")
     flow.build(work, "ulx3s_85f", settings=BuildSettings(seed=1, placements=2))
     assert len(fake()) == 9
+
+
+@pytest.mark.parametrize("name", ["board_top.bit", "netlist.v", "report.json"])
+def test_what_is_not_as_it_was_built_is_built_again(work: Path, fake: Fake, name: str) -> None:
+    fake(GOOD)
+    flow.build(work, "ulx3s_85f")
+    file = work / "build" / "ulx3s_85f" / name
+    content = file.read_bytes()
+    file.write_bytes(content + b" ")
+    assert current_result(work, "ulx3s_85f") is None
+    assert WorkFolder(work).out_of_date() == [f"build/ulx3s_85f/result.json: {file}: has changed"]
+    assert flow.build(work, "ulx3s_85f").files[0].is_file()
+    assert file.read_bytes() == content
+    assert len(fake()) == 6
+
+
+def test_an_edited_result_is_not_shown(work: Path, fake: Fake) -> None:
+    fake(GOOD)
+    flow.build(work, "ulx3s_85f")
+    file = work / "build" / "ulx3s_85f" / "result.json"
+    file.write_text(file.read_text().replace('"reached_mhz": 61.5', '"reached_mhz": 615'))
+    assert current_result(work, "ulx3s_85f") is None
 
 
 def test_without_run_only_what_the_tools_read(work: Path, fake: Fake) -> None:

@@ -240,6 +240,13 @@ def test_a_bundle_without_vectors_fails(verified: Path, dnn2fpga: Callable[..., 
     assert "frames" in outcome.err
 
 
+def test_the_copy_of_the_checker_in_the_bundle_is_not_run(verified: Path, dnn2fpga: Callable[..., Any]) -> None:
+    for program in (verified / BUNDLE / "sim").glob("*.py"):
+        program.write_text("raise SystemExit('this is for others')\n")
+    record_again(verified)
+    assert dnn2fpga("verify", verified).code == 0
+
+
 def test_verilog_edited_by_hand_is_noticed(verified: Path, dnn2fpga: Callable[..., Any]) -> None:
     verilog = verified / BUNDLE / "rtl" / "accelerator.v"
     verilog.write_text(verilog.read_text() + "// edited\n")

@@ -10,7 +10,7 @@ from model_zoo import Zoo
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, KerasLayer, Layer, Shape
+from dnn2fpga.graph import Graph, Layer, Shape
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.conv2d import Conv2D
@@ -181,25 +181,6 @@ def test_a_separable_convolution_is_two_layers(zoo: Zoo) -> None:
 
 
 # What is refused
-
-
-@pytest.mark.parametrize(
-    ("option", "expected"),
-    [
-        ({"dilation_rate": (2, 2)}, "dilation_rate=(2, 2)"),
-        ({"data_format": "channels_first"}, "data_format='channels_first'"),
-        ({"activation": "gelu"}, "activation 'gelu'"),
-    ],
-)
-def test_refused_options(option: dict[str, Any], expected: str) -> None:
-    [line] = DepthwiseConv2D.refused_options({"padding": "same", "depth_multiplier": 2, **option})
-    assert expected in line
-
-
-def test_only_images_are_taken() -> None:
-    source = KerasLayer("DepthwiseConv2D", "d", {"strides": (1, 1)}, {"kernel": numbers(1, 1, 3, 1)}, (3,), (3,))
-    with pytest.raises(Exception, match="must be an image"):
-        DepthwiseConv2D.from_keras(source)
 
 
 def test_channels_in_several_beats_are_refused() -> None:

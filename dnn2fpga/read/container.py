@@ -1,0 +1,156 @@
+"""Opens a model file once, by its bytes: a zip archive (``.keras``) or HDF5 (``.h5``), never a mixture of both.
+
+Nothing is loaded by Keras: what is checked here is what is read.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dnn2fpga.errors import UserError, damage_reported
+from dnn2fpga.read import hdf5
+from dnn2fpga.read.hdf5 import Hdf5
+from dnn2fpga.read.limits import (
+    DEEPEST_CONFIG,
+    LARGEST_CONFIG,
+    LARGEST_DIRECTORY,
+    LARGEST_EXPANSION,
+    LARGEST_MEMBER,
+    MOST_MEMBERS,
+    SMALL_MEMBER,
+)
+from dnn2fpga.read.other_files import SAVE, described, described_folder
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # members of a .keras file
+_ZIP = b"PK\x03\x04"
+_END_OF_ARCHIVE, _END_RECORD = b"PK\x05\x06", 22  # signature and bytes of a zip archive's last record
+_LONG_DIRECTORY, _LOCATOR = b"PK\x06\x07", 20  # the record before it, where there are more members than it can count
+
+
+class Layout(enum.Enum):
+    """Where a model file keeps the arrays of a layer."""
+
+    KERAS = "keras"  # by class and number
+    H5 = "h5"  # by the layer's name
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A Keras file that is open."""
+
+    config: dict[str, Any]
+    arrays: Hdf5
+    layout: Layout
+
+
+@contextmanager
+def open_model(path: Path) -> Iterator[ModelFile]:
+    """Opens a ``.keras`` or ``.h5`` file for the duration of a ``with`` block.
+
+    :raises UserError: when there is no such file, when it is something else, damaged, or too large.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: {described_folder(path)}")
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; give the path of a model saved by Keras (.keras or .h5)")
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    with file, _opened(path, file) as model:
+        yield model
+
+
+@contextmanager
+def _opened(path: Path, file: BinaryIO) -> Iterator[ModelFile]:
+    start = file.read(16)
+    file.seek(0)
+    is_zip, is_hdf5 = start.startswith(_ZIP), start.startswith(hdf5.SIGNATURE)
+    wanted = {".keras": is_zip, ".h5": is_hdf5, ".hdf5": is_hdf5}.get(path.suffix.lower())
+    if wanted is None or not (is_zip or is_hdf5):
+        raise UserError(f"{path}: {described(path, start)}")
+    if not wanted:
+        right = ".keras" if is_zip else ".h5"
+        raise UserError(f"{path}: its content is that of a {right} file; give it that suffix, or {SAVE}")
+    if is_zip:
+        text, weights = _members(path, file)
+        with closing(Hdf5(io.BytesIO(weights), f"{path}: {WEIGHTS}")) as arrays:
+            yield ModelFile(_parsed(path, text), arrays, Layout.KERAS)
+    else:
+        with closing(Hdf5(file, str(path))) as arrays:
+            yield ModelFile(_parsed(path, _config_of_h5(path, arrays)), arrays, Layout.H5)
+
+
+def _config_of_h5(path: Path, arrays: Hdf5) -> str:
+    text = arrays.text("model_config")
+    if text is not None:
+        return text
+    if arrays.has_attribute("layer_names") or arrays.has_group("layers") or arrays.has_group("vars"):
+        raise UserError(f"{path}: holds the weights of a model without its layers (save_weights); {SAVE}")
+    raise UserError(f"{path}: is HDF5, but holds no Keras model; {SAVE}")
+
+
+def _members(path: Path, file: BinaryIO) -> tuple[str, bytes]:
+    """The configuration and the weights in a ``.keras`` file."""
+    damage = f"{path}: is not a Keras model that can be read: the archive is damaged; copy or save it again"
+    _measure_directory(path, file)
+    with damage_reported(damage), zipfile.ZipFile(file) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        if len(members) != len(archive.infolist()):
+            raise UserError(f"{path}: two members of the archive have the same name")
+        if min(info.header_offset for info in members.values()) != 0:
+            raise UserError(f"{path}: other data stand before the archive; a file of two formats is never read")
+        if missing := [name for name in (CONFIG, WEIGHTS) if name not in members]:
+            raise UserError(f"{path}: is a zip archive without {' and '.join(missing)}, so no Keras model; {SAVE}")
+        text = _read(path, archive, members[CONFIG], LARGEST_CONFIG)
+        return text.decode(), _read(path, archive, members[WEIGHTS], LARGEST_MEMBER)
+
+
+def _measure_directory(path: Path, file: BinaryIO) -> None:
+    """Before the list of members is read: it must be short, and end where the file ends."""
+    file.seek(0, 2)
+    file.seek(max(file.tell() - _END_RECORD - _LOCATOR, 0))
+    end = file.read()
+    locator, record = end[:-_END_RECORD], end[-_END_RECORD:]
+    if not record.startswith(_END_OF_ARCHIVE):
+        raise UserError(f"{path}: is not a Keras model that can be read: the archive is cut off, or followed by more")
+    members, size = (int.from_bytes(record[start:stop], "little") for start, stop in ((10, 12), (12, 16)))
+    if members > MOST_MEMBERS or size > LARGEST_DIRECTORY or locator.startswith(_LONG_DIRECTORY):
+        raise UserError(f"{path}: the archive has {members:,} members in {size:,} bytes; no Keras model has so many")
+    file.seek(0)
+
+
+def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> bytes:
+    size = member.file_size
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
+        raise UserError(f"{path}: {member.filename} is encrypted, or compressed in a way that Keras never uses")
+    if size > largest:
+        raise UserError(f"{path}: {member.filename} would take {size:,} bytes; at most {largest:,} are read")
+    if size > max(SMALL_MEMBER, LARGEST_EXPANSION * member.compress_size):
+        raise UserError(f"{path}: {member.filename} would grow from {member.compress_size:,} to {size:,} bytes: a trap")
+    with archive.open(member) as content:
+        return content.read(size + 1)  # never more than was declared, whatever comes out of the compressed bytes
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    if len(text) > LARGEST_CONFIG:
+        raise UserError(f"{path}: its configuration is longer than {LARGEST_CONFIG:,} characters")
+    with damage_reported(f"{path}: its configuration is not valid JSON; save the model again"):
+        config = json.loads(text)
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: its configuration describes no model")
+    level: list[Any] = [config]
+    for _ in range(DEEPEST_CONFIG):
+        inner = (value.values() if isinstance(value, dict) else value for value in level)
+        level = [item for values in inner for item in values if isinstance(item, dict | list)]
+        if not level:
+            return config
+    raise UserError(f"{path}: its configuration is nested deeper than {DEEPEST_CONFIG} levels")

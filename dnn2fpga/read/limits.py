@@ -1,0 +1,21 @@
+"""How large a model file may be, and each thing in it. Whatever is larger is refused before it is loaded.
+
+docs/reading_models.md lists these numbers and says where they come from.
+"""
+
+MOST_PARAMETERS = 2**26  # in arrays of one model, 256 MiB in single precision; on-chip memory holds a tenth of that
+MOST_NUMBERS = 2**28  # in one tensor, for one sample
+LARGEST_EXTENT = 2**16  # of a tensor, a kernel, a number of filters or units
+MOST_LAYERS = 1_000
+LARGEST_CONFIG = 8 * 2**20  # bytes of a configuration in JSON
+DEEPEST_CONFIG = 100  # lists and dictionaries inside each other
+
+LARGEST_MEMBER = 3 * 4 * MOST_PARAMETERS  # bytes in a zip archive: the parameters and both moments of Adam
+MOST_MEMBERS = 1_000
+LARGEST_DIRECTORY = 2**20  # bytes of a zip archive's list of members
+LARGEST_EXPANSION = 100  # bytes that come out of one compressed byte
+SMALL_MEMBER = 2**20  # bytes; smaller ones may expand as they like
+
+MOST_LINKS = 4 * MOST_LAYERS  # in one HDF5 group
+MOST_NAMES = 64  # of the arrays of one layer
+LARGEST_CHUNK = 4 * MOST_PARAMETERS  # bytes of a chunk in HDF5

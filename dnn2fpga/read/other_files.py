@@ -1,0 +1,69 @@
+"""Files that are no whole Keras model: what they are, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SAVE = "save the whole model with model.save('name.keras')"
+LATER = f"load it with the tool that wrote it, build the same network in Keras, and {SAVE}"
+
+
+@dataclass(frozen=True)
+class OtherFile:
+    """A kind of file, known by its suffix or by its first bytes."""
+
+    what: str
+    advice: str
+    suffixes: tuple[str, ...] = ()
+    signatures: tuple[bytes, ...] = ()
+    offset: int = 0  # of the signatures
+
+    def fits(self, path: Path, start: bytes) -> bool:
+        return path.suffix.lower() in self.suffixes or start[self.offset :].startswith(self.signatures)
+
+
+_OTHERS = (
+    OtherFile("a TensorFlow Lite model", LATER, (".tflite",), (b"TFL3",), 4),
+    OtherFile("an ONNX model", LATER, (".onnx",)),
+    OtherFile("a PyTorch file", LATER, (".pt", ".pth", ".pt2", ".ckpt", ".safetensors")),
+    OtherFile(
+        "a pickle: loading one runs code, so it is never opened",
+        SAVE,
+        (".pkl", ".pickle", ".joblib"),
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+    ),
+    OtherFile(
+        "part of a TensorFlow SavedModel", f"load the folder with tf_keras (Keras 2), and {SAVE}", (".pb", ".index")
+    ),
+    OtherFile("arrays without a network", f"it is read as data (--data); {SAVE}", (".npz", ".npy"), (b"\x93NUMPY",)),
+    OtherFile(
+        "the architecture of a model without its weights",
+        f"rebuild it with keras.models.model_from_json, load its weights, and {SAVE}",
+        (".json",),
+        (b"{",),
+    ),
+    OtherFile("settings, not a model", "name it with --config", (".yaml", ".yml")),
+)
+
+
+def described(path: Path, start: bytes) -> str:
+    """What a file that is no Keras model is, and what to do, for a message.
+
+    :param start: its first bytes.
+    """
+    if not start:
+        return f"is empty; {SAVE}"
+    for other in _OTHERS:
+        if other.fits(path, start):
+            return f"is {other.what}; {other.advice}"
+    return f"is not a Keras model that can be read (.keras or .h5); {SAVE}"
+
+
+def described_folder(folder: Path) -> str:
+    """What a folder given as a model is, and what to do."""
+    if (folder / "saved_model.pb").is_file():
+        return f"is a TensorFlow SavedModel; load it with tf_keras (Keras 2), and {SAVE}"
+    if (folder / "config.json").is_file():
+        return f"is an unpacked .keras file; {SAVE}"
+    return "is a folder; give the path of a model saved by Keras (.keras or .h5)"

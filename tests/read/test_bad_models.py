@@ -1,0 +1,181 @@
+"""Models that must be refused: by name and reason, all problems at once, and without running anything in them."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bad_models
+import numpy as np
+import pytest
+from model_zoo import Zoo
+
+from dnn2fpga.errors import UserError
+from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.read.keras import read_keras_model
+
+
+def refusal(path: Path) -> str:
+    """What is said about a model; every line names the file or the layer."""
+    with pytest.raises(UserError) as caught:
+        simplify(read_keras_model(path))
+    assert all(problem.strip() and "\n" not in problem for problem in caught.value.problems)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("name", bad_models.MODELS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_model_is_refused(name: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, expected = bad_models.MODELS[name]
+    path, trace = tmp_path / f"{name}{suffix}", tmp_path / "trace"
+    make().save(path)
+    monkeypatch.setenv(bad_models.TRACE, str(trace))
+
+    message = refusal(path)
+
+    for part in expected:
+        assert part in message
+    assert not trace.exists()
+
+
+def test_the_trace_is_left_when_a_lambda_does_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(bad_models.TRACE, str(tmp_path / "trace"))
+    bad_models.with_lambda()
+    assert (tmp_path / "trace").exists()
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    assert "there is no such file" in refusal(tmp_path / "missing.keras")
+    assert "is a folder" in refusal(tmp_path)
+
+
+def test_spoilt_files_never_raise_anything_else(zoo: Zoo, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for suffix in (".keras", ".h5"):
+        whole = np.frombuffer(zoo.save("conv_relu", suffix).read_bytes(), np.uint8)
+        path = tmp_path / f"spoilt{suffix}"
+        for _ in range(200):
+            spoilt = whole.copy()
+            spoilt[rng.integers(0, len(spoilt), 20)] ^= rng.integers(1, 256, 20, np.uint8)
+            path.write_bytes(spoilt.tobytes())
+            with suppress(UserError):
+                read_keras_model(path)
+
+
+EVIL = {"module": "evil_module", "class_name": "Evil", "config": {}, "registered_name": "evil>Evil"}
+FUNCTION = {"class_name": "function", "module": "builtins", "config": "breakpoint", "registered_name": "breakpoint"}
+CODE = {"class_name": "__lambda__", "config": {"value": "x"}}
+
+
+def set_at(key: str, value: Any) -> Any:
+    """An edit of a configuration: another value at a dotted path."""
+
+    def edit(config: dict[str, Any]) -> None:
+        *path, last = key.split(".")
+        for part in path:
+            config = config[int(part) if part.isdigit() else part]
+        config[last] = value  # type: ignore[index]
+
+    return edit
+
+
+@pytest.fixture
+def evil_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module that can be imported, and fails the test when it is."""
+    (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w').close()\nclass Evil: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    assert not (tmp_path / "trace").exists()
+    assert "evil_module" not in sys.modules
+
+
+@pytest.mark.usefixtures("evil_module")
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("module", "evil_module", "evil_module.Sequential"),
+        ("registered_name", "evil>Sequential", "evil>Sequential"),
+        ("class_name", "evil.Sequential", "a Sequential or Functional model is needed"),
+        ("config.layers.1.module", "evil_module", "evil_module.Conv2D"),
+        ("config.layers.1.registered_name", "evil>Conv2D", "evil>Conv2D"),
+        ("config.layers.1.class_name", "evil>Conv2D", "evil>Conv2D"),
+        ("config.layers.1.module", "keras.src.ops.nn", "this kind of layer is not supported"),
+        ("config.layers.1.config.dtype", EVIL, "dtype="),
+        ("config.layers.1.config.activation", FUNCTION, "activation is the function 'breakpoint'"),
+        ("config.layers.1.config.activation", CODE, "activation is a function"),
+        ("config.layers.1.config.activation", EVIL, "evil>Evil"),
+        ("config.layers.1.config.kernel_size", EVIL, "kernel_size"),
+        ("config.layers", "none", "config.layers: Input should be a valid list"),
+        ("config.layers", [1, 2], "config.layers[0]: Input should be a valid dictionary"),
+        ("config.layers.1.config", None, "config.layers[1].config: Input should be a valid dictionary"),
+        ("config", None, "config: Input should be a valid dictionary"),
+        ("config.layers.1.config.name", None, "layer number 1 (Conv2D) has no name"),
+        ("config.layers.1.config.filters", 10**8, "filters=100000000"),
+        ("config.layers.1.config.filters", 65536, "its kernel has shape"),
+        ("config.layers.1.config.filters", "many", "filters=many"),
+        ("config.layers.1.config.kernel_size", [7, 7], "its kernel has shape (3, 3, 2, 3) in the file"),
+        ("config.layers.1.config.use_bias", False, "has 2 arrays in the file; its configuration declares 1 (kernel)"),
+        ("config.layers.0.config.batch_shape", [None, 6, 6], "an image (rows, columns, channels), not of shape (6, 6)"),
+        ("config.layers.0.config.batch_shape", [None, 70000, 70000, 2], "at most 65,536"),
+        ("config.layers.0.config.batch_shape", [None, 60000, 60000, 2], "must be a vector or an image"),
+        ("config.layers.0.config.batch_shape", [None, 2, 2, 2], "layer 'conv2d' (Conv2D)"),
+        ("config.layers.0.config.batch_shape", 5, "input shape must be fixed"),
+    ],
+)
+def test_edited_configurations_are_refused(zoo: Zoo, key: str, value: Any, expected: str, tmp_path: Path) -> None:
+    edit = set_at(key, value)
+    path = bad_models.edited(zoo.save("conv_relu", ".keras"), tmp_path / "edited.keras", edit)
+    message = refusal(path)
+    assert expected.replace("'conv2d'", "'conv2d") in message or expected in message
+
+
+@pytest.mark.usefixtures("evil_module")
+@pytest.mark.parametrize(
+    "key",
+    [
+        "config.dtype",
+        "build_config",
+        "compile_config",
+        *(f"config.layers.1.config.{part}_initializer" for part in ("kernel", "bias")),
+        *(f"config.layers.1.config.{part}_regularizer" for part in ("kernel", "bias", "activity")),
+        "config.layers.1.config.kernel_constraint",
+        "config.layers.1.build_config",
+    ],
+)
+@pytest.mark.parametrize("value", [EVIL, FUNCTION, CODE])
+def test_objects_that_act_in_training_only_are_not_needed(zoo: Zoo, key: str, value: Any, tmp_path: Path) -> None:
+    whole = zoo("conv_relu")
+    path = bad_models.edited(whole.path, tmp_path / "edited.keras", set_at(key, value))
+    np.testing.assert_array_equal(simplify(read_keras_model(path)).run(whole.x), whole.graph.run(whole.x))
+
+
+def functional(edit: Any, zoo: Zoo, tmp_path: Path) -> str:
+    """What is said about an edited Functional model."""
+    return refusal(bad_models.edited(zoo.save("dense_relu", ".keras", functional=True), tmp_path / "e.keras", edit))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("training", True, "is called with training=True"),
+        ("mask", "mine", "is called with mask=mine"),
+    ],
+)
+def test_calls_with_arguments(zoo: Zoo, argument: str, value: Any, expected: str, tmp_path: Path) -> None:
+    assert expected in functional(set_at(f"config.layers.1.inbound_nodes.0.kwargs.{argument}", value), zoo, tmp_path)
+
+
+@pytest.mark.parametrize("history", [None, "", {}, ["input_layer"], [1, 2, 3], ["input_layer", 0, 1]])
+def test_histories_that_are_none(zoo: Zoo, history: Any, tmp_path: Path) -> None:
+    edit = set_at("config.layers.1.inbound_nodes.0.args.0.config.keras_history", history)
+    assert "a tensor that it reads must be named as [layer, 0, 0]" in functional(edit, zoo, tmp_path)
+
+
+def test_layers_that_are_not_connected(zoo: Zoo, tmp_path: Path) -> None:
+    edit = set_at("config.layers.1.inbound_nodes.0.args.0.config.keras_history", ["nowhere", 0, 0])
+    assert "not connected" in functional(edit, zoo, tmp_path)
+    first = set_at("config.output_layers", ["nowhere", 0, 0])
+    assert "not connected" in functional(first, zoo, tmp_path)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import enum
 import io
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from dnn2fpga.errors import UserError, damage_reported
 from dnn2fpga.read import hdf5
@@ -81,25 +83,26 @@ def _opened(path: Path, file: BinaryIO) -> Iterator[ModelFile]:
         right = ".keras" if is_zip else ".h5"
         raise UserError(f"{path}: its content is that of a {right} file; give it that suffix, or {SAVE}")
     if is_zip:
-        text, weights = _members(path, file)
-        with closing(Hdf5(io.BytesIO(weights), f"{path}: {WEIGHTS}")) as arrays:
-            yield ModelFile(_parsed(path, text), arrays, Layout.KERAS)
+        with tempfile.TemporaryFile() as weights:
+            config = _parsed(path, _unpacked(path, file, weights))
+            with closing(Hdf5(weights, f"{path}: {WEIGHTS}")) as arrays:
+                yield ModelFile(config, arrays, Layout.KERAS)
     else:
         with closing(Hdf5(file, str(path))) as arrays:
             yield ModelFile(_parsed(path, _config_of_h5(path, arrays)), arrays, Layout.H5)
 
 
 def _config_of_h5(path: Path, arrays: Hdf5) -> str:
-    text = arrays.text("model_config")
-    if text is not None:
-        return text
-    if arrays.has_attribute("layer_names") or arrays.has_group("layers") or arrays.has_group("vars"):
+    text = arrays.texts("model_config")
+    if text:
+        return text[0]
+    if arrays.texts("layer_names") is not None or {"layers", "vars"} & set(arrays.members() or ()):
         raise UserError(f"{path}: holds the weights of a model without its layers (save_weights); {SAVE}")
     raise UserError(f"{path}: is HDF5, but holds no Keras model; {SAVE}")
 
 
-def _members(path: Path, file: BinaryIO) -> tuple[str, bytes]:
-    """The configuration and the weights in a ``.keras`` file."""
+def _unpacked(path: Path, file: BinaryIO, weights: BinaryIO) -> str:
+    """The configuration in a ``.keras`` file; its weights are written to ``weights``."""
     damage = f"{path}: is not a Keras model that can be read: the archive is damaged; copy or save it again"
     _measure_directory(path, file)
     with damage_reported(damage), zipfile.ZipFile(file) as archive:
@@ -110,8 +113,10 @@ def _members(path: Path, file: BinaryIO) -> tuple[str, bytes]:
             raise UserError(f"{path}: other data stand before the archive; a file of two formats is never read")
         if missing := [name for name in (CONFIG, WEIGHTS) if name not in members]:
             raise UserError(f"{path}: is a zip archive without {' and '.join(missing)}, so no Keras model; {SAVE}")
-        text = _read(path, archive, members[CONFIG], LARGEST_CONFIG)
-        return text.decode(), _read(path, archive, members[WEIGHTS], LARGEST_MEMBER)
+        text = io.BytesIO()
+        _unpack(path, archive, members[CONFIG], LARGEST_CONFIG, text)
+        _unpack(path, archive, members[WEIGHTS], LARGEST_MEMBER, weights)
+        return text.getvalue().decode()
 
 
 def _measure_directory(path: Path, file: BinaryIO) -> None:
@@ -128,7 +133,7 @@ def _measure_directory(path: Path, file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> bytes:
+def _unpack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int, target: IO[bytes]) -> None:
     size = member.file_size
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
         raise UserError(f"{path}: {member.filename} is encrypted, or compressed in a way that Keras never uses")
@@ -137,7 +142,7 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest
     if size > max(SMALL_MEMBER, LARGEST_EXPANSION * member.compress_size):
         raise UserError(f"{path}: {member.filename} would grow from {member.compress_size:,} to {size:,} bytes: a trap")
     with archive.open(member) as content:
-        return content.read(size + 1)  # never more than was declared, whatever comes out of the compressed bytes
+        shutil.copyfileobj(content, target, 2**20)  # zipfile stops at the declared size
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:

@@ -1,54 +1,59 @@
-"""Groups, arrays and texts of an HDF5 file that comes from a stranger.
-
-A path in HDF5 may lead into other files, an array may lie in other files, and a few bytes may declare gigabytes. So
-every step follows hard links only, and every array is measured before it is read.
+"""Groups, arrays and texts of an HDF5 file that comes from a stranger, read by a process with limits
+(``hdf5_process``).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+import json
+import os
+import subprocess
+import sys
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
-from dnn2fpga.errors import UserError, damage_reported
+from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Shape, Unsupported
-from dnn2fpga.read.limits import LARGEST_CHUNK, LARGEST_CONFIG, MOST_LINKS, MOST_NAMES
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Where a superblock of each version keeps the address of the end of the file.
-_END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
-_FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
-_IN_THE_FILE = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+_END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}  # where a superblock of each version keeps the address of the file's end
+_PROGRAM = "dnn2fpga.read.hdf5_process"
 
 
 class Hdf5:
-    """An open file.
+    """An open file. To be closed; raises ``UserError`` for whatever is wrong with it.
 
-    :param file: the bytes; no other file is ever opened.
+    :param file: the bytes, as a file that the operating system knows; no other file is ever opened.
     :param where: names the file in messages.
     """
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         self.where = where
-        self._damage = f"{where}: is damaged and cannot be read as HDF5; copy or save it again"
         self._require_whole(file)
-        with damage_reported(self._damage):
-            self._file = h5py.File(file, "r")
+        self._connection, end = Pipe()
+        self._process = _started(file, end)
+        try:
+            self._answer()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        with damage_reported(self._damage):
-            self._file.close()
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
 
     def _require_whole(self, file: BinaryIO) -> None:
         """Neither cut off nor followed by something else, such as a zip archive that another program would read."""
+        file.seek(0)
         head = file.read(64)
-        size = file.seek(0, 2)
+        size = file.seek(0, os.SEEK_END)
         position = _END_OF_FILE.get(head[8]) if len(head) == 64 else None
         if not head.startswith(SIGNATURE) or position is None:
-            raise UserError(self._damage)
+            raise self._damaged("its first bytes")
         declared = int.from_bytes(head[position : position + 8], "little")
         if size < declared:
             raise UserError(f"{self.where}: is cut off: {size:,} of {declared:,} bytes are there; copy it again")
@@ -59,94 +64,62 @@ class Hdf5:
             )
         file.seek(0)
 
-    # Groups
+    def members(self, *path: str) -> list[str] | None:
+        """Names in a group; None where there is no such group."""
+        return self._ask("members", path=path)
 
-    def has_group(self, *path: str) -> bool:
-        with damage_reported(self._damage):
-            return isinstance(self._follow(self._file, path), h5py.Group)
-
-    def members(self, *path: str) -> list[str]:
-        """Names in a group; none where there is no such group."""
-        with damage_reported(self._damage):
-            group = self._follow(self._file, path)
-            if not isinstance(group, h5py.Group):
-                return []
-            if len(group) > MOST_LINKS:
-                raise UserError(f"{self.where}: /{'/'.join(path)} has {len(group):,} members; at most {MOST_LINKS:,}")
-            return list(group)
-
-    def _follow(self, start: h5py.Group, path: Iterable[str]) -> Any:
-        """What lies at ``path``; None where nothing does."""
-        here = start
-        for name in path:
-            if not isinstance(here, h5py.Group) or not here.id.links.exists(name.encode()):
-                return None
-            if here.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-                raise UserError(f"{self.where}: '{name}' in it is a link to somewhere else, which is never followed")
-            here = here[name]
-        return here
-
-    # Attributes
-
-    def text(self, name: str) -> str | None:
-        """A text beside the root group; None where there is none."""
-        with damage_reported(self._damage):
-            value = self._strings(self._file, name, most=1)
-        return value[0] if value else None
-
-    def names(self, attribute: str, *path: str) -> list[str]:
-        """A list of texts beside a group; empty where there is none. Long lists come in parts ``<attribute>0`` …"""
-        with damage_reported(self._damage):
-            group = self._follow(self._file, path)
-            if not isinstance(group, h5py.Group):
-                return []
-            return self._strings(group, attribute, MOST_NAMES)
-
-    def has_attribute(self, name: str) -> bool:
-        with damage_reported(self._damage):
-            return h5py.h5a.exists(self._file.id, name.encode())
-
-    def _strings(self, group: h5py.Group, name: str, most: int) -> list[str]:
-        if not h5py.h5a.exists(group.id, name.encode()):
-            return []
-        attribute = h5py.h5a.open(group.id, name.encode())
-        count = math.prod(attribute.shape)
-        if count == 0:
-            return []
-        if count > most or attribute.get_storage_size() > LARGEST_CONFIG:
-            raise UserError(f"{self.where}: the attribute '{name}' is too large ({count:,} texts)")
-        if h5py.check_string_dtype(attribute.dtype) is None:
-            raise UserError(f"{self.where}: the attribute '{name}' must be text, not {attribute.dtype}")
-        values = np.atleast_1d(np.asarray(group.attrs[name], object)).ravel()
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-
-    # Arrays
+    def texts(self, attribute: str, *path: str) -> list[str] | None:
+        """An attribute of a group that holds one text or several; None where there is none."""
+        return self._ask("texts", path=path, attribute=attribute)
 
     def array(self, shape: Shape, *path: str) -> np.ndarray:
         """The array at ``path``, which must have ``shape``.
 
         :raises Unsupported: when there is none, or one of another shape or kind.
         """
-        with damage_reported(self._damage, Unsupported):
-            found = self._follow(self._file, path)
-            if not isinstance(found, h5py.Dataset):
-                raise Unsupported(f"is missing (/{'/'.join(path)})")
-            self._measure(found, shape)
-            return np.asarray(found[()])
+        numbers = np.empty(shape, np.dtype(self._ask("array", path=path, shape=shape)))
+        if numbers.size:
+            try:
+                self._connection.recv_bytes_into(memoryview(numbers.reshape(-1)).cast("B"))
+            except (EOFError, OSError) as error:
+                raise self._damaged("its reader came to an end") from error
+        return numbers
 
-    def _measure(self, found: h5py.Dataset, shape: Shape) -> None:
-        plan = found.id.get_create_plist()
-        if plan.get_layout() not in _IN_THE_FILE or plan.get_external_count():
-            raise Unsupported("lies in another file, which is never opened")
-        if found.shape != shape:
-            raise Unsupported(f"has shape {found.shape} in the file; the configuration says {shape}")
-        if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
-            raise Unsupported(f"holds {found.dtype}; numbers of at most 64 bits are needed")
-        filters = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
-        if not set(filters) <= set(_FILTERS):
-            raise Unsupported("is compressed in a way that is not supported; save the model again with Keras")
-        chunk = plan.get_chunk() if plan.get_layout() == h5py.h5d.CHUNKED else ()
-        if math.prod(chunk) * found.dtype.itemsize > LARGEST_CHUNK:
-            raise Unsupported("is stored in pieces that are too large")
-        if found.size and not found.id.get_storage_size():
-            raise Unsupported("is declared, but its numbers are not in the file")
+    def _ask(self, what: str, **details: Any) -> Any:
+        try:
+            self._connection.send_bytes(json.dumps({"what": what, **details}).encode())
+        except OSError as error:
+            raise self._damaged("its reader came to an end") from error
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            answer = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise self._damaged("reading it takes too long, too much memory, or makes the HDF5 library fail") from error
+        if "refused" in answer:
+            raise UserError(f"{self.where}: {answer['refused']}")
+        if "unusable" in answer:
+            raise Unsupported(answer["unusable"])
+        if "damage" in answer:
+            raise self._damaged(answer["damage"])
+        return answer["value"]
+
+    def _damaged(self, reason: str) -> UserError:
+        shown = " ".join(reason.split())[:200]
+        return UserError(f"{self.where}: is damaged and cannot be read as HDF5; copy or save it again ({shown})")
+
+
+def _started(file: BinaryIO, end: Connection) -> subprocess.Popen[bytes]:
+    """The process that reads ``file`` and answers at the other ``end``, of which it is the only owner."""
+    package_folder = str(Path(__file__).parents[2])
+    places = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    with end:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", _PROGRAM, str(end.fileno())],
+            stdin=file,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[end.fileno()],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "OPENBLAS_NUM_THREADS": "1"},
+        )

@@ -25,14 +25,16 @@ def paths_of_arrays(file: ModelFile, layers: list[LayerEntry]) -> dict[str, list
     """
     if file.layout is Layout.H5:
         return {layer.name: _named(file.arrays, layer.name) for layer in layers}
-    container = next((name for name in _CONTAINERS if file.arrays.has_group(name)), _CONTAINERS[0])
-    groups = [name for name in file.arrays.members(container) if file.arrays.members(container, name, "vars")]
+    container = next((name for name in _CONTAINERS if name in (file.arrays.members() or ())), _CONTAINERS[0])
+    counts = {
+        name: len(file.arrays.members(container, name, "vars") or ()) for name in file.arrays.members(container) or ()
+    }
+    groups = [name for name, count in counts.items() if count]
     paths: dict[str, list[tuple[str, ...]]] = {}
     for class_name in {layer.class_name for layer in layers}:
         of_class = [layer.name for layer in layers if layer.class_name == class_name]
         for name, group in zip(of_class, _numbered(groups, snake_case(class_name)), strict=False):
-            count = len(file.arrays.members(container, group, "vars"))
-            paths[name] = [(container, group, "vars", str(k)) for k in range(count)]
+            paths[name] = [(container, group, "vars", str(k)) for k in range(counts[group])]
     return {layer.name: paths.get(layer.name, []) for layer in layers}
 
 
@@ -56,7 +58,7 @@ def read_arrays(file: Hdf5, paths: list[tuple[str, ...]], shapes: dict[str, Shap
 
 def _named(arrays: Hdf5, layer: str) -> list[tuple[str, ...]]:
     group = ("model_weights", *layer.split("/"))
-    return [(*group, *name.split("/")) for name in arrays.names("weight_names", *group)]
+    return [(*group, *name.split("/")) for name in arrays.texts("weight_names", *group) or ()]
 
 
 def _numbered(groups: list[str], stem: str) -> list[str]:

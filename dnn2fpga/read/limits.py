@@ -19,3 +19,8 @@ SMALL_MEMBER = 2**20  # bytes; smaller ones may expand as they like
 MOST_LINKS = 4 * MOST_LAYERS  # in one HDF5 group
 MOST_NAMES = 64  # of the arrays of one layer
 LARGEST_CHUNK = 4 * MOST_PARAMETERS  # bytes of a chunk in HDF5
+
+# Of the process that reads HDF5
+SECONDS = 3  # of processor time
+SLOWEST_READ = 2**26  # bytes a second, for large files
+LARGEST_PROCESS = 2**30  # bytes of memory

@@ -57,7 +57,7 @@ def test_spoilt_files_never_raise_anything_else(zoo: Zoo, tmp_path: Path) -> Non
     for suffix in (".keras", ".h5"):
         whole = np.frombuffer(zoo.save("conv_relu", suffix).read_bytes(), np.uint8)
         path = tmp_path / f"spoilt{suffix}"
-        for _ in range(200):
+        for _ in range(40):
             spoilt = whole.copy()
             spoilt[rng.integers(0, len(spoilt), 20)] ^= rng.integers(1, 256, 20, np.uint8)
             path.write_bytes(spoilt.tobytes())
@@ -108,9 +108,9 @@ def evil_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("config.layers.1.config.activation", CODE, "activation is a function"),
         ("config.layers.1.config.activation", EVIL, "evil>Evil"),
         ("config.layers.1.config.kernel_size", EVIL, "kernel_size"),
-        ("config.layers", "none", "config.layers: Input should be a valid list"),
-        ("config.layers", [1, 2], "config.layers[0]: Input should be a valid dictionary"),
-        ("config.layers.1.config", None, "config.layers[1].config: Input should be a valid dictionary"),
+        ("config.layers", "none", "layers: Input should be a valid list"),
+        ("config.layers", [1, 2], "layers[0]: Input should be a valid dictionary"),
+        ("config.layers.1.config", None, "layers[1].config: Input should be a valid dictionary"),
         ("config", None, "config: Input should be a valid dictionary"),
         ("config.layers.1.config.name", None, "layer number 1 (Conv2D) has no name"),
         ("config.layers.1.config.filters", 10**8, "filters=100000000"),
@@ -121,15 +121,14 @@ def evil_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("config.layers.0.config.batch_shape", [None, 6, 6], "an image (rows, columns, channels), not of shape (6, 6)"),
         ("config.layers.0.config.batch_shape", [None, 70000, 70000, 2], "at most 65,536"),
         ("config.layers.0.config.batch_shape", [None, 60000, 60000, 2], "must be a vector or an image"),
-        ("config.layers.0.config.batch_shape", [None, 2, 2, 2], "layer 'conv2d' (Conv2D)"),
+        ("config.layers.0.config.batch_shape", [None, 2, 2, 2], "kernel (3, 3) must fit"),
         ("config.layers.0.config.batch_shape", 5, "input shape must be fixed"),
     ],
 )
 def test_edited_configurations_are_refused(zoo: Zoo, key: str, value: Any, expected: str, tmp_path: Path) -> None:
     edit = set_at(key, value)
     path = bad_models.edited(zoo.save("conv_relu", ".keras"), tmp_path / "edited.keras", edit)
-    message = refusal(path)
-    assert expected.replace("'conv2d'", "'conv2d") in message or expected in message
+    assert expected in refusal(path)
 
 
 @pytest.mark.usefixtures("evil_module")

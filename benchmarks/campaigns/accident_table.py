@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .accidents import NOBODY, Accident, Prepare
+from .accidents import Accident, Prepare
 from .program import Program, Surrounding
 from .trial import Outcome
 
 QUANTIZE = "quantize model.keras --data train.npz -o out"
-SOMEBODY = Surrounding(user=NOBODY)
+SOMEBODY = Surrounding(plain_user=True)
 DISK = "mount -t tmpfs -o size={size} none {folder} && cp -r {saved}/. {folder}/ && exec \"$0\" \"$@\""
 
 
@@ -276,7 +276,7 @@ def _machine() -> Iterator[Accident]:
         for command in ("generate quantized", QUANTIZE):
             yield one(name=f"{name}: {command.split()[0]}", command=command, around=Surrounding(environment=environment), code=0)
     yield one(name="TMPDIR missing: verify", command="verify generated", around=Surrounding(environment={"TMPDIR": "/nowhere"}), code=(0, 2))
-    yield one(name="HOME that may not be written", command="generate quantized", around=Surrounding(user=NOBODY, environment={"HOME": "/proc"}), code=0)
+    yield one(name="HOME that may not be written", command="generate quantized", around=Surrounding(plain_user=True, environment={"HOME": "/proc"}), code=0)
     yield one(name="the folder is gone", command="generate quantized", around=Surrounding(wrapper=("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@"')))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         for command in ("generate quantized", "generate generated", "verify generated"):

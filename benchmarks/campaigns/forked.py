@@ -17,10 +17,10 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from .trial import HANGS, SECONDS, Outcome, Trial, listing
+from .trial import HANGS, Outcome, Trial, listing
 
 ADDRESS_SPACE = 6 << 30  # a guard for this machine; far above what is allowed
 WAIT = 0.002
@@ -62,10 +62,7 @@ class ForkServer:
         return next(iter(self.run_all([trial])))[1]
 
     def run_all(self, trials: Iterable[Trial]) -> Iterator[tuple[Trial, Outcome, Path]]:
-        """Outcomes as they come, each with the folder it ran in, which is removed afterwards.
-
-        A trial that took too long is repeated alone: others share this machine.
-        """
+        """Outcomes as they come, each with the folder it ran in, which is removed afterwards."""
         running: list[_Running] = []
         waiting = iter(trials)
         trial = next(waiting, None)
@@ -76,18 +73,9 @@ class ForkServer:
             for one in list(running):
                 if (outcome := _ended(one)) is not None:
                     running.remove(one)
-                    if SECONDS < outcome.seconds < HANGS:
-                        outcome = self._again(one, outcome)
                     yield one.trial, outcome, one.folder
                     shutil.rmtree(one.folder, ignore_errors=True)
             time.sleep(WAIT)
-
-    def _again(self, slow: _Running, outcome: Outcome) -> Outcome:
-        again = self._start(slow.trial)
-        while (second := _ended(again)) is None:
-            time.sleep(WAIT)
-        shutil.rmtree(again.folder, ignore_errors=True)
-        return replace(outcome, seconds=min(outcome.seconds, second.seconds))
 
     def _start(self, trial: Trial) -> _Running:
         folder = self.folder / f"trial_{self.started}"
@@ -117,7 +105,7 @@ def _ended(running: _Running) -> Outcome | None:
     out, err, at_start, end = (_text(folder / name) for name in OWN_FILES)
     for name in OWN_FILES:
         (folder / name).unlink(missing_ok=True)
-    seconds = float(end or time.monotonic()) - running.start
+    seconds = seconds_of(usage, float(end or time.monotonic()) - running.start)
     after = listing(folder)
     places = ("work", "tmp")  # what libraries cache in the home folder is none of a command's results
     return Outcome(
@@ -130,6 +118,11 @@ def _ended(running: _Running) -> Outcome | None:
         new=frozenset(p for p, s in after.items() if p.startswith(places) and running.before.get(p, 0) != s),
         gone=frozenset(p for p in running.before.keys() - after.keys() if p.startswith(places)),
     )
+
+
+def seconds_of(usage: resource.struct_rusage, on_the_clock: float) -> float:
+    """Processor time, which other programs on the machine do not lengthen; of what hangs, the time on the clock."""
+    return on_the_clock if on_the_clock > HANGS else usage.ru_utime + usage.ru_stime
 
 
 def hidden_logs(home: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
@@ -13,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .forked import hidden_logs
+from .forked import hidden_logs, seconds_of
 from .seeds import ROOT
 from .trial import Outcome, listing
 
 COMMAND = (sys.executable, "-c", "from dnn2fpga.cli import main; main()")
 PLAIN = {"PATH", "LANG", "LC_ALL", "PYTHONPATH", "MAKEFLAGS", "VIRTUAL_ENV", "YOWASP_CACHE_DIR", "XDG_CACHE_HOME"}
+LIBC, DROP_CAPABILITY = ctypes.CDLL(None), 24  # of prctl: what the program may not get back when it starts
 LONGEST = 600.0  # seconds; a bound against hanging
 
 
@@ -30,14 +32,14 @@ class Surrounding:
     :param wrapper: a command that starts the program.
     :param limits: of ``resource``, by their numbers.
     :param streams: other files for stdin, stdout, stderr; None: closed.
-    :param user: another user's number, who may not do everything.
+    :param plain_user: without the superuser's rights, where it is he who runs this.
     """
 
     environment: Mapping[str, str | None] = field(default_factory=dict)
     wrapper: tuple[str, ...] = ()
     limits: Mapping[int, int] = field(default_factory=dict)
     streams: Mapping[int, str | None] = field(default_factory=dict)
-    user: int | None = None
+    plain_user: bool = False
     command: tuple[str, ...] = COMMAND
 
 
@@ -51,8 +53,6 @@ class Program:
         self.folder = folder
         for name in ("work", "home", "tmp"):
             (folder / name).mkdir(exist_ok=True)
-            if around.user is not None:
-                os.chown(folder / name, around.user, -1)
         self.before = listing(folder)
         self.files = {number: folder / name for number, name in ((1, "stdout"), (2, "stderr"))}
         streams = [self._stream(number, around) for number in (0, 1, 2)]
@@ -82,7 +82,7 @@ class Program:
     def outcome(self, timeout: float = LONGEST) -> Outcome:
         """Waits for the end."""
         code, usage = self._wait(timeout)
-        seconds = time.monotonic() - self.start
+        seconds = seconds_of(usage, time.monotonic() - self.start)
         out, err = (_read(self.files[number]) for number in (1, 2))
         for file in self.files.values():
             file.unlink(missing_ok=True)
@@ -128,10 +128,9 @@ def _prepared(around: Surrounding) -> Callable[[], None]:
         for number, name in around.streams.items():
             if name is None:
                 os.close(number)
-        if around.user is not None:
-            os.setgroups([])
-            os.setgid(around.user)
-            os.setuid(around.user)
+        if around.plain_user and os.geteuid() == 0:
+            for capability in range(64):
+                LIBC.prctl(DROP_CAPABILITY, capability, 0, 0, 0)
 
     return prepare
 

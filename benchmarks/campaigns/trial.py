@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 SECONDS, BYTES = 5.0, 1 << 30  # what a refusal may take
-HANGS = 30.0  # seconds after which a trial is ended
+HANGS = 60.0  # seconds after which a trial is ended
 LONGEST_MESSAGE = 1 << 16
 READ, REFUSED = 0, 2
 RESULTS = (0, 1, 3)  # codes of commands that came to a result: fine, hardware differs, target missed

@@ -70,13 +70,6 @@ class Measure(enum.StrEnum):
     R2 = "r2"  # 1 - squared error / variance of the targets
 
 
-_MEASURED = {
-    Measure.ACCURACY: "accuracy",
-    Measure.AGREEMENT: "agreement with the float model's decisions",
-    Measure.R2: "r2",
-}
-
-
 class Training(enum.Enum):
     """What training with labels makes small."""
 
@@ -116,8 +109,9 @@ class Interface:
 
     @property
     def is_autoencoder(self) -> bool:
-        """Whether outputs look like inputs."""
-        return self.input == self.output and math.prod(self.output) > 1 and self.ending is not Ending.SOFTMAX
+        """Whether outputs may repeat inputs."""
+        size = math.prod(self.output)
+        return math.prod(self.input) == size > 1 and self.ending is not Ending.SOFTMAX
 
     @property
     def deciding_kind(self) -> TaskKind:
@@ -205,51 +199,6 @@ class Task(Described):
         wanted = _rows(self.values(reference)).astype(np.float64) if labels is None else self.targets(labels)
         return Score(measure, _r2(_rows(self.values(outputs)), wanted))
 
-    def described(self, interface: Interface, labelled: bool | None = None) -> str:
-        """The task of a network in one line.
-
-        :param labelled: whether the data that judges has labels; None: there is no such data.
-        """
-        text = f"{self._what(interface)} ({self._how(interface)}), {self._label_text(interface)}"
-        return text if labelled is None else f"{text}, measured by {_MEASURED[self.measure(labelled)]}"
-
-    def _what(self, interface: Interface) -> str:
-        channels = interface.channels if self.threshold is None else 2
-        match self.kind:
-            case TaskKind.CLASSES:
-                return f"{channels} classes"
-            case TaskKind.CLASSES_PER_POSITION:
-                return f"{channels} classes at each of {' × '.join(map(str, interface.positions))} positions"
-            case TaskKind.SEVERAL_LABELS:
-                return f"several of {interface.channels} labels"
-            case TaskKind.REGRESSION:
-                count = math.prod(interface.output)
-                return f"regression of {count} number{'s' if count > 1 else ''}"
-        return self.kind.value
-
-    def _how(self, interface: Interface) -> str:
-        if self.ending is Ending.SOFTMAX and interface.channels == 1:
-            return "a softmax over one number is always 1, whatever the network computes; use a sigmoid"
-        if self.threshold is None:
-            return self.ending.value
-        return f"{self.ending.value}, {'yes' if interface.channels > 1 else 'class 1'} above {self.threshold:g}"
-
-    def _label_text(self, interface: Interface) -> str:
-        match self.labels:
-            case None:
-                return "no labels"
-            case LabelForm.CLASS_NUMBERS:
-                return f"labels are class numbers 0..{interface.channels - 1}"
-            case LabelForm.ONE_HOT:
-                return "labels are one-hot"
-            case LabelForm.SIGNED_ONE_HOT:
-                return "labels are one-hot of -1 and +1"
-            case LabelForm.PROBABILITIES:
-                return "labels are probabilities, the largest is the class"
-            case LabelForm.TWO_VALUES:
-                return f"labels have two values, class 1 is above {self.class_1_above:g}"
-        return "labels are numbers"
-
 
 def unlabelled_task(interface: Interface, kind: TaskKind | None = None) -> Task:
     """What a network is for as far as it says itself: its last layer decides, or it gives numbers."""
@@ -277,7 +226,10 @@ def kind_problem(interface: Interface, kind: TaskKind) -> str | None:
         TaskKind.BINARY: (outputs == 1, "one output"),
         TaskKind.CLASSES: (outputs > 1 and not positions, "a vector of outputs, one for each class"),
         TaskKind.CLASSES_PER_POSITION: (bool(positions), "an output that is an image"),
-        TaskKind.SEVERAL_LABELS: (interface.channels > 1, "several outputs, one for each label"),
+        TaskKind.SEVERAL_LABELS: (
+            interface.channels > 1 and interface.ending is not Ending.SOFTMAX,
+            "several outputs, one for each label, and no softmax, which chooses one of them",
+        ),
         TaskKind.REGRESSION: (True, ""),
         TaskKind.RECONSTRUCTION: (outputs == math.prod(interface.input), "as many outputs as inputs"),
     }

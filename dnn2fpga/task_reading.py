@@ -26,6 +26,7 @@ from dnn2fpga.task import (
     unlabelled_task,
     without_ones,
 )
+from dnn2fpga.task_text import described
 
 ROWS = 4096  # of labels, looked at together
 SIGNS = (frozenset({0.0, 1.0}), frozenset({-1.0, 1.0}))  # the usual values of a yes or no
@@ -45,7 +46,7 @@ def with_task(graph: Graph, data: Iterable[Data | None], kind: TaskKind | None =
 
 def task_line(graph: Graph, test: Data | None) -> str:
     """The task in one line, and the measure on the test data."""
-    return graph.task.described(graph.interface, None if test is None else test.y is not None)
+    return described(graph.task, graph.interface, None if test is None else test.y is not None)
 
 
 def task_with(model: QuantizedGraph, data: Data) -> Task:
@@ -114,13 +115,12 @@ class _Labels:
 
 def _observed(data: list[Data], interface: Interface) -> _Labels:
     """Looks at every label; raises ``UserError`` for labels that are no numbers of this output at all."""
-    positions, whole_output = interface.positions, without_ones(interface.output)
     is_per_position, problems = False, []
     for one in data:
-        shape = without_ones(one.y.shape[1:])  # type: ignore[union-attr]
-        is_per_position = shape == positions
-        if not (is_per_position or shape == whole_output or shape == (math.prod(interface.output),)):
-            problems.append(_wrong_shape(one.y.shape[1:], interface))  # type: ignore[union-attr]
+        shape = one.y.shape[1:]  # type: ignore[union-attr]
+        is_per_position = without_ones(shape) == interface.positions
+        if not (is_per_position or _is_like_the_output(shape, interface)):
+            problems.append(_wrong_shape(shape, interface))
     if problems:
         raise UserError(sorted(set(problems)))
     shapes = {without_ones(one.y.shape[1:]) for one in data}  # type: ignore[union-attr]
@@ -151,6 +151,12 @@ def _observed(data: list[Data], interface: Interface) -> _Labels:
     )
 
 
+def _is_like_the_output(shape: tuple[int, ...], interface: Interface) -> bool:
+    """Whether there is a number for each output: in its shape, or where one of the two is flat, as many."""
+    one, other = without_ones(shape), without_ones(interface.output)
+    return one == other or (math.prod(one) == math.prod(other) and min(len(one), len(other)) <= 1)
+
+
 def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(array), ROWS):
         yield np.asarray(array[start : start + ROWS], np.float64)
@@ -179,7 +185,8 @@ def _repeats_inputs(data: Data) -> bool:
 def _wrong_shape(shape: tuple[int, ...], interface: Interface) -> str:
     if len(shape) == len(interface.output) and shape[:-1] == interface.output[:-1]:
         columns = "column" if shape[-1] == 1 else "columns"
-        return f"the labels have {shape[-1]} {columns}, but the model has {interface.channels} outputs"
+        outputs = "output" if interface.channels == 1 else "outputs"
+        return f"the labels have {shape[-1]} {columns}, but the model has {interface.channels} {outputs}"
     wanted = [str(interface.positions), str(interface.output)] if interface.channels > 1 else [str(interface.output)]
     return (
         f"the labels of a sample have the shape {shape}; the model's output {interface.output} needs "
@@ -198,6 +205,8 @@ def _kind_of(interface: Interface, labels: _Labels) -> TaskKind:
         return interface.deciding_kind if two or _are_too_many_classes(interface, labels) else TaskKind.REGRESSION
     if labels.is_per_position or labels.row_form is not None:
         return interface.choosing_kind
+    if interface.ending is Ending.SOFTMAX and is_yes_or_no:
+        return interface.choosing_kind  # which refuses several ones in a row
     if is_yes_or_no or (squashes and len(labels.values) <= 2):
         return TaskKind.SEVERAL_LABELS
     return TaskKind.REGRESSION

@@ -18,11 +18,25 @@ settings.register_profile("explore", deadline=None, suppress_health_check=[Healt
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def beside_the_data(name: str) -> Path:
+    """A folder of files that are too large, or not ours, to be kept with the tests."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("DNN2FPGA_DATA", default)).parent / name
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small models and data sets that went wrong once; skips when they are not on this machine."""
+    folder = beside_the_data("cases")
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing: put the cases there, or set DNN2FPGA_DATA to the data folder beside them")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def public_models() -> Path:
     """Models that others have trained, beside the data sets; skips when they are not on this machine."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("DNN2FPGA_DATA", default)).parent / "models"
+    folder = beside_the_data("models")
     if not folder.is_dir():
         pytest.skip(
             f"{folder} is missing: get jets/*.h5 (github.com/fastmachinelearning) and mlperf_tiny/*.h5 "

@@ -16,6 +16,7 @@ from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.plan.goals import Aim
 from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.task import TaskKind
 from rtl_lib.arithmetic import Rounding
 from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine
@@ -97,6 +98,7 @@ hardware:
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
 build: {seed: 5, placements: 7}
 board: pynq_z2
+task: regression
 clock_mhz: 80
 """
 
@@ -127,7 +129,7 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
     assert (config.optimization.partial.kept_as, config.optimization.training.samples) == ("binary32", 500)
     assert config.optimization.pruning.layers == {"conv": 0.2}
     assert (config.search.trials, config.search.weight_bits) == (9, (2, 4))
-    assert (config.verification.stalls, config.clock_mhz) == ("burst", 80)
+    assert (config.verification.stalls, config.clock_mhz, config.task) == ("burst", 80, TaskKind.REGRESSION)
     assert (config.build.seed, config.build.placements) == (5, 7)
     assert config.hardware.options("dense") == {
         "engine": Engine.FOLDED,

@@ -271,6 +271,14 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "a layer as text": (lambda m, a: m["layers"].append("one more"), "", "layers[7]"),
     "no layers": (lambda m, a: m["layers"].clear(), "", "at least one layer"),
     "decision": (lambda m, a: m.update(decision="oracle"), "", "decision"),
+    "task": (
+        lambda m, a: m["task"].update(kind="binary", threshold=0),
+        "",
+        "binary needs one output",
+    ),
+    "unknown task": (lambda m, a: m["task"].update(kind="class"), "", "task.kind"),
+    "unknown task key": (lambda m, a: m["task"].update(label="one_hot"), "", "did you mean 'labels'?"),
+    "threshold": (lambda m, a: m["task"].update(threshold=0.5), "", "threshold must be null for classes"),
 }
 
 

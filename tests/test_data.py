@@ -1,4 +1,4 @@
-"""Data files, and what counts as a right answer."""
+"""Data files, and samples that stand for all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dnn2fpga.data import Data, accuracy, load_data, score, spread
+from dnn2fpga.data import Data, load_data, spread
 from dnn2fpga.errors import UserError
 
 X = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1)
@@ -35,52 +35,6 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 4
 
 
-@pytest.mark.parametrize(
-    ("y", "expected"),
-    [
-        ([0, 1, 2], [0, 1, 2]),
-        ([[0], [1], [2]], [0, 1, 2]),
-        ([0.0, 1.0, 2.0], [0, 1, 2]),
-        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [0, 1, 2]),
-        ([[0.9, 0.05, 0.05], [0.2, 0.6, 0.2], [0.0, 0.0, 1.0]], [0, 1, 2]),
-        ([0.5, 1.0, 2.0], None),
-        ([[0.9, 0.2], [0.1, 0.7], [0.3, 0.4]], None),
-        ([[1.5, -0.5], [0, 1], [1, 0]], None),
-        ([0.0, np.nan, 2.0], None),
-    ],
-)
-def test_classes(y: list, expected: list[int] | None) -> None:
-    classes = Data(X[:3], np.array(y)).classes
-    assert (None if classes is None else classes.tolist()) == expected
-
-
-def test_accuracy() -> None:
-    labels = np.array([0, 1, 1, 0])
-    one = Data(X[:4], labels)
-    assert accuracy(np.array([[2, 1], [0, 5], [3, 1], [1, 0]]), one) == 0.75
-    assert accuracy(np.array([[0.1], [0.9], [0.4], [0.7]]), one) == 0.5
-    assert accuracy(np.zeros((4, 2)), Data(X[:4], None)) is None
-
-
-OUTPUTS = np.array([[2, 1], [0, 5], [3, 1], [1, 0]])
-
-
-@pytest.mark.parametrize(
-    ("outputs", "y", "reference", "expected"),
-    [
-        (OUTPUTS, [0, 1, 1, 0], -OUTPUTS, ("accuracy", 0.75)),
-        (OUTPUTS, OUTPUTS + 0.5, -OUTPUTS, ("r2", 1 - 2 / 19.75)),
-        (OUTPUTS, None, OUTPUTS + np.array([[0, 0], [0, 0], [0, 3], [0, 0]]), ("agreement", 0.75)),
-        (OUTPUTS[:, :1], [0.5, 1.5, 2.5, 3.5], -OUTPUTS[:, :1], ("r2", 1 - 11 / 5)),
-        (OUTPUTS[:, :1], None, OUTPUTS[:, :1] + 1, ("r2", 1 - 4 / 5)),
-    ],
-)
-def test_score(outputs: np.ndarray, y: object, reference: np.ndarray, expected: tuple[str, float]) -> None:
-    found = score(outputs, Data(X[:4], None if y is None else np.array(y)), reference)
-    assert found.measure == expected[0]
-    assert found.value == pytest.approx(expected[1], abs=1e-12)
-
-
 def test_a_folder_stays_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", np.arange(6))
@@ -89,13 +43,11 @@ def test_a_folder_stays_on_disk(tmp_path: Path) -> None:
         assert isinstance(whole.x, np.memmap)
         assert isinstance(whole.y, np.memmap)
     part = data.sample(3)
-    assert part.x.tolist() == X[part.targets].tolist()
-    assert [label // 2 for label in part.targets.tolist()] == [0, 1, 2]  # one of each third, in order
+    assert part.x.tolist() == X[part.y].tolist()
+    assert [label // 2 for label in part.y.tolist()] == [0, 1, 2]  # one of each third, in order
     (tmp_path / "y.npy").unlink()
     alone = load_data(tmp_path, (2, 2, 1))
     assert alone.sample(2).y is None
-    with pytest.raises(ValueError, match="no labels"):
-        _ = alone.targets
 
 
 @pytest.mark.parametrize(("length", "count"), [(10, 3), (1000, 999), (60_000, 1000), (7, 1), (5, 0)])

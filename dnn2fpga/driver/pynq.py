@@ -6,6 +6,7 @@ This file and the bundle's manifest.json are all that the board needs beside the
 
     accelerator = Accelerator("accelerator.bit", "manifest.json")
     y = accelerator.predict(x)          # real numbers [frames, *shape] in and out
+    c = accelerator.decide(x)           # class numbers, or yes and no, as the manifest's task says
     q = accelerator.run_integers(p)     # the integers themselves
     print(accelerator.counters())
 """
@@ -41,6 +42,7 @@ BUSY, DONE, INPUT_WAITS, OUTPUT_WAITS, TLAST_EARLY, TLAST_MISSING = (1 << bit fo
 LARGEST_PACKET = 2**16 - 1  # frames
 LONGEST_TRANSFER = 2**26 - 1  # bytes, of the DMA's length register
 USUAL_BUFFER = 2**22  # bytes; PYNQ has 128 MiB of contiguous memory or less for everything
+GIVES_NUMBERS = ("regression", "reconstruction")  # kinds of tasks
 DMA_CONTROL, DMA_RESET = 0x00, 1 << 2  # of AXI DMA; resets both channels
 
 
@@ -142,6 +144,18 @@ class Port:
         return pixels.reshape(len(pixels), -1, places, self.channels)[:, :, :width]
 
 
+def decisions(task: dict[str, Any], y: np.ndarray) -> np.ndarray:
+    """Real outputs ``[frames, *shape]`` → decisions: whether each output exceeds the threshold of the task, or without
+    one the number of the largest channel, at every position.
+
+    :param task: of manifest.json.
+    :raises AcceleratorError: when the network decides nothing.
+    """
+    if task["kind"] in GIVES_NUMBERS:
+        raise AcceleratorError(f"a network for {task['kind']} decides nothing; predict() returns its numbers")
+    return y.argmax(axis=-1) if task["threshold"] is None else y > task["threshold"]
+
+
 class Accelerator:
     """The accelerator of a bitstream that ``vivado/project.tcl`` has built.
 
@@ -163,6 +177,7 @@ class Accelerator:
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
         description = json.loads(file.read_text(encoding="utf-8"))
         self.input, self.output = Port.of(description, "input"), Port.of(description, "output")
+        self.task = description["task"]
         self.timeout_s = timeout_s
         largest = max(self.input.frame_bytes, self.output.frame_bytes)
         most = min(LARGEST_PACKET, LONGEST_TRANSFER // largest)
@@ -185,6 +200,10 @@ class Accelerator:
         x = np.asarray(x)
         self._check_shape(x)
         return self.output.dequantize(self.run_integers(self.input.quantize(x)))
+
+    def decide(self, x: np.ndarray) -> np.ndarray:
+        """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``decisions``."""
+        return decisions(self.task, self.predict(x))
 
     def run_integers(self, q: np.ndarray) -> np.ndarray:
         """Integers ``[frames, *shape]`` → integers."""

@@ -7,6 +7,7 @@
     with open_port("/dev/ttyUSB0", 2_000_000) as port:
         accelerator = SerialAccelerator(port, "work/bundle/manifest.json")
         y = accelerator.predict(x)                    # real numbers [frames, *shape] in and out
+        c = accelerator.decide(x)                     # class numbers, or yes and no, as the manifest's task says
         q, cycles = accelerator.run_integers(p)       # integers, and the latency of every frame on the device
 """
 
@@ -23,6 +24,7 @@ from dnn2fpga.atomic import digest
 from dnn2fpga.driver.link import Link, Statistics
 from dnn2fpga.driver.link import Port as Line
 from dnn2fpga.driver.pynq import Port as MemoryPort
+from dnn2fpga.driver.pynq import decisions
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import read_manifest
 from rtl_lib.link_protocol import LATENCY_BYTES, Identity
@@ -72,6 +74,7 @@ class SerialAccelerator:
     def __init__(self, port: Line, manifest: Path | str) -> None:
         description = read_manifest(Path(manifest))
         self.input, self.output = LinePort.of(description, "input"), LinePort.of(description, "output")
+        self.task = description["task"]
         self._link = Link(port)
         self.identity: Identity = self._link.open()
         expected = bytes.fromhex(digest(Path(manifest)))[: len(self.identity.design)]
@@ -89,6 +92,10 @@ class SerialAccelerator:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest."""
         return self.output.dequantize(self.run_integers(self.input.quantize(np.asarray(x)))[0])
+
+    def decide(self, x: np.ndarray) -> np.ndarray:
+        """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``pynq.decisions``."""
+        return decisions(self.task, self.predict(x))
 
     def run_integers(self, q: np.ndarray, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Integers ``[frames, *shape]`` → integers, and the latency of each frame on the device: cycles from its first

@@ -54,7 +54,7 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
     run = run_on_board(work, Data(x, y), "ulx3s_85f", SIMULATED, noise=noise)
     assert run.passed
     assert run.equal == run.frames == 40
-    assert run.accuracy == run.software_accuracy
+    assert run.score == run.software_score
     assert run.latency_cycles == (run.planned_latency_cycles,) * 2
     assert run.clock_hz == 50_000_000
     assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)

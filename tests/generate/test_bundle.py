@@ -42,7 +42,13 @@ def test_the_manifest_describes_the_files(bundle: Path) -> None:
     assert [b["layer"] for b in manifest["boundaries"]] == [b.layer for b in hardware.boundaries]
     assert manifest["input"]["tdata_bits"] == 8
     assert manifest["output"]["tdata_bits"] == 3 * 16
-    assert manifest["decision"] == "argmax"
+    assert manifest["task"] == {
+        "kind": "classes",
+        "ending": "softmax",
+        "threshold": None,
+        "labels": None,
+        "class_1_above": None,
+    }
 
 
 def test_the_verilog_names_what_the_testbench_needs(bundle: Path) -> None:

@@ -11,22 +11,26 @@ from dnn2fpga.layers.settings import Granularity, Scales, Symmetry
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
+<<<<<<< HEAD
 from dnn2fpga.read.keras import read_keras_model
 from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+=======
+from dnn2fpga.task import Ending
+>>>>>>> task
 
 FLOAT_ERROR = 1e-5  # of single precision, for outputs of the order of 1
 
 
-def of_logits(outputs: np.ndarray, decision: str | None) -> np.ndarray:
+def of_logits(outputs: np.ndarray, ending: Ending) -> np.ndarray:
     """The softmax that the hardware leaves out, put back."""
-    return Softmax("softmax").compute(outputs) if decision == "argmax" else outputs
+    return Softmax("softmax").compute(outputs) if ending is Ending.SOFTMAX else outputs
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_float_graph_computes_what_keras_computes(zoo: Zoo, name: str) -> None:
     example = zoo(name)
 
-    outputs = of_logits(example.graph.run(example.x), example.graph.decision)
+    outputs = of_logits(example.graph.run(example.x), example.graph.interface.ending)
 
     assert outputs.shape == example.expected.shape
     np.testing.assert_allclose(outputs, example.expected, rtol=FLOAT_ERROR, atol=FLOAT_ERROR)
@@ -87,5 +91,5 @@ def test_both_file_formats_and_both_apis_are_read_alike(zoo: Zoo, name: str, suf
     graph = simplify(read_keras_model(zoo.save(name, suffix, functional)))
 
     assert [type(layer) for layer in graph.layers] == [type(layer) for layer in example.graph.layers]
-    assert graph.decision == example.graph.decision
+    assert graph.interface == example.graph.interface
     np.testing.assert_array_equal(graph.run(example.x), example.graph.run(example.x))

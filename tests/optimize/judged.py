@@ -16,6 +16,7 @@ from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Problem
 from dnn2fpga.optimize.settings import Target
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.task_reading import with_task
 
 TINY = simplify(tiny.float_graph())  # 'conv' and 'dense' have weights
 
@@ -53,6 +54,7 @@ def problem_of(
     data: Data | None = None,
 ) -> Problem:
     data = data or Data(tiny.samples(), None)
+    graph = with_task(graph, (data, test))
     return Problem(
         reference=graph,
         graph=graph,

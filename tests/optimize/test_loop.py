@@ -12,7 +12,7 @@ import pytest
 import tiny
 from judged import TINY, calls_of, one_sensitive_layer, problem_of, tiny_data, vectors
 
-from dnn2fpga.data import Data, Score
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize import loop, training_aware
 from dnn2fpga.optimize.checkpoints import Checkpoints
@@ -20,6 +20,7 @@ from dnn2fpga.optimize.loop import Outcome, optimize
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.settings import Optimization, Stage, Target
+from dnn2fpga.task import Measure, Score
 
 PTQ, PARTIAL, QAT = Stage
 TRIES = dict[Stage, list[tuple[float, float]]]  # score and megabytes of each try
@@ -45,11 +46,11 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
             def candidates(problem: Problem, settings: Optimization, before: list[Candidate]) -> Iterator[Candidate]:
                 for score, megabytes in tries[stage]:
                     made.append((stage, score))
-                    met = target.is_met(Score("accuracy", score), Score("accuracy", 1.0))
+                    met = target.is_met(Score(Measure.ACCURACY, score), Score(Measure.ACCURACY, 1.0))
                     result = Try(
                         stage=stage.value,
                         what="pretended",
-                        measure="accuracy",
+                        measure=Measure.ACCURACY,
                         score=score,
                         megabytes=megabytes,
                         weight_bits=(8,),
@@ -158,7 +159,7 @@ def reached_by_ptq(test: Data, target: Optimization, folder: Path) -> Outcome:
 TESTS = {
     "accuracy": tiny_data(),
     "agreement": tiny_data(labelled=False),
-    "r2": Data(tiny.samples(40), TINY.run(tiny.samples(40)) + np.float32(0.01)),
+    "r2": Data(tiny.samples(40), TINY.task.values(TINY.run(tiny.samples(40))) + np.float32(0.01)),
 }
 
 

@@ -11,7 +11,7 @@ import tiny
 import trainable
 from pydantic import ValidationError
 
-from dnn2fpga.data import Data, accuracy
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, Normalization
 from dnn2fpga.layers.affine import Affine
@@ -237,6 +237,11 @@ def graph() -> Graph:
     return trainable.trained(trainable.convolutional_network(), TRAINING, epochs=6)
 
 
+def accuracy(graph: Graph) -> float:
+    outputs = graph.run(TEST.x)
+    return graph.task.score(outputs, TEST.y, outputs).value
+
+
 def zeros(pruned: Pruned) -> dict[str, float]:
     """The fraction of zeros among the trainable weights, by layer."""
     return {layer.name: float((layer.parameters["weights"] == 0).mean()) for layer in with_weights(pruned.graph)}
@@ -252,7 +257,7 @@ def test_sparsity_is_reached_and_training_makes_up_for_it(graph: Graph, schedule
         assert one.masks.keys() == {"conv", "hidden"}
         assert one.graph.float_parameters == graph.float_parameters
         assert "weights pruned to zero: conv 50%, hidden 75%" in one.graph.notes
-    of_float, raw, tuned = (accuracy(one.run(TEST.x), TEST) for one in (graph, untrained.graph, pruned.graph))
+    of_float, raw, tuned = (accuracy(one) for one in (graph, untrained.graph, pruned.graph))
     print(f"float {of_float:.4f}, pruned {raw:.4f}, trained {tuned:.4f}")
     assert tuned > raw + 0.03
 
@@ -282,7 +287,7 @@ def test_filters_go_in_rounds_with_training_between(graph: Graph) -> None:
         assert [layer.weights.shape for layer in with_weights(one.graph)] == [(3, 3, 1, 3), (48, 8), (8, 10)]
         assert zeros(one) == pytest.approx({"conv": round(13.5) / 27, "hidden": 0.5, "last": 0.5})
         assert "filters left by pruning: conv 6 → 3, hidden 16 → 8" in one.graph.notes
-    assert accuracy(pruned.graph.run(TEST.x), TEST) > accuracy(untrained.graph.run(TEST.x), TEST) + 0.1
+    assert accuracy(pruned.graph) > accuracy(untrained.graph) + 0.1
     assert len({what for what, _, _ in told}) == 2
     assert sum(done == of for _, done, of in told) == 3  # two rounds, then the zeros
 

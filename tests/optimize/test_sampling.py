@@ -22,8 +22,8 @@ FEW = 200  # samples that calibrate: the first 200 of the sorted digits are zero
 
 def by_loudness(data: Data) -> Data:
     """Every class louder than the one before it, as a file sorted by class may well be."""
-    loudness = 1 + data.targets[:, np.newaxis]
-    return Data((data.x * loudness).astype(np.float32), data.targets)
+    loudness = 1 + data.y[:, np.newaxis]
+    return Data((data.x * loudness).astype(np.float32), data.y)
 
 
 TRAINING, TEST = (by_loudness(data) for data in trainable.digits(64))
@@ -31,14 +31,14 @@ TRAINING, TEST = (by_loudness(data) for data in trainable.digits(64))
 
 def test_data_sorted_by_class_scores_as_in_any_order(tmp_path: Path) -> None:
     network, scores = trainable.trained(trainable.dense_network(), TRAINING, 10), {}
-    for name, order in {"sorted": np.argsort(TRAINING.targets), "shuffled": np.arange(len(TRAINING))}.items():
+    for name, order in {"sorted": np.argsort(TRAINING.y), "shuffled": np.arange(len(TRAINING))}.items():
         settings = Quantization(calibration_samples=FEW)
         result = flow.quantize(network, TRAINING.at(order), tmp_path / name, settings, test=TEST)
         assert result.integer_score is not None
         scores[name] = result.integer_score
     assert scores["sorted"] == pytest.approx(scores["shuffled"], abs=0.01)
     # The test can fail: the first samples of the sorted data are of the quietest classes.
-    first = TRAINING.at(np.argsort(TRAINING.targets)[:FEW])
+    first = TRAINING.at(np.argsort(TRAINING.y)[:FEW])
     result = flow.quantize(network, first, tmp_path / "first", test=TEST)
     assert result.integer_score is not None
     assert result.integer_score < scores["sorted"] - 0.03
@@ -64,16 +64,16 @@ def test_a_folder_on_disk_is_sampled_as_an_array_is(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_training_and_validation_see_every_class_of_sorted_data(tmp_path: Path, mapped: bool) -> None:
-    data = TRAINING.at(np.argsort(TRAINING.targets))
+    data = TRAINING.at(np.argsort(TRAINING.y))
     if mapped:
         np.save(tmp_path / "x.npy", data.x)
-        np.save(tmp_path / "y.npy", data.targets)
+        np.save(tmp_path / "y.npy", data.y)
         data = load_data(tmp_path, (64,))
     settings = TrainingSettings(samples=400, validation=0.2)
     validation, training = split(len(data), settings, np.random.default_rng(settings.seed))
     assert (len(validation), len(training)) == (80, 320)
     for part, fewest in ((validation, 3), (training, 15)):
-        assert np.bincount(data.targets[part], minlength=10).min() >= fewest
+        assert np.bincount(data.y[part], minlength=10).min() >= fewest
 
 
 def test_outputs_labels_and_reference_are_of_the_same_samples() -> None:
@@ -86,7 +86,7 @@ def test_outputs_labels_and_reference_are_of_the_same_samples() -> None:
 
 
 def test_the_samples_of_the_bundle_are_of_the_whole(tmp_path: Path) -> None:
-    data = TRAINING.at(np.argsort(TRAINING.targets))
+    data = TRAINING.at(np.argsort(TRAINING.y))
     flow.quantize(trainable.dense_network(), data, tmp_path)
     with np.load(tmp_path / flow.SAMPLES) as kept:
         np.testing.assert_array_equal(kept["x"], data.sample(flow.KEPT_SAMPLES).x)

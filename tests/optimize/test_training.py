@@ -10,20 +10,19 @@ import numpy as np
 import pytest
 import trainable
 
-from dnn2fpga.data import Data, accuracy, decisions
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph
-from dnn2fpga.layers.activation import Table
 from dnn2fpga.layers.scaling import Choice
 from dnn2fpga.layers.settings import Scales
 from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.losses import loss_for
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training import Epoch, split, train
 from dnn2fpga.optimize.training_model import CodeModel, FloatModel
 from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.task_reading import with_task
 
 TRAINING, TEST = trainable.digits(64)
 IMAGES, TEST_IMAGES = trainable.digits(8, 8, 1)
@@ -47,6 +46,7 @@ class Trained:
     def __init__(
         self, graph: Graph, data: Data, settings: TrainingSettings, quantization: Quantization = FEW_BITS, **more: Any
     ) -> None:
+        graph = with_task(graph, [data])
         self.graph, self.quantization = graph, quantization
         self.statistics = calibrate(graph, data.x[:300])
         self.choices = choose_all(graph, self.statistics, quantization)
@@ -81,7 +81,7 @@ class Trained:
 def in_floating_point(graph: Graph, data: Data, settings: TrainingSettings) -> tuple[np.ndarray, list[Epoch]]:
     """The weights after training, in one row, and what happened."""
     model = FloatModel(graph)
-    history = train(model, data, settings, graph)
+    history = train(model, data, settings, with_task(graph, [data]))
     return np.concatenate([np.ravel(v) for v in model.trainable]), history
 
 
@@ -89,10 +89,12 @@ def in_floating_point(graph: Graph, data: Data, settings: TrainingSettings) -> t
 
 
 def test_three_bits_trained_are_better_than_three_bits_rounded(dense: Graph) -> None:
-    of_float = accuracy(dense.run(TEST.x), TEST)
     result = Trained(dense, TRAINING, TrainingSettings(epochs=10, learning_rate=2e-3))
-    before, after = (accuracy(model.predict(TEST.x), TEST) for model in (result.before, result.after))
-    print(f"float {of_float:.4f}, 3 bits {before:.4f}, trained {after:.4f}")
+    before, after = (
+        model.task.score(model.predict(TEST.x), TEST.y, dense.run(TEST.x)).value
+        for model in (result.before, result.after)
+    )
+    print(f"3 bits {before:.4f}, trained {after:.4f}")
     assert after > before + 0.02
     assert result.history[-1].validation < result.history[0].validation
 
@@ -100,8 +102,10 @@ def test_three_bits_trained_are_better_than_three_bits_rounded(dense: Graph) -> 
 def test_without_labels_it_comes_closer_to_the_float_model(dense: Graph) -> None:
     settings = TrainingSettings(epochs=6, learning_rate=2e-3, mix_inputs=True, input_noise=0.05)
     result = Trained(dense, Data(TRAINING.x, None), settings)
-    wanted = decisions(dense.run(TEST.x))
-    before, after = ((decisions(model.predict(TEST.x)) == wanted).mean() for model in (result.before, result.after))
+    before, after = (
+        model.task.score(model.predict(TEST.x), None, dense.run(TEST.x)).value
+        for model in (result.before, result.after)
+    )
     print(f"agreement {before:.4f}, trained {after:.4f}")
     assert after > before + 0.02
 
@@ -242,56 +246,6 @@ def test_only_so_many_samples() -> None:
     assert len({*held_out, *used}) == 50
 
 
-# What outputs can mean
-
-
-@pytest.mark.parametrize("labels", ["class", "number", "none"])
-def test_one_output(labels: str) -> None:
-    """A probability with class labels, a number with others, and the float model's output without any."""
-    x = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
-    y = x[:, :1] - x[:, 1:2]
-    layers = [trainable.dense_layer("dense", 8, 1), Table("sigmoid", "sigmoid")]
-    graph = Graph.chain("one", "input", (8,), layers if labels == "class" else layers[:1])
-    data = Data(x, {"class": (y > 0).astype(np.int64), "number": y, "none": None}[labels])
-    settings = TrainingSettings(epochs=3, batch=50, learning_rate=3e-2)
-    result = Trained(graph, data, settings, Quantization(weight_bits=4, activation_bits=8, output_bits=8))
-    assert result.history[-1].loss < result.history[0].loss
-    assert result.is_what_is_built(x)
-
-
-def test_losses_are_those_of_the_textbooks() -> None:
-    rng = np.random.default_rng(0)
-    outputs, targets = rng.normal(size=(2, 5, 3)).astype(np.float32)
-    classes = np.array([0, 2, 1, 1, 0])
-    argmax, plain = (
-        Graph.chain("g", "input", (4,), [trainable.dense_layer("d", 4, 3)], decision=decision)
-        for decision in ("argmax", None)
-    )
-    one = Graph.chain("g", "input", (4,), [trainable.dense_layer("d", 4, 1)])
-    p = rng.uniform(0.1, 0.9, (5, 1)).astype(np.float32)
-    yes = np.array([1, 0, 0, 1, 1])
-
-    def softmax(x: np.ndarray) -> np.ndarray:
-        return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
-
-    right = softmax(outputs)[np.arange(5), classes]
-    expected = {
-        "classes": (loss_for(argmax, Data(outputs, classes), 2.0)(outputs, classes), -np.log(right).mean()),
-        "numbers": (
-            loss_for(plain, Data(outputs, targets[:, :1]), 2.0)(outputs, targets),
-            ((outputs - targets) ** 2).mean(),
-        ),
-        "one": (loss_for(one, Data(p, yes), 2.0)(p, yes), -np.log(np.where(yes == 1, p[:, 0], 1 - p[:, 0])).mean()),
-        "teacher": (
-            loss_for(argmax, None, 2.0)(outputs, targets),
-            -4 * (softmax(targets / 2) * np.log(softmax(outputs / 2))).sum(axis=-1).mean(),
-        ),
-        "teacher of numbers": (loss_for(plain, None, 2.0)(outputs, targets), ((outputs - targets) ** 2).mean()),
-    }
-    for what, (found, wanted) in expected.items():
-        assert float(found) == pytest.approx(float(wanted), rel=1e-5), what
-
-
 # What it refuses
 
 
@@ -307,4 +261,4 @@ def test_losses_are_those_of_the_textbooks() -> None:
 def test_what_cannot_be_trained(data: Data, changes: dict[str, Any], message: str) -> None:
     graph = trainable.dense_network()
     with pytest.raises(UserError, match=message):
-        train(FloatModel(graph), data, SHORT.model_copy(update=changes), graph)
+        train(FloatModel(graph), data, SHORT.model_copy(update=changes), with_task(graph, [data]))

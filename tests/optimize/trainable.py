@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -20,6 +21,7 @@ from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training import train
 from dnn2fpga.optimize.training_model import FloatModel
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.task import Ending, LabelForm, Task, TaskKind
 
 
 def digits(*shape: int) -> tuple[Data, Data]:
@@ -53,10 +55,16 @@ def batch_normalization(name: str, channels: int, seed: int = 0) -> Affine:
     return Affine(name, scale.astype(np.float32), (beta - mean * scale).astype(np.float32), normalization=values)
 
 
+def of_digits(graph: Graph) -> Graph:
+    """A network for the numbers of ten classes."""
+    ten = Task(kind=TaskKind.CLASSES, ending=Ending.SOFTMAX, labels=LabelForm.CLASS_NUMBERS)
+    return replace(simplify(graph), decided=ten)
+
+
 def dense_network() -> Graph:
     """For digits in (64,)."""
     layers: list[Layer] = [dense_layer("first", 64, 24), relu("relu"), dense_layer("last", 24, 10), Softmax("softmax")]
-    return simplify(Graph.chain("dense", "input", (64,), layers, float_parameters=1234))
+    return of_digits(Graph.chain("dense", "input", (64,), layers, float_parameters=1234))
 
 
 def convolutional_network() -> Graph:
@@ -72,7 +80,7 @@ def convolutional_network() -> Graph:
         dense_layer("last", 16, 10),
         Softmax("softmax"),
     ]
-    return simplify(Graph.chain("convolutional", "input", (8, 8, 1), layers, float_parameters=1234))
+    return of_digits(Graph.chain("convolutional", "input", (8, 8, 1), layers, float_parameters=1234))
 
 
 def trained(graph: Graph, data: Data, epochs: int) -> Graph:

@@ -21,7 +21,8 @@ from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings
-from dnn2fpga.passes.simplify import drop_final_decision, drop_identities, fold_affine, fuse_clamps, simplify
+from dnn2fpga.passes.simplify import drop_final_softmax, drop_identities, fold_affine, fuse_clamps, simplify
+from dnn2fpga.task import Ending, TaskKind
 
 RNG = np.random.default_rng(0)
 CONV = Conv2D("conv", RNG.normal(size=(3, 3, 2, 3)), RNG.normal(size=3))
@@ -100,9 +101,9 @@ def test_each_pass_does_its_own_part_only() -> None:
     assert kinds(drop_identities(graph)) == ["conv2d", "affine", "clamp", "global_average_pooling", "softmax"]
     assert kinds(fold_affine(graph)) == ["conv2d", "identity", "affine", "clamp", "global_average_pooling", "softmax"]
     assert kinds(fuse_clamps(graph)) == ["conv2d", "identity", "affine", "global_average_pooling", "softmax"]
-    without = drop_final_decision(graph)
+    without = drop_final_softmax(graph)
     assert kinds(without)[-1] == "global_average_pooling"
-    assert without.decision == "argmax"
+    assert without.interface.ending is Ending.SOFTMAX
     assert "softmax 'softmax' is left out" in without.notes[0]
 
 
@@ -117,7 +118,7 @@ def test_a_softmax_elsewhere_is_refused() -> None:
 
 def test_a_dropout_behind_the_softmax_does_not_matter() -> None:
     graph = simplify(chain(CONV, GlobalAverage("mean"), Softmax("softmax"), Identity("drop")))
-    assert (kinds(graph)[-1], graph.decision) == ("global_average_pooling", "argmax")
+    assert (kinds(graph)[-1], graph.task.kind) == ("global_average_pooling", TaskKind.CLASSES)
 
 
 def test_a_model_that_computes_nothing_is_refused() -> None:

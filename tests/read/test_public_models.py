@@ -9,13 +9,14 @@ import pytest
 
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.parse.keras_model import read_keras_model
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.read.keras import read_keras_model
+from dnn2fpga.task import Ending, Interface
 
 MODELS = {
-    "jets/jets_16_64_32_32_5_float.h5": (["dense"] * 4, (16,), (5,), "argmax"),
-    "jets/jets_16_64_32_32_5_pruned75.h5": (["dense"] * 4, (16,), (5,), "argmax"),
-    "mlperf_tiny/ad01.h5": (["dense"] * 10, (640,), (640,), None),
+    "jets/jets_16_64_32_32_5_float.h5": (["dense"] * 4, (16,), (5,), Ending.SOFTMAX),
+    "jets/jets_16_64_32_32_5_pruned75.h5": (["dense"] * 4, (16,), (5,), Ending.SOFTMAX),
+    "mlperf_tiny/ad01.h5": (["dense"] * 10, (640,), (640,), Ending.LINEAR),
 }
 
 
@@ -27,15 +28,15 @@ def test_public_model(public_models: Path, name: str) -> None:
     path = public_models / name
     if not path.is_file():
         pytest.skip(f"{path} is missing")
-    kinds, input_shape, output_shape, decision = MODELS[name]
+    kinds, input_shape, output_shape, ending = MODELS[name]
 
     graph = simplify(read_keras_model(path))
 
     assert [layer.kind for layer in graph.layers] == kinds
-    assert (graph.input_shape, graph.output_shape, graph.decision) == (input_shape, output_shape, decision)
+    assert graph.interface == Interface(input=input_shape, output=output_shape, ending=ending)
     x = np.random.default_rng(0).normal(size=(32, *input_shape)).astype(np.float32)
     model = keras.saving.load_model(path, compile=False)
-    if decision == "argmax":
+    if ending is Ending.SOFTMAX:
         model.layers[-1].activation = keras.activations.linear
     expected = np.asarray(model(x))
     np.testing.assert_allclose(graph.run(x), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

@@ -39,7 +39,8 @@ def _paths(file: h5py.File, kind: type) -> list[str]:
 
 
 def _arrays(file: h5py.File) -> list[str]:
-    return _paths(file, h5py.Dataset)
+    """Weights; not the state of random generators and optimizers."""
+    return [path for path in _paths(file, h5py.Dataset) if file[path].shape and file[path].dtype.kind == "f"]
 
 
 def _replace(file: h5py.File, path: str, value: Any = None, **options: Any) -> None:
@@ -95,7 +96,7 @@ def names(file: h5py.File, random: Random) -> None:
     everything = [*_arrays(file), *_paths(file, h5py.Group)]
     path, what = random.choice(everything), random.choice(["renamed", "exchanged", "other kind", "below itself"])
     if what == "renamed":
-        file.move(path, path + random.choice(["_", "0", "é", "/deeper", "\n"]))
+        file.move(path, path + random.choice(["_", "0", "é", ":0", "\n"]))
     elif what == "exchanged":
         first, second = random.choice(_arrays(file)), random.choice(_arrays(file))
         one, two = file[first][()], file[second][()]

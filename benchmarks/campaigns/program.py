@@ -21,7 +21,7 @@ from .trial import Outcome, listing
 COMMAND = (sys.executable, "-c", "from dnn2fpga.cli import main; main()")
 PLAIN = {"PATH", "LANG", "LC_ALL", "PYTHONPATH", "MAKEFLAGS", "VIRTUAL_ENV", "YOWASP_CACHE_DIR", "XDG_CACHE_HOME"}
 LIBC, DROP_CAPABILITY = ctypes.CDLL(None), 24  # of prctl: what the program may not get back when it starts
-LONGEST = 600.0  # seconds; a bound against hanging
+LONGEST = 180.0  # seconds; a bound against hanging
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +74,10 @@ class Program:
         name = around.streams.get(number) or (str(self.files[number]) if number else os.devnull)
         return open(name, "rb" if number == 0 else "wb")
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Sends a signal to the program; SIGKILL to all that it has started, too, as the end of a session does."""
+    def kill(self, number: int = signal.SIGKILL, *, alone: bool = False) -> None:
+        """Sends a signal to the program; SIGKILL also to all that it has started, but for ``alone``."""
         if self.process.poll() is None:
-            (os.killpg if number == signal.SIGKILL else os.kill)(self.process.pid, number)
+            (os.kill if alone or number != signal.SIGKILL else os.killpg)(self.process.pid, number)
 
     def outcome(self, timeout: float = LONGEST) -> Outcome:
         """Waits for the end."""
@@ -110,8 +110,10 @@ class Program:
             time.sleep(0.01)
 
 
-def run(arguments: Sequence[str | bytes], folder: Path, around: Surrounding = USUAL) -> Outcome:
-    return Program(arguments, folder, around).outcome()
+def run(
+    arguments: Sequence[str | bytes], folder: Path, around: Surrounding = USUAL, timeout: float = LONGEST
+) -> Outcome:
+    return Program(arguments, folder, around).outcome(timeout)
 
 
 def _environment(folder: Path, around: Surrounding) -> dict[str, str]:

@@ -98,7 +98,7 @@ class Seed:
     def has_weights(self) -> bool:
         found: list[bool] = []
         with h5py.File(io.BytesIO(self.hdf5)) as file:
-            file.visititems(lambda _, item: found.append(isinstance(item, h5py.Dataset)))
+            file.visititems(lambda _, item: found.append(isinstance(item, h5py.Dataset) and bool(item.shape)))
         return any(found)
 
     @cached_property

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from dnn2fpga.build.settings import BuildSettings
-from dnn2fpga.config_files import parse_yaml, read_yaml
 from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
@@ -18,7 +17,8 @@ from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSett
 from dnn2fpga.plan.goals import Budget, PlanGoal
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
 from dnn2fpga.task import TaskKind
-from dnn2fpga.validation import problems_of
+from dnn2fpga.validation import Count, Positive, Seed, problems_of
+from dnn2fpga.yaml_files import parse_yaml, read_yaml
 
 DEFAULT_FILE = "dnn2fpga.yaml"
 
@@ -35,10 +35,10 @@ class DataFiles(Described):
 class Verification(Described):
     """How much is simulated."""
 
-    frames: Annotated[int, Field(ge=1)] | None = None  # spread over the test data; all when absent
+    frames: Count | None = None  # spread over the test data; all when absent
     stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"  # in the bulk run
-    seed: Annotated[int, Field(ge=0)] = 1  # of the stall patterns, and of the choice of frames
-    jobs: Annotated[int, Field(ge=1)] = 2
+    seed: Seed = 1  # of the stall patterns, and of the choice of frames
+    jobs: Annotated[int, Field(ge=1, le=1024)] = 2
 
 
 class Config(Described):
@@ -55,7 +55,7 @@ class Config(Described):
     verification: Verification = Field(default_factory=Verification)
     build: BuildSettings = Field(default_factory=BuildSettings)
     board: str | None = None
-    clock_mhz: Annotated[float, Field(gt=0)] | None = None
+    clock_mhz: Positive | None = None
 
     def overridden(self, overrides: dict[str, Any]) -> Config:
         """With other values under some dotted keys; None means as it is."""

@@ -26,7 +26,8 @@ from dnn2fpga.quantized_graph import (
     Tensor,
 )
 from dnn2fpga.task import Ending, Task, kind_problem, unlabelled_task
-from dnn2fpga.validation import problems_of
+from dnn2fpga.validation import CountOrNone, problems_of
+from dnn2fpga.yaml_files import read_yaml
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
 
@@ -34,7 +35,7 @@ MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
 class _ModelFile(Described):
     format_version: int
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    float_parameters: int = Field(ge=0)
+    float_parameters: CountOrNone
     task: Task | None = None
     decision: Literal["argmax"] | None = Field(
         default=None, exclude=True
@@ -193,24 +194,6 @@ def _check_chain(path: Path, graph: QuantizedGraph) -> None:
         names.add(layer.name)
     if problems:
         raise UserError(problems)
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML file as plain values; raises ``UserError``."""
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"), path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
-
-
-def parse_yaml(text: str, where: Path | str) -> Any:
-    """YAML as plain values; raises ``UserError``."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: not valid YAML: {str(error).replace(chr(10), ' ')}") from error
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:

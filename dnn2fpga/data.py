@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dnn2fpga.array_files import UnreadableArrays, read_arrays
+from dnn2fpga.array_files import UnreadableArrays, mapped_array, read_arrays
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Shape
 
@@ -54,7 +54,7 @@ def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "
         raise UserError(f"{path}: there is no such data file")
     try:
         arrays = _mapped(path) if path.is_dir() else read_arrays(path)
-    except (UnreadableArrays, ValueError, OSError) as error:
+    except UnreadableArrays as error:
         raise UserError(f"{path}: cannot be read as an .npz or .npy file of numbers: {error}") from error
     if "" in arrays:  # an .npy file
         arrays = {x_name: arrays[""]}
@@ -70,7 +70,7 @@ def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "
 
 def _mapped(folder: Path) -> dict[str, np.ndarray]:
     """The ``.npy`` files of a folder by name, left on disk."""
-    return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
+    return {file.stem: mapped_array(file) for file in sorted(folder.glob("*.npy"))}
 
 
 def data_problems(x: np.ndarray, y: np.ndarray | None, shape: Shape) -> list[str]:

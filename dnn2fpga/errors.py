@@ -30,6 +30,5 @@ def damage_reported(what: str, *ours: type[Exception]) -> Iterator[None]:
     except passing:
         raise
     except Exception as error:
-        first_line = next(iter(str(error).splitlines()), "")
-        reason = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{what} ({reason[:200]})") from error

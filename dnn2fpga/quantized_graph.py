@@ -45,6 +45,8 @@ IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer
 Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
 
 
+Extent = Annotated[int, Field(ge=1, le=2**28)]
+Integer = Annotated[int, Field(ge=-(2**32), le=2**32)]  # of any format that a wire may have
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -55,12 +57,12 @@ class Tensor(Described):
     ``scale`` and ``zero_point`` are one number for all lanes, or one a lane (which is a channel).
     """
 
-    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
-    lanes: int = Field(ge=1)
+    shape: tuple[Extent, ...] = Field(min_length=1, max_length=8)
+    lanes: Extent
     signed: bool
     width: int = Field(ge=1, le=32)
     scale: Scale | tuple[Scale, ...]
-    zero_point: int | tuple[int, ...] = 0
+    zero_point: Integer | tuple[Integer, ...] = 0
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

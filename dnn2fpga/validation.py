@@ -3,8 +3,17 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+
+# Numbers that settings may hold: no honest one is larger, and none makes arithmetic overflow or fills the memory.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+CountOrNone = Annotated[int, Field(ge=0, le=10**9)]
+Cycles = Annotated[int, Field(ge=1, le=10**12)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+PositiveOrNone = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 _LONGEST_VALUE = 60  # characters of a wrong value that are still shown
 

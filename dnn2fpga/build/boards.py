@@ -6,7 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,6 +22,7 @@ from dnn2fpga.build.families import FAMILIES, Family
 from dnn2fpga.errors import UserError
 from dnn2fpga.shipped_files import shipped_folder
 from dnn2fpga.validation import problems_of
+from dnn2fpga.yaml_files import read_yaml
 
 # These strings go into Tcl, so none of them may hold a character that Tcl treats specially.
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -180,11 +180,7 @@ def load_board(name: str) -> Board:
 def read_board(file: Path) -> Board:
     """Read one board file; raises `UserError` with all its problems."""
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as YAML: {error}") from error
-    try:
-        board = Board.model_validate(data)
+        board = Board.model_validate(read_yaml(file))
     except ValidationError as error:
         raise UserError(problems_of(error, file, _KNOWN_KEYS)) from error
     if board.name != file.stem:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, computed_field
 
 from dnn2fpga.build.boards import Board
 from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
+from dnn2fpga.yaml_files import read_yaml
 
 CONSTANTS = Path(__file__).with_name("power.yaml")
 DEFAULT_TOGGLE_RATE = 0.125  # of all bits in a cycle: what Xilinx's estimator assumes, too (UG440)
@@ -207,4 +207,4 @@ def _too_large(board: Board, used: Mapping[str, Mapping[str, float]]) -> tuple[s
 
 
 def _constants() -> _File:
-    return _File.model_validate(yaml.safe_load(CONSTANTS.read_text(encoding="utf-8")))
+    return _File.model_validate(read_yaml(CONSTANTS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from dnn2fpga.described import Described
+from dnn2fpga.validation import Seed
 
 
 class BuildSettings(Described):
@@ -14,5 +15,5 @@ class BuildSettings(Described):
     :param placements: at most so many, each with the next seed, until one meets the clock.
     """
 
-    seed: int = Field(default=1, ge=0, lt=2**31)
+    seed: Seed = 1
     placements: int = Field(default=3, ge=1, le=100)

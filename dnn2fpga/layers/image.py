@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from dnn2fpga.graph import Shape
+from dnn2fpga.quantized_graph import Extent
 from rtl_lib.formats import Format
 from rtl_lib.windows import Padding, Windows
 
-Pair = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Pair = tuple[Extent, Extent]
 
 
 def image_windows(

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from dnn2fpga.graph import Unsupported
 from dnn2fpga.layers.scaling import clamp_codes, multiplier_and_shift
 from dnn2fpga.layers.settings import LayerSettings
-from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
+from dnn2fpga.quantized_graph import Arithmetic, Integer, IntegerArray, QuantizedLayer, Tensor
 from rtl_lib.arithmetic import Overflow
 from rtl_lib.formats import Format
 from rtl_lib.requantize import Requantize
@@ -23,8 +23,8 @@ class Fitted(QuantizedLayer):
     """A layer whose last step rounds into ``low`` … ``high`` (one pair for all lanes, or one a lane)."""
 
     arithmetic: Arithmetic = Field(default_factory=Arithmetic)
-    low: int | tuple[int, ...]
-    high: int | tuple[int, ...]
+    low: Integer | tuple[Integer, ...]
+    high: Integer | tuple[Integer, ...]
 
     @model_validator(mode="after")
     def _clamp_is_possible(self) -> Self:

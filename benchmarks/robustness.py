@@ -13,42 +13,63 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from campaigns import files
+from campaigns.accidents import accidents_campaign
+from campaigns.files import models, settings
+from campaigns.kills import kills_campaign
+from campaigns.page import page
+from campaigns.tampering import tampering_campaign
 from campaigns.trial import Fault, Tally
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "robustness"
 REPORT = ROOT / "docs" / "measurements" / "robustness.md"
 
-Campaign = Callable[[Path, int, int, int], Tally]  # folder to work in, count, seed, jobs
+Campaign = Callable[[Path, int, int, int], Tally]  # the folder to work in, count, seed, jobs
+# With the trials that each must have, at least.
 CAMPAIGNS: dict[str, tuple[Campaign, int]] = {
-    "models": (files.models, 1_000),
-    "settings": (files.settings, 500),
+    "models": (models, 1_000),
+    "settings": (settings, 500),
+    "accidents": (accidents_campaign, 60),
+    "tampering": (tampering_campaign, 30),
+    "kills": (kills_campaign, 50),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", choices=CAMPAIGNS, action="append", help="this campaign (several times for several)")
-    parser.add_argument("--count", type=int, help="trials per campaign, at least")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", choices=CAMPAIGNS, action="append", help="this campaign (again for more); no page")
+    parser.add_argument(
+        "--count", type=int, help="trials per campaign, at least; accidents and tamperings are always all"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other files (default 0)")
+    parser.add_argument("--jobs", type=int, default=2, help="trials at a time (default 2)")
+    parser.add_argument(
+        "--report", type=Path, default=REPORT, help=f"page to write (default {REPORT.relative_to(ROOT)})"
+    )
     options = parser.parse_args(arguments)
-    tallies = []
+    start, tallies, few = time.monotonic(), [], []
     for name in options.only or CAMPAIGNS:
-        campaign, count = CAMPAIGNS[name]
-        tally = campaign(BUILD, options.count or count, options.seed, options.jobs)
+        campaign, least = CAMPAIGNS[name]
+        count = options.count or least
+        tally = campaign(BUILD, count, options.seed, options.jobs)
         tallies.append(tally)
-        for kind, words in tally.outcomes.items():
-            print(f"  {kind:45} {dict(words)}")
-        print(f"{tally.title}: {tally.trials} trials, {tally.opened} open, slowest {tally.slowest:.1f} s, "
-              f"largest {tally.largest / 2**20:.0f} MiB", flush=True)
-        for fault in Fault:
-            print(f"  {fault}: {tally.count(fault)}")
-    return int(any(tally.faults for tally in tallies))
+        if tally.trials < min(count, least):
+            few.append(f"{tally.title}: only {tally.trials} trials")
+        print(
+            f"{tally.title}: {tally.trials} trials, {len(tally.faults)} faults, {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+    for fault in Fault:
+        print(f"{fault}: {sum(tally.count(fault) for tally in tallies)}")
+    if not options.only and not few:
+        chosen = f"{f' --count {options.count}' if options.count else ''} --seed {options.seed}"
+        options.report.write_text(page(tallies, f"python benchmarks/robustness.py{chosen}"), encoding="utf-8")
+    print("\n".join(few), file=sys.stderr)
+    return int(bool(few) or any(tally.faults for tally in tallies))
 
 
 if __name__ == "__main__":

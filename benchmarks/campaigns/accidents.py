@@ -1,4 +1,4 @@
-"""Accidents of the command line: each with the exit code it must end with, one line per problem, nothing left behind."""
+"""Accidents of the command line: each with the exit code it must have, one line per problem, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ class Accident:
 
 
 def accidents_campaign(build: Path, count: int, seed: int, jobs: int) -> Tally:
-    """All accidents, or only the first ``count``; they are the same for every seed."""
-    from .accident_table import ACCIDENTS
+    """All accidents; they are the same for every seed and count."""
+    from .accidents_of_machines import accidents_of_machines
+    from .accidents_of_users import accidents_of_users
 
-    return run_accidents(list(ACCIDENTS)[:count], build, jobs)
+    return run_accidents([*accidents_of_users(), *accidents_of_machines()], build, jobs)
 
 
 def run_accidents(accidents: Iterable[Accident], build: Path, jobs: int) -> Tally:

@@ -31,9 +31,7 @@ def settings(build: Path, count: int, seed: int, jobs: int) -> Tally:
     """Damaged and hostile YAML and NumPy files, half of each."""
     model = next(one for one in seeds(build / "seeds") if "dense_behind_flatten" in one.name)
     work, half = work_files(), -(-count // 2)
-    trials = itertools.chain(
-        yaml_files.trials(work, model, half, seed), numpy_files.trials(work, model, half, seed)
-    )
+    trials = itertools.chain(yaml_files.trials(work, model, half, seed), numpy_files.trials(work, model, half, seed))
     return _run("YAML and NumPy files", trials, build, jobs, model)
 
 

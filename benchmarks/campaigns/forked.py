@@ -20,10 +20,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .seeds import ROOT
 from .trial import HANGS, Outcome, Trial, listing
 
 ADDRESS_SPACE = 6 << 30  # a guard for this machine; far above what is allowed
 WAIT = 0.002
+CACHE = ROOT / "build" / "robustness" / "cache"  # of compiled tools, for all trials
 OWN_FILES = ("stdout", "stderr", "memory", "end")  # of a trial: what it says, its memory at the start, when it ended
 # Imported before the first fork; not what only training needs.
 OURS = {"dnn2fpga", "rtl_lib", "numpy", "h5py", "yaml", "pydantic", "rich", "typer", "matplotlib", "amaranth"}
@@ -146,7 +148,8 @@ def _child(arguments: Iterable[str], folder: Path) -> None:
             io.TextIOWrapper(io.FileIO(number, "w"), encoding="utf-8", write_through=True) for number in (1, 2)
         )
         os.environ.update(HOME=str(folder / "home"), TMPDIR=str(folder / "tmp"), COLUMNS="200")
-        for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        os.environ["XDG_CACHE_HOME"] = str(CACHE)
+        for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
             os.environ.pop(name, None)
         tempfile.tempdir = None
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))

@@ -48,7 +48,9 @@ COMMANDS = (
     Command(name="generate", arguments="generate work", begins_with="quantized", share=10),
     Command(name="generate again", arguments="generate work --levels 1", begins_with="generated", share=10),
     Command(name="verify", arguments="verify work --test test.npz", begins_with="generated", share=8),
-    Command(name="build, sources", arguments="build work --board icebreaker --no-run", begins_with="generated", share=6),
+    Command(
+        name="build, sources", arguments="build work --board icebreaker --no-run", begins_with="generated", share=6
+    ),
     Command(name="build", arguments="build work --board icebreaker", begins_with="generated", share=4),
 )
 
@@ -96,7 +98,9 @@ def _killed(
     for number, kill in enumerate(_points(usual, share)):
         _begin(command, original, folder)
         killed = _run_and_kill(command, folder, kill)
-        wrong = {} if killed.code < 0 else faults(replace(killed, seconds=0.0, bytes=0), (command.code, 128 + kill.number))
+        wrong = (
+            {} if killed.code < 0 else faults(replace(killed, seconds=0.0, bytes=0), (command.code, 128 + kill.number))
+        )
         again = run(command.arguments.split(), folder, timeout=MINUTES)
         wrong |= faults(replace(again, seconds=0.0, bytes=0), (command.code,))
         if different := _differences(usual.files, _files(folder)):
@@ -147,7 +151,10 @@ def _undisturbed(command: Command, original: Path, folder: Path) -> Undisturbed:
     again = _files(folder)
     volatile = {name for name in files.keys() | again.keys() if files.get(name) != again.get(name)}
     changes = int((folder / "changes").read_text())
-    print(f"{command.name}: {seconds:.1f} s, {changes} changes of the disk, never the same: {sorted(volatile)}", flush=True)
+    print(
+        f"{command.name}: {seconds:.1f} s, {changes} changes of the disk, never the same: {sorted(volatile)}",
+        flush=True,
+    )
     return Undisturbed(seconds, changes, {name: "" if name in volatile else files[name] for name in files})
 
 
@@ -172,4 +179,8 @@ def _files(folder: Path) -> dict[str, str]:
 def _differences(usual: dict[str, str], found: dict[str, str]) -> list[str]:
     missing = [f"{name} is missing" for name in usual if name not in found]
     more = [f"{name} is left" for name in found if name not in usual]
-    return missing + more + [f"{name} differs" for name in usual if usual[name] and found.get(name, "") not in ("", usual[name])]
+    return (
+        missing
+        + more
+        + [f"{name} differs" for name in usual if usual[name] and found.get(name, "") not in ("", usual[name])]
+    )

@@ -29,7 +29,11 @@ def members(seed: Seed, random: Random) -> Made:
     if what == "missing":
         del there[name]
     elif what in ("renamed", "other case"):
-        new = name.upper() if what == "other case" else random.choice(["../" + name, "/" + name, "./" + name, "x/" + name])
+        new = (
+            name.upper()
+            if what == "other case"
+            else random.choice(["../" + name, "/" + name, "./" + name, "x/" + name])
+        )
         there[new] = there.pop(name)
     elif what == "folder":
         del there[name]

@@ -66,7 +66,11 @@ def trial(kind: str, model: Seed, name: str) -> Trial:
         np.savez(folder / "data.npz", x=samples(model.shape))
 
     return Trial(
-        kind=kind, name=name, arguments=("quantize", file, "--data", "data.npz", "-o", "out"), make=make, opens=opens(content)
+        kind=kind,
+        name=name,
+        arguments=("quantize", file, "--data", "data.npz", "-o", "out"),
+        make=make,
+        opens=opens(content),
     )
 
 

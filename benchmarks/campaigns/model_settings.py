@@ -118,7 +118,9 @@ def nesting(text: str, random: Random) -> str:
     if random.random() < 0.2:
         inner = tree
         for _ in range(random.choice([1, 3, 30])):
-            inner = replaced(tree, ("config", "layers", 1) if isinstance(tree["config"], dict) else ("config", 1), inner)
+            inner = replaced(
+                tree, ("config", "layers", 1) if isinstance(tree["config"], dict) else ("config", 1), inner
+            )
         return json.dumps(inner)
     position = random.choice(list(positions(tree))[1:])
     return _with_literal(tree, position, nested(random))

@@ -62,7 +62,9 @@ def types(file: h5py.File, random: Random) -> None:
     path, kind = random.choice(_arrays(file)), random.choice(TYPES)
     array = file[path][()]
     try:
-        _replace(file, path, array.astype(kind) if np.dtype(kind).kind in "fiuc?" else None, shape=array.shape, dtype=kind)
+        _replace(
+            file, path, array.astype(kind) if np.dtype(kind).kind in "fiuc?" else None, shape=array.shape, dtype=kind
+        )
     except (TypeError, ValueError):
         file.create_dataset(path, shape=array.shape, dtype=kind)
 
@@ -118,7 +120,9 @@ def storage(file: h5py.File, random: Random) -> None:
     shape = file[path].shape
     array = file[path][()]
     del file[path]
-    what = random.choice(["external", "link out", "link loop", "virtual", "huge", "huge, compressed", "filters", "loop"])
+    what = random.choice(
+        ["external", "link out", "link loop", "virtual", "huge", "huge, compressed", "filters", "loop"]
+    )
     if what == "external":
         size = max(1, array.size * 4)
         file.create_dataset(path, shape=shape, dtype="f4", external=[("/etc/passwd", 0, size)])

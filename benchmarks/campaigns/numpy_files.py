@@ -106,7 +106,9 @@ def members(arrays: Arrays, random: Random) -> bytes:
     if what == "missing":
         del there[name]
     elif what == "renamed":
-        there[random.choice(["../x.npy", "é.npy", "/x.npy", ".npy", "x/y/z.npy", "a\nb.npy", name.upper()])] = there.pop(name)
+        there[random.choice(["../x.npy", "é.npy", "/x.npy", ".npy", "x/y/z.npy", "a\nb.npy", name.upper()])] = (
+            there.pop(name)
+        )
     elif what == "more":
         there["extra.npy"] = npy(np.zeros(3))
     elif what == "no array":
@@ -128,7 +130,13 @@ def headers(arrays: Arrays, random: Random) -> bytes:
     version = random.choice([(1, 0), (2, 0), (3, 0), (0, 0), (9, 9)])
     wide = version != (1, 0)
     length = random.choice([len(text), len(text), len(text), 0, 65_535, 2**31 if wide else 3])
-    header = b"\x93NUMPY" + bytes(version) + length.to_bytes(4 if wide or len(text) > 65_535 else 2, "little") + text + bytes(64)
+    header = (
+        b"\x93NUMPY"
+        + bytes(version)
+        + length.to_bytes(4 if wide or len(text) > 65_535 else 2, "little")
+        + text
+        + bytes(64)
+    )
     name = random.choice(list(arrays))
     return packed({**{f"{n}.npy": npy(a) for n, a in arrays.items()}, f"{name}.npy": header})
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .forked import hidden_logs, seconds_of
+from .forked import CACHE, hidden_logs, seconds_of
 from .seeds import ROOT
 from .trial import Outcome, listing
 
 COMMAND = (sys.executable, "-c", "from dnn2fpga.cli import main; main()")
-PLAIN = {"PATH", "LANG", "LC_ALL", "PYTHONPATH", "MAKEFLAGS", "VIRTUAL_ENV", "YOWASP_CACHE_DIR", "XDG_CACHE_HOME"}
+PLAIN = {"PATH", "LANG", "LC_ALL", "PYTHONPATH", "MAKEFLAGS", "VIRTUAL_ENV", "YOWASP_CACHE_DIR"}
 LIBC, DROP_CAPABILITY = ctypes.CDLL(None), 24  # of prctl: what the program may not get back when it starts
-LONGEST = 180.0  # seconds; a bound against hanging
+LONGEST = 90.0  # seconds; a bound against hanging
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,14 @@ class Program:
         name = around.streams.get(number) or (str(self.files[number]) if number else os.devnull)
         return open(name, "rb" if number == 0 else "wb")
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended yet; its end is left for ``outcome`` to find."""
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
     def kill(self, number: int = signal.SIGKILL, *, alone: bool = False) -> None:
         """Sends a signal to the program; SIGKILL also to all that it has started, but for ``alone``."""
-        if self.process.poll() is None:
+        if self.runs:
             (os.kill if alone or number != signal.SIGKILL else os.killpg)(self.process.pid, number)
 
     def outcome(self, timeout: float = LONGEST) -> Outcome:
@@ -119,7 +124,7 @@ def run(
 def _environment(folder: Path, around: Surrounding) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in PLAIN}
     own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "200"}
-    own |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    own |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(CACHE)}
     return {name: value for name, value in (kept | own | dict(around.environment)).items() if value is not None}
 
 

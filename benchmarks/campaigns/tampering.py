@@ -29,7 +29,13 @@ STEPS = {
     "power": ("power", "work", "--board", "icebreaker", "--no-simulation"),
     "synthesize": ("synthesize", "work"),
 }
-FINISHED = (STEPS["verify"], ("build", "work", "--board", "icebreaker"), STEPS["run"], STEPS["power"], STEPS["synthesize"])
+FINISHED = (
+    STEPS["verify"],
+    ("build", "work", "--board", "icebreaker"),
+    STEPS["run"],
+    STEPS["power"],
+    STEPS["synthesize"],
+)
 RECORDS = ("verification.json", "power.json", "board_run.json", "quantization.json", "build/icebreaker/result.json")
 OWN_RECORDS = {"verification.json", "synthesis.json", "power.json", "board_run.json"}  # a step removes its old one
 
@@ -161,7 +167,9 @@ def tampering_campaign(build: Path, count: int, seed: int, jobs: int) -> Tally:
     for trial, outcome, folder in ForkServer(scratch, jobs).run_all(_trials(original)):
         wrong = faults(_without_own_record(outcome), (0, 1, 2))
         shown = trial.kind.startswith("record")
-        noticed = _told(trial, outcome) if shown else outcome.code in (1, 2) and "every boundary equal" not in outcome.out
+        noticed = (
+            _told(trial, outcome) if shown else outcome.code in (1, 2) and "every boundary equal" not in outcome.out
+        )
         tally.add(trial.kind, "noticed" if noticed else "unnoticed", outcome)
         if not noticed:
             wrong[Fault.UNNOTICED] = f"exit code {outcome.code}"

@@ -61,7 +61,9 @@ def aliases(text: str, random: Random) -> str:
     tree = yaml.safe_load(text)
     width, depth = random.choice([(2, 5), (10, 9), (10, 30), (2, 64)])
     lists = ["x0: &x0 [1, 2]"] + [f"x{k}: &x{k} [{', '.join([f'*x{k - 1}'] * width)}]" for k in range(1, depth)]
-    maps = ["x0: &x0 {a: 1}"] + [f"x{k}: &x{k} {{<<: [{', '.join([f'*x{k - 1}'] * width)}], b{k}: 1}}" for k in range(1, depth)]
+    maps = ["x0: &x0 {a: 1}"] + [
+        f"x{k}: &x{k} {{<<: [{', '.join([f'*x{k - 1}'] * width)}], b{k}: 1}}" for k in range(1, depth)
+    ]
     position = random.choice(list(trees.positions(tree))[1:])
     marked = _dumped(trees.replaced(tree, position, trees.MARK)).replace(f"'{trees.MARK}'", f"*x{depth - 1}")
     return "\n".join(random.choice([lists, maps])) + "\n" + marked
@@ -98,7 +100,9 @@ def layout(text: str, random: Random) -> str | bytes:
             lambda: text + "".join(f"key{k}: {k}\n" for k in range(50_000)),
             lambda: text.replace(": ", ":"),
             lambda: json.dumps(yaml.safe_load(text)),
-            lambda: random.choice(["", "\n", "---", "...", "null", "3", "- 1", "text", "[]", "{}", "%YAML 9.9\n--- {}", "%TAG ! x"]),
+            lambda: random.choice(
+                ["", "\n", "---", "...", "null", "3", "- 1", "text", "[]", "{}", "%YAML 9.9\n--- {}", "%TAG ! x"]
+            ),
         ]
     )()
 

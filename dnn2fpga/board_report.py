@@ -45,6 +45,9 @@ def _board_run_rows(run: BoardRun) -> list[tuple[str, str]]:
     board, software = Score(run.measure, run.score), Score(run.measure, run.software_score)
     against = f", software {software}" if run.labelled else " against the software"
     rows.append((run.measure.value, f"board {board}{against}"))
+    if run.clipped_inputs:
+        outside = f"{run.clipped_inputs:,} values lie outside the calibrated range and were clipped"
+        rows.append(("inputs", f"[yellow]{outside}: was the data prepared as in training?[/]"))
     shortest, longest = run.latency_cycles
     measured = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     micro = longest / run.clock_hz * 1e6

@@ -44,6 +44,7 @@ class BoardRun(Described):
     board: str
     port: str
     frames: int
+    clipped_inputs: int  # values that the input's format cannot hold
     equal: int  # frames whose every number is that of the integer model
     labelled: bool
     measure: Measure
@@ -95,6 +96,7 @@ def run_on_board(
         board=board,
         port=port,
         frames=len(q),
+        clipped_inputs=int(graph.input.clips(np.asarray(data.x)).sum()),
         equal=int((got == wanted).reshape(len(q), -1).all(axis=1).sum()),
         labelled=data.y is not None,
         measure=reached.measure,

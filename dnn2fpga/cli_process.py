@@ -65,7 +65,7 @@ def _code_of(command: Callable[[], None]) -> int:
         if isinstance(end.__context__, BrokenPipeError):  # noticed by rich or typer, who would exit with 1
             return NOBODY_READS
         if isinstance(end.__context__, Abort):  # what typer makes of an EOFError
-            return _fault(end)
+            return _fault(end.__context__.__cause__ or end)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BrokenPipeError:
         return NOBODY_READS

@@ -59,7 +59,7 @@ class Config(Described):
 
     def overridden(self, overrides: dict[str, Any]) -> Config:
         """With other values under some dotted keys; None means as it is."""
-        tree = self.model_dump()
+        tree = self.model_dump(exclude_unset=True)  # what nobody set may still be chosen
         for dotted, value in overrides.items():
             if value is not None:
                 _set(tree, dotted.split("."), value)
@@ -72,7 +72,7 @@ def load_config(file: Path | None, overrides: dict[str, Any]) -> Config:
     :param overrides: by dotted key (``quantization.weight_bits``); None means not given.
     :raises UserError: for every unknown key and wrong value.
     """
-    file = file or (Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None)
+    file = file or (Path(DEFAULT_FILE) if Path(DEFAULT_FILE).exists() else None)
     tree: dict[str, Any] = (read_yaml(file) or {}) if file else {}
     if not isinstance(tree, dict):
         raise UserError(f"{file}: must hold settings by name, not {type(tree).__name__}")

@@ -142,7 +142,7 @@ def search(
     WorkFolder(folder).remove(PLOT)
     with added_files(folder) as new:
         _write_chosen(problem, found.chosen, [one.result for one in found.front], new)
-        write_record(new / SEARCH, found.result.model_dump(mode="json"), digests(new, CONFIGURATION))
+        write_record(new, SEARCH, found.result.model_dump(mode="json"), digests(new, CONFIGURATION))
         plot_front(found.result, new / SEARCH_PLOT)
     return found.result
 
@@ -152,7 +152,7 @@ def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new
     result = QuantizationResult.of(problem, chosen, tries)
     config_files.save(chosen.model, new)
     np.savez_compressed(new / SAMPLES, x=np.asarray(problem.data.sample(KEPT_SAMPLES).x))
-    write_record(new / QUANTIZATION, result.model_dump(mode="json"), digests(new, CONFIGURATION))
+    write_record(new, QUANTIZATION, result.model_dump(mode="json"), digests(new, CONFIGURATION))
     return result
 
 
@@ -208,28 +208,13 @@ def verify(
     returns both reports, written to ``verification.json`` too.
     """
     from dnn2fpga.verify.checker import checker_digest
-    from dnn2fpga.verify.verifier import check_data, check_protocol
+    from dnn2fpga.verify.verifier import verify_bundle
 
     work, settings = WorkFolder(folder), settings or Verification()
     work.remove(VERIFICATION)  # whatever happens now, no old verdict is left
     current = work.current_bundle()
-    progress("simulating stalls and timing", 0, 1)
-    reports = [check_protocol(current.path, work.simulation, seed=settings.seed, waves=waves)]
-    progress("simulating stalls and timing", 1, 1)
-    if test is not None and reports[0].passed:
-        frames = test.sample(settings.frames, settings.seed)
-        progress("simulating the test data", 0, len(frames))
-        reports.append(
-            check_data(
-                current.path,
-                work.simulation,
-                frames,
-                stalls=settings.stalls,
-                seed=settings.seed,
-                jobs=settings.jobs,
-                progress=lambda done, of: progress("simulating the test data", done, of),
-            )
-        )
+    frames = test.sample(settings.frames, settings.seed) if test is not None else None
+    reports = verify_bundle(current.path, work.simulation, frames, settings, waves=waves, progress=progress)
     with added_files(folder) as new:
         verdict = {"checker": checker_digest(), "reports": [asdict(report) for report in reports]}
         current.write_verdict(new, VERIFICATION, verdict)

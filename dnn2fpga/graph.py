@@ -196,8 +196,12 @@ class Graph:
         return replace(self.chain(self.name, self.input_name, self.input_shape, layers), **(self._kept() | changes))
 
     def _kept(self) -> dict[str, Any]:
-        kept = ("left_out", "decided", "notes", "float_parameters")
-        return {name: getattr(self, name) for name in kept}
+        return {
+            "left_out": self.left_out,
+            "decided": self.decided,
+            "notes": self.notes,
+            "float_parameters": self.float_parameters,
+        }
 
     @property
     def interface(self) -> Interface:

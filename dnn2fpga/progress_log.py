@@ -17,7 +17,7 @@ EVERY_S = 20.0  # between two lines of one activity
 @dataclass
 class _Activity:
     name: str
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=lambda: time.monotonic())
     done: int = 0
     of: int = 1
     news: str = ""
@@ -49,6 +49,7 @@ class ProgressLog:
         self._over = threading.Event()
 
     def show(self, what: str, done: int, of: int, news: str = "") -> None:
+        """Note how far an activity is; the first time it begins, and with ``done`` equal to ``of`` it ends."""
         with self._lock:
             activity = self._activities.get(what)
             if activity is None or (activity.ended and done < of):  # some are begun again and again
@@ -60,8 +61,16 @@ class ProgressLog:
             if activity.ended:
                 self._print(activity.line())
 
+    def report(self) -> None:
+        """Say how far everything is that has not ended."""
+        with self._lock:
+            for activity in self._activities.values():
+                if not activity.ended:
+                    self._print(activity.line())
+
     @contextmanager
     def running(self) -> Iterator[None]:
+        """Report every ``EVERY_S`` seconds while the block lasts."""
         thread = threading.Thread(target=self._now_and_then, daemon=True)
         thread.start()
         try:
@@ -72,10 +81,8 @@ class ProgressLog:
 
     def _now_and_then(self) -> None:
         while not self._over.wait(EVERY_S):
-            with self._lock, suppress(OSError):  # the next line of the main thread meets it, too
-                for activity in self._activities.values():
-                    if not activity.ended:
-                        self._print(activity.line())
+            with suppress(OSError):  # the next line of the main thread meets it, too
+                self.report()
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)

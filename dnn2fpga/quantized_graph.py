@@ -115,6 +115,14 @@ class Tensor(Described):
         q = np.floor(beats / self.scales + 0.5) + self.zero_points
         return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype).reshape(x.shape)
 
+    def clips(self, x: np.ndarray) -> np.ndarray:
+        """Which real numbers ``[samples, *shape]`` saturate by more than one step. One step is part of the scale's
+        choice: an image in [0, 1] in 8 bits has scale 2^-8.
+        """
+        beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
+        q = np.floor(beats / self.scales + 0.5) + self.zero_points
+        return ((q < self.format.minimum - 1) | (q > self.format.maximum + 1)).reshape(np.shape(x))
+
     def dequantize(self, q: np.ndarray) -> np.ndarray:
         """Integers ``[samples, *shape]`` → real numbers."""
         beats = q.astype(np.float64).reshape(-1, self.beats, self.lanes)

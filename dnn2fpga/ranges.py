@@ -19,6 +19,7 @@ FACTORS = np.exp2(-np.arange(112) / 16)  # of the whole range: 16 steps an octav
 ENTROPY_BINS = 2048  # as in TensorRT
 FEWEST_BINS = 16  # in fewer, clipped values look like a distribution of their own
 VALUES_A_BIN = 4  # on average, at least: of fewer values there are fewer bins
+SPAN = 4  # times that of the points is an interval that has more in it than they show
 SMOOTHING = 1e-6  # of the mass is added to the quantized distribution, so that no divergence is infinite
 
 Quantizer = Callable[[Interval], Callable[[np.ndarray], np.ndarray]]
@@ -57,7 +58,10 @@ class Distribution:
         """
         if self.values.size <= bins + 1:
             return self
-        number = bin_numbers(self.values, self.interval.low, self.interval.high, bins)
+        low, high = self.interval.low, self.interval.high
+        if SPAN * np.ptp(self.values) < high - low:  # outliers, which the points leave out
+            low, high = self.values.min(), self.values.max()
+        number = bin_numbers(self.values, low, high, bins)
         number = np.where(self.values == 0, bins, number)
         counts = np.bincount(number, self.counts)
         sums = np.bincount(number, self.counts * self.values)

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dnn2fpga.atomic import digest
 
-_RESTS_ON, _SEAL = "rests_on", "seal"
+VERSION = 1  # to be raised when the content of any record changes
 
 
 class UnreadableRecord(ValueError):
@@ -24,10 +24,12 @@ class UnreadableRecord(ValueError):
 
 
 class Record(BaseModel):
-    """A result, the digests of the files that it rests on (by their names in the work folder), and its seal."""
+    """A result: its name, the digests of the files that it rests on, its seal; names are paths in the work folder."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
+    record: str
+    record_version: Literal[1]
     rests_on: dict[str, str]
     seal: str
 
@@ -37,17 +39,19 @@ class Record(BaseModel):
         return dict(self.model_extra or {})
 
 
-def write_record(file: Path, content: Mapping[str, Any], rests_on: Mapping[str, str]) -> None:
-    """Write `content`, plain values of JSON, as a record."""
-    record = {**content, _RESTS_ON: dict(rests_on)}
-    text = json.dumps({**record, _SEAL: _seal(record)}, indent=1)
-    file.write_text(text + "\n", encoding="utf-8")
+def write_record(folder: Path, name: str, content: Mapping[str, Any], rests_on: Mapping[str, str]) -> None:
+    """Write `content`, plain values of JSON, as the record `name` into `folder`, from where it goes to its place."""
+    record = {**content, "record": name, "record_version": VERSION, "rests_on": dict(rests_on)}
+    text = json.dumps({**record, "seal": _seal(record)}, indent=1)
+    (folder / Path(name).name).write_text(text + "\n", encoding="utf-8")
 
 
-def read_record(file: Path) -> Record:
-    """Read a record; raises `UnreadableRecord` when there is none, or when it is not as it was written."""
+def read_record(work: Path, name: str) -> Record:
+    """Read the record `name` of a work folder; raises `UnreadableRecord` when there is none, or it is not as it was
+    written.
+    """
     try:
-        text = file.read_bytes()
+        text = (work / name).read_bytes()
     except FileNotFoundError:
         raise UnreadableRecord("is missing") from None
     except OSError as error:
@@ -55,8 +59,8 @@ def read_record(file: Path) -> Record:
     try:
         record = Record.model_validate_json(text)
     except ValidationError:
-        raise UnreadableRecord("is damaged, or of an older version") from None
-    if record.seal != _seal(record.content | {_RESTS_ON: record.rests_on}):
+        raise UnreadableRecord("is damaged, or of another version") from None
+    if record.record != name or record.seal != _seal(record.model_dump(exclude={"seal"})):
         raise UnreadableRecord("has been edited since it was written")
     return record
 

@@ -99,7 +99,13 @@ def _quantization_rows(
     sizes = (
         f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
     )
-    return [*rows, ("model size", sizes)]
+    return [*rows, ("model size", sizes), *_findings(result)]
+
+
+def _findings(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the diagnosis has to say."""
+    findings = result.get("diagnosis", {}).get("findings", ())
+    return [("look at", f"{one['text']} → {one['help']}") for one in findings if one["matters"]]
 
 
 def _verdict(result: dict[str, Any]) -> str:

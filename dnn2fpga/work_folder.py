@@ -57,7 +57,7 @@ class CurrentBundle:
         """
         if self.work.current_bundle().rests_on != self.rests_on:
             raise UserError(f"{self.path}: was generated again meanwhile; the result belongs to the bundle before")
-        write_record(new / name, content, self.rests_on)
+        write_record(new, name, content, self.rests_on)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class WorkFolder:
     def digests_written(self) -> dict[str, str]:
         """The digests of the files that the last `generate` wrote into the bundle; none when nobody knows."""
         try:
-            rests_on = read_record(self.path / GENERATION).rests_on
+            rests_on = read_record(self.path, GENERATION).rests_on
         except UnreadableRecord:
             return {}
         prefix = f"{BUNDLE}/"
@@ -109,12 +109,12 @@ class WorkFolder:
         it has written into the bundle (None: all that are there).
         """
         names = [f"{BUNDLE}/{name}" for name in (_files(self.bundle) if written is None else written)]
-        write_record(new / GENERATION, {}, {**read, **digests(self.path, names)})
+        write_record(new, GENERATION, {}, {**read, **digests(self.path, names)})
 
     def problems(self, name: str) -> list[str]:
         """One line for each reason why the record `name` no longer stands, with the file; none if it does."""
         try:
-            rests_on = read_record(self.path / name).rests_on
+            rests_on = read_record(self.path, name).rests_on
         except UnreadableRecord as reason:
             return [f"{self.path / name}: {reason}"]
         if name == GENERATION:
@@ -124,7 +124,7 @@ class WorkFolder:
 
     def standing(self, name: str) -> dict[str, Any] | None:
         """The content of the record `name`, if nothing that it rests on has changed."""
-        return None if self.problems(name) else read_record(self.path / name).content
+        return None if self.problems(name) else read_record(self.path, name).content
 
     def out_of_date(self) -> list[str]:
         """One line for each result that is there and no longer stands, with the first reason."""

@@ -125,12 +125,13 @@ class Manifest:
         return self.root / RTL_FILE
 
     def changed_files(self) -> list[str]:
-        """The listed files whose content is no longer what was generated."""
+        """The listed files, and the Verilog, whose content is not known to be what was generated."""
 
         def digest(path: Path) -> str | None:
             return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
-        return [name for name, expected in sorted(self.files.items()) if digest(self.root / name) != expected]
+        listed = {RTL_FILE: ""} | self.files  # the Verilog counts as changed when nothing is said of it
+        return [name for name, expected in sorted(listed.items()) if digest(self.root / name) != expected]
 
 
 def read_json(path: Path) -> Any:

@@ -14,6 +14,8 @@ MOST_STEPS = 500
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link"}
 UNHARMED, HARMED = 0, 1
 
+Counts = Callable[[str, tuple[Any, ...]], bool]  # an audit event of the interpreter
+
 
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -31,22 +33,27 @@ def full_disk() -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def _changes_the_disk(event: str, given: tuple[Any, ...]) -> bool:
+def changes_the_disk(event: str, given: tuple[Any, ...]) -> bool:
     if event == "open":
         return isinstance(given[2], int) and bool(given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
     return event in CHANGES
 
 
-def _takes_space(event: str, given: tuple[Any, ...]) -> bool:
-    return event not in {"os.remove", "os.rmdir", "os.rename"} and _changes_the_disk(event, given)
+def takes_space(event: str, given: tuple[Any, ...]) -> bool:
+    return event not in {"os.remove", "os.rmdir", "os.rename"} and changes_the_disk(event, given)
 
 
-def _in_a_process(work: Callable[[], None], accident: Callable[[], None], step: int, lasts: bool) -> bool:
+def renames(event: str, given: tuple[Any, ...]) -> bool:
+    return event == "os.rename"
+
+
+def _in_a_process(
+    work: Callable[[], None], accident: Callable[[], None], step: int, lasts: bool, counts: Counts
+) -> bool:
     """Whether the work, in a process of its own, came to its end."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] == UNHARMED
-    counts = _takes_space if accident is full_disk else _changes_the_disk
     seen = 0
 
     def watch(event: str, given: tuple[Any, ...]) -> None:
@@ -65,16 +72,22 @@ def _in_a_process(work: Callable[[], None], accident: Callable[[], None], step: 
 
 
 def at_every_step(
-    accident: Callable[[], None], prepared: Callable[[int], Path], work: Callable[[Path], None], *, lasts: bool = False
+    accident: Callable[[], None],
+    prepared: Callable[[int], Path],
+    work: Callable[[Path], None],
+    *,
+    lasts: bool = False,
+    counts: Counts = changes_the_disk,
 ) -> Iterator[Path]:
     """The folder in which the accident has happened, for the first step of ``work``, the second, and so on.
 
     :param prepared: makes the folder for a step.
     :param lasts: happens at all later steps, too.
+    :param counts: what is a step: ``changes_the_disk``, ``takes_space`` or ``renames``.
     """
     for step in range(1, MOST_STEPS):
         folder = prepared(step)
-        if _in_a_process(lambda folder=folder: work(folder), accident, step, lasts):  # type: ignore[misc]
+        if _in_a_process(lambda folder=folder: work(folder), accident, step, lasts, counts):  # type: ignore[misc]
             return
         yield folder
     raise AssertionError(f"the work has more than {MOST_STEPS} steps")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+HANG_S = 600  # a bound, not a measurement
+MAIN = "from dnn2fpga.cli import main; main()"
 
 
 @dataclass(frozen=True)
@@ -15,6 +21,18 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+def program(before: str, *arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The real program in a process of its own, after some Python."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{before}\n{MAIN}", *map(str, arguments)],
+        cwd=cwd,
+        text=True,
+        check=False,
+        timeout=HANG_S,
+        **({"capture_output": True} | options),
+    )
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int] | None]:

@@ -53,6 +53,19 @@ def zoo(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-de
     return Zoo(tmp_path_factory.mktemp("zoo"))
 
 
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny network's work folder with its bundle; tests copy it."""
+    import tiny
+
+    from dnn2fpga import config_files, flow
+
+    folder = tmp_path_factory.mktemp("generated")
+    config_files.save(tiny.quantized_graph(), folder)
+    flow.generate(folder)
+    return folder
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning:keras")  # Keras' own
     # A plan creates components only to ask for their timing.

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from accident import at_every_step, full_disk, interrupted, killed, refused
+from accident import at_every_step, full_disk, interrupted, killed, refused, takes_space
 
 from dnn2fpga.atomic import added_files, replaced_folder, scratch_folder, sweep
 from dnn2fpga.errors import UserError
@@ -148,7 +148,7 @@ def test_one_refused_step_leaves_the_old_or_the_new(
 def test_a_disk_that_is_full_from_any_step_on_leaves_the_old(
     tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
 ) -> None:
-    for folder in at_every_step(full_disk, prepared(tmp_path), work, lasts=True):
+    for folder in at_every_step(full_disk, prepared(tmp_path), work, lasts=True, counts=takes_space):
         assert content(folder) == OLD
         assert names(folder.parent) == {"target", *(f"target/{name}" for name in OLD)}
 

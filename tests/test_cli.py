@@ -11,22 +11,12 @@ from typing import Any
 import bad_models
 import numpy as np
 import pytest
-import tiny
 from command_line import Run, listing, refused
 from model_zoo import Zoo
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import config_files
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.settings import PlanSettings
-
-
-@pytest.fixture(scope="session")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny network's work folder with its bundle; tests copy it."""
-    folder = tmp_path_factory.mktemp("generated")
-    config_files.save(tiny.quantized_graph(), folder)
-    flow.generate(folder)
-    return folder
 
 
 @pytest.fixture

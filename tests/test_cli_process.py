@@ -6,17 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import bad_models
 import numpy as np
 import pytest
 import tiny
-from command_line import listing
+from command_line import listing, program
 
 from dnn2fpga import config_files
-
-COMMAND = [sys.executable, "-c", "from dnn2fpga.cli import main; main()"]
 
 
 @pytest.fixture
@@ -26,12 +23,6 @@ def work(tmp_path: Path) -> Path:
     folder.mkdir()
     config_files.save(tiny.quantized_graph(), folder)
     return folder
-
-
-def program(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False, **options
-    )
 
 
 def test_the_installed_program_refuses_too(tmp_path: Path) -> None:
@@ -58,7 +49,7 @@ def test_the_installed_program_refuses_too(tmp_path: Path) -> None:
 def test_nan_weights_in_a_process_of_its_own(tmp_path: Path) -> None:
     bad_models.nan_weights().save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", x=np.zeros((1, 4)))
-    result = program("quantize", "model.keras", "--data", "data.npz", cwd=tmp_path)
+    result = program("", "quantize", "model.keras", "--data", "data.npz", cwd=tmp_path)
     assert result.returncode == 2
     lines = result.stderr.strip().splitlines()
     assert lines

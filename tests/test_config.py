@@ -42,6 +42,10 @@ quantization:
   rounding: half_even
   overflow: saturate_symmetric
   input_bits: 6
+  input_calibration: percentile
+  input_percentile: 99.5
+  input_symmetry: asymmetric
+  input_granularity: per_channel
   output_bits: 12
   input_lanes: 4
   calibration_samples: 50

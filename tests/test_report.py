@@ -64,7 +64,7 @@ def test_resources_are_shown_beside_the_estimates_of_the_same_bundle(work: Path)
     assert "Yosys 9.9 (estimated)" in shown
     assert f"1,234 ({manifest['boundaries'][1]['resources']['lut']:,.0f})" in shown
     assert f"{1234 * len(layers):,} (" in shown
-    write_record(work / SYNTHESIS, kept, {"generation.json": "another"})
+    write_record(work, SYNTHESIS, kept, {"generation.json": "another"})
     assert "1,234" not in summary(work)
 
 

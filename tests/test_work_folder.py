@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     config_files.save(tiny.quantized_graph(), folder)
     np.savez(folder / SAMPLES, x=tiny.samples())
-    write_record(folder / QUANTIZATION, REACHED.model_dump(mode="json"), digests(folder, CONFIGURATION))
+    write_record(folder, QUANTIZATION, REACHED.model_dump(mode="json"), digests(folder, CONFIGURATION))
     manifest = flow.generate(folder)
     current = WorkFolder(folder).current_bundle()
     current.write_verdict(folder, VERIFICATION, {"reports": [REPORT]})

@@ -48,7 +48,7 @@ def write_result(result: BuildResult, work: Path, made: Path) -> None:
     taken = digests(made, [result.bitstream, NETLIST_VERILOG, REPORT])
     rests_on = digests(work, [f"{BUNDLE}/{MANIFEST}"])
     rests_on |= {f"{BUILD}/{result.board}/{name}": digest for name, digest in taken.items()}
-    write_record(made / RESULT, asdict(result), rests_on)
+    write_record(made, f"{BUILD}/{result.board}/{RESULT}", asdict(result), rests_on)
 
 
 def current_result(work: Path, board_name: str) -> BuildResult | None:

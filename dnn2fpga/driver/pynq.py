@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,37 @@ class Port:
         return np.dtype(f"{'i' if self.signed else 'u'}{size}")
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers → integers: nearest (half up), saturated."""
+        """Real numbers → integers: nearest (half up), saturated.
+
+        :raises AcceleratorError: for NaN, which no integer stands for.
+        """
+        return self.saturated(self.rounded(x))
+
+    def rounded(self, x: np.ndarray) -> np.ndarray:
+        """Real numbers → whole numbers, which need not lie in the format.
+
+        :raises AcceleratorError: for NaN.
+        """
         pixels = np.asarray(x, np.float64).reshape(-1, self.channels)
         q = np.floor(pixels / np.asarray(self.scale, np.float64) + 0.5) + np.asarray(self.zero_point)
-        return np.clip(q, self.minimum, self.maximum).astype(self.dtype).reshape(x.shape)
+        if unknown := int(np.isnan(q).sum()):
+            raise AcceleratorError(f"{unknown} of {q.size} inputs are NaN; no integer stands for them")
+        return q.reshape(np.shape(x))
+
+    def saturated(self, q: np.ndarray) -> np.ndarray:
+        """Whole numbers → integers of the format."""
+        return np.clip(q, self.minimum, self.maximum).astype(self.dtype)
+
+    def clipped(self, q: np.ndarray) -> int:
+        """How many whole numbers saturate by more than one step, which is a loss that calibration did not choose.
+
+        Warns of them.
+        """
+        count = int(((q < self.minimum - 1) | (q > self.maximum + 1)).sum())
+        if count:
+            told = f"{count} of {q.size} inputs lie outside the range that the network was calibrated for"
+            warnings.warn(f"{told}, and were clipped; were they prepared as in training?", stacklevel=3)
+        return count
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:
         """Integers → real numbers."""
@@ -193,13 +221,21 @@ class Accelerator:
         self._sent = pynq.allocate(shape=(wanted * self.input.frame_bytes,), dtype=np.uint8)
         self._received = pynq.allocate(shape=(wanted * self.output.frame_bytes,), dtype=np.uint8)
         self._packet = 0
+        self.clipped_inputs = 0  # values, of all calls of predict()
         self._write("control", SOFT_RESET | RUN)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest."""
+        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest.
+
+        Warns of inputs that are clipped; ``clipped_inputs`` counts them.
+
+        :raises AcceleratorError: for NaN and for another shape.
+        """
         x = np.asarray(x)
         self._check_shape(x)
-        return self.output.dequantize(self.run_integers(self.input.quantize(x)))
+        q = self.input.rounded(x)
+        self.clipped_inputs += self.input.clipped(q)
+        return self.output.dequantize(self.run_integers(self.input.saturated(q)))
 
     def decide(self, x: np.ndarray) -> np.ndarray:
         """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``decisions``."""

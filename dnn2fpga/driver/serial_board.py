@@ -74,6 +74,7 @@ class SerialAccelerator:
     def __init__(self, port: Line, manifest: Path | str) -> None:
         description = read_manifest(Path(manifest))
         self.input, self.output = LinePort.of(description, "input"), LinePort.of(description, "output")
+        self.clipped_inputs = 0  # values, of all calls of predict()
         self.task = description["task"]
         self._link = Link(port)
         self.identity: Identity = self._link.open()
@@ -90,8 +91,15 @@ class SerialAccelerator:
         return self._link.statistics
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest."""
-        return self.output.dequantize(self.run_integers(self.input.quantize(np.asarray(x)))[0])
+        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest.
+
+        Warns of inputs that are clipped; ``clipped_inputs`` counts them.
+
+        :raises AcceleratorError: for NaN.
+        """
+        q = self.input.rounded(np.asarray(x))
+        self.clipped_inputs += self.input.clipped(q)
+        return self.output.dequantize(self.run_integers(self.input.saturated(q))[0])
 
     def decide(self, x: np.ndarray) -> np.ndarray:
         """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``pynq.decisions``."""

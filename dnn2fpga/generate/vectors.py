@@ -23,7 +23,7 @@ def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
 
     Raises `UserError` when the file is damaged.
     """
-    if not file.is_file():
+    if not file.exists():
         return None
     try:
         samples = read_arrays(file).get("x")

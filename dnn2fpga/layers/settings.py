@@ -15,6 +15,7 @@ from dnn2fpga.ranges import RangeMethod
 from rtl_lib.arithmetic import Overflow, Rounding
 
 Bits = Annotated[int, Field(ge=1, le=16)]
+Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
 class Numbers(enum.Enum):
@@ -58,7 +59,7 @@ class LayerSettings(Described):
     calibration: RangeMethod = RangeMethod.MIN_MAX  # of activations
     activation_symmetry: Symmetry = Symmetry.SYMMETRIC
     activation_granularity: Granularity = Granularity.PER_TENSOR
-    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99  # of the values that calibration 'percentile' keeps
+    percentile: Percentile = 99.99  # of the values that calibration 'percentile' keeps
     scales: Scales = Scales.POWER_OF_TWO
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE

@@ -20,6 +20,8 @@ from dnn2fpga.ranges import Distribution, bin_numbers
 BINS = 2048  # of a channel's histogram
 MOST_CELLS = 1 << 21  # of a tensor's histograms: a vector of thousands of "channels" has fewer bins for each
 LARGEST_BLOCK = 1 << 21  # values whose bins are found at a time: each takes tens of bytes meanwhile
+FAR = 64  # times the usual magnitude: a range that wide is stretched by outliers, and its bins would see nothing else
+COVERED = 16  # times the usual magnitude is what the bins of such a channel cover
 MOMENTUM = 0.9  # of the moving average over batches
 
 Progress = Callable[[int, int], None]  # samples done, of how many
@@ -36,7 +38,9 @@ class TensorStatistics:
     average: Interval  # moving average of the whole tensor's range in a batch
     mean: np.ndarray  # [channels]
     zeros: np.ndarray  # [channels] how many values are exactly zero
-    counts: np.ndarray  # [channels, BINS] how many others are in each equal part between low and high
+    bins_low: np.ndarray  # [channels] where the bins begin: at ``low``, unless outliers are far away
+    bins_high: np.ndarray  # [channels] where they end
+    counts: np.ndarray  # [channels, BINS] how many others are in each equal part of the bins; outliers in the outermost
 
     @property
     def channels(self) -> int:
@@ -65,7 +69,7 @@ class TensorStatistics:
 
     def _distribution(self, channels: slice, interval: Interval, average: Interval) -> Distribution:
         """The non-empty bins of some channels, each at its centre, and their zeros."""
-        counts, low, high = self.counts[channels], self.low[channels], self.high[channels]
+        counts, low, high = self.counts[channels], self.bins_low[channels], self.bins_high[channels]
         channel, number = np.nonzero(counts)
         values = low[channel] + (number + 0.5) * ((high - low) / counts.shape[1])[channel]
         weights = counts[channel, number].astype(np.float64)
@@ -83,15 +87,31 @@ class _Ranges:
         self.extremes = _extremes(first)
         self.average = _extremes(first)
         self.average_of_whole = _extremes(first.reshape(-1, 1))
+        self.logarithms = np.zeros(first.shape[1])  # of the batches' largest magnitudes
+        self.batches = np.zeros(first.shape[1])  # in which there was one
 
     def observe(self, values: np.ndarray) -> None:
         extremes = _extremes(values)
         self.rows += len(values)
         self.sum += values.sum(axis=0, dtype=np.float64)
         self.extremes = np.stack([np.minimum(self.extremes[0], extremes[0]), np.maximum(self.extremes[1], extremes[1])])
+        largest = np.abs(extremes).max(axis=0)
+        self.logarithms += np.log(np.where(largest > 0, largest, 1))
+        self.batches += largest > 0
         # Moved by differences: a range that never changes is its own average to the last bit.
         self.average += (1 - MOMENTUM) * (extremes - self.average)
         self.average_of_whole += (1 - MOMENTUM) * (_extremes(values.reshape(-1, 1)) - self.average_of_whole)
+
+    @property
+    def usual(self) -> np.ndarray:
+        """``[channels]`` the geometric mean of the batches' largest magnitudes, which one outlier hardly moves."""
+        return np.exp(self.logarithms / np.maximum(self.batches, 1))
+
+    @property
+    def bins(self) -> np.ndarray:
+        """``[2, channels]`` what the histogram should cover."""
+        ends = COVERED * self.usual
+        return np.where(np.abs(self.extremes) > FAR * self.usual, self.extremes.clip(-ends, ends), self.extremes)
 
 
 class _Histogram:
@@ -99,6 +119,7 @@ class _Histogram:
 
     def __init__(self, ranges: _Ranges) -> None:
         self.ranges = ranges
+        self.bins = ranges.bins
         channels = len(ranges.sum)
         self.zeros = np.zeros(channels, np.int64)
         self.counts = np.zeros((channels, max(1, min(BINS, MOST_CELLS // channels))), np.int64)
@@ -113,7 +134,7 @@ class _Histogram:
         others = values != 0
         self.zeros += len(values) - np.count_nonzero(others, axis=0)
         # What a second run gives outside the first one's range (threads add in any order) counts to the last bin.
-        low, high = self.ranges.extremes
+        low, high = self.bins
         cell = bin_numbers(values, low, high, bins) + np.arange(channels) * bins
         self.counts += np.bincount(cell[others], minlength=channels * bins).reshape(channels, bins)
 
@@ -127,6 +148,8 @@ class _Histogram:
             average=Interval(*ranges.average_of_whole.ravel().tolist()),
             mean=ranges.sum / ranges.rows,
             zeros=self.zeros,
+            bins_low=self.bins[0],
+            bins_high=self.bins[1],
             counts=self.counts,
         )
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.checkpoints import Checkpoints
+from dnn2fpga.optimize.first_stage import post_training_candidates
 from dnn2fpga.optimize.partial import partial_candidates
-from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.settings import Optimization, Stage
 
@@ -83,21 +84,26 @@ def _rank(candidate: Candidate) -> tuple[bool, float, float]:
 
 
 def _post_training(problem: Problem, settings: Optimization, before: list[Candidate]) -> Iterator[Candidate]:
-    model = quantize(problem.graph, problem.statistics, problem.quantization)
-    yield problem.candidate(model, problem.quantization, Stage.POST_TRAINING.value, "all layers")
+    return post_training_candidates(problem)
 
 
 def _partial(problem: Problem, settings: Optimization, before: list[Candidate]) -> Iterator[Candidate]:
-    return partial_candidates(problem, settings.partial)
+    return partial_candidates(problem, settings.partial, _start(problem, before))
 
 
 def _training_aware(problem: Problem, settings: Optimization, before: list[Candidate]) -> Iterator[Candidate]:
     from dnn2fpga.optimize.training_aware import training_candidates  # TensorFlow, only when it is needed
 
-    attempts: list[tuple[Quantization, tuple[str, ...]]] = [(problem.quantization, ())]
+    attempts: list[tuple[Quantization, tuple[str, ...]]] = [(_start(problem, before), ())]
     # If that does not help either, train what partial quantization reached at best.
     attempts += [(one.settings, one.result.kept_out) for one in before if one.result.stage == Stage.PARTIAL.value]
     return training_candidates(problem, settings.training, attempts)
+
+
+def _start(problem: Problem, before: list[Candidate]) -> Quantization:
+    """What the first stage has found best, else what was asked."""
+    of_first_stage = (one.settings for one in before if one.result.stage == Stage.POST_TRAINING.value)
+    return next(of_first_stage, problem.quantization)
 
 
 _STAGES: dict[Stage, Candidates] = {

@@ -12,17 +12,20 @@ from typing import Any
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.layers.settings import Numbers
-from dnn2fpga.optimize.post_training import quantize
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import PartialSettings, Stage
 
 MOST_SUBSETS_OF = 10  # layers; of more, only the most sensitive ones first are tried together
 
 
-def partial_candidates(problem: Problem, settings: PartialSettings) -> Iterator[Candidate]:
-    """Tries, in the order in which they should be made; the caller stops at the first that is good enough."""
-    for kept_out in _sets(problem, settings):
-        changed = problem.quantization.with_layers(dict.fromkeys(kept_out, out_of_quantization(settings)))
+def partial_candidates(problem: Problem, settings: PartialSettings, start: Quantization) -> Iterator[Candidate]:
+    """Tries, in the order in which they should be made; the caller stops at the first that is good enough.
+
+    :param start: the settings of what is not left out.
+    """
+    for kept_out in _sets(problem, settings, start):
+        changed = start.with_layers(dict.fromkeys(kept_out, out_of_quantization(settings)))
         model = quantize(problem.graph, problem.statistics, changed)
         as_what = "binary32" if settings.kept_as == "binary32" else f"{settings.bits} bits"
         yield problem.candidate(model, changed, Stage.PARTIAL.value, f"{', '.join(kept_out)} in {as_what}", kept_out)
@@ -36,7 +39,7 @@ def out_of_quantization(settings: PartialSettings) -> dict[str, Any]:
     return {"weight_bits": settings.bits, "activation_bits": settings.bits, "weight_set": "integer"}
 
 
-def _sets(problem: Problem, settings: PartialSettings) -> Iterator[tuple[str, ...]]:
+def _sets(problem: Problem, settings: PartialSettings, start: Quantization) -> Iterator[tuple[str, ...]]:
     layers = [node.layer for node in problem.graph.nodes if node.layer.has_weights]
     if settings.policy == "convolutions":
         chosen = tuple(layer.name for layer in layers if layer.is_convolution)
@@ -44,26 +47,26 @@ def _sets(problem: Problem, settings: PartialSettings) -> Iterator[tuple[str, ..
             raise UserError("partial.policy 'convolutions': the model has no convolution; use 'sensitivity'")
         yield chosen
         return
-    lost = sensitivity(problem, settings)
+    lost = sensitivity(problem, settings, start)
     size = {layer.name: layer.parameter_count for layer in layers}
     yield from cheapest_first(lost, size, _allowed_loss(problem))[: settings.most_tries]
 
 
-def sensitivity(problem: Problem, settings: PartialSettings) -> dict[str, float]:
+def sensitivity(problem: Problem, settings: PartialSettings, start: Quantization) -> dict[str, float]:
     """What is lost when only one layer is quantized as asked and all others have ``settings.bits``, by layer."""
     names = [node.name for node in problem.graph.nodes if node.layer.has_weights]
     wide = settings.model_copy(update={"kept_as": "fixed_point"})
     results: dict[str, float] = {}
-    everything_out = _score(problem, names, wide)
+    everything_out = _score(problem, names, wide, start)
     for index, name in enumerate(names):
         problem.progress("measuring sensitivity", index, len(names))
-        results[name] = everything_out - _score(problem, [other for other in names if other != name], wide)
+        results[name] = everything_out - _score(problem, [other for other in names if other != name], wide, start)
     problem.progress("measuring sensitivity", len(names), len(names))
     return results
 
 
-def _score(problem: Problem, kept_out: list[str], settings: PartialSettings) -> float:
-    changed = problem.quantization.with_layers(dict.fromkeys(kept_out, out_of_quantization(settings)))
+def _score(problem: Problem, kept_out: list[str], settings: PartialSettings, start: Quantization) -> float:
+    changed = start.with_layers(dict.fromkeys(kept_out, out_of_quantization(settings)))
     return problem.measured("sensitivity", quantize(problem.graph, problem.statistics, changed), settings.samples)
 
 

@@ -13,8 +13,9 @@ from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, Shape, Unsupported
 from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
-from dnn2fpga.layers.settings import Bits, LayerSettings
+from dnn2fpga.layers.settings import Bits, Granularity, LayerSettings, Percentile, Symmetry
 from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
+from dnn2fpga.ranges import RangeMethod
 from dnn2fpga.validation import Count
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
@@ -34,6 +35,10 @@ class Quantization(LayerSettings):
     """How a whole graph is to be quantized: settings of every layer, but for those in ``layers``."""
 
     input_bits: Bits = 8
+    input_calibration: RangeMethod | None = None  # these four: as of activations when absent
+    input_percentile: Percentile | None = None
+    input_symmetry: Symmetry | None = None
+    input_granularity: Granularity | None = None  # per channel costs nothing: the first layer's weights take it up
     output_bits: Bits = 16  # logits are only compared: more bits cost nothing and avoid ties
     input_lanes: Count | None = None  # numbers of an input vector that arrive together
     calibration_samples: Count = 1000
@@ -113,7 +118,14 @@ def choose_all(graph: Graph, statistics: Mapping[str, Seen], settings: Quantizat
 
 def choose_input(graph: Graph, seen: Seen, settings: Quantization) -> Tensor:
     lanes = settings.input_lanes or input_lanes(graph.input_shape, settings.input_bits)
-    own = settings.defaults.model_copy(update={"activation_bits": settings.input_bits})
+    given = {
+        "activation_bits": settings.input_bits,
+        "calibration": settings.input_calibration,
+        "percentile": settings.input_percentile,
+        "activation_symmetry": settings.input_symmetry,
+        "activation_granularity": settings.input_granularity,
+    }
+    own = settings.defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
     own = with_one_scale(own) if graph.one_scale_behind(-1) else own
     return activation_tensor(graph.input_shape, lanes, seen, own)
 

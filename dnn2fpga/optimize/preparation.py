@@ -29,7 +29,9 @@ def prepare(
     progress: Progress,
 ) -> tuple[Problem, Checkpoints]:
     """:param folder: where finished stages are kept, for this very model, data and settings."""
-    key = key_of(graph, (data, test), (__version__, repr(quantization), repr(optimization)))
+    # What the user gave is not changed, whatever its value: it is part of the question.
+    asked = (repr(quantization), repr(sorted(quantization.model_fields_set)), repr(optimization))
+    key = key_of(graph, (data, test), (__version__, *asked))
     checkpoints = Checkpoints(folder, key)
     pruned, masks = graph, zeros_kept(graph, quantization)
     if optimization.pruning.is_asked:

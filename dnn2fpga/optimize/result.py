@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dnn2fpga.described import Described
+from dnn2fpga.optimize.diagnosis import Diagnosis, diagnose
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.task import Measure
 from dnn2fpga.task_reading import task_line
@@ -24,11 +25,12 @@ class QuantizationResult(Described):
     float_megabytes: float
     integer_megabytes: float
     tries: tuple[Try, ...]
+    diagnosis: Diagnosis
 
     @classmethod
     def of(cls, problem: Problem, chosen: Candidate, tries: Iterable[Try]) -> QuantizationResult:
         """Sum up how `chosen` was found."""
-        of_float = problem.float_score
+        of_float, tries = problem.float_score, tuple(tries)
         return cls(
             task=task_line(problem.graph, problem.test),
             stage=chosen.result.stage,
@@ -40,5 +42,6 @@ class QuantizationResult(Described):
             test_samples=len(problem.test) if problem.test else 0,
             float_megabytes=problem.reference.float_parameters * 4 / 1e6,
             integer_megabytes=chosen.result.megabytes,
-            tries=tuple(tries),
+            tries=tries,
+            diagnosis=diagnose(problem, chosen, tries),
         )

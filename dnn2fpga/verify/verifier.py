@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +19,15 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import VECTOR_FRAMES
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.generate.vectors import write_vectors
+from dnn2fpga.progress import Progress, silent
 from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.task import Measure
 from dnn2fpga.task_reading import task_with
 from dnn2fpga.verify.checker import RUN, run_checker
 from dnn2fpga.verify.completeness import Demand, demand_all
+
+if TYPE_CHECKING:
+    from dnn2fpga.config import Verification
 
 CHUNK_BYTES = 64 << 20  # expected values on disk at one time
 
@@ -43,7 +47,7 @@ LONGEST_INTERVAL_FOR_COCOTB = 20_000  # cycles; some ten thousand pass in a seco
 # Frames under each pattern. A long stall must last until every layer is full.
 SLOW_PATTERNS = {"none": 6, "source": 3, "sink": 3, "random": 3, "burst": 3, "full": 16}
 
-Progress = Callable[[int, int], None]
+FramesProgress = Callable[[int, int], None]  # frames done, of how many
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,28 @@ class VerificationReport:
     accuracy: float | None = None  # of the design on the frames of the bulk run, where labels say what it must decide
     latency_cycles: dict[str, int | None] = field(default_factory=dict)  # predicted, measured
     interval_cycles: dict[str, int | None] = field(default_factory=dict)
+
+
+def verify_bundle(
+    bundle: Path,
+    build_dir: Path,
+    data: Data | None,
+    settings: Verification,
+    *,
+    waves: bool = False,
+    progress: Progress = silent,
+) -> list[VerificationReport]:
+    """Run the protocol tests and, if they pass, all of ``data``; return a report of each."""
+    progress("simulating stalls and timing", 0, 1)
+    protocol = check_protocol(bundle, build_dir, seed=settings.seed, waves=waves)
+    progress("simulating stalls and timing", 1, 1)
+    if data is None or not protocol.passed:
+        return [protocol]
+    what = "simulating the test data"
+    progress(what, 0, len(data))
+    options = settings.model_dump(include={"stalls", "seed", "jobs"})
+    bulk = check_data(bundle, build_dir, data, **options, progress=lambda done, of: progress(what, done, of))
+    return [protocol, bulk]
 
 
 def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
@@ -126,7 +152,7 @@ def check_data(
     stalls: str = "none",
     seed: int = 1,
     jobs: int = 2,
-    progress: Progress = lambda done, of: None,
+    progress: FramesProgress = lambda done, of: None,
 ) -> VerificationReport:
     """Streams real inputs through the compiled design, chunk by chunk, and compares everything.
 

@@ -24,6 +24,7 @@ from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.verify import checker
 from dnn2fpga.verify.activity import measure_activity
 
 ARTY = load_board("arty_a7_100t")
@@ -207,7 +208,7 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match=r"could not run: .*manifest\.json: cannot be read"):
         measure_activity(tmp_path, tmp_path / "build")
     failed = subprocess.CompletedProcess([], 2, "", "error: g++ must be on PATH")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(checker, "run_program", lambda *_, **__: failed)
     with pytest.raises(UserError, match=r"^the simulation could not run: g\+\+ must be on PATH$"):
         measure_activity(tmp_path, tmp_path / "build")
 

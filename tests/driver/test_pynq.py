@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,50 @@ def test_real_numbers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -
     graph = design[0]
     span = np.max(graph.input.scales) * 2.0**graph.input.width
     x = np.random.default_rng(1).uniform(-1.2 * span, 1.2 * span, (8, *graph.input.shape))
-    np.testing.assert_array_equal(accelerator.predict(x), graph.predict(x))
+    with pytest.warns(UserWarning, match="inputs lie outside the range"):
+        result = accelerator.predict(x)
+    np.testing.assert_array_equal(result, graph.predict(x))
     assert fake.overlay.dma.transfers == [3, 3, 2]
     assert fake.overlay.bitfile_name == "accelerator.bit"
+
+
+def test_clipped_inputs_are_counted_and_warned_of(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
+    accelerator, _ = loaded(monkeypatch, *small)
+    graph = small[0]
+    assert accelerator.input.maximum * accelerator.input.scale < 1  # one step short: images are not clipped
+    x = np.ones((2, 6, 6, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        accelerator.predict(x)
+    x[0, 0, :4] = [[-1], [7], [np.inf], [-np.inf]]
+    with pytest.warns(UserWarning, match="4 of 72 inputs lie outside the range") as caught:
+        accelerator.predict(x)
+    assert caught[0].filename == __file__
+    assert int(graph.input.clips(x).sum()) == accelerator.clipped_inputs == 4
+    with pytest.warns(UserWarning, match="4 of 36 inputs"):
+        accelerator.predict(x[:1])
+    assert accelerator.clipped_inputs == 8
+
+
+def test_nan_is_refused(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
+    accelerator, fake = loaded(monkeypatch, *small)
+    x = np.zeros((2, 6, 6, 1))
+    x[1, 2, 3] = np.nan
+    with pytest.raises(AcceleratorError, match="1 of 72 inputs are NaN"):
+        accelerator.predict(x)
+    assert fake.overlay.dma.transfers == []
+
+
+def test_decisions_are_those_of_the_task(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:
+    accelerator, _ = loaded(monkeypatch, *design)
+    graph = design[0]
+    x = np.random.default_rng(1).uniform(-1, 1, (8, *graph.input.shape))
+    if graph.task.kind.decides:
+        expected = graph.task.decisions(graph.predict(x))
+        np.testing.assert_array_equal(accelerator.decide(x).reshape(8, -1), expected)
+    else:
+        with pytest.raises(AcceleratorError, match="a network for regression decides nothing"):
+            accelerator.decide(x)
 
 
 def test_integers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:

@@ -19,6 +19,7 @@ from dnn2fpga.build.board_top import write_board_top
 from dnn2fpga.build.boards import available_boards, load_board
 from dnn2fpga.data import Data
 from dnn2fpga.driver import link as link_module
+from dnn2fpga.driver.pynq import AcceleratorError
 from dnn2fpga.driver.serial_board import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
 from dnn2fpga.flow import generate
@@ -65,11 +66,14 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
 def test_the_command(dnn2fpga: Callable[..., Outcome], work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("FIRST_TIMEOUT_S", "SHORTEST_TIMEOUT_S", "MOST_SILENCE_S"):  # a busy machine is no bad line
         monkeypatch.setattr(link_module, limit, 600.0)
-    np.savez("images.npz", x=samples(5), y=np.zeros(5, np.int64))
+    images = samples(5)
+    images[:, 0, 0] = 7
+    np.savez("images.npz", x=images, y=np.zeros(5, np.int64))
     done = dnn2fpga("run", work, "images.npz", "--port", "simulation", "--board", "ulx3s_85f", "--frames", 4)
     assert done.code == 0, done.err
     assert "4 of 4 equal to the integer model in every number" in done.out
     assert "no byte lost or damaged" in done.out
+    assert "4 values lie outside the calibrated range and were clipped" in done.out
     assert dnn2fpga("run", work, "images.npz", "--port", "simulation").code == 2
     no_netlist = dnn2fpga("run", work, "images.npz", "--port", "netlist", "--board", "icebreaker")
     assert no_netlist.code == 2
@@ -105,6 +109,12 @@ def test_predictions_and_a_host_that_comes_back(work: Path) -> None:
                 accelerator = SerialAccelerator(port, work / "bundle" / "manifest.json")
                 for _ in range(2):
                     assert (accelerator.predict(x) == expected.reshape(accelerator.predict(x).shape)).all()
+                assert accelerator.clipped_inputs == 0
+                with pytest.warns(UserWarning, match="1 of 36 inputs lie outside the range"):
+                    accelerator.predict(np.where(np.arange(36).reshape(1, 6, 6, 1) == 5, 9.0, x[:1]))
+                assert accelerator.clipped_inputs == 1
+                with pytest.raises(AcceleratorError, match="NaN"):
+                    accelerator.predict(np.full_like(x, np.nan))
 
 
 def test_the_bitstream_of_another_bundle(work: Path, tmp_path: Path) -> None:

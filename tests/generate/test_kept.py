@@ -7,19 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import tiny
 from command_line import Run
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
 from dnn2fpga.plan.settings import PlanSettings
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("generated")
-    config_files.save(tiny.quantized_graph(), folder)
-    flow.generate(folder)
-    return folder
 
 
 @pytest.fixture

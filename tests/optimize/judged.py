@@ -21,6 +21,11 @@ from dnn2fpga.task_reading import with_task
 TINY = simplify(tiny.float_graph())  # 'conv' and 'dense' have weights
 
 
+def decided(**settings: Any) -> Quantization:
+    """Settings of which the user has given every one, so that the first stage has nothing to try."""
+    return Quantization.model_validate(Quantization().model_dump() | settings)
+
+
 def tiny_data(count: int = 40, labelled: bool = True) -> Data:
     """Labels are the float model's own decisions."""
     x = tiny.samples(count)

@@ -190,6 +190,20 @@ def test_values_outside_the_first_pass_are_clipped() -> None:
     assert seen.counts.sum() == 3
 
 
+@pytest.mark.parametrize("outlier", [5000.0, -1e6, 2.0**40])
+@pytest.mark.parametrize("channels", [1, 12])
+def test_one_outlier_leaves_the_others_visible(outlier: float, channels: int) -> None:
+    """Percentiles find the range of all other values, however far one is away."""
+    data = np.random.default_rng(0).uniform(-1, 1, (6000, channels)).astype(np.float32)
+    data[700, -1] = outlier
+    seen = calibrate(Chain(), data)["input"]
+    assert outlier in (seen.interval.low, seen.interval.high)
+    for distribution, values in ((seen.whole(), data.size), (seen.channel(channels - 1), len(data))):
+        assert distribution.counts.sum() == values
+        found = choose_range(RangeMethod.PERCENTILE, distribution, lambda interval: lambda x: x, 99.9)
+        assert (found.low, found.high) == pytest.approx((-1, 1), abs=0.02)
+
+
 def test_progress_counts_both_passes() -> None:
     told: list[tuple[int, int]] = []
     calibrate(graph(), samples(10), 4, lambda done, of: told.append((done, of)))

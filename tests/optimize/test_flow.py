@@ -17,6 +17,7 @@ from dnn2fpga.optimize import loop, preparation, training_aware
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings
+from dnn2fpga.ranges import RangeMethod
 
 TRAINING, TEST = trainable.digits(64)
 NETWORK = trainable.dense_network()
@@ -46,7 +47,10 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path, optimization: Optimi
 
 
 def test_finished_steps_are_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pruned, quantized = calls_of(monkeypatch, preparation, "prune"), calls_of(monkeypatch, loop, "quantize")
+    pruned, quantized = (
+        calls_of(monkeypatch, preparation, "prune"),
+        calls_of(monkeypatch, loop, "post_training_candidates"),
+    )
     trained = calls_of(monkeypatch, training_aware, "train_quantized")
     first = quantize(tmp_path, optimization=SPARSE)
     files = {name: (tmp_path / name).read_bytes() for name in ("model.yaml", "weights.npz", work_folder.QUANTIZATION)}
@@ -59,7 +63,10 @@ def test_finished_steps_are_not_done_again(tmp_path: Path, monkeypatch: pytest.M
 def test_an_interrupted_training_runs_again_behind_what_was_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pruned, quantized = calls_of(monkeypatch, preparation, "prune"), calls_of(monkeypatch, loop, "quantize")
+    pruned, quantized = (
+        calls_of(monkeypatch, preparation, "prune"),
+        calls_of(monkeypatch, loop, "post_training_candidates"),
+    )
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -82,6 +89,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "labels": {"data": Data(TRAINING.x, (TRAINING.y + 1) % 10)},  # type: ignore[operator]
     "test data": {"test": TEST.sample(500)},
     "quantization": {"quantization": Quantization(weight_bits=4)},
+    "settings that are the defaults, but given": {"quantization": Quantization(calibration=RangeMethod.MIN_MAX)},
     "target": {"optimization": Optimization(stages=(Stage.POST_TRAINING,), max_drop=0.5)},
 }
 
@@ -89,7 +97,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_makes_everything_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     alone = {"optimization": QAT.model_copy(update={"stages": (Stage.POST_TRAINING,)})}
-    quantized = calls_of(monkeypatch, loop, "quantize")
+    quantized = calls_of(monkeypatch, loop, "post_training_candidates")
     quantize(tmp_path, **alone)
     quantize(tmp_path, **alone)
     assert len(quantized) == 1

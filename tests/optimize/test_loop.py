@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from judged import TINY, calls_of, one_sensitive_layer, problem_of, tiny_data, vectors
+from judged import TINY, calls_of, decided, one_sensitive_layer, problem_of, tiny_data, vectors
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
@@ -150,7 +150,7 @@ def test_a_model_that_no_stage_can_make_is_refused(pretend: Pretend, checkpoints
 
 def reached_by_ptq(test: Data, target: Optimization, folder: Path) -> Outcome:
     settings = target.model_copy(update={"stages": (PTQ,)})
-    coarse = Quantization(weight_bits=2, activation_bits=3)
+    coarse = decided(weight_bits=2, activation_bits=3)
     return optimize(
         problem_of(test=test, target=target, quantization=coarse), settings, Checkpoints(folder, repr(target))
     )
@@ -216,9 +216,7 @@ def test_all_layers_are_trained_first_then_what_partial_reached(
 ) -> None:
     asked = untrained(monkeypatch)
     graph = one_sensitive_layer()
-    problem = problem_of(
-        graph, vectors(graph), Target(target_accuracy=1.0), Quantization(weight_bits=2), vectors(graph)
-    )
+    problem = problem_of(graph, vectors(graph), Target(target_accuracy=1.0), decided(weight_bits=2), vectors(graph))
     target = Optimization(target_accuracy=1.0)
     problem = replace(problem, test=Data(vectors(graph).x, 1 - np.minimum(vectors(graph).y, 1)))  # out of reach
     outcome = optimize(problem, target, checkpoints)
@@ -249,7 +247,7 @@ def test_a_finished_run_is_read_and_an_interrupted_stage_runs_again(
     target = Optimization(target_accuracy=0.99)
     wrong = Data(tiny.samples(40), np.arange(40) % 3)  # out of reach
     problem = problem_of(test=wrong, target=target)
-    quantized = calls_of(monkeypatch, loop, "quantize")
+    candidates = calls_of(monkeypatch, loop, "post_training_candidates")
     asked = untrained(monkeypatch)
 
     def interrupted(*_: object) -> Iterator[Candidate]:
@@ -259,17 +257,17 @@ def test_a_finished_run_is_read_and_an_interrupted_stage_runs_again(
         patch.setitem(loop._STAGES, PARTIAL, interrupted)
         with pytest.raises(KeyboardInterrupt):
             optimize(problem, target, checkpoints)
-    assert (len(quantized), len(asked)) == (1, 0)
+    assert (len(candidates), len(asked)) == (1, 0)
     partial = calls_of(monkeypatch, loop, "partial_candidates")
     first = optimize(problem, target, checkpoints)
-    assert (len(quantized), len(partial), len(asked)) == (1, 1, 2)
+    assert (len(candidates), len(partial), len(asked)) == (1, 1, 2)
     again = optimize(problem, target, checkpoints)
-    assert (len(quantized), len(partial), len(asked)) == (1, 1, 2)
+    assert (len(candidates), len(partial), len(asked)) == (1, 1, 2)
     assert again.tries == first.tries
     assert again.chosen.result == first.chosen.result
     assert again.chosen.settings == first.chosen.settings
     other = optimize(problem, target, Checkpoints(checkpoints.folder, "another key"))
-    assert (len(quantized), len(partial), len(asked)) == (2, 2, 4)
+    assert (len(candidates), len(partial), len(asked)) == (2, 2, 4)
     assert other.tries == first.tries
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -16,7 +17,7 @@ from dnn2fpga.layers.settings import Numbers
 from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.partial import cheapest_first, partial_candidates, sensitivity
 from dnn2fpga.optimize.post_training import Quantization, quantize
-from dnn2fpga.optimize.problem import Problem
+from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import PartialSettings, Target
 
 LOST = {"a": 0.01, "b": 0.05, "c": 0.02}
@@ -53,6 +54,14 @@ def test_of_many_layers_the_most_sensitive_ones_are_tried_together() -> None:
     assert set(sets) == {tuple(f"l{11 - k}" for k in range(count)) for count in range(1, 12)}
 
 
+def candidates_of(problem: Problem, settings: PartialSettings) -> Iterator[Candidate]:
+    return partial_candidates(problem, settings, problem.quantization)
+
+
+def loss_of_each(problem: Problem, settings: PartialSettings) -> dict[str, float]:
+    return sensitivity(problem, settings, problem.quantization)
+
+
 @cache
 def sensitive() -> Problem:
     graph = one_sensitive_layer()
@@ -60,11 +69,11 @@ def sensitive() -> Problem:
 
 
 def test_the_sensitive_layer_is_found_and_left_out_first() -> None:
-    lost = sensitivity(sensitive(), PartialSettings())
+    lost = loss_of_each(sensitive(), PartialSettings())
     assert list(lost) == ["first", "fine", "last"]
     assert lost["fine"] > 0.05
     assert max(lost["first"], lost["last"]) < 0.02
-    first, *rest = partial_candidates(sensitive(), PartialSettings())
+    first, *rest = candidates_of(sensitive(), PartialSettings())
     assert first.result.kept_out == ("fine",)
     assert first.result.met
     assert first.result.weight_bits == (2, 16, 2)
@@ -73,11 +82,11 @@ def test_the_sensitive_layer_is_found_and_left_out_first() -> None:
 
 
 def test_tries_are_limited_and_made_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(list(partial_candidates(sensitive(), PartialSettings(most_tries=2)))) == 2
+    assert len(list(candidates_of(sensitive(), PartialSettings(most_tries=2)))) == 2
     judged: list[object] = []
     candidate = Problem.candidate
     monkeypatch.setattr(Problem, "candidate", lambda *given: judged.append(given) or candidate(*given))
-    next(partial_candidates(sensitive(), PartialSettings()))
+    next(candidates_of(sensitive(), PartialSettings()))
     assert len(judged) == 1
 
 
@@ -85,28 +94,28 @@ def test_sensitivity_looks_at_so_many_samples_only(monkeypatch: pytest.MonkeyPat
     seen: list[int | None] = []
     score = Problem.score
     monkeypatch.setattr(Problem, "score", lambda self, model, count: seen.append(count) or score(self, model, count))
-    sensitivity(sensitive(), PartialSettings(samples=50))
+    loss_of_each(sensitive(), PartialSettings(samples=50))
     assert seen == [50] * 4
 
 
 def test_sensitivity_needs_test_data() -> None:
     with pytest.raises(UserError, match="sensitivity is measured on test data"):
-        sensitivity(problem_of(), PartialSettings())
+        loss_of_each(problem_of(), PartialSettings())
 
 
 def test_the_convolutions_of_the_paper() -> None:
     settings = PartialSettings(policy="convolutions")
-    [only] = partial_candidates(problem_of(test=tiny_data()), settings)
+    [only] = candidates_of(problem_of(test=tiny_data()), settings)
     assert only.result.kept_out == ("conv",)
     with pytest.raises(UserError, match="the model has no convolution; use 'sensitivity'"):
-        list(partial_candidates(sensitive(), settings))
+        list(candidates_of(sensitive(), settings))
 
 
 @pytest.mark.parametrize("bits", [12, 16])
 def test_left_out_in_fixed_point(bits: int) -> None:
     quantization = Quantization(weight_bits=2, weight_set=WeightSet.TERNARY, layers={"conv": {"activation_bits": 4}})
     problem = problem_of(test=tiny_data(), quantization=quantization)
-    [only] = partial_candidates(problem, PartialSettings(policy="convolutions", bits=bits))
+    [only] = candidates_of(problem, PartialSettings(policy="convolutions", bits=bits))
     layers = {layer.name: layer for layer in only.model.layers}
     conv, dense = layers["conv"], layers["dense"]
     assert isinstance(conv, QuantizedLinear)
@@ -123,7 +132,7 @@ def tiny_ternary(problem: Problem):  # type: ignore[no-untyped-def]
 
 def test_left_out_in_binary32() -> None:
     settings = PartialSettings(policy="convolutions", kept_as="binary32", bits=13)
-    [only] = partial_candidates(problem_of(test=tiny_data()), settings)
+    [only] = candidates_of(problem_of(test=tiny_data()), settings)
     layers = {layer.name: layer for layer in only.model.layers}
     assert isinstance(layers["conv"], Binary32Conv2D)
     assert layers["conv"].output.width == 13
@@ -138,5 +147,5 @@ def test_left_out_in_binary32() -> None:
 def test_what_is_allowed_comes_from_the_target() -> None:
     """A target that all sets should reach: the cheapest set is first, though it is not the best."""
     easy = replace(sensitive(), target=Target(max_drop=100))
-    first = next(partial_candidates(easy, PartialSettings()))
+    first = next(candidates_of(easy, PartialSettings()))
     assert first.result.kept_out == ("last",)  # 20 numbers; the others have 28 and 42

@@ -32,6 +32,7 @@ from dnn2fpga.optimize.trials import Trials
 from dnn2fpga.optimize.width_search import Point, SearchResult, front_of, search_widths, searched_widths
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import SEARCH, WorkFolder
 
 TRAINED_ON = 1400  # of 1,797 digits
@@ -60,7 +61,7 @@ def digits() -> tuple[Graph, Data, Data]:
             Clamp(f"relu_{k}", 0.0, math.inf),
         ]
     graph = Graph.chain("digits", "input", (64,), layers[:-1], float_parameters=1382)
-    return simplify(graph), train, test
+    return with_task(simplify(graph), (train, test)), train, test
 
 
 def problem_of(quantization: Quantization | None = None, target: Optimization = TARGET) -> Problem:

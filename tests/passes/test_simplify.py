@@ -179,9 +179,9 @@ def test_a_block_with_pooling_inside_is_quantized_and_trained(tmp_path: Path) ->
 
     result = quantize(graph, data, tmp_path, widths, both, data)
 
-    assert [one.stage for one in result.tries] == ["ptq", "qat"]
+    assert (result.tries[0].stage, result.tries[-1].stage) == ("ptq", "qat")
     assert min(one.score or 0 for one in result.tries) > 0.9
-    assert result.tries[1].differing_outputs == 0
+    assert result.tries[-1].differing_outputs == 0
 
 
 def test_statistics_of_pooled_numbers_are_not_observed_again() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
-from dnn2fpga.parse.keras_model import read_keras_model
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.read.keras import read_keras_model
 from dnn2fpga.task import Ending, Interface
 
 MODELS = {

@@ -144,10 +144,21 @@ def test_boundaries_that_are_not_there_fail(bundle: Path, build_dir: Path) -> No
     write_manifest(bundle, data)
     vectors = bundle / "sim" / "vectors"
     shutil.copy(vectors / "boundary_3.bin", vectors / "boundary_4.bin")
-    for results in (cocotb(bundle, build_dir, tests=["no_stalls"]), bulk(bundle, build_dir)):
-        assert not results["passed"]
-        assert "network.boundary_4_" in results["tests"][0]["message"]
-        assert "not found" in results["tests"][0]["message"]
+    results = cocotb(bundle, build_dir, tests=["no_stalls"])
+    assert not results["passed"]
+    assert "network.boundary_4_" in results["tests"][0]["message"]
+    assert "not found" in results["tests"][0]["message"]
+    with pytest.raises(ToolError, match=r"network\.boundary_4_\w+ was not found in the design"):
+        bulk(bundle, build_dir)
+
+
+def test_a_harness_that_is_killed_or_cannot_write_is_no_verdict(
+    bundle: Path, build_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk(bundle, build_dir)  # builds it
+    monkeypatch.setattr("bulk._plan", lambda *_: "not a plan")
+    with pytest.raises(ToolError, match=r"the simulation broke off\n.*plan.txt: is not complete"):
+        bulk(bundle, build_dir)
 
 
 def test_verilog_that_does_not_compile_is_a_tool_error(bundle: Path, tmp_path: Path) -> None:

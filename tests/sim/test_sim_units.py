@@ -121,6 +121,11 @@ def test_changed_files(bundle: Path) -> None:
     assert load_manifest(bundle).changed_files() == ["rtl/accelerator.v"]
 
 
+def test_verilog_that_is_not_listed_counts_as_changed(bundle: Path) -> None:
+    write_manifest(bundle, manifest() | {"files": {}})
+    assert load_manifest(bundle).changed_files() == ["rtl/accelerator.v"]
+
+
 def test_a_number_beyond_its_format_is_refused(bundle: Path) -> None:
     file = bundle / "sim" / "vectors" / "boundary_1.bin"
     file.write_bytes(b"\x00\x02" + file.read_bytes()[2:])

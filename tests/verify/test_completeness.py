@@ -201,7 +201,7 @@ def test_the_shipped_checker_is_run(work: Path, tmp_path: Path, monkeypatch: pyt
         Path(command[-1]).write_text("{}")
         return type("Done", (), {"returncode": 0})
 
-    monkeypatch.setattr(checker.subprocess, "run", run)
+    monkeypatch.setattr(checker, "run_program", run)
     bundle = work / "bundle"
     assert checker.run_checker(checker.RUN, bundle, tmp_path / "build", []) == {}
     assert Path(commands[0][1]) == shipped_folder("sim") / "run.py"

@@ -50,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--report", type=Path, default=REPORT, help=f"page to write (default {REPORT.relative_to(ROOT)})"
     )
+    parser.add_argument(
+        "--work", type=Path, default=BUILD, help=f"folder to work in (default {BUILD.relative_to(ROOT)})"
+    )
     options = parser.parse_args(arguments)
     start, tallies, few = time.monotonic(), [], []
     for name in options.only or CAMPAIGNS:
         campaign, least = CAMPAIGNS[name]
         count = options.count or least
-        tally = campaign(BUILD, count, options.seed, options.jobs)
+        tally = campaign(options.work.absolute(), count, options.seed, options.jobs)
         tallies.append(tally)
         if tally.trials < min(count, least):
             few.append(f"{tally.title}: only {tally.trials} trials")
@@ -68,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.only and not few:
         chosen = f"{f' --count {options.count}' if options.count else ''} --seed {options.seed}"
         options.report.write_text(page(tallies, f"python benchmarks/robustness.py{chosen}"), encoding="utf-8")
-    print("\n".join(few), file=sys.stderr)
+    for line in few:
+        print(f"FAILED: {line}", file=sys.stderr)
     return int(bool(few) or any(tally.faults for tally in tallies))
 
 

@@ -1,7 +1,8 @@
-"""Accidents of the command line: each with the exit code it must have, one line per problem, and nothing left behind."""
+"""Accidents of the command line: each with the exit code it must have, clear lines, and nothing left behind."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +77,7 @@ def run_accidents(accidents: Iterable[Accident], build: Path, jobs: int) -> Tall
             tally.add(accident.kind, f"exit code {outcome.code}", outcome)
             tally.fault(accident.name, wrong)
             if wrong:
-                target = build / "found" / "accidents" / accident.name.replace(" ", "_").replace("/", "_")
+                target = build / "found" / "accidents" / re.sub(r"\W+", "_", accident.name)
                 target.mkdir(parents=True, exist_ok=True)
                 told = (accident, outcome.code, outcome.out, outcome.err, outcome.logs)
                 (target / "outcome.txt").write_text("\n".join(map(str, told)), encoding="utf-8", errors="replace")
@@ -87,7 +88,7 @@ def run_accidents(accidents: Iterable[Accident], build: Path, jobs: int) -> Tall
 def _tried(accident: Accident, original: Path, scratch: Path) -> tuple[Outcome | None, dict[Fault, str]]:
     if not accident.possible:
         return None, {}
-    folder = scratch / accident.name.replace("/", "_")
+    folder = scratch / re.sub(r"\W+", "_", accident.name)
     shutil.copytree(original, folder / "work", symlinks=True)
     accident.prepare(folder / "work")
     outcome = accident.run(accident.arguments, folder, accident.around)
@@ -100,6 +101,7 @@ def _tried(accident: Accident, original: Path, scratch: Path) -> tuple[Outcome |
 
 def _faults(accident: Accident, outcome: Outcome) -> dict[Fault, str]:
     judged = replace(outcome, bytes=0 if outcome.code == 0 else min(outcome.bytes, 2 * BYTES))
+    judged = replace(judged, new=frozenset(path for path in judged.new if "simulation" not in Path(path).parts))
     if outcome.code not in (REFUSED, 70):
         judged = replace(judged, seconds=0.0)  # what is promised is how fast a refusal comes
     wrong = faults(judged, accident.codes)

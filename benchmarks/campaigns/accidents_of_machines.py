@@ -20,7 +20,7 @@ from .accident_parts import (
     variables,
 )
 from .accidents import Accident
-from .program import USUAL, Surrounding
+from .program import Surrounding
 
 GENERATE, VERIFY = "generate quantized", "verify generated"
 SOURCES = "build generated --board icebreaker --no-run"

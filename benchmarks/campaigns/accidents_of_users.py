@@ -128,7 +128,7 @@ ARGUMENTS: list[Row] = [
     ("a FIFO of 10^15", "generate quantized --set hardware.fifo=1000000000000000", nothing, "fifo"),
     ("no frames to verify", "verify generated --test test.npz --frames 0", nothing, "frames"),
     ("an unknown stall pattern", "verify generated --stalls sometimes", nothing, "stalls"),
-    ("compile for an unknown board", "compile model.keras --data train.npz -o out --board nonesuch", nothing, "nonesuch"),
+    ("compile for an unknown board", "compile model.keras --data train.npz -o o --board nonesuch", nothing, "nonesuch"),
     ("a port that does not exist", f"{PORT} /dev/ttyNONE", nothing, "/dev/ttyNONE"),
     ("a port that is a file", f"{PORT} model.keras", nothing, "model.keras"),
     ("a port that is a folder", f"{PORT} quantized", nothing, "quantized"),
@@ -155,19 +155,21 @@ DATA: list[tuple[str, dict[str, np.ndarray], str]] = [
 
 
 def accidents_of_users() -> Iterator[Accident]:
-    tables = (
-        ("files and folders", MISSING),
-        ("strange files", STRANGE),
-        ("order of the steps", ORDER),
-        ("arguments", ARGUMENTS),
-    )
-    for kind, rows in tables:
+    kinds = {
+        "files and folders": MISSING,
+        "strange files": STRANGE,
+        "order of the steps": ORDER,
+        "arguments": ARGUMENTS,
+    }
+    for kind, rows in kinds.items():
         for name, command, prepare, says in rows:
             yield Accident(kind=kind, name=name, command=command, prepare=prepare, says=says)
     for name, command, prepare, says in FORBIDDEN:
         yield Accident(kind="rights", name=name, command=command, prepare=prepare, says=says, around=PLAIN_USER)
-    strange, kind = "mein é 层", "names that are fine"
-    yield Accident(kind=kind, name=strange, command=("generate", strange), prepare=copied("quantized", strange), code=0)
+    strange = "mein é 层"
+    for step, state in (("generate", "quantized"), ("verify", "generated")):
+        one = partial(Accident, kind="names that are fine", name=f"{step} {strange}", command=(step, strange))
+        yield one(prepare=copied(state, strange), code=0)
     yield from _data()
     for command in ("generate generated", "verify generated", "quantize model.keras --data train.npz -o generated"):
         name = f"{command.split()[0]} while verify is at work"

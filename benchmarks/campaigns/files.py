@@ -17,6 +17,7 @@ from .work_files import work_files
 
 WORDS = {READ: "read", REFUSED: "refused"}
 OTHER = "other"
+LARGEST = 20 << 20  # bytes of a file that is kept
 EVERY = 100  # trials between two lines of progress
 
 
@@ -47,7 +48,7 @@ def _run(title: str, trials: Iterable[Trial], build: Path, jobs: int, model: See
         _count(tally, trial, outcome)
         if wrong := faults(outcome):
             tally.fault(trial.name, wrong)
-            _keep(folder / "work", found / re.sub(r"[^A-Za-z0-9.]+", "_", trial.name), trial, outcome)
+            keep(folder / "work", found / re.sub(r"[^A-Za-z0-9.]+", "_", trial.name), trial, outcome)
         if tally.trials % EVERY == 0:
             print(f"{title}: {tally.trials} in {time.monotonic() - start:.0f} s", flush=True)
     shutil.rmtree(scratch)
@@ -59,10 +60,14 @@ def _count(tally: Tally, trial: Trial, outcome: Outcome) -> None:
     tally.add(trial.kind, WORDS.get(outcome.code, OTHER), outcome)
 
 
-def _keep(work: Path, target: Path, trial: Trial, outcome: Outcome) -> None:
+def _large(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).stat().st_size > LARGEST]
+
+
+def keep(work: Path, target: Path, trial: Trial, outcome: Outcome) -> None:
     """What shows the fault again."""
-    shutil.copytree(work, target, symlinks=True)
-    (target / "command.txt").write_text(
-        f"{' '.join(('dnn2fpga', *trial.arguments))}\nexit code {outcome.code}\n{outcome.out}\n{outcome.err}\n{outcome.logs}",
-        encoding="utf-8", errors="replace",
-    )  # fmt: skip
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(work, target, symlinks=True, ignore=_large)
+    command = " ".join(("dnn2fpga", *trial.arguments))
+    told = (command, f"exit code {outcome.code}", outcome.out, outcome.err, outcome.logs)
+    (target / "command.txt").write_text("\n".join(told), encoding="utf-8", errors="replace")

@@ -110,7 +110,7 @@ def _killed(
         name = f"{command.name}: {signal.Signals(kill.number).name} {when}"
         if killed.code == command.code:
             word = "had ended"
-        print(f"  {name}: {'as undisturbed' if not wrong else wrong}", flush=True)
+        print(f"  {name}: {wrong or 'as undisturbed'}", flush=True)
         yield f"{command.name}: {signal.Signals(kill.number).name}", word, f"{number} {name}", wrong
 
 

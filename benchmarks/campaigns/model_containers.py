@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from .damage import DAMAGE
-from .seeds import CONFIG, METADATA, WEIGHTS, Seed, packed
+from .seeds import CONFIG, METADATA, WEIGHTS, Seed, bomb, packed
 
 Made = tuple[bytes, str]  # content and suffix
 Change = Callable[[Seed, Random], Made]
@@ -66,7 +66,9 @@ def compression(seed: Seed, random: Random) -> Made:
     there = _zip_of(seed)
     what = random.choice(["deflate", "bzip2", "lzma", "encrypted", "method", "sizes", "comment", "bomb"])
     if what == "bomb":
-        return _bomb(there, random.choice([CONFIG, WEIGHTS, "assets/x", METADATA])), ".keras"
+        name = random.choice([CONFIG, WEIGHTS, "assets/x", METADATA])
+        start = there.pop(name, b"")
+        return bomb(there, name, start, b" " if name.endswith("json") else b"\0", BOMB), ".keras"
     methods = {"deflate": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
     content = bytearray(packed(there, methods.get(what, zipfile.ZIP_STORED)))
     # In the central directory: flags at 8, method at 10, sizes at 20 and 24, each after the signature.
@@ -81,20 +83,6 @@ def compression(seed: Seed, random: Random) -> Made:
         content[-2:] = (60_000).to_bytes(2, "little")
         content += bytes(60_000)
     return bytes(content), ".keras"
-
-
-def _bomb(there: dict[str, bytes], name: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for member, content in there.items():
-            if member != name:
-                archive.writestr(zipfile.ZipInfo(member), content)
-        start = there.get(name, b"")
-        with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as file:
-            file.write(start)
-            for _ in range(BOMB >> 24):
-                file.write((b" " if name.endswith("json") else b"\0") * (1 << 24))
-    return buffer.getvalue()
 
 
 def polyglots(seed: Seed, random: Random) -> Made:

@@ -47,8 +47,8 @@ CHANGES: dict[str, Change] = {
 
 
 def trials(seeds: list[Seed], count: int, seed: int) -> Iterator[Trial]:
-    """At least ``count`` trials, as many of every kind; the unchanged files once each, and not among them."""
-    for number, model in enumerate(seeds):
+    """At least ``count`` trials, as many of every kind; and the unchanged files, which are not among them."""
+    for number, model in enumerate(seeds[:count]):
         yield trial(UNCHANGED, model, f"{UNCHANGED} {number}")
     kinds = [kind for kind in CHANGES if kind != UNCHANGED]
     for number in range(-(-count // len(kinds))):

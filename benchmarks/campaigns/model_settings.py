@@ -32,15 +32,18 @@ Change = Callable[[str, Random], str]
 CLASSES = [
     "Lambda", "LSTM", "Add", "Foreign", "elsewhere>Dense", "", "__lambda__", "function", "Functional", "Sequential",
     "Model", "dense", "Dense ", "Dense\n", "InputLayer", "TimeDistributed", "Bidirectional", "TFSMLayer", "Conv2D",
-    "BatchNormalization", "Softmax", "ReLU", "Reshape", "Flatten", "MultiHeadAttention", "StringLookup", "HashedCrossing",
-    "MelSpectrogram", "Rescaling", "Normalization", "Resizing", "Pipeline", "QDense", "os.system", "x" * 10_000,
+    "BatchNormalization", "Softmax", "ReLU", "Reshape", "Flatten", "MultiHeadAttention", "StringLookup",
+    "HashedCrossing", "MelSpectrogram", "Rescaling", "Normalization", "Resizing", "Pipeline", "QDense", "os.system",
+    "x" * 10_000,
 ]  # fmt: skip
 MODULES = ["os", "builtins", "", None, "keras.src.saving.saving_lib", "keras.utils", "tensorflow", "subprocess", 3]
 FUNCTIONS = ["gelu", "linear", "relu", "softmax", "eval", "os.system", "", "leaky_relu", "RELU", "tanh", "hard_sigmoid"]
 SIZES = [0, -1, 1, 2, 7, 64, 65_537, 100_000_000, 2**31, 2**63, 10**30, 1.5, None, "3", [3], [2, 2, 2], True]
-ARCHITECTURE = ["units", "filters", "kernel_size", "strides", "padding", "pool_size", "depth_multiplier", "dilation_rate",
-                "groups", "data_format", "axis", "target_shape", "batch_shape", "batch_input_shape", "use_bias",
-                "input_shape", "kernel_shape", "epsilon", "scale", "offset", "max_value", "keepdims"]  # fmt: skip
+ARCHITECTURE = [
+    "units", "filters", "kernel_size", "strides", "padding", "pool_size", "depth_multiplier", "dilation_rate",
+    "groups", "data_format", "axis", "target_shape", "batch_shape", "batch_input_shape", "use_bias", "input_shape",
+    "kernel_shape", "epsilon", "scale", "offset", "max_value", "keepdims",
+]  # fmt: skip
 
 
 def on_tree(change: Callable[[Any, Random], Any]) -> Change:

@@ -20,8 +20,8 @@ TYPES: list[Any] = [
     h5py.enum_dtype({"A": 0, "B": 1}, basetype="i1"),
 ]  # fmt: skip
 ATTRIBUTES: list[Any] = [
-    3, "text", b"bytes", np.zeros(3), np.array([b"x", b"y"]), np.array([1, 2]), "", "\u00e9" * 1000, h5py.Empty("f4"), True,
-    np.array([], "S1"), "9" * 100_000,
+    3, "text", b"bytes", np.zeros(3), np.array([b"x", b"y"]), np.array([1, 2]), "", "\u00e9" * 1000, h5py.Empty("f4"),
+    True, np.array([], "S1"), "9" * 100_000,
 ]  # fmt: skip
 
 

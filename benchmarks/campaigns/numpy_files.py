@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import damage
-from .seeds import Seed, packed, samples
+from .seeds import Seed, bomb, packed, samples
 from .trial import TRACE, Trial
 from .work_files import WorkFiles
 
@@ -36,12 +36,11 @@ HEADERS = [
     "{'descr': [('a', '<f4'), ('a', '<f4')], 'fortran_order': False, 'shape': (8,), }",
     "{'descr': [('', '|O')], 'fortran_order': False, 'shape': (8,), }",
     "{'descr': ('<f4', (99999999, 99999999)), 'fortran_order': False, 'shape': (8,), }",
-    "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (8,), }",
-    "{'descr': '<f4', 'fortran_order': False}",
-    "{'descr': '<f4', 'fortran_order': False, 'shape': (8,), 'more': 1}",
-    "[]", "", "3", "{" * 500, "(" * 5_000, "-" * 5_000 + "1", "[" * 90 + "]" * 90, "__import__('os').system('true')", "'" * 3,
-    "{'descr': " + "('<f4', " * 200 + "()" + ")" * 200 + ", 'fortran_order': False, 'shape': (8,), }",
-    "\x00" * 50, "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",), }", "1" * 5000,
+    "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (8,), }", "{'descr': '<f4', 'fortran_order': False}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (8,), 'more': 1}", "[]", "", "3", "{" * 500, "(" * 5_000,
+    "-" * 5_000 + "1", "[" * 90 + "]" * 90, "__import__('os').system('true')", "'" * 3,
+    "{'descr': " + "('<f4', " * 200 + "()" + ")" * 200 + ", 'fortran_order': False, 'shape': (8,), }", "\x00" * 50,
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",), }", "1" * 5000,
     "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1, " * 100 + ")}", "x" * 200_000,
 ]  # fmt: skip
 TYPES = ["f2", "f8", ">f4", "i1", "u8", "?", "c8", "S4", "U4", "M8[s]", "m8[s]", "V4", "f4,i4", "O", "g"]
@@ -176,14 +175,8 @@ def containers(arrays: Arrays, random: Random) -> bytes:
 
 
 def _bomb(name: str) -> bytes:
-    buffer = io.BytesIO()
     header = npy(np.zeros(0, np.float32)).replace(b"(0,)", f"({BOMB // 4},)".encode())
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
-            file.write(header)
-            for _ in range(BOMB >> 24):
-                file.write(bytes(1 << 24))
-    return buffer.getvalue()
+    return bomb({}, f"{name}.npy", header, b"\0", BOMB)
 
 
 CHANGES: dict[str, Callable[[Arrays, Random], bytes]] = {

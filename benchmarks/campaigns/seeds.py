@@ -130,6 +130,17 @@ def packed(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes
     return buffer.getvalue()
 
 
+def bomb(members: dict[str, bytes], name: str, start: bytes, filling: bytes, size: int) -> bytes:
+    """A zip with one more member, of ``size`` bytes, nearly all of them the same."""
+    buffer, info = io.BytesIO(packed(members)), zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(buffer, "a") as archive, archive.open(info, "w", force_zip64=True) as file:
+        file.write(start)
+        for _ in range(size >> 24):
+            file.write(filling * (1 << 24))
+    return buffer.getvalue()
+
+
 def _shapes(tree: Any) -> Iterator[tuple[int, ...]]:
     """The shapes of samples in a configuration, from the first layer on."""
     if isinstance(tree, dict):

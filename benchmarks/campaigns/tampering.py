@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .accident_template import template
-from .files import _keep
+from .files import keep
 from .forked import ForkServer
 from .program import run
 from .trial import Fault, Outcome, Tally, Trial, faults
@@ -175,7 +175,7 @@ def tampering_campaign(build: Path, count: int, seed: int, jobs: int) -> Tally:
             wrong[Fault.UNNOTICED] = f"exit code {outcome.code}"
         if wrong:
             tally.fault(trial.name, wrong)
-            _keep(folder / "work", build / "found" / "tampering" / re.sub(r"\W+", "_", trial.name), trial, outcome)
+            keep(folder / "work", build / "found" / "tampering" / re.sub(r"\W+", "_", trial.name), trial, outcome)
     shutil.rmtree(scratch)
     return tally
 

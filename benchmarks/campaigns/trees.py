@@ -11,8 +11,8 @@ Position = tuple[str | int, ...]
 MARK = "@@here@@"  # stands in a tree where a text is put that no tree can hold
 
 OTHER_TYPES: list[Any] = [
-    None, True, False, 0, -1, 3, 1.5, "", "relu", "é\u4e2d\U0001f600", [], [1], [[]], [None], {}, {"a": 1}, [{"name": "x"}],
-    {"class_name": "Dense", "config": {}}, {"class_name": 3}, ["a", "b"], [1, "b", None], {"": None},
+    None, True, False, 0, -1, 3, 1.5, "", "relu", "é\u4e2d\U0001f600", [], [1], [[]], [None], {}, {"a": 1},
+    [{"name": "x"}], {"class_name": "Dense", "config": {}}, {"class_name": 3}, ["a", "b"], [1, "b", None], {"": None},
 ]  # fmt: skip
 NUMBERS: list[Any] = [
     0, -1, 1, 2, 65_537, 100_000_000, 2**31, 2**63, -(2**63), 2**64, 10**30, 0.1, -0.5, 1e-300, 1e22, 1e308,

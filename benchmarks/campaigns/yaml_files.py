@@ -20,12 +20,13 @@ from .work_files import WorkFiles
 Change = Callable[[str, Random], str | bytes]  # of a YAML text
 
 SCALARS = [
-    "2024-13-45", "2024-01-01", "2001-12-14t21:59:43.10-05:00", "9999-99-99", "12:30:45", "1_000", "0o777", "0x", "0b2", "1e400",
-    ".inf", "-.inf", ".nan", "!!int abc", "!!int ''", "!!float x", "!!bool maybe", "!!null x", "!!timestamp x", "!!binary '*'",
-    "!!set {a, b}", "!!omap [a: 1]", "!!pairs [1]", "!!str 3", "!!int [1]", "!!map []", "!!seq {}", "!own x", "!<tag:x> 3", "! 3",
-    "!!python/name:os.system", f"!!python/object/apply:os.system ['touch {TRACE}']", "!!python/tuple [1]", "!!merge '<<'",
-    "~", "yes", "NO", "=", "<<", "*none", "&a [*a]", "&a {b: *a}", "'", '"\\x"', '"\\uD800"', '"\\U0FFFFFFF"', "|", ">", "@x", "`x",
-    "%x", "- - -", "? a", "{a: {b: }", "[1, 2", "{[1]: 2}", "{{}: 1}", "{1: 2}", "{null: 1}", "9" * 5000, "-" + "9" * 400,
+    "2024-13-45", "2024-01-01", "2001-12-14t21:59:43.10-05:00", "9999-99-99", "12:30:45", "1_000", "0o777", "0x",
+    "0b2", "1e400", ".inf", "-.inf", ".nan", "!!int abc", "!!int ''", "!!float x", "!!bool maybe", "!!null x",
+    "!!timestamp x", "!!binary '*'", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [1]", "!!str 3", "!!int [1]",
+    "!!map []", "!!seq {}", "!own x", "!<tag:x> 3", "! 3", "!!python/name:os.system",
+    f"!!python/object/apply:os.system ['touch {TRACE}']", "!!python/tuple [1]", "!!merge '<<'", "~", "yes", "NO", "=",
+    "<<", "*none", "&a [*a]", "&a {b: *a}", "'", '"\\x"', '"\\uD800"', '"\\U0FFFFFFF"', "|", ">", "@x", "`x", "%x",
+    "- - -", "? a", "{a: {b: }", "[1, 2", "{[1]: 2}", "{{}: 1}", "{1: 2}", "{null: 1}", "9" * 5000, "-" + "9" * 400,
     "1" + "0" * 30, "1:" * 2000 + "1", "x" * 1_000_000, "1e22", "18446744073709551616", "0.1e-400",
 ]  # fmt: skip
 

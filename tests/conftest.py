@@ -78,9 +78,10 @@ def dnn2fpga(
 ) -> Callable[..., Outcome]:
     """Runs the command line in this process, in an empty folder."""
     from dnn2fpga.cli import main
+    from dnn2fpga.cli_output import console
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr("sys.argv", ["dnn2fpga", *map(str, arguments)])

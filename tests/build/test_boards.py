@@ -105,7 +105,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("interface: uart", "interface: none", "oscillator_mhz, platform, uart must not be given for interface 'none'"),
         ("platform: amaranth_boards.", "platform: os.", "platform: String should match pattern"),
         ("part: xc7a100tcsg324-1", "part: '[exec rm]'", "part: String should match pattern"),
-        ("title: Digilent", "title: 'Digilent\\'", "title: "),
+        ("title: Digilent Arty A7-100T", "title: 'Digilent\\'", "title: String should match pattern"),
         ("lut: 63400", "lut: -1", "resources.lut: Input should be greater than 0, not -1"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_missing_tool_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_failure_is_said(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yosys, "tool", lambda: ["false"])
-    with pytest.raises(UserError, match="yosys failed"):
+    with pytest.raises(UserError, match="yosys ended with exit code 1"):
         flow.synthesize(work)
 
 

@@ -57,7 +57,9 @@ READ = {
 
 # model → what the message must say
 REFUSED = {
-    "07-preprocessing-layers/model_augment.keras": ("layer 'resizing' (Resizing): this kind of layer is not supported",),
+    "07-preprocessing-layers/model_augment.keras": (
+        "layer 'resizing' (Resizing): this kind of layer is not supported",
+    ),
     "14-topology/model_nested.keras": ("layer 'backbone' (Sequential): this kind of layer is not supported",),
     "14-topology/model_shared.keras": ("layer 'shared' (Dense): is used 2 times", "only chains"),
     "14-topology/model_two.keras": ("layer 'h': is read by a, b", "the model has 2 outputs"),

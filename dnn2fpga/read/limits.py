@@ -19,6 +19,6 @@ MOST_NAMES = 64  # of the arrays of one layer
 LARGEST_CHUNK = 4 * MOST_PARAMETERS  # bytes of a chunk in HDF5
 
 # Of the process that reads HDF5
-SECONDS = 3  # of processor time
+SECONDS = 2  # of processor time
 SLOWEST_READ = 2**26  # bytes a second, for large files
 LARGEST_PROCESS = 2**30  # bytes of memory

@@ -1,4 +1,6 @@
-"""Models as Keras' users have them (`cases/models`): read, and equal to what Keras computes; or refused with what to do."""
+"""Models as Keras' users have them (`cases/models`): read, and equal to what Keras computes; or refused, saying what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -123,10 +125,10 @@ def clean(config: dict[str, Any]) -> None:
     config["compile_config"] = None
     for layer in config["config"]["layers"]:
         options = layer["config"]
-        if layer["class_name"] in ("DepthwiseConv2D", "SeparableConv2D"):
-            options.pop("groups", None)
-        for key in [key for key in options if key.endswith("_regularizer")]:
-            del options[key]
+        unknown = ["groups"] if layer["class_name"] in ("DepthwiseConv2D", "SeparableConv2D") else []
+        unneeded = [key for key in options if key.endswith(("_regularizer", "_initializer", "_constraint"))]
+        for key in unknown + unneeded:
+            options.pop(key, None)
         if isinstance(options.get("axis"), list):
             [options["axis"]] = options["axis"]
         if layer["class_name"] == "InputLayer" and "batch_input_shape" in options:

@@ -62,7 +62,7 @@ def test_what_a_program_does_wrong_is_seen(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("dnn2fpga.cli.main", wrong)
     found = faults(ForkServer(tmp_path).run(trial()))
-    assert {Fault.TRACEBACK, Fault.EXIT_CODE, Fault.CODE, Fault.MEMORY, Fault.LEFTOVER} <= found.keys()
+    assert {Fault.TRACEBACK, Fault.EXIT_CODE, Fault.CODE, Fault.MEMORY} <= found.keys()
 
 
 def test_a_wrong_rerun_is_seen() -> None:

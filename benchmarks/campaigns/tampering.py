@@ -36,6 +36,7 @@ FINISHED = (
     STEPS["power"],
     STEPS["synthesize"],
 )
+MINUTES = 600.0  # a bound against hanging
 RECORDS = ("verification.json", "power.json", "board_run.json", "quantization.json", "build/icebreaker/result.json")
 OWN_RECORDS = {"verification.json", "synthesis.json", "power.json", "board_run.json"}  # a step removes its old one
 
@@ -50,7 +51,7 @@ def finished(build: Path) -> Path:
         shutil.copy(original / name, folder / "work")
     shutil.copytree(original / "generated", folder / "work" / "work")
     for step in FINISHED:
-        outcome = run(step, folder)
+        outcome = run(step, folder, timeout=MINUTES)
         if outcome.code:
             raise RuntimeError(f"the undisturbed '{' '.join(step)}' ends with {outcome.code}: {outcome.err}")
     return folder / "work"

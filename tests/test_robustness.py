@@ -67,8 +67,8 @@ def test_what_a_program_does_wrong_is_seen(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_wrong_rerun_is_seen() -> None:
     usual = {"a": "1", "b": "2", "c": ""}  # "c" is never the same
-    assert _differences(usual, {"a": "1", "b": "2", "c": "5"}) == []
-    assert _differences(usual, {"a": "0", "c": "5", "d": "1"}) == ["b is missing", "d is left", "a differs"]
+    assert _differences(usual, {"a": "1", "b": "2", "c": "5"}) == ([], [])
+    assert _differences(usual, {"a": "0", "c": "5", "d": "1"}) == (["d is left"], ["b is missing", "a differs"])
 
 
 def test_the_page_tells_every_fault() -> None:

@@ -98,12 +98,13 @@ def _killed(
     for number, kill in enumerate(_points(usual, share)):
         _begin(command, original, folder)
         killed = _run_and_kill(command, folder, kill)
-        wrong = (
-            {} if killed.code < 0 else faults(replace(killed, seconds=0.0, bytes=0), (command.code, 128 + kill.number))
-        )
+        wrong = _faults_of_killed(command, kill, killed)
         again = run(command.arguments.split(), folder, timeout=MINUTES)
         wrong |= faults(replace(again, seconds=0.0, bytes=0), (command.code,))
-        if different := _differences(usual.files, _files(folder)):
+        more, different = _differences(usual.files, _files(folder))
+        if more:
+            wrong[Fault.LEFTOVER] = ", ".join(more[:5])
+        if different:
             wrong[Fault.RERUN] = ", ".join(different[:5])
         when = f"before change {kill.change} of {usual.changes}" if kill.change else f"after {kill.moment:.2f} s"
         word = "while writing" if kill.change or ".dnn2fpga-" in " ".join(killed.new) else "at a moment"
@@ -112,6 +113,15 @@ def _killed(
             word = "had ended"
         print(f"  {name}: {wrong or 'as undisturbed'}", flush=True)
         yield f"{command.name}: {signal.Signals(kill.number).name}", word, f"{number} {name}", wrong
+
+
+def _faults_of_killed(command: Command, kill: Kill, killed: Outcome) -> dict[Fault, str]:
+    """A SIGKILL may leave anything; a SIGTERM what is finished, and nothing that was being written."""
+    if kill.number == signal.SIGKILL:
+        return {}
+    unfinished = frozenset(path for path in killed.new if ".dnn2fpga" in path)
+    judged = replace(killed, seconds=0.0, bytes=0, new=unfinished, gone=frozenset())
+    return faults(judged, (command.code, 128 + kill.number))
 
 
 def _points(usual: Undisturbed, share: int) -> Iterator[Kill]:
@@ -173,14 +183,12 @@ def _files(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for name in ("work", "tmp")
         for path in sorted((folder / name).rglob("*"))
+        if "__pycache__" not in path.parts  # of what TensorFlow compiles
     }
 
 
-def _differences(usual: dict[str, str], found: dict[str, str]) -> list[str]:
+def _differences(usual: dict[str, str], found: dict[str, str]) -> tuple[list[str], list[str]]:
+    """What is left that an undisturbed run does not leave; and what is missing, or another."""
     missing = [f"{name} is missing" for name in usual if name not in found]
-    more = [f"{name} is left" for name in found if name not in usual]
-    return (
-        missing
-        + more
-        + [f"{name} differs" for name in usual if usual[name] and found.get(name, "") not in ("", usual[name])]
-    )
+    changed = [f"{name} differs" for name, digest in usual.items() if digest and found.get(name, digest) != digest]
+    return [f"{name} is left" for name in found if name not in usual], missing + changed

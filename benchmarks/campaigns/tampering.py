@@ -213,7 +213,7 @@ def _linked(source: str, target: str) -> None:
 def _told(trial: Trial, outcome: Outcome) -> bool:
     """Whether the summary says that the record no longer stands."""
     record = trial.name.split(" ")[0]
-    return outcome.code == 2 or re.search(rf"out of date\s+{re.escape(record)}", outcome.out) is not None
+    return outcome.code == 0 and re.search(rf"out of date\s+{re.escape(record)}", outcome.out) is not None
 
 
 def _without_own_record(outcome: Outcome) -> Outcome:

@@ -1,7 +1,6 @@
 """The command line: ``dnn2fpga quantize | search | generate | verify | build | run | power | compile | boards | demo``.
 
-TensorFlow is imported only by the commands that read a Keras model, and every other heavy module only by the
-command that needs it.
+TensorFlow is imported only where a model is trained, and every other heavy module only by the command that needs it.
 """
 
 from __future__ import annotations

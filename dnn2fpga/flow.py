@@ -68,7 +68,7 @@ KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
 
 def read_model(model: Path | str) -> Graph:
-    """A Keras file as a simplified float graph. The only step that needs TensorFlow."""
+    """A Keras file as a simplified float graph. Neither Keras nor TensorFlow is needed."""
     from dnn2fpga.passes.simplify import simplify
     from dnn2fpga.read.keras import read_keras_model
 

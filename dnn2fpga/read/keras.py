@@ -18,7 +18,8 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Graph, Layer, Shape, Unsupported
 from dnn2fpga.read.container import ModelFile, open_model
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, Use, chain_of, read_architecture
-from dnn2fpga.read.keras_layers import BY_CLASS, UNKNOWN_KIND, KerasOptions, OnlyInTraining, options_of
+from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+from dnn2fpga.read.keras_options import UNKNOWN_KIND, KerasOptions, options_of
 from dnn2fpga.read.keras_weights import paths_of_arrays, read_arrays
 from dnn2fpga.read.limits import LARGEST_EXTENT, MOST_NUMBERS, MOST_PARAMETERS
 
@@ -58,7 +59,7 @@ def _options_of_all(architecture: Architecture) -> tuple[dict[str, KerasOptions]
     for entry in architecture.layers:
         if entry.is_input:
             continue
-        found, reasons = options_of(entry.object)
+        found, reasons = options_of(entry.object, BY_CLASS)
         problems += [f"{entry.label}: {reason}" for reason in reasons]
         unknown = unknown or UNKNOWN_KIND in reasons
         if found is not None:

@@ -1,190 +1,33 @@
-"""What Keras' layer classes mean in our layers. A front end asks ``options_of`` for the meaning of each object in a
-configuration; the options that matter are the fields of its class here, with Keras' own defaults.
-"""
+"""What Keras' layer classes mean in our layers."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from dnn2fpga.graph import Layer, Normalization, Shape, Unsupported
-from dnn2fpga.layers.activation import Clamp, Table
-from dnn2fpga.layers.affine import Affine
+from dnn2fpga.graph import Layer, Shape, Unsupported
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
-from dnn2fpga.layers.pass_through import Identity, Softmax
+from dnn2fpga.layers.pass_through import Identity
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling, Pooling
 from dnn2fpga.layers.reshape import Reshape
-from dnn2fpga.read.keras_config import Serialized
+from dnn2fpga.read.keras_activations import ACTIVATIONS, LINEAR, Activation
+from dnn2fpga.read.keras_options import (
+    Arrays,
+    Extent,
+    ImageOptions,
+    KerasOptions,
+    Pair,
+    Shapes,
+    Undilated,
+    by_class,
+)
+from dnn2fpga.read.keras_scaling import SCALINGS
 from dnn2fpga.read.limits import LARGEST_EXTENT
-
-Arrays = Mapping[str, np.ndarray]
-Shapes = dict[str, Shape]
-
-EPSILON = 1e-7  # keras.config.epsilon(): the smallest standard deviation that Normalization divides by
-
-
-def _pair(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
-
-
-def _one(value: Any) -> Any:
-    """A number that is given once for each direction."""
-    return value[0] if isinstance(value, list | tuple) and value and value.count(value[0]) == len(value) else value
-
-
-def _numbers(value: Any) -> Any:
-    """Arrays that Keras has serialized as objects."""
-    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
-        config = value.get("config")
-        return config.get("value") if isinstance(config, dict) else None
-    return value
-
-
-def _dtype(value: Any) -> Any:
-    """The name of a policy that is given as an object."""
-    policy = value.get("config") if isinstance(value, dict) else None
-    return policy.get("name") if isinstance(policy, dict) else value
-
-
-Extent = Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]
-Pair = Annotated[tuple[Extent, Extent], BeforeValidator(_pair)]
-Undilated = Annotated[Literal[1], BeforeValidator(_one)]
-Real = Annotated[float, Field(allow_inf_nan=False)]
-Reals = Annotated[Real | list[Real] | list[list[Real]] | list[list[list[Real]]], BeforeValidator(_numbers)]
-Axis = int | list[int] | None
-Floating = Literal["float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"]
-
-
-class KerasOptions(BaseModel):
-    """One Keras class: its options that matter at inference, its arrays, and the layers that it stands for."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
-
-    stands_for: ClassVar[tuple[str, ...]]  # Keras classes
-    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)  # of its input
-    input_described: ClassVar[str] = "a tensor of at most three axes"
-
-    dtype: Annotated[Floating, BeforeValidator(_dtype)] = "float32"
-
-    @property
-    def keeps_arrays(self) -> bool:
-        return False
-
-    def arrays(self, shape: Shape) -> Shapes:
-        """Names and shapes of its arrays in Keras' order, for an input of ``shape``."""
-        return {}
-
-    @abstractmethod
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        """Our layers, in order.
-
-        :raises Unsupported, ValueError: for what only the shapes can tell.
-        """
-
-    def check_input(self, shape: Shape) -> None:
-        """Raises ``Unsupported`` for what an input of ``shape`` cannot be."""
-        if len(shape) not in self.ranks:
-            raise Unsupported(f"its input must be {self.input_described}, not of shape {shape}")
-
-
-class _Image(KerasOptions):
-    ranks: ClassVar[tuple[int, ...]] = (3,)
-    input_described: ClassVar[str] = "an image (rows, columns, channels)"
-
-    data_format: Literal["channels_last"] | None = None
-
-
-# Activations
-
-
-class Function(KerasOptions):
-    """An activation by its name."""
-
-    stands_for: ClassVar[tuple[str, ...]] = ()
-
-    function: str
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return _FUNCTIONS[self.function](name)
-
-
-_FUNCTIONS: dict[str, Callable[[str], list[Layer]]] = {
-    "linear": lambda name: [],
-    "relu": lambda name: [Clamp(name, 0.0, math.inf)],
-    "relu6": lambda name: [Clamp(name, 0.0, 6.0)],
-    "tanh": lambda name: [Table(name, "tanh")],
-    "sigmoid": lambda name: [Table(name, "sigmoid")],
-    "softmax": lambda name: [Softmax(name)],
-}
-_SUPPORTED = f"supported: {', '.join(_FUNCTIONS)} as the last layer"
-
-
-def _activation(value: Any) -> KerasOptions:
-    """An activation argument: a name, a layer, or a function that only its author has."""
-    if value is None or (isinstance(value, str) and value in _FUNCTIONS):
-        return Function(function=value or "linear")
-    if isinstance(value, str):
-        raise ValueError(f"activation '{value}' ({_SUPPORTED})")
-    try:
-        item = Serialized.model_validate(value)
-    except ValidationError:
-        item = None
-    if item is None or item.class_name in ("function", "__lambda__"):
-        written = value.get("config") if isinstance(value, dict) else None
-        named = f"the function '{written}'" if isinstance(written, str) else "a function"
-        close = next((name for name in _FUNCTIONS if str(written).startswith(name)), None)
-        instead = f"activation='{close}'" if close else "the name of one that Keras has"
-        raise ValueError(
-            f"activation is {named}, whose code is not in the file; write {instead} and save it again ({_SUPPORTED})"
-        )
-    options, problems = options_of(item)
-    if options is None or options.keeps_arrays:
-        raise ValueError(f"activation {item.class_name}: {'; '.join(problems) or 'is no activation'}")
-    return options
-
-
-Activation = Annotated[KerasOptions, BeforeValidator(_activation)]
-LINEAR = Function(function="linear")
-
-
-class ActivationLayer(KerasOptions):
-    stands_for: ClassVar[tuple[str, ...]] = ("Activation",)
-
-    activation: Activation
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return self.activation.layers(name, shape, arrays) or [Identity(name)]
-
-
-class ReLU(KerasOptions):
-    stands_for: ClassVar[tuple[str, ...]] = ("ReLU",)
-
-    max_value: Annotated[float, Field(ge=0)] | None = None
-    negative_slope: Literal[0] | None = None
-    threshold: Literal[0] | None = None
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return [Clamp(name, 0.0, math.inf if self.max_value is None else self.max_value)]
-
-
-class SoftmaxLayer(KerasOptions):
-    stands_for: ClassVar[tuple[str, ...]] = ("Softmax",)
-
-    axis: Axis = -1
-
-    def check_input(self, shape: Shape) -> None:
-        _require_last_axis(self.axis, shape)
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return [Softmax(name)]
-
 
 # Layers with weights
 
@@ -225,7 +68,7 @@ class DenseLayer(_Weighted):
         return self.activated(Dense(name=name, **_single(arrays["kernel"], arrays)), shape)
 
 
-class _Convolution(_Weighted, _Image):
+class _Convolution(_Weighted, ImageOptions):
     kernel_size: Pair
     strides: Pair = (1, 1)
     padding: Literal["valid", "same"] = "valid"
@@ -281,109 +124,6 @@ class SeparableConv2DLayer(_Convolution):
         return [depthwise, *self.activated(pointwise, depthwise.output_shape(shape))]
 
 
-# Scale and offset
-
-
-class BatchNormalizationLayer(KerasOptions):
-    stands_for: ClassVar[tuple[str, ...]] = ("BatchNormalization",)
-
-    axis: Axis = -1
-    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-3
-    center: bool = True
-    scale: bool = True
-
-    @property
-    def keeps_arrays(self) -> bool:
-        return True
-
-    def check_input(self, shape: Shape) -> None:
-        _require_last_axis(self.axis, shape)
-
-    def arrays(self, shape: Shape) -> Shapes:
-        names = ["gamma"] * self.scale + ["beta"] * self.center + ["moving_mean", "moving_variance"]
-        return dict.fromkeys(names, shape[-1:])
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        w = {key: value.astype(np.float64) for key, value in arrays.items()}
-        normalization = Normalization(
-            gamma=w.get("gamma", np.ones(shape[-1])),
-            beta=w.get("beta", np.zeros(shape[-1])),
-            mean=w["moving_mean"],
-            variance=w["moving_variance"],
-            epsilon=np.full(shape[-1], self.epsilon),
-        )
-        deviation = np.sqrt(normalization.variance + normalization.epsilon)
-        if not (deviation > 0).all():
-            raise Unsupported("its variances must be positive; train the model again")
-        scale = normalization.gamma / deviation
-        offset = normalization.beta - normalization.mean * scale
-        return [Affine(name, scale.astype(np.float32), offset.astype(np.float32), normalization=normalization)]
-
-
-class NormalizationLayer(KerasOptions):
-    """Constants: given in the configuration, or taken from data (``adapt``) and kept as arrays."""
-
-    stands_for: ClassVar[tuple[str, ...]] = ("Normalization",)
-
-    axis: Axis = -1
-    mean: Reals | None = None
-    variance: Reals | None = None
-    invert: bool = False
-
-    @property
-    def keeps_arrays(self) -> bool:
-        return self.mean is None
-
-    def check_input(self, shape: Shape) -> None:
-        if self.axis not in _ALL_TOGETHER:
-            _require_last_axis(self.axis, shape)
-
-    def arrays(self, shape: Shape) -> Shapes:
-        if not self.keeps_arrays:
-            return {}
-        kept = () if self.axis in _ALL_TOGETHER else shape[-1:]
-        return {"mean": kept, "variance": kept, "count": ()}
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        given = arrays if self.keeps_arrays else {"mean": self.mean, "variance": self.variance}
-        mean, variance = (_per_channel(key, given[key], shape) for key in ("mean", "variance"))
-        if not (variance >= 0).all():
-            raise Unsupported("its variances must not be negative")
-        deviation = np.maximum(np.sqrt(variance), np.float32(EPSILON))
-        scale, offset = (deviation, mean) if self.invert else (1 / deviation, -mean / deviation)
-        return [Affine(name, scale.astype(np.float32), offset.astype(np.float32))]
-
-
-class RescalingLayer(KerasOptions):
-    stands_for: ClassVar[tuple[str, ...]] = ("Rescaling",)
-
-    scale: Reals
-    offset: Reals = 0.0
-
-    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        scale, offset = _per_channel("scale", self.scale, shape), _per_channel("offset", self.offset, shape)
-        return [Affine(name, scale, offset)]
-
-
-_ALL_TOGETHER: tuple[Axis, ...] = (None, [])  # axes of a normalization with one mean for everything
-
-
-def _per_channel(name: str, value: Any, shape: Shape) -> np.ndarray:
-    """A constant as one number a channel."""
-    try:
-        array = np.asarray(value, np.float32)
-        if math.prod(array.shape[:-1]) != 1:
-            raise ValueError
-        return np.broadcast_to(array.reshape(-1) if array.ndim else array, shape[-1:])
-    except ValueError:
-        raise Unsupported(f"{name} must be one number, or one for each of the {shape[-1]} channels") from None
-
-
-def _require_last_axis(axis: Axis, shape: Shape) -> None:
-    if axis not in (-1, len(shape), [-1], [len(shape)]):
-        raise Unsupported(f"axis={axis}: only the last axis is supported")
-
-
 # Layers without weights
 
 
@@ -411,7 +151,7 @@ class ReshapeLayer(KerasOptions):
         return [Reshape(name, target)]
 
 
-class _PoolingLayer(_Image):
+class _PoolingLayer(ImageOptions):
     kind: ClassVar[type[Pooling]]
 
     pool_size: Pair = (2, 2)
@@ -432,7 +172,7 @@ class AveragePooling2DLayer(_PoolingLayer):
     kind: ClassVar[type[Pooling]] = AveragePooling
 
 
-class GlobalAveragePooling2DLayer(_Image):
+class GlobalAveragePooling2DLayer(ImageOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("GlobalAveragePooling2D",)
 
     keepdims: bool = False
@@ -457,37 +197,12 @@ class OnlyInTraining(KerasOptions):
         return [Identity(name)]
 
 
-_KINDS = (
-    *(DenseLayer, Conv2DLayer, DepthwiseConv2DLayer, SeparableConv2DLayer, BatchNormalizationLayer),
-    *(NormalizationLayer, RescalingLayer, ActivationLayer, ReLU, SoftmaxLayer, FlattenLayer, ReshapeLayer),
-    *(MaxPooling2DLayer, AveragePooling2DLayer, GlobalAveragePooling2DLayer, OnlyInTraining),
+BY_CLASS = (
+    ACTIVATIONS
+    | SCALINGS
+    | by_class(
+        *(DenseLayer, Conv2DLayer, DepthwiseConv2DLayer, SeparableConv2DLayer),
+        *(FlattenLayer, ReshapeLayer),
+        *(MaxPooling2DLayer, AveragePooling2DLayer, GlobalAveragePooling2DLayer, OnlyInTraining),
+    )
 )
-UNKNOWN_KIND = "this kind of layer is not supported"
-BY_CLASS: dict[str, type[KerasOptions]] = {name: kind for kind in _KINDS for name in kind.stands_for}
-
-
-def options_of(item: Serialized) -> tuple[KerasOptions | None, list[str]]:
-    """What a layer in a configuration means, or why it is not supported, one line for each problem."""
-    if item.class_name == "Lambda":
-        return None, ["holds Python code, which is never run; express it with built-in layers"]
-    if item.foreign:
-        return None, [f"{item.foreign} is not one of Keras' own classes and is never loaded"]
-    kind = BY_CLASS.get(item.class_name)
-    if kind is None or "ops" in (item.module or "").split("."):
-        return None, [UNKNOWN_KIND]
-    try:
-        return kind.model_validate(item.config), []
-    except ValidationError as error:
-        return None, [_line(problem) for problem in error.errors()]
-
-
-def _line(problem: Any) -> str:
-    option, value = str(problem["loc"][0]), problem["input"]
-    shown = str(value) if len(str(value)) < 60 else "..."
-    if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
-    if problem["type"] == "missing":
-        return f"{option} is missing"
-    if problem["type"] == "literal_error":
-        return f"{option}={value!r} (supported: {problem['ctx']['expected']})"
-    return f"{option}={shown}: {problem['msg']}"

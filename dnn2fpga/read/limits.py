@@ -3,7 +3,7 @@
 docs/reading_models.md lists these numbers and says where they come from.
 """
 
-MOST_PARAMETERS = 2**26  # in arrays of one model, 256 MiB in single precision; on-chip memory holds a tenth of that
+MOST_PARAMETERS = 2**26  # in arrays of one model, 256 MiB in single precision: more than any FPGA holds on its chip
 MOST_NUMBERS = 2**28  # in one tensor, for one sample
 LARGEST_EXTENT = 2**16  # of a tensor, a kernel, a number of filters or units
 MOST_LAYERS = 1_000

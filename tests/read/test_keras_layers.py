@@ -13,7 +13,8 @@ from hostile_files import layer, sequential
 from dnn2fpga.errors import UserError
 from dnn2fpga.read.keras import read_keras_model
 from dnn2fpga.read.keras_config import Serialized
-from dnn2fpga.read.keras_layers import OnlyInTraining, options_of
+from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+from dnn2fpga.read.keras_options import options_of
 from dnn2fpga.read.keras_weights import snake_case
 
 # What they need besides their name; whatever they do, they do it in training only.
@@ -70,7 +71,10 @@ def test_what_acts_in_training_only_changes_nothing(name: str) -> None:
         ),
         (layer("Dense", name="d", units=2, dtype="int8"), "dtype='int8' (supported: 'float16'"),
         (layer("Dense", name="d", units=2, activation=layer("LeakyReLU", name="l")), "activation LeakyReLU"),
-        (layer("Dense", name="d", units=2, activation=layer("Dense", name="l", units=2)), "is no activation"),
+        (
+            layer("Dense", name="d", units=2, activation=layer("Dense", name="l", units=2)),
+            "activation Dense: this kind",
+        ),
         (layer("ReLU", name="r", threshold=0.5), "threshold=0.5 (supported: 0)"),
         (layer("ReLU", name="r", max_value=-1), "max_value=-1"),
         (layer("BatchNormalization", name="b", epsilon=float("nan")), "epsilon=nan"),
@@ -80,7 +84,7 @@ def test_what_acts_in_training_only_changes_nothing(name: str) -> None:
     ],
 )
 def test_an_option_that_is_not_supported(config: dict[str, Any], expected: str) -> None:
-    options, problems = options_of(Serialized.model_validate(config))
+    options, problems = options_of(Serialized.model_validate(config), BY_CLASS)
     assert options is None
     assert expected in problems[0]
 

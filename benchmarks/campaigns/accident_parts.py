@@ -82,7 +82,7 @@ def tool(name: str, script: str) -> Prepare:
 
 def own_tools() -> Surrounding:
     """Those in the folder ``tools`` come first."""
-    return Surrounding(environment={"PATH": f"tools:{os.environ.get('PATH', '')}"})
+    return Surrounding(wrapper=("sh", "-c", 'PATH="$PWD/tools:$PATH" exec "$0" "$@"'))
 
 
 def variables(**values: str | None) -> Surrounding:

@@ -101,7 +101,10 @@ def _tried(accident: Accident, original: Path, scratch: Path) -> tuple[Outcome |
 
 def _faults(accident: Accident, outcome: Outcome) -> dict[Fault, str]:
     judged = replace(outcome, bytes=0 if outcome.code == 0 else min(outcome.bytes, 2 * BYTES))
-    judged = replace(judged, new=frozenset(path for path in judged.new if "simulation" not in Path(path).parts))
+    new = frozenset(path for path in judged.new if "simulation" not in Path(path).parts)  # compiled ones are kept
+    if outcome.code > 128:  # what a signal finds finished is kept, and nothing else
+        new = frozenset(path for path in new if ".dnn2fpga" in path)
+    judged = replace(judged, new=new)
     if outcome.code not in (REFUSED, 70):
         judged = replace(judged, seconds=0.0)  # what is promised is how fast a refusal comes
     wrong = faults(judged, accident.codes)

@@ -109,7 +109,8 @@ def _tools() -> Iterator[Accident]:
         for name in OPEN_TOOLS:
             prepare = several(*(tool(each, script if each == name else "exit 0") for each in OPEN_TOOLS))
             command = SOURCES.removesuffix(" --no-run")
-            yield one(name=f"{name} {what}", command=command, prepare=prepare, around=own_tools())
+            # Where the tools of PyPI are preferred, nobody calls it.
+            yield one(name=f"{name} {what}", command=command, prepare=prepare, around=own_tools(), code=(0, 2))
     fails = tool("yosys", BROKEN["fails"])
     yield one(
         name="yosys fails at synthesize", command="synthesize generated", prepare=fails, around=own_tools(), code=(0, 2)

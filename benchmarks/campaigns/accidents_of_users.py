@@ -55,7 +55,7 @@ STRANGE: list[Row] = [
     ("a pipe for weights", "generate quantized", pipe("quantized/weights.npz"), "weights.npz"),
     ("a pipe for samples", "generate quantized", pipe("quantized/samples.npz"), "samples.npz"),
     ("a pipe for model.yaml", "generate quantized", pipe("quantized/model.yaml"), "model.yaml"),
-    ("a pipe for a manifest", "verify generated", pipe("generated/bundle/manifest.json"), "manifest.json"),
+    ("a pipe for a manifest", "verify generated", pipe("generated/bundle/manifest.json"), "generate"),
     ("a device for a model", "quantize /dev/zero --data train.npz -o out", nothing, "/dev/zero"),
     ("a device for data", "quantize model.keras --data /dev/zero -o out", nothing, "/dev/zero"),
     ("a socket for a model", "quantize s.keras --data train.npz -o out", socket_at("s.keras"), "s.keras"),

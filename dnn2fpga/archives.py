@@ -11,8 +11,9 @@ from typing import BinaryIO
 MOST_MEMBERS = 10_000
 LARGEST_DIRECTORY = 2**22  # bytes of the list of members
 
-SIGNATURE = b"PK\x03\x04"
-_END, _END_SIZE = b"PK\x05\x06", 22  # signature and size of the record at the end of an archive
+_END = b"PK\x05\x06"  # of the record at the end of an archive
+SIGNATURES = (b"PK\x03\x04", _END)  # an archive begins with its first member, or ends at once: a network has no weights
+_END_SIZE = 22  # signature and size of the record at the end of an archive
 _LOCATOR, _LOCATOR_SIZE = b"PK\x06\x07", 20  # of the record before it, in archives of more than 4 GiB
 _LONG_END_SIZE = 56  # of the record that it points to
 

@@ -41,7 +41,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 raise UnreadableArrays("it is empty")
             if start == _NPY:
                 return {"": _only_array(file)}
-            if start.startswith(archives.SIGNATURE):
+            if start.startswith(archives.SIGNATURES):
                 return _archived(file)
             raise UnreadableArrays("it is neither an .npz nor an .npy file")
     except OSError as error:

@@ -20,6 +20,11 @@ from specimens import quantized_networks
 
 from dnn2fpga import config_files
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph import Graph
+from dnn2fpga.layers.pooling import MaxPooling
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.quantized_graph import QuantizedGraph
 
 Edit = Callable[[dict[str, Any], dict[str, np.ndarray]], Any]
@@ -386,3 +391,12 @@ def test_no_junk_raises_anything_else(
     except UserError as error:
         told = error.problems
     assert told is None or all(str(folder) in problem for problem in told)
+
+
+def test_a_network_without_weights(tmp_path: Path) -> None:
+    """Its archive has no members, so that it begins with its own end."""
+    graph = simplify(Graph.chain("pooled", "input", (4, 4, 2), [MaxPooling("pool", (2, 2), (2, 2), "valid")]))
+    x = np.random.default_rng(0).uniform(0, 1, (8, 4, 4, 2)).astype(np.float32)
+    quantized = quantize(graph, calibrate(graph, x), Quantization())
+    config_files.save(quantized, tmp_path)
+    assert config_files.load(tmp_path).layers == quantized.layers

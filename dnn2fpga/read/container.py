@@ -72,7 +72,7 @@ def open_model(path: Path) -> Iterator[ModelFile]:
 def _opened(path: Path, file: BinaryIO) -> Iterator[ModelFile]:
     start = file.read(16)
     file.seek(0)
-    is_zip, is_hdf5 = start.startswith(archives.SIGNATURE), start.startswith(hdf5.SIGNATURE)
+    is_zip, is_hdf5 = start.startswith(archives.SIGNATURES), start.startswith(hdf5.SIGNATURE)
     wanted = {".keras": is_zip, ".h5": is_hdf5, ".hdf5": is_hdf5}.get(path.suffix.lower())
     if wanted is None or not (is_zip or is_hdf5):
         raise UserError(f"{path}: {described(path, start)}")

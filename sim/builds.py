@@ -186,7 +186,10 @@ def cached(
             build(place, log)
     except (RuntimeError, SystemExit, subprocess.CalledProcessError, OSError) as error:
         raise ToolError(f"Verilator could not build {manifest.rtl}:\n{log_tail(log)}") from error
-    (folder / COMPLETE).write_text(_programs(folder), encoding="utf-8")
+    programs = _programs(folder)
+    if not programs:
+        raise ToolError(f"Verilator could not build {manifest.rtl}: the compiler has written no program (log: {log})")
+    (folder / COMPLETE).write_text(programs, encoding="utf-8")
     return folder
 
 

@@ -29,6 +29,8 @@ for kept in store.glob(f"{name}-*.o"):
         sys.exit()
 if failed := subprocess.run(command, check=False).returncode:
     sys.exit(failed)
+if not made.is_file():
+    sys.exit(f"{command[0]}: ended well and wrote no {made.name}")
 store.mkdir(exist_ok=True)
 partial = shutil.copyfile(made, store / f"{name}.{os.getpid()}")  # what is in the store is always whole
 partial.rename(store / f"{name}-{digest(partial.read_bytes())}.o")

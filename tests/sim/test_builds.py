@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from builds import COMPLETE, SIM, cached
+from errors import ToolError
 from toolchain import Toolchain
 
 TOOLCHAIN = Toolchain(Path("/nowhere/verilator"), "5.0", "")
@@ -114,3 +115,14 @@ def test_make_never_sees_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert " " not in str(places[0])
     assert folders == [tmp_path / "my work" / folders[0].name] * 2
     assert (folders[0] / "bulk").read_text() == "program"
+
+
+def test_a_compiler_that_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAKEFLAGS", "")
+    design = Design(tmp_path / "design.v")
+    design.rtl.write_text("module accelerator; endmodule\n")
+    with pytest.raises(ToolError, match="the compiler has written no program"):
+        cached("bulk", [], design, TOOLCHAIN, tmp_path / "builds", lambda folder, log: None)
+    command = [sys.executable, str(SIM / "compile_once.py"), str(tmp_path / "store"), "true"]
+    done = subprocess.run([*command, "-o", "v.o", "verilated.cpp"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "true: ended well and wrote no v.o\n")

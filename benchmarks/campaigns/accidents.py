@@ -105,8 +105,8 @@ def _faults(accident: Accident, outcome: Outcome) -> dict[Fault, str]:
     if outcome.code > 128:  # what a signal finds finished is kept, and nothing else
         new = frozenset(path for path in new if ".dnn2fpga" in path)
     judged = replace(judged, new=new)
-    if outcome.code not in (REFUSED, 70):
-        judged = replace(judged, seconds=0.0)  # what is promised is how fast a refusal comes
+    if outcome.code > 128:
+        judged = replace(judged, seconds=0.0)  # it was ended in the middle of its work
     wrong = faults(judged, accident.codes)
     if accident.silent:
         wrong.pop(Fault.MESSAGE, None)

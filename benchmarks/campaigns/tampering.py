@@ -218,4 +218,4 @@ def _told(trial: Trial, outcome: Outcome) -> bool:
 
 def _without_own_record(outcome: Outcome) -> Outcome:
     gone = frozenset(path for path in outcome.gone if Path(path).name not in OWN_RECORDS)
-    return replace(outcome, gone=gone, seconds=outcome.seconds if outcome.code == 2 else 0.0)
+    return replace(outcome, gone=gone)

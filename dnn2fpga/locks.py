@@ -7,16 +7,18 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+from dnn2fpga.interrupts import undisturbed
 
 
 class Held(Exception):
     """Another process holds the lock; the text says which."""
 
 
-@contextmanager
+@undisturbed
 def locked(file: Path) -> Iterator[None]:
     """Holds ``file``, which names its holder meanwhile and is gone afterwards.
 

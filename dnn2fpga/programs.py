@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.interrupts import undisturbed
 
 GRACE_S = 5  # for a program to tidy up before it is killed
+GUARD = ("/bin/sh", "-c", 'read -r _; kill -KILL "-$0"')  # ends the group $0 when its input is closed
 
 
-@contextmanager
+@undisturbed
 def started(
     command: Sequence[str | Path],
     *,
@@ -25,7 +27,8 @@ def started(
     stdout: int | IO[Any] = subprocess.PIPE,
     stderr: int | IO[Any] = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A running program; when the block ends, however it ends, so do the program and all its children.
+    """A running program; when the block ends, however it ends, so do the program and all its children. So they do when
+    this process is killed.
 
     :param folder: where it runs.
     :param scratch: where it shall put its temporary files.
@@ -49,10 +52,28 @@ def started(
         raise UserError(f"{command[0]}: cannot be started: {error.strerror or error}") from error
     with process:
         try:
-            yield process
+            with _guarded(process.pid):
+                yield process
         finally:
             if process.poll() is None:
                 _end(process)
+
+
+@contextmanager
+def _guarded(group: int) -> Iterator[None]:
+    """Another process waits until a pipe is closed that only we hold: by our end, even if we are killed."""
+    guard = subprocess.Popen(
+        [*GUARD, str(group)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # no key that is meant for us reaches it
+    )
+    with guard:
+        try:
+            yield
+        finally:
+            guard.kill()  # before its input is closed: the group may be somebody else's by then
 
 
 def run_program(

@@ -2,7 +2,7 @@
 
 Verilator's own runtime is the same for every design, so its objects are kept in the folder STORE and copied from there.
 Their names end with a digest of their content: an object that is no longer what was compiled is compiled again.
-Everything else is compiled as if this were not here.
+Everything else is compiled as if this were not here, and so is what the disk has no room for.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 store, command = Path(sys.argv[1]), sys.argv[2:]
@@ -24,13 +25,18 @@ def digest(content: bytes) -> str:
 
 made, name = Path(command[-2]), f"{source.stem}-{digest(' '.join(command).encode())}"
 for kept in store.glob(f"{name}-*.o"):
-    if kept.name == f"{name}-{digest(kept.read_bytes())}.o":
-        shutil.copyfile(kept, made)
-        sys.exit()
+    with suppress(OSError):
+        if kept.name == f"{name}-{digest(kept.read_bytes())}.o":
+            shutil.copyfile(kept, made)
+            sys.exit()
 if failed := subprocess.run(command, check=False).returncode:
     sys.exit(failed)
 if not made.is_file():
     sys.exit(f"{command[0]}: ended well and wrote no {made.name}")
-store.mkdir(exist_ok=True)
-partial = shutil.copyfile(made, store / f"{name}.{os.getpid()}")  # what is in the store is always whole
-partial.rename(store / f"{name}-{digest(partial.read_bytes())}.o")
+partial = store / f"{name}.{os.getpid()}"  # what is in the store is always whole
+with suppress(OSError):  # nothing is lost but time
+    store.mkdir(exist_ok=True)
+    shutil.copyfile(made, partial)
+    partial.rename(store / f"{name}-{digest(partial.read_bytes())}.o")
+with suppress(OSError):
+    partial.unlink(missing_ok=True)

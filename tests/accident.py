@@ -7,14 +7,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-MOST_STEPS = 500
+MOST_STEPS = 2_000
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link"}
 UNHARMED, HARMED = 0, 1
 
-Counts = Callable[[str, tuple[Any, ...]], bool]  # an audit event of the interpreter
+Counts = Callable[[str, tuple[Any, ...]], bool]  # an audit event of the interpreter, or LINE and the file it is in
+LINE = "line"
 
 
 def killed() -> None:
@@ -23,6 +26,10 @@ def killed() -> None:
 
 def interrupted() -> None:
     raise KeyboardInterrupt
+
+
+def terminated() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def refused() -> None:
@@ -47,6 +54,11 @@ def renames(event: str, given: tuple[Any, ...]) -> bool:
     return event == "os.rename"
 
 
+def lines_of(*names: str) -> Counts:
+    """Every line of these files of Python that is run."""
+    return lambda event, given: event == LINE and Path(given[0]).name in names
+
+
 def _in_a_process(
     work: Callable[[], None], accident: Callable[[], None], step: int, lasts: bool, counts: Counts
 ) -> bool:
@@ -63,12 +75,20 @@ def _in_a_process(
             if seen == step or (lasts and seen > step):
                 accident()
 
+    def watch_lines(frame: FrameType, event: str, _: Any) -> Any:
+        if not counts(LINE, (frame.f_code.co_filename,)):
+            return None
+        if event == LINE:
+            watch(LINE, (frame.f_code.co_filename,))
+        return watch_lines
+
     sys.addaudithook(watch)
-    try:
+    sys.settrace(watch_lines)
+    came_through = False
+    with suppress(BaseException):  # it is gone after this, with all that its traceback refers to
         work()
-        os._exit(UNHARMED if seen < step else HARMED)
-    except BaseException:
-        os._exit(HARMED)
+        came_through = seen < step
+    os._exit(UNHARMED if came_through else HARMED)
 
 
 def at_every_step(
@@ -83,7 +103,7 @@ def at_every_step(
 
     :param prepared: makes the folder for a step.
     :param lasts: happens at all later steps, too.
-    :param counts: what is a step: ``changes_the_disk``, ``takes_space`` or ``renames``.
+    :param counts: what is a step: ``changes_the_disk``, ``takes_space``, ``renames`` or ``lines_of``.
     """
     for step in range(1, MOST_STEPS):
         folder = prepared(step)

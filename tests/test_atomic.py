@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from accident import at_every_step, full_disk, interrupted, killed, refused, takes_space
+from accident import at_every_step, full_disk, interrupted, killed, lines_of, refused, takes_space, terminated
 
 from dnn2fpga.atomic import added_files, replaced_folder, scratch_folder, sweep
 from dnn2fpga.errors import UserError
+from dnn2fpga.interrupts import ended_by_signals
 
 
 def names(folder: Path) -> set[str]:
@@ -130,6 +131,24 @@ def test_an_interrupt_at_any_step_leaves_the_old_or_the_new(
 ) -> None:
     for folder in at_every_step(interrupted, prepared(tmp_path), work):
         assert content(folder) in (OLD, after)
+
+
+@WORKS
+def test_a_signal_at_any_line_leaves_the_old_or_the_new_and_nothing_else(
+    tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
+) -> None:
+    def until_a_signal(folder: Path) -> None:
+        with ended_by_signals():
+            work(folder)
+
+    found = []
+    counts = lines_of("atomic.py", "interrupts.py")
+    for folder in at_every_step(terminated, prepared(tmp_path), until_a_signal, counts=counts):
+        found.append(content(folder))
+        assert found[-1] in (OLD, after)
+        assert names(folder.parent) == {"target", *(f"target/{name}" for name in found[-1])}
+    assert OLD in found
+    assert after in found
 
 
 @WORKS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from dnn2fpga.build.boards import Board
 from dnn2fpga.build.clocking import add_clock
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
-from dnn2fpga.generate.verilog import plain_module_names
+from dnn2fpga.generate.verilog import amaranths_yosys, plain_module_names
 from rtl_lib.host_link import HostLink, HostLinkSpec
 
 TOP = "board_top"
@@ -128,8 +127,8 @@ def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) 
 
 def _prepared(platform: Any, top: BoardTop) -> tuple[str, str, str]:
     """Verilog, and the constraint file's suffix and text, as ``amaranth.build`` writes them."""
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
-    files = platform.prepare(top, name=TOP, emit_src=False, debug_verilog=True).files
+    with amaranths_yosys():
+        files = platform.prepare(top, name=TOP, emit_src=False, debug_verilog=True).files
     texts = {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
     verilog = texts.get(f"{TOP}.v") or texts[f"{TOP}.debug.v"]
     (constraints,) = (name for name in texts if name.endswith(CONSTRAINTS))

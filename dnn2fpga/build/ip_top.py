@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from typing import Any
 
+from amaranth.back import verilog
 from amaranth.hdl import Cat, ClockDomain, Const, Instance, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from dnn2fpga.build.ip_registers import ADDRESS_BITS, IDENTITY, MAP_VERSION, REGISTERS, Control, Status
 from dnn2fpga.build.stream_port import StreamPort
-from dnn2fpga.generate.verilog import plain_module_names
+from dnn2fpga.generate.verilog import amaranths_yosys, plain_module_names
 from rtl_lib.axi_control import AxiLiteRegisters, axi_lite_ports
 from rtl_lib.formats import Format
 from rtl_lib.frame_watch import FrameWatch
@@ -173,8 +173,6 @@ class AcceleratorIp(wiring.Component):
 @lru_cache(maxsize=16)  # the same ports for every board
 def ip_verilog(entry: StreamPort, exit: StreamPort) -> str:
     """Plain Verilog of the IP's top, always the same bytes; ``accelerator`` itself is in the bundle."""
-    os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
-    from amaranth.back import verilog
-
-    text = verilog.convert(AcceleratorIp(entry, exit), name=TOP, emit_src=False, strip_internal_attrs=True)
+    with amaranths_yosys():
+        text = verilog.convert(AcceleratorIp(entry, exit), name=TOP, emit_src=False, strip_internal_attrs=True)
     return plain_module_names(text, TOP)

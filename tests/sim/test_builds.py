@@ -99,16 +99,15 @@ def test_an_object_of_the_runtime_is_used_again_only_as_it_was(tmp_path: Path) -
     assert compiled() == ("object", 2)
 
 
-@pytest.mark.parametrize(("writes", "told"), [("", "object"), ("; sys.exit()", "")], ids=["full disk", "no object"])
-def test_what_cannot_be_kept_is_no_failure_of_the_compiler(tmp_path: Path, writes: str, told: str) -> None:
+def test_what_cannot_be_kept_is_no_failure_of_the_compiler(tmp_path: Path) -> None:
     """The store, of which nobody has asked, adds no message to those of compiler and linker."""
     (tmp_path / "store").write_text("no folder can be made here")
     made, compiler = tmp_path / "verilated.o", tmp_path / "compiler.py"
-    compiler.write_text(f"import sys{writes}; open(sys.argv[-2], 'w').write('object')")
+    compiler.write_text("import sys; open(sys.argv[-2], 'w').write('object')")
     command = [sys.executable, str(SIM / "compile_once.py"), str(tmp_path / "store"), sys.executable, str(compiler)]
     done = subprocess.run([*command, "-o", str(made), "verilated.cpp"], check=True, capture_output=True, text=True)
     assert done.stderr == ""
-    assert (made.read_text() if made.exists() else "") == told
+    assert made.read_text() == "object"
 
 
 def test_make_never_sees_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

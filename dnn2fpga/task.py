@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from dnn2fpga.described import Described
 
+ROUNDING = 1e-20  # of squares, in double precision
 BELOW_ALL = -1e30  # a threshold that every output exceeds (JSON has no infinity)
 
 
@@ -174,9 +175,10 @@ class Task(Described):
         e = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
 
-    def targets(self, labels: np.ndarray) -> np.ndarray:
+    def targets(self, labels: np.ndarray, channels: int) -> np.ndarray:
         """Labels → what ``decisions``, or ``values``, should be.
 
+        :param channels: numbers at one position of the output; labels may be flat where the output is not.
         :raises ValueError: when the form of labels is not known.
         """
         match self.labels:
@@ -188,16 +190,16 @@ class Task(Described):
                 return _rows(labels).astype(np.float64)
             case None:
                 raise ValueError("no labels were seen when the task was decided")
-        return _rows(labels.argmax(axis=-1))
+        return _rows(labels.reshape(len(labels), -1, channels).argmax(axis=-1))
 
     def score(self, outputs: np.ndarray, labels: np.ndarray | None, reference: np.ndarray) -> Score:
         """How good outputs are: by the labels, or without any by the ``reference`` outputs of the float model."""
         measure = self.measure(labels is not None)
         if self.kind.decides:
-            right = self.decisions(reference) if labels is None else self.targets(labels)
+            right = self.decisions(reference) if labels is None else self.targets(labels, outputs.shape[-1])
             return Score(measure, float((self.decisions(outputs) == right).mean()))
-        wanted = _rows(self.values(reference)).astype(np.float64) if labels is None else self.targets(labels)
-        return Score(measure, _r2(_rows(self.values(outputs)), wanted))
+        wanted = _rows(self.values(reference)) if labels is None else self.targets(labels, outputs.shape[-1])
+        return Score(measure, _r2(_rows(self.values(outputs)), wanted.astype(np.float64)))
 
 
 def unlabelled_task(interface: Interface, kind: TaskKind | None = None) -> Task:
@@ -248,5 +250,7 @@ def _rows(array: np.ndarray) -> np.ndarray:
 
 
 def _r2(values: np.ndarray, wanted: np.ndarray) -> float:
-    variance = float(np.square(wanted - wanted.mean(axis=0)).sum())
-    return 1 - float(np.square(values - wanted).sum()) / max(variance, 1e-30)
+    variance, error = (float(np.square(wanted - other).sum()) for other in (wanted.mean(axis=0), values))
+    if variance <= ROUNDING * float(np.square(wanted).sum()):  # nothing to explain: all or nothing, as usual for r²
+        return float(error == 0)
+    return 1 - error / variance

@@ -103,6 +103,7 @@ class _Labels:
     values: frozenset[float]  # distinct ones, the first MANY of them
     row_form: LabelForm | None  # in which every row says which of its columns is the class
     are_inputs: bool
+    is_constant: bool  # in one of the data sets, all of several are the same
 
     @property
     def between(self) -> float:
@@ -129,12 +130,13 @@ def _observed(data: list[Data], interface: Interface) -> _Labels:
         raise UserError(
             f"the labels of training and test data must have the same form, not shapes {shown} for a sample"
         )
-    low, high, is_whole, values = math.inf, -math.inf, True, set[float]()
+    is_whole, values = True, set[float]()
     forms = _ROW_FORMS.copy() if not is_per_position else {}
-    for part in (part for one in data for part in _parts(one.y)):  # type: ignore[arg-type]
+    ends = [(math.inf, -math.inf)] * len(data)
+    for index, part in ((index, part) for index, one in enumerate(data) for part in _parts(one.y)):  # type: ignore[arg-type]
         if not np.isfinite(part).all():
             raise UserError("the labels hold NaN or infinite values")
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
+        ends[index] = min(ends[index][0], float(part.min())), max(ends[index][1], float(part.max()))
         is_whole = is_whole and bool((part == np.floor(part)).all())
         if len(values) < MANY:
             values |= set(np.unique(part)[:MANY].tolist())
@@ -142,12 +144,13 @@ def _observed(data: list[Data], interface: Interface) -> _Labels:
         forms = {form: test for form, test in forms.items() if test(rows)}
     return _Labels(
         is_per_position=is_per_position,
-        low=low,
-        high=high,
+        low=min(low for low, _ in ends),
+        high=max(high for _, high in ends),
         is_whole=is_whole,
         values=frozenset(values),
         row_form=next(iter(forms), None),
         are_inputs=not is_per_position and all(map(_repeats_inputs, data)),
+        is_constant=any(low == high and len(one) > 1 for (low, high), one in zip(ends, data, strict=True)),
     )
 
 
@@ -222,6 +225,11 @@ def _form_of(interface: Interface, labels: _Labels, kind: TaskKind) -> LabelForm
     if not kind.decides:
         if labels.is_per_position and interface.channels > 1:
             raise UserError(f"{kind.value} needs a label for each of the {interface.channels} outputs, not one for all")
+        if labels.is_constant:
+            raise UserError(
+                f"{kind.value} is measured by r², which says nothing about labels that are all the same; give data in "
+                "which they differ, or none"
+            )
         return LabelForm.NUMBERS
     if threshold_of(kind, interface) is not None:
         return _form_of_yes_or_no(interface, labels, kind)

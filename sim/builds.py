@@ -40,8 +40,9 @@ public_flat_rw -module "accelerator" -var "aresetn"
 # with the square of that. Shorter functions, and a narrower search for instructions to combine (at most 2 instead
 # of 4), make the compilation five times as fast and the simulation no slower.
 SHORT_FUNCTIONS = ("--output-split-cfuncs", "200")
-COMMON_OPTIONS = ("-Wno-fatal", "-Wno-lint", *SHORT_FUNCTIONS, "-CFLAGS", "-std=gnu++17")
+COMMON_OPTIONS = ("--quiet-stats", "-Wno-fatal", "-Wno-lint", *SHORT_FUNCTIONS, "-CFLAGS", "-std=gnu++17")
 OPTIMIZATION = r"OPT_FAST=-O1\ --param=max-combine-insns=2 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+SILENT = "--silent --no-print-directory"  # what make prints is then what has failed
 # One file that includes all others needs no precompiled header. A large design is compiled in parts, on all cores.
 ONE_FILE = "VM_PARALLEL_BUILDS=0"
 LARGE_VERILOG = 2_000_000  # bytes
@@ -168,7 +169,7 @@ def cached(
     if not manifest.rtl.is_file():
         raise BundleError(f"{manifest.rtl}: is missing")
     digest = hashlib.sha256(manifest.rtl.read_bytes())
-    makeflags = f"{toolchain.makeflags} {OPTIMIZATION}"
+    makeflags = f"{SILENT} {toolchain.makeflags} {OPTIMIZATION}"
     if manifest.rtl.stat().st_size < LARGE_VERILOG:
         makeflags += f" {ONE_FILE}"
     for part in (*parts, makeflags, manifest.top, toolchain.version, str(toolchain.verilator)):
@@ -187,8 +188,8 @@ def cached(
     except (RuntimeError, SystemExit, subprocess.CalledProcessError, OSError) as error:
         raise ToolError(f"Verilator could not build {manifest.rtl}:\n{log_tail(log)}") from error
     programs = _programs(folder)
-    if not programs:
-        raise ToolError(f"Verilator could not build {manifest.rtl}: the compiler has written no program (log: {log})")
+    if not programs:  # a compiler that ends as if all were well
+        raise ToolError(f"Verilator could not build {manifest.rtl}: no program has come of it\n{log_tail(log)}")
     (folder / COMPLETE).write_text(programs, encoding="utf-8")
     return folder
 

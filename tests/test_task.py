@@ -94,7 +94,9 @@ def test_readings(name: str) -> None:
 )
 def test_every_form_of_classes_means_the_same(name: str) -> None:
     interface, labels, _ = READINGS[name]
-    assert read_task(interface, [data(labels)]).targets(labels).tolist() == CLASSES[:, None].tolist()
+    assert (
+        read_task(interface, [data(labels)]).targets(labels, interface.channels).tolist() == CLASSES[:, None].tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_every_form_of_classes_means_the_same(name: str) -> None:
 )
 def test_of_two_values_the_larger_is_class_1(name: str) -> None:
     interface, labels, _ = READINGS[name]
-    assert read_task(interface, [data(labels)]).targets(labels).tolist() == (TWO[:, None] == 1).tolist()
+    assert read_task(interface, [data(labels)]).targets(labels, 1).tolist() == (TWO[:, None] == 1).tolist()
 
 
 def test_an_autoencoder_is_recognized_by_its_labels_or_its_shape() -> None:
@@ -140,7 +142,7 @@ def test_without_labels_the_last_layer_says(interface: Interface, kind: TaskKind
 def test_a_label_may_be_missing_in_one_of_the_files() -> None:
     test = data(2 * TWO[:10] - 1)
     task = read_task(ONE_LINEAR, [data(0 * TWO + 1), test])  # only ones in training
-    assert task.targets(np.array([-1, 1])).tolist() == [[False], [True]]
+    assert task.targets(np.array([-1, 1]), 1).tolist() == [[False], [True]]
     assert read_task(THREE_LINEAR, [data(None), data(CLASSES)]).kind is CLASS
 
 
@@ -175,7 +177,7 @@ def test_training_and_test_labels_must_agree() -> None:
 
 def test_a_chosen_task_takes_precedence_and_is_checked() -> None:
     assert read_task(ONE_LINEAR, [data(TWO)], REGRESSION).kind is REGRESSION
-    assert read_task(ONE_LINEAR, [data(20 + TWO)], BINARY).targets(np.array([20, 21])).tolist() == [[False], [True]]
+    assert read_task(ONE_LINEAR, [data(20 + TWO)], BINARY).targets(np.array([20, 21]), 1).tolist() == [[False], [True]]
     assert read_task(THREE_SIGMOID, [data(ONE_HOT)], LABELS).threshold == 0.5
     assert read_task(THREE_LINEAR, [data(None)], CLASS).measure(False) is Measure.AGREEMENT
     for interface, labels, kind, reason in (
@@ -325,7 +327,7 @@ def test_other_data_is_read_like_the_model_or_refused() -> None:
     # Two values of which this data holds one: the model knows which it is.
     one = small_binary()
     only_low = Data(np.zeros((2, 6)), np.array([1, 1]))
-    assert task_with(one, only_low).targets(only_low.y).tolist() == [[False], [False]]
+    assert task_with(one, only_low).targets(only_low.y, 1).tolist() == [[False], [False]]
     open_task = replace(one, decided=unlabelled_task(one.interface, REGRESSION))
     assert task_with(open_task, Data(np.zeros((2, 6)), np.array([0, 1]))).kind is BINARY
 
@@ -334,3 +336,35 @@ def small_binary():  # type: ignore[no-untyped-def]
     graph = small_networks.network((6,), [4, 1])
     task = read_task(graph.interface, [data(TWO + 1)], BINARY)
     return replace(graph, decided=task)
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (40, 3, 1), (40, 1, 3)])
+def test_extents_of_one_do_not_matter_in_one_hot_labels(shape: tuple[int, ...]) -> None:
+    classes = np.arange(40) % 3
+    outputs = np.eye(3)[classes] + 0.1
+    task = read_task(THREE_SOFTMAX, [data(np.eye(3)[classes].reshape(shape))])
+    assert task.score(outputs, np.eye(3)[classes].reshape(shape), outputs).value == 1
+
+
+@pytest.mark.parametrize("shape", [(20, 4, 5, 2), (20, 4, 5, 2, 1), (20, 40)])
+def test_one_hot_maps_may_be_flat(shape: tuple[int, ...]) -> None:
+    classes = np.random.default_rng(0).integers(0, 2, (20, 4, 5))
+    outputs, labels = np.eye(2)[classes] + 0.1, np.eye(2)[classes].reshape(shape)
+    interface = Interface(input=(4, 5, 1), output=(4, 5, 2), ending=Ending.SOFTMAX)
+    task = read_task(interface, [data(labels)])
+    assert task.kind is TaskKind.CLASSES_PER_POSITION
+    assert task.score(outputs, labels, outputs).value == 1
+    assert task.score(outputs[..., ::-1], labels, outputs).value == 0
+
+
+def test_targets_that_are_all_the_same_measure_nothing() -> None:
+    with pytest.raises(UserError, match="says nothing about labels that are all the same"):
+        read_task(ONE_LINEAR, [data(np.full(30, 0.1))])
+    with pytest.raises(UserError, match="says nothing about labels that are all the same"):
+        read_task(ONE_LINEAR, [data(np.linspace(0, 1, 30)), data(np.full(30, 0.1))])
+
+
+def test_a_constant_reference_is_met_or_not() -> None:
+    task, constant = unlabelled_task(ONE_LINEAR), np.full((30, 1), 0.1)
+    assert task.score(constant, None, constant).value == 1
+    assert task.score(constant + 1e-3, None, constant).value == 0

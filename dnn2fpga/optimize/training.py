@@ -112,7 +112,7 @@ class _Run:
         self.model, self.data, self.settings = model, data, settings
         self.masks = masks
         self.teacher = None if labelled else FloatModel(teacher)
-        self.task = teacher.task
+        self.task, self.channels = teacher.task, teacher.output_shape[-1]
         self.loss = loss_for(self.task, labelled, settings.temperature)
         some = np.asarray(data.sample(1000).x, np.float32)
         self.deviation = some.std(axis=0) * settings.input_noise
@@ -142,7 +142,7 @@ class _Run:
         return self._of_labels(chosen)
 
     def _of_labels(self, chosen: np.ndarray) -> np.ndarray:
-        return self.task.targets(np.asarray(self.data.y[chosen]))  # type: ignore[index]
+        return self.task.targets(np.asarray(self.data.y[chosen]), self.channels)  # type: ignore[index]
 
     def _step(self, x: Any, y: Any) -> Any:
         variables = self.model.trainable

@@ -38,9 +38,11 @@ class Serialized(BaseModel):
         """How the class is called when it is not one of Keras' own."""
         names = (self.registered_name or "", self.class_name)
         packaged = next((name for name in names if ">" in name), None)  # package>Class: registered by a user
-        if packaged or (self.module or "keras").split(".")[0] not in _OWN_PACKAGES:
-            return packaged or f"{self.module}.{self.class_name}"
-        return None
+        if packaged:
+            return packaged
+        if not self.module:  # Keras 3 registers what is not its own; files of Keras 2 have neither
+            return self.registered_name
+        return None if self.module.split(".")[0] in _OWN_PACKAGES else f"{self.module}.{self.class_name}"
 
 
 class _Item(Serialized):

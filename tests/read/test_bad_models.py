@@ -65,6 +65,20 @@ def test_spoilt_files_never_raise_anything_else(zoo: Zoo, tmp_path: Path) -> Non
                 read_keras_model(path)
 
 
+def test_a_class_of_the_author_that_is_called_like_one_of_keras(tmp_path: Path) -> None:
+    """In a .keras file; an .h5 file names a class and not where it comes from, so that Keras, too, reads its own."""
+    from dnn2fpga.keras_import import keras
+
+    class Dense(keras.layers.Dense):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return super().call(x) * 2
+
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.Input((4,)), Dense(3, name="own")]).save(path)
+    assert "layer 'own' (Dense): " in refusal(path)
+    assert "is not one of Keras' own classes and is never loaded" in refusal(path)
+
+
 EVIL = {"module": "evil_module", "class_name": "Evil", "config": {}, "registered_name": "evil>Evil"}
 FUNCTION = {"class_name": "function", "module": "builtins", "config": "breakpoint", "registered_name": "breakpoint"}
 CODE = {"class_name": "__lambda__", "config": {"value": "x"}}

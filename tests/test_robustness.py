@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 from campaigns.forked import ForkServer  # noqa: E402 - needs the path above
 from campaigns.kills import _differences  # noqa: E402
-from campaigns.page import page  # noqa: E402
+from campaigns.page import counted, page  # noqa: E402
 from campaigns.trial import BYTES, REFUSED, SECONDS, TRACE, Fault, Outcome, Tally, Trial, faults  # noqa: E402
 
 RIGHT = Outcome(code=REFUSED, out="", err="error: model.keras: is no model\n")
@@ -75,7 +75,7 @@ def test_the_page_tells_every_fault() -> None:
     tally = Tally("model files")
     tally.add("names", "refused", RIGHT)
     tally.fault("names 1", {Fault.SLOW: "9 s"})
-    text = page([tally], "the command")
+    text = page([counted(tally, "the command")])
     assert "| model files | 1 | 0 | 0 | 0 | 1 |" in text
     assert "| names | 1 |" in text
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from .trial import Fault, Tally
 
 INTRODUCTION = """# Robustness
 
-Written by `{command}`. What shows a fault again, the command keeps in `build/robustness/found`.
+Written by `python benchmarks/robustness.py`, or for one campaign by the command below its heading. What shows a fault
+again, the command keeps in `build/robustness/found`.
 
 What is tried: model files that are damaged or hostile; the same for YAML and NumPy files; accidents of the command
 line; files of a finished work folder changed behind the program's back; and commands that are killed anywhere and run
@@ -20,27 +22,42 @@ mistakes and stale results, they are no signature.
 """
 
 
-def page(tallies: Sequence[Tally], command: str) -> str:
-    heads = ("campaign", "trials", *Fault, "slowest refusal or reading", "most memory")
+def counted(tally: Tally, command: str) -> dict[str, Any]:
+    """The counts of a campaign as plain values, with the command that repeats them."""
+    return {
+        "title": tally.title,
+        "command": command,
+        "trials": tally.trials,
+        "opened": tally.opened,
+        "faults": {fault.value: tally.count(fault) for fault in Fault},
+        "slowest_s": round(tally.slowest, 1),
+        "largest_mib": tally.largest >> 20,
+        "outcomes": {kind: dict(sorted(words.items())) for kind, words in tally.outcomes.items()},
+    }
+
+
+def page(campaigns: Collection[Mapping[str, Any]]) -> str:
+    """The page for the counts of campaigns, as ``counted`` gives them."""
+    heads = ("campaign", "trials", *(fault.value for fault in Fault), "slowest", "most memory")
     rows = [
         (
-            tally.title,
-            f"{tally.trials:,}",
-            *(str(tally.count(fault)) for fault in Fault),
-            f"{tally.slowest:.1f} s" if tally.slowest else "",
-            f"{tally.largest >> 20:,} MiB" if tally.largest else "",
+            one["title"],
+            f"{one['trials']:,}",
+            *one["faults"].values(),
+            f"{one['slowest_s']} s" if one["slowest_s"] else "",
+            f"{one['largest_mib']:,} MiB" if one["largest_mib"] else "",
         )
-        for tally in tallies
+        for one in campaigns
     ]
-    parts = [INTRODUCTION.format(command=command), *_table(heads, rows)]
-    for tally in tallies:
-        words = sorted({word for counted in tally.outcomes.values() for word in counted})
-        parts += [f"\n## {tally.title[0].upper()}{tally.title[1:]}\n"]
-        if tally.opened:
-            parts += [f"{tally.opened:,} of {tally.trials:,} files still open as a zip or as HDF5.\n"]
+    parts = [INTRODUCTION, *_table(heads, rows)]
+    for one in campaigns:
+        words = sorted({word for counts in one["outcomes"].values() for word in counts})
+        parts += [f"\n## {one['title'][0].upper()}{one['title'][1:]}\n", f"`{one['command']}`\n"]
+        if one["opened"]:
+            parts += [f"{one['opened']:,} of {one['trials']:,} files still open as a zip or as HDF5.\n"]
         parts += _table(
             ("what", *words),
-            [(kind, *(counted[word] or "" for word in words)) for kind, counted in tally.outcomes.items()],
+            [(kind, *(counts.get(word, "") for word in words)) for kind, counts in one["outcomes"].items()],
         )
     return "\n".join(parts) + "\n"
 

@@ -83,5 +83,10 @@ def test_the_page_tells_every_fault() -> None:
 @pytest.mark.parametrize("campaign", ["models", "settings"])
 def test_a_few_hostile_files(campaign: str, tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "robustness.py"), "--only", campaign, "--count", "36", "--jobs", "1"]
-    result = subprocess.run([*command, "--work", str(tmp_path)], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, "--work", str(tmp_path / "work"), "--report", str(tmp_path / "counts.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -258,9 +258,10 @@ def _generate(settings: Config) -> None:
 def _verify(settings: Config, waves: bool = False) -> None:
     from dnn2fpga import config_files, flow, work_folder
 
-    test = None
+    test, work = None, work_folder.WorkFolder(settings.output)
     if settings.data.test:
-        shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
+        work.remove(work_folder.VERIFICATION)  # what goes wrong with the data leaves no old verdict either
+        shape = config_files.load(work.current_bundle().path).input.shape
         test = loaded(settings.data.test, shape, settings)
     with progress_shown() as progress:
         reports = flow.verify(settings.output, test, settings.verification, waves=waves, progress=progress)

@@ -154,7 +154,9 @@ def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, n
     from dnn2fpga.board_report import show_board_run
     from dnn2fpga.board_run import run_on_board
 
-    shape = config_files.load(work_folder.WorkFolder(settings.output).current_bundle().path).input.shape
+    work = work_folder.WorkFolder(settings.output)
+    work.remove(work_folder.BOARD_RUN)  # what goes wrong with the data leaves no old result either
+    shape = config_files.load(work.current_bundle().path).input.shape
     chosen = loaded(data, shape, settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz

@@ -13,6 +13,8 @@ from dnn2fpga.array_files import UnreadableArrays, mapped_array, read_arrays
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import Shape
 
+LABELS = "y"  # the usual name of their array; where another was asked for, it must be there
+
 
 @dataclass(frozen=True)
 class Data:
@@ -47,7 +49,7 @@ def spread(length: int, count: int | None, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(ends[:-1], ends[1:])
 
 
-def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "y") -> Data:
+def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = LABELS) -> Data:
     """Reads and checks a data file for a model with inputs of ``shape``; raises ``UserError`` with all problems."""
     path = Path(path)
     if not path.exists():
@@ -62,6 +64,8 @@ def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "
         raise UserError(
             f"{path}: holds no array '{x_name}', but {', '.join(sorted(arrays)) or 'nothing'}; name the inputs with --x"
         )
+    if y_name not in arrays and y_name != LABELS:
+        raise UserError(f"{path}: holds no array '{y_name}', but {', '.join(sorted(arrays))}; name the labels with --y")
     x, y = arrays[x_name], arrays.get(y_name)
     if problems := [f"{path}: {problem}" for problem in data_problems(x, y, shape)]:
         raise UserError(problems)
@@ -71,6 +75,12 @@ def load_data(path: Path | str, shape: Shape, x_name: str = "x", y_name: str = "
 def _mapped(folder: Path) -> dict[str, np.ndarray]:
     """The ``.npy`` files of a folder by name, left on disk."""
     return {file.stem: mapped_array(file) for file in sorted(folder.glob("*.npy"))}
+
+
+def _is_single(x: np.ndarray) -> bool:
+    """Whether single precision, in which networks compute, can hold all values."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(x.astype(np.float32)).all())
 
 
 def data_problems(x: np.ndarray, y: np.ndarray | None, shape: Shape) -> list[str]:
@@ -84,8 +94,8 @@ def data_problems(x: np.ndarray, y: np.ndarray | None, shape: Shape) -> list[str
         problems.append(f"the model takes inputs of shape {tuple(shape)}, the data has samples of shape {x.shape[1:]}")
     if len(x) == 0:
         problems.append("holds no samples; at least one is needed")
-    if x.dtype.kind == "f" and not all(np.isfinite(x[k : k + 4096]).all() for k in range(0, len(x), 4096)):
-        problems.append("the inputs hold NaN or infinite values")
+    if x.dtype.kind == "f" and not all(_is_single(x[k : k + 4096]) for k in range(0, len(x), 4096)):
+        problems.append("the inputs hold NaN or infinite values, in single precision at least")
     if y is None:
         return problems
     if y.dtype.kind not in "fiub":

@@ -50,7 +50,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     verdict = work.standing(VERIFICATION)
     verification = verdict["reports"] if verdict else None
     table = Table(
-        title=f"{manifest['model'] if manifest else folder.name}",
+        title=manifest["model"] if manifest else escape(folder.name),
         show_header=False,
         title_justify="left",
         box=box.SIMPLE,
@@ -63,7 +63,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         *_verification_rows(verification),
         *((("note", note)) for note in (manifest or {}).get("notes", [])),
         *(("out of date", escape(reason)) for reason in work.out_of_date()),
-        ("files", _files(folder)),
+        ("files", escape(_files(folder))),
     ]:
         table.add_row(label, text)
     console.print(table)

@@ -6,7 +6,7 @@ The rules are in docs/tasks.md. Labels that fit none of them are refused with th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -130,25 +130,31 @@ def _observed(data: list[Data], interface: Interface) -> _Labels:
         raise UserError(
             f"the labels of training and test data must have the same form, not shapes {shown} for a sample"
         )
-    is_whole, values = True, set[float]()
-    forms = _ROW_FORMS.copy() if not is_per_position else {}
+    is_whole = True
+    values = [set[float]() for _ in data]
+    forms = [_ROW_FORMS.copy() if not is_per_position else {} for _ in data]
     ends = [(math.inf, -math.inf)] * len(data)
     for index, part in ((index, part) for index, one in enumerate(data) for part in _parts(one.y)):  # type: ignore[arg-type]
         if not np.isfinite(part).all():
             raise UserError("the labels hold NaN or infinite values")
         ends[index] = min(ends[index][0], float(part.min())), max(ends[index][1], float(part.max()))
         is_whole = is_whole and bool((part == np.floor(part)).all())
-        if len(values) < MANY:
-            values |= set(np.unique(part)[:MANY].tolist())
-        rows = part.reshape(-1, interface.channels) if forms else part
-        forms = {form: test for form, test in forms.items() if test(rows)}
+        if len(values[index]) < MANY:
+            values[index] |= set(np.unique(part)[:MANY].tolist())
+        rows = part.reshape(-1, interface.channels) if forms[index] else part
+        forms[index] = {form: test for form, test in forms[index].items() if test(rows)}
+    common = [form for form in _ROW_FORMS if all(form in found for found in forms)]
+    together = set[float]().union(*values)
+    if (all(forms) and not common) or (all(map(_are_signs, values)) and not _are_signs(together)):
+        shown = " and ".join(f"{low:g} to {high:g}" for low, high in ends)
+        raise UserError(f"the labels of training and test data must have the same form, but one set has {shown}")
     return _Labels(
         is_per_position=is_per_position,
         low=min(low for low, _ in ends),
         high=max(high for _, high in ends),
         is_whole=is_whole,
-        values=frozenset(values),
-        row_form=next(iter(forms), None),
+        values=frozenset(together),
+        row_form=next(iter(common), None),
         are_inputs=not is_per_position and all(map(_repeats_inputs, data)),
         is_constant=any(low == high and len(one) > 1 for (low, high), one in zip(ends, data, strict=True)),
     )
@@ -158,6 +164,10 @@ def _is_like_the_output(shape: tuple[int, ...], interface: Interface) -> bool:
     """Whether there is a number for each output: in its shape, or where one of the two is flat, as many."""
     one, other = without_ones(shape), without_ones(interface.output)
     return one == other or (math.prod(one) == math.prod(other) and min(len(one), len(other)) <= 1)
+
+
+def _are_signs(values: Set[float]) -> bool:
+    return any(values <= usual for usual in SIGNS)
 
 
 def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
@@ -202,7 +212,7 @@ def _kind_of(interface: Interface, labels: _Labels) -> TaskKind:
     if labels.are_inputs and interface.is_autoencoder:
         return TaskKind.RECONSTRUCTION
     squashes = interface.ending in (Ending.SIGMOID, Ending.TANH)
-    is_yes_or_no = any(labels.values <= usual for usual in SIGNS)
+    is_yes_or_no = _are_signs(labels.values)
     if interface.channels == 1:
         two = is_yes_or_no or (len(labels.values) <= 2 and interface.ending is not Ending.LINEAR)
         return interface.deciding_kind if two or _are_too_many_classes(interface, labels) else TaskKind.REGRESSION

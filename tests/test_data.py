@@ -26,7 +26,6 @@ def test_npz_and_npy(tmp_path: Path) -> None:
     assert b.y is None
     assert a.y is not None
     assert (len(a), len(a.sample(2)), len(a.sample(None))) == (6, 2, 6)
-    assert load_data(tmp_path / "a.npz", (2, 2, 1), "images", "no labels").y is None
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
@@ -87,3 +86,16 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(UserError, match="of numbers: it is no file"):
         load_data(tmp_path / name, (4,))
+
+
+def test_labels_that_were_asked_for_must_be_there(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((2, 4)), labels=np.zeros(2))
+    assert load_data(tmp_path / "d.npz", (4,)).y is None
+    with pytest.raises(UserError, match="holds no array 'label', but labels, x; name the labels with --y"):
+        load_data(tmp_path / "d.npz", (4,), y_name="label")
+
+
+def test_inputs_too_large_for_single_precision(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.array([[1e300, 0.0]]))
+    with pytest.raises(UserError, match="NaN or infinite values, in single precision at least"):
+        load_data(tmp_path / "d.npz", (2,))

@@ -368,3 +368,22 @@ def test_a_constant_reference_is_met_or_not() -> None:
     task, constant = unlabelled_task(ONE_LINEAR), np.full((30, 1), 0.1)
     assert task.score(constant, None, constant).value == 1
     assert task.score(constant + 1e-3, None, constant).value == 0
+
+
+@pytest.mark.parametrize(
+    ("interface", "train", "test"),
+    [
+        (THREE_SOFTMAX, np.eye(3)[CLASSES], 2 * np.eye(3)[CLASSES] - 1),
+        (ONE_LINEAR, TWO, 2 * TWO - 1),
+        (ONE_TANH, 2 * TWO - 1, TWO),
+    ],
+)
+def test_training_and_test_labels_of_two_forms(interface: Interface, train: np.ndarray, test: np.ndarray) -> None:
+    with pytest.raises(UserError, match="the labels of training and test data must have the same form"):
+        read_task(interface, [data(train), data(test)])
+
+
+def test_one_hot_and_smoothed_labels_go_together() -> None:
+    one_hot = np.eye(3)[CLASSES]
+    task = read_task(THREE_SOFTMAX, [data(0.9 * one_hot + 0.1 / 3), data(one_hot)])
+    assert task.labels is LabelForm.PROBABILITIES

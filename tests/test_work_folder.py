@@ -236,3 +236,15 @@ def raising(end: BaseException) -> Callable[..., None]:
         raise end
 
     return run
+
+
+def test_a_verify_that_fails_before_it_begins_leaves_no_verdict(work: Path, dnn2fpga: Run) -> None:
+    for arguments in (["--test", work / "missing.npz"], ["--test", work / SAMPLES, "--y", "labels"]):
+        assert (work / VERIFICATION).exists() or arguments[-1] == "labels"
+        assert dnn2fpga("verify", work, *arguments).code == 2
+        assert not (work / VERIFICATION).exists()
+
+
+def test_a_folder_whose_name_is_markup(tmp_path: Path, work: Path) -> None:
+    odd = Path(shutil.copytree(work, tmp_path / "a[" / "red]x"))
+    assert "a[/red]x/model.yaml" in shown(odd).replace("\n", "")

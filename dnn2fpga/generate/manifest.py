@@ -157,6 +157,11 @@ class Manifest(_Record):
         return tuple(b for b in self.boundaries if not b.is_input)
 
     @property
+    def has_joins(self) -> bool:
+        """Do inputs, or tensors that one layer reads, arrive independently of each other?"""
+        return len(self.inputs) > 1 or any(len(b.inputs) > 1 for b in self.boundaries)
+
+    @property
     def pixels(self) -> dict[str, int]:
         """By tensor: the pixels that are sent in one beat."""
         return {b.tensor: b.pixels for b in self.boundaries}

@@ -34,15 +34,15 @@ def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
 
 def write_vectors(
     graph: QuantizedGraph,
-    boundaries: Mapping[str, tuple[int, int]],
+    pixels: Mapping[str, int],
     q: np.ndarray,
     folder: Path,
     source: str,
     batch: int = 32,
 ) -> np.ndarray:
-    """``boundaries``: number of the boundary behind each layer that has hardware (and of ``input``), and how many
-    pixels travel there in one beat.
+    """Write what must pass every boundary when the design reads ``q``.
 
+    :param pixels: of each tensor that has a boundary, by its name: how many pixels of it are sent in one beat.
     :param q: quantized inputs ``[frames, *shape]``.
     :param source: where they come from, for people.
     :returns: the expected outputs ``[frames, *shape]``.
@@ -50,19 +50,21 @@ def write_vectors(
     folder.mkdir(parents=True, exist_ok=True)
     outputs = [np.zeros((0, *graph.output.shape), graph.output.format.dtype)]
     with ExitStack() as stack:
-        files = {
-            layer: stack.enter_context((folder / f"boundary_{index}.bin").open("wb"))
-            for layer, (index, _) in boundaries.items()
-        }
+        files = {tensor: stack.enter_context((folder / vector_file(tensor)).open("wb")) for tensor in pixels}
         tensors = graph.tensors
         for start in range(0, len(q), batch):
-            for layer, beats in graph.boundaries(q[start : start + batch]):
-                if layer in files:
-                    beats_there = Wire.of(tensors[layer].shape, boundaries[layer][1]).pack(beats)
-                    files[layer].write(beats_there.astype(element_type(tensors[layer].format)).tobytes())
+            for name, beats in graph.boundaries(q[start : start + batch]):
+                if name in files:
+                    sent = Wire.of(tensors[name].shape, pixels[name]).pack(beats)
+                    files[name].write(sent.astype(element_type(tensors[name].format)).tobytes())
             outputs.append(beats.reshape(-1, *graph.output.shape))
     (folder / "vectors.json").write_text(json.dumps({"frames": len(q), "source": source}) + "\n")
     return np.concatenate(outputs)
+
+
+def vector_file(tensor: str) -> str:
+    """Return the name of the file with the values of a tensor."""
+    return f"boundary_{tensor}.bin"
 
 
 def element_type(format: Format) -> np.dtype:

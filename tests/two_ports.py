@@ -140,7 +140,6 @@ def manifest() -> dict[str, Any]:
         "manifest_version": 2,
         "generator": "by hand",
         "model": "two_ports",
-        "task": NUMBERS,
         "notes": [],
         "top": "accelerator",
         "files": {"rtl/accelerator.v": hashlib.sha256(ACCELERATOR.encode()).hexdigest()},

@@ -58,8 +58,11 @@ class PortRecord(StreamRecord):
 
 
 class OutputRecord(PortRecord):
-    """An output port; when frame 0 leaves by it, and how often frames do in the steady state."""
+    """An output port: what its numbers are for, when frame 0 leaves by it, and how often frames do in the steady
+    state.
+    """
 
+    task: Task
     fifo: _Count  # beats, on the edge from the tensor to this port
     latency_cycles: _Count
     interval_cycles: PositiveInt
@@ -99,7 +102,6 @@ class Manifest(_Record):
     manifest_version: Literal[2]
     generator: str
     model: str
-    task: Task
     notes: tuple[str, ...]
     top: Literal["accelerator"]
     files: dict[str, str]
@@ -124,7 +126,6 @@ class Manifest(_Record):
             manifest_version=MANIFEST_VERSION,
             generator=f"dnn2fpga {__version__}",
             model=graph.name,
-            task=graph.task,
             notes=tuple(graph.notes),
             top=TOP,
             files={name: digest(path) for name, path in sorted(files.items())},
@@ -133,6 +134,7 @@ class Manifest(_Record):
                 OutputRecord(
                     **_port(exit),
                     axis="m_axis",
+                    task=graph.task,
                     fifo=exit.fifo,
                     latency_cycles=exit.last_cycle,
                     interval_cycles=exit.interval_cycles,

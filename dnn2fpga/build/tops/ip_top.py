@@ -49,7 +49,7 @@ class _Input:
 
 @dataclass(frozen=True)
 class _Output:
-    """A connected output: ``given``, a beat passes, ``last`` of a frame or not; ``ends_packet``; ``waits``, it cannot."""
+    """A connected output: ``given``, a beat passes, ``last`` of a frame or not; ``waits``, a beat cannot pass."""
 
     connections: dict[str, Value]
     given: Value

@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from dnn2fpga.build.tops.stream_port import StreamPorts
+from dnn2fpga.errors import UserError
 from rtl_lib.host.axi_control import Register
 
 IDENTITY = 0x444E3246  # "DN2F"
@@ -58,9 +59,16 @@ REGISTERS = (
 
 
 def registers_of(ports: StreamPorts) -> Sequence[Register]:
-    """The map of a network: of one with several inputs or outputs, what belongs to single ports follows."""
+    """The map of a network: of one with several inputs or outputs, what belongs to single ports follows.
+
+    :raises UserError: when there are more ports than ``waits`` has bits for.
+    """
     if ports.is_single:
         return REGISTERS
+    if (most := max(len(ports.inputs), len(ports.outputs))) > MOST_PORTS:
+        raise UserError(
+            f"the packaged IP has registers for {MOST_PORTS} inputs and {MOST_PORTS} outputs, not for {most}"
+        )
     waits = Register("waits", WAITS, "bit k: a beat waits at input k; bit 16 + k: at output k")
     sizes = [
         Register(f"frame_bytes_{axis}", PORT_FRAME_BYTES + 4 * k, f"bytes of a frame on {axis}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import two_ports
 from command_line import Outcome
 from tiny import quantized_graph, samples
 
@@ -17,6 +18,7 @@ from dnn2fpga.build.boards import available_boards, load_board
 from dnn2fpga.build.tops.board_top import write_board_top
 from dnn2fpga.data import Data
 from dnn2fpga.drive import link as link_module
+from dnn2fpga.drive.noise import NoisyPort
 from dnn2fpga.drive.port import AcceleratorError
 from dnn2fpga.drive.run import SIMULATED, run_on_board, simulated
 from dnn2fpga.drive.serial import SerialAccelerator, open_port
@@ -115,6 +117,48 @@ def test_predictions_and_a_host_that_comes_back(work: Path) -> None:
                 assert accelerator.clipped_inputs == 1
                 with pytest.raises(AcceleratorError, match="NaN"):
                     accelerator.predict(np.full_like(x, np.nan))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_two_inputs_and_two_outputs(tmp_path: Path, noise: float) -> None:
+    """An input that is consumed before another, an output that blocks the other; with corrupted bytes, too."""
+    bundle = two_ports.write_bundle(tmp_path / "bundle")
+    q = two_ports.random_inputs(30)
+    board = load_board("ulx3s_85f")
+    with (
+        simulated(tmp_path / "simulation", bundle, board, board.clock_mhz) as name,
+        open_port(name, board.pins.uart.baud) as line,
+    ):
+        port = NoisyPort(line, noise)
+        accelerator = SerialAccelerator(port, bundle / "manifest.json")
+        results, cycles = accelerator.run_integers(q)
+        real = accelerator.predict({name: values[:3] * 0.5 for name, values in q.items()})
+    assert list(results) == ["sum", "total"]
+    for name, values in two_ports.integer_model(q).items():
+        np.testing.assert_array_equal(results[name], values)
+        np.testing.assert_array_equal(real[name], values[:3] * 0.5)
+    assert set(cycles) == {two_ports.LATENCY}
+    assert (port.hurt > 0) == (noise > 0)
+
+
+def swapped(text: str, one: str, other: str) -> str:
+    """The text with two words in place of each other."""
+    return text.replace(one, "\0").replace(other, one).replace("\0", other)
+
+
+def test_swapped_outputs_on_a_board_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their frames have other lengths, so that no result is ever complete."""
+    bundle = two_ports.write_bundle(tmp_path / "bundle")
+    board = load_board("ulx3s_85f")
+    verilog = bundle / "rtl" / "accelerator.v"
+    verilog.write_text(swapped(verilog.read_text(), "m_axis_sum", "m_axis_total"))
+    monkeypatch.setattr(link_module, "RESULTS_SILENCE_S", 2.0)
+    with (
+        simulated(tmp_path / "simulation", bundle, board, board.clock_mhz) as name,
+        open_port(name, board.pins.uart.baud) as line,
+        pytest.raises(UserError, match="the board answers, but has given no result"),
+    ):
+        SerialAccelerator(line, bundle / "manifest.json").run_integers(two_ports.random_inputs(1))
 
 
 def test_the_bitstream_of_another_bundle(work: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from rtl_lib.beat_model import BeatModel, PipelineModel
 from rtl_lib.binary32 import check_clamp, from_integer, to_integer
 from rtl_lib.features import Features, Kind, index_bits
 from rtl_lib.formats import Format, index_signal
+from rtl_lib.operator import Operator
 from rtl_lib.pipeline import PipelineBuilder
 from rtl_lib.requantize import narrow
 from rtl_lib.stream import Beat, StreamComponent
@@ -47,7 +48,7 @@ LATENCY = TO_CLAMP + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Binary32Matrix:
+class Binary32Matrix(Operator):
     """The spec.
 
     :param weights: float32 ``[terms, outputs]``; input number ``beat * lanes + lane`` of a group is a term.
@@ -111,8 +112,8 @@ class Binary32Matrix:
         return Format.containing(f.minimum - int(zero.max()), f.maximum - int(zero.min()))
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.lanes),)
 
     @property
     def output_beat(self) -> Beat:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 
 from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.operator import predicted_luts
 
 # Solving adder graphs is what takes the time, and trials of a search have many layers in common.
 _luts_of_layers: dict[bytes, float] = {}
@@ -27,7 +26,7 @@ def luts(model: QuantizedGraph) -> float:
         described = f"{layer.kind} {layer.model_dump_json()} {model.input_of(index).model_dump_json()}"
         key = hashlib.sha256(described.encode()).digest()
         if key not in _luts_of_layers:
-            _luts_of_layers[key] = sum(predicted_luts(operator) for operator in model.operators[layer.name])
+            _luts_of_layers[key] = sum(float(operator.luts) for operator in model.operators[layer.name])
         total += _luts_of_layers[key]
     return total
 

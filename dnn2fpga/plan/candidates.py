@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as pairs
 from typing import Any
@@ -15,6 +15,7 @@ from dnn2fpga.plan.settings import PlanSettings
 from rtl_lib.folded_sums import WeightMemory
 from rtl_lib.matrix_product import Engine, MatrixProduct
 from rtl_lib.multipliers import Multiplier
+from rtl_lib.operator import Operator
 
 COSTS = ("lut", "ff", "dsp", "bram18")
 PARALLEL_TERMS = 60_000  # weights that are not 0; more make no adder graph in reasonable time
@@ -111,9 +112,9 @@ class _Rows:
         self.costs.append(np.column_stack(columns).astype(float))
 
 
-def matrix_product_of(operators: list[Any]) -> MatrixProduct | None:
+def matrix_product_of(operators: Sequence[Operator]) -> MatrixProduct | None:
     """The operator of a layer that can be folded."""
-    return next((operator for operator in operators if hasattr(operator, "default_engine")), None)
+    return next((operator for operator in operators if isinstance(operator, MatrixProduct)), None)
 
 
 def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, settings: PlanSettings) -> Candidates:

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 from reporting import markdown_table, show_progress  # noqa: E402 - needs the path above
 
-from dnn2fpga import config_files  # noqa: E402
-from dnn2fpga.board_run import SIMULATED, BoardRun, run_on_board  # noqa: E402
 from dnn2fpga.data import load_data  # noqa: E402
+from dnn2fpga.drive.run import SIMULATED, BoardRun, run_on_board  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.work_folder import WorkFolder  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "board_link.md"

@@ -11,9 +11,10 @@ from typing import Any
 
 from tools import xc7_cells, xilinx
 
-from dnn2fpga import config_files, flow, work_folder
+from dnn2fpga import flow, work_folder
 from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.settings import PlanSettings
 
 RESOURCES = ("lut", "ff", "dsp", "bram18")

@@ -20,16 +20,19 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "examples")]
 from reporting import markdown_table  # noqa: E402
 
-from dnn2fpga import config_files, flow, work_folder  # noqa: E402
+from dnn2fpga import flow, work_folder  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
+from dnn2fpga.graph.quantized import QuantizedGraph  # noqa: E402
 from dnn2fpga.layers.conv2d import QuantizedConv2D  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
 from dnn2fpga.layers.pooling import QuantizedMaxPooling  # noqa: E402
+from dnn2fpga.layers.quantized import QuantizedLayer  # noqa: E402
 from dnn2fpga.layers.reshape import QuantizedReshape  # noqa: E402
 from dnn2fpga.plan.goals import PlanGoal  # noqa: E402
 from dnn2fpga.plan.hardware_plan import plan  # noqa: E402
 from dnn2fpga.plan.planner import Planner, completed  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
-from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor  # noqa: E402
+from dnn2fpga.tensors.tensor import Tensor  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "large_network.md"
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # filters; max-pooling behind each block

@@ -30,14 +30,16 @@ from parallel_report import FIGURES, MEASUREMENTS, PEERS, VECTORS, Figures, plot
 from peers import VERSIONS, build_peer  # noqa: E402
 from tools import XilinxCells, estimate_ecp5, place_ecp5, synthesize_xc7  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
+from dnn2fpga.graph.quantized import QuantizedGraph  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
-from dnn2fpga.quantized_graph import QuantizedGraph, Tensor  # noqa: E402
-from rtl_lib.adder_schedule import schedule  # noqa: E402
-from rtl_lib.constant_matrix import ConstantMatrix  # noqa: E402
+from dnn2fpga.tensors.tensor import Tensor  # noqa: E402
+from rtl_lib.matrix.constant_matrix import ConstantMatrix  # noqa: E402
+from rtl_lib.matrix.parallel.adder_schedule import schedule  # noqa: E402
 
 CASES = Path(os.environ.get("DNN2FPGA_DATA", ROOT.parent / "shared" / "data")) / "cases"
 NAMES = ("int8_dense", "int8_s75", "int6_dense", "int6_s75", "int4_dense", "int4_s75")

@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 from reporting import markdown_table, show_progress  # noqa: E402
 
-from dnn2fpga import config_files, flow, work_folder  # noqa: E402
+from dnn2fpga import flow, work_folder  # noqa: E402
 from dnn2fpga.build.boards import load_board  # noqa: E402
 from dnn2fpga.build.power import KINDS, PowerEstimate, estimate_power  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 from dnn2fpga.verify.activity import measure_activity  # noqa: E402
 

@@ -8,24 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.binary32_matrix import Binary32Matrix
-from rtl_lib.block_reduction import BlockReduction
-from rtl_lib.border_average import BorderAverage
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.fifo import Fifo
-from rtl_lib.folded_sums import WeightMemory
-from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FrameSum
-from rtl_lib.lookup_table import LookupTable
-from rtl_lib.matrix_product import Engine, MatrixProduct
-from rtl_lib.multipliers import Multiplier
-from rtl_lib.pixel_rows import UnpackPixels
-from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.repack import Repack
-from rtl_lib.requantize import Requantize
-from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
-from rtl_lib.windows import Padding, Windows
+from rtl_lib.binary32.matrix import Binary32Matrix
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat, StreamComponent
+from rtl_lib.elementwise.lookup_table import LookupTable
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.image.block_reduction import BlockReduction
+from rtl_lib.image.border_average import BorderAverage
+from rtl_lib.image.frame_reduction import FrameSum
+from rtl_lib.image.reduction import Reduction, WindowReduction
+from rtl_lib.image.windows import Padding, Windows
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import WeightMemory
+from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
+from rtl_lib.streams.fifo import Fifo
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
+from rtl_lib.streams.pixel_rows import UnpackPixels
+from rtl_lib.streams.repack import Repack
 
 
 @dataclass(frozen=True)

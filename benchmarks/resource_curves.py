@@ -9,8 +9,8 @@ from amaranth.hdl import Array, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_lib.formats import index_signal
-from rtl_lib.turn_finish import constant_of
+from rtl_lib.core.formats import index_signal
+from rtl_lib.matrix.folded.epilogue import constant_of
 
 MUX_INPUTS = (
     2,

@@ -17,13 +17,13 @@ from resource_cases import Case, cases, parallel_products
 from resource_curves import curves, modules
 from scipy.optimize import nnls
 
-from dnn2fpga.plan.cells import counted
-from dnn2fpga.plan.fabric import FABRICS
-from dnn2fpga.plan.mapping import Fit, Terms, names_of_terms, terms
-from dnn2fpga.plan.resources import FIT_FILE
-from rtl_lib.adder_schedule import schedule
-from rtl_lib.held_bits import held_bits
-from rtl_lib.parallel_guess import UnsolvedEngine
+from dnn2fpga.plan.estimate.cell_counts import counted
+from dnn2fpga.plan.estimate.fabric import FABRICS
+from dnn2fpga.plan.estimate.feature_costs import Fit, Terms, names_of_terms, terms
+from dnn2fpga.plan.estimate.resources import FIT_FILE
+from rtl_lib.matrix.parallel.adder_schedule import schedule
+from rtl_lib.matrix.parallel.estimate import UnsolvedEngine
+from rtl_lib.matrix.parallel.live_register_bits import held_bits
 
 FIRST = "xc7"  # whose coefficients the other families begin with
 SMALL = 40  # cells: below, an error counts as if there were so many

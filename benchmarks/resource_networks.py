@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import Clamp
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pooling import MaxPooling
@@ -19,7 +21,6 @@ from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 RANDOM_NETWORKS = 16
 MOST_PARALLEL = 2_000  # weights that are not 0 in a parallel engine

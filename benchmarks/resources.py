@@ -1,6 +1,6 @@
-"""Fits the resource estimates (``dnn2fpga.plan.resources``) to synthesis results, and checks them with whole networks.
+"""Fits the resource estimates (``dnn2fpga.plan.estimate``) to synthesis results, and checks them with whole networks.
 
-    python benchmarks/resources.py fit      # 137 components for xc7, 71 for others; dnn2fpga/plan/resource_fit.json
+    python benchmarks/resources.py fit      # 137 components for xc7, 71 for others; plan/estimate/resource_fit.json
     python benchmarks/resources.py check    # 25 networks for xc7, 8 for others; docs/measurements/resources.md
 
 For all families, or for that of ``--family``. Synthesis is that of yosys (benchmarks/family_synthesis.py); its results
@@ -28,9 +28,9 @@ from resource_networks import Network, all_networks, drawn  # noqa: E402
 
 from dnn2fpga.generate.accelerator import Accelerator  # noqa: E402
 from dnn2fpga.generate.verilog import to_verilog  # noqa: E402
+from dnn2fpga.plan.estimate.resources import Resources, network_resources  # noqa: E402
 from dnn2fpga.plan.hardware_plan import plan  # noqa: E402
 from dnn2fpga.plan.layout import lay_out  # noqa: E402
-from dnn2fpga.plan.resources import Resources, network_resources  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "resources.md"
 FEW = (0, 1, 3, 4, 5, 7, 9, 11)  # of the drawn networks
@@ -102,7 +102,7 @@ def report(content: dict[str, Any]) -> str:
     lines = [
         "# Resource estimates",
         "",
-        "`python benchmarks/resources.py check`: what `dnn2fpga.plan.resources` estimates for whole networks, and what",
+        "`python benchmarks/resources.py check`: what `dnn2fpga.plan.estimate` says of whole networks, and what",
         "yosys makes of them, before placement. None of the networks was used for the fit, which is made from single",
         "components (`python benchmarks/resources.py fit`). Block RAM is counted in units of 18 Kbit. Weights are",
         "random, and so are the shapes, widths and foldings of the `random` networks. Layers are named by filters of",

@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT / "examples"))
 from reporting import markdown_table  # noqa: E402
 from tools import XC7, synthesize_ecp5, synthesize_xc7  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import flow  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 
 MODELS = ROOT / "examples" / "mnist_cnn" / "work"

@@ -20,8 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.build.yosys import XC7
-from dnn2fpga.plan.cells import counted
+from dnn2fpga.build.open.yosys import XC7
+from dnn2fpga.plan.estimate.cell_counts import counted
 
 CACHE = Path.home() / ".cache" / "dnn2fpga" / "synthesis"
 

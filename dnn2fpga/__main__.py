@@ -11,14 +11,14 @@ def main() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from dnn2fpga.cli_process import run_to_its_end
+    from dnn2fpga.cli.process import run_to_its_end
 
     signal.signal(signal.SIGINT, handler)
     run_to_its_end(_command)
 
 
 def _command() -> None:
-    from dnn2fpga.cli import app  # what it needs may be missing: that has to be told, too
+    from dnn2fpga.cli.app import app  # what it needs may be missing: that has to be told, too
 
     app()
 

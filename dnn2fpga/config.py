@@ -9,16 +9,16 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from dnn2fpga.build.settings import BuildSettings
-from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.described import Described
+from dnn2fpga.files.validation import Count, Positive, Seed, problems_of
+from dnn2fpga.files.yaml_files import parse_yaml, read_yaml
 from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
 from dnn2fpga.plan.goals import Budget, PlanGoal
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
 from dnn2fpga.task import TaskKind
-from dnn2fpga.validation import Count, Positive, Seed, problems_of
-from dnn2fpga.yaml_files import parse_yaml, read_yaml
 
 DEFAULT_FILE = "dnn2fpga.yaml"
 

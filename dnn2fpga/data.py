@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dnn2fpga.array_files import UnreadableArrays, mapped_array, read_arrays
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Shape
+from dnn2fpga.files.arrays import UnreadableArrays, mapped_array, read_arrays
+from dnn2fpga.tensors.basics import Shape
 
 LABELS = "y"  # the usual name of their array; where another was asked for, it must be there
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from dnn2fpga import config_files
-from dnn2fpga.atomic import added_files
 from dnn2fpga.config import DEFAULT_FILE, Verification
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.atomic import added_files
+from dnn2fpga.files.records import digests, write_record
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.result import QuantizationResult
@@ -34,9 +35,8 @@ from dnn2fpga.optimize.settings import Optimization, SearchSettings
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.planner import completed
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.plots import plot_front, plot_plan, plot_tries
 from dnn2fpga.progress import Progress, silent
-from dnn2fpga.records import digests, write_record
+from dnn2fpga.report.plots import plot_front, plot_plan, plot_tries
 from dnn2fpga.task import TaskKind
 from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import (
@@ -58,10 +58,10 @@ from dnn2fpga.work_folder import (
 
 if TYPE_CHECKING:
     from dnn2fpga.build.builders import Built
+    from dnn2fpga.build.live_log import StepShown
     from dnn2fpga.build.power import PowerEstimate
     from dnn2fpga.build.settings import BuildSettings
-    from dnn2fpga.build.watched import StepShown
-    from dnn2fpga.graph import Graph
+    from dnn2fpga.graph.float import Graph
     from dnn2fpga.optimize.width_search import SearchResult
     from dnn2fpga.verify.verifier import VerificationReport
 
@@ -242,8 +242,8 @@ def build(
     from dnn2fpga.build.boards import load_board
     from dnn2fpga.build.builders import BUILDERS, Request
     from dnn2fpga.build.fitting import DoesNotFit
+    from dnn2fpga.build.live_log import silent
     from dnn2fpga.build.settings import BuildSettings
-    from dnn2fpga.build.watched import silent
 
     description, current = load_board(board), WorkFolder(folder).current_bundle()
     request = Request(
@@ -267,7 +267,7 @@ def synthesize(folder: Path) -> dict[str, Any]:
 
     Minutes for a large design.
     """
-    from dnn2fpga.build.yosys import resources_by_layer
+    from dnn2fpga.build.open.yosys import resources_by_layer
 
     work = WorkFolder(folder)
     work.remove(SYNTHESIS)

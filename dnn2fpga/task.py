@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dnn2fpga.described import Described
+from dnn2fpga.files.described import Described
 
 ROUNDING = 1e-20  # of squares, in double precision
 BELOW_ALL = -1e30  # a threshold that every output exceeds (JSON has no infinity)

@@ -13,8 +13,8 @@ import numpy as np
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph
-from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.task import (
     Ending,
     Interface,

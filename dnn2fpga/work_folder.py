@@ -1,8 +1,8 @@
 """The work folder: what lies where, and whether it still belongs together.
 
-Every step writes beside its result what the result rests on (``dnn2fpga.records``). A step that uses a bundle asks
-`WorkFolder.current_bundle` for it, which compares the digests of everything that `generate` read and wrote; a summary
-shows a result only where `WorkFolder.standing` finds nothing changed.
+Every step writes beside its result what the result rests on (``dnn2fpga.files.records``). A step that uses a bundle
+asks `WorkFolder.current_bundle` for it, which compares the digests of everything that `generate` read and wrote; a
+summary shows a result only where `WorkFolder.standing` finds nothing changed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.config_files import MODEL_FILE, WEIGHTS_FILE
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.records import UnreadableRecord, changes, digests, read_record, write_record
 from dnn2fpga.generate.kept import BY_PRODUCTS
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
-from dnn2fpga.records import UnreadableRecord, changes, digests, read_record, write_record
+from dnn2fpga.graph.files import MODEL_FILE, WEIGHTS_FILE
 
 BUNDLE, SIMULATION = "bundle", "simulation"  # compiled simulators are kept when the bundle is generated again
 SAMPLES = "samples.npz"  # of the calibration data, for the bundle's own test vectors

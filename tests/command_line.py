@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HANG_S = 600  # a bound, not a measurement
-MAIN = "from dnn2fpga.cli import main; main()"
+MAIN = "from dnn2fpga.cli.app import main; main()"
 
 
 @dataclass(frozen=True)

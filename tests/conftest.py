@@ -58,7 +58,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny network's work folder with its bundle; tests copy it."""
     import tiny
 
-    from dnn2fpga import config_files, flow
+    from dnn2fpga import flow
+    from dnn2fpga.graph import files as config_files
 
     folder = tmp_path_factory.mktemp("generated")
     config_files.save(tiny.quantized_graph(), folder)
@@ -75,8 +76,8 @@ def dnn2fpga(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
     """Runs the command line in this process, in an empty folder."""
-    from dnn2fpga.cli import main
-    from dnn2fpga.cli_output import console
+    from dnn2fpga.cli.app import main
+    from dnn2fpga.cli.screen import console
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console, "width", 200)

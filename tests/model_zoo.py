@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.read.keras import read_keras_model
 

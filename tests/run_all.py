@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 # TensorFlow's kernels depend on the processor: oneDNN's are on by default where it has AVX-512. What trains or
 # evaluates networks runs with them and without.
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-TRAINING = ("layers", "optimize", "passes", "read", "cases", "test_cli.py", "test_cli_optimizer.py", "test_readme.py")
+TRAINING = ("layers", "optimize", "passes", "read", "cases", "cli", "test_readme.py")
 
 
 def run(what: str, *command: str | Path, cwd: Path = ROOT, **environment: str) -> None:

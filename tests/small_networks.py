@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import Clamp
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
@@ -17,7 +19,6 @@ from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 
 def network(input_shape: tuple[int, ...], layers: Sequence[int | str], bits: int = 6) -> QuantizedGraph:

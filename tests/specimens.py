@@ -16,27 +16,29 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Layer, Node, Shape
+from dnn2fpga.graph.float import Graph, Node
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import TABLES, Clamp, Table
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
 from dnn2fpga.layers.reshape import Reshape
-from dnn2fpga.layers.settings import Granularity, Numbers, Scales, Symmetry
-from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.calibration import TensorStatistics, calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.plan.goals import Aim, PlanGoal
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings, Stages
-from dnn2fpga.quantized_graph import QuantizedGraph
-from dnn2fpga.ranges import RangeMethod
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.folded_sums import WeightMemory
-from rtl_lib.matrix_product import Engine
-from rtl_lib.multipliers import Multiplier
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.settings import Granularity, Numbers, Scales, Symmetry
+from dnn2fpga.quantize.weight_sets import WeightSet
+from dnn2fpga.tensors.basics import Shape
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import WeightMemory
+from rtl_lib.matrix.matrix_product import Engine
 
 WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
 MOST_NUMBERS = 400  # in one tensor

@@ -16,7 +16,7 @@ import pytest
 from command_line import HANG_S, MAIN, Run, listing, program
 
 from dnn2fpga import flow
-from dnn2fpga.driver.serial_board import open_port
+from dnn2fpga.drive.serial import open_port
 from dnn2fpga.errors import UserError
 
 # ``generate`` that stops in the middle of writing, until somebody ends it.
@@ -91,7 +91,7 @@ def start(before: str, *arguments: object, cwd: Path) -> subprocess.CompletedPro
 INTERRUPTED = """
 import builtins, os, signal
 def interrupted(name, *rest, real=builtins.__import__, **options):
-    if name == 'dnn2fpga.cli': os.kill(os.getpid(), signal.SIGINT)
+    if name == 'dnn2fpga.cli.app': os.kill(os.getpid(), signal.SIGINT)
     return real(name, *rest, **options)
 builtins.__import__ = interrupted
 """
@@ -115,7 +115,7 @@ def test_a_package_that_is_missing(tmp_path: Path, work: Path, package: str) -> 
 
 
 def test_the_last_resort(tmp_path: Path) -> None:
-    fault = "import dnn2fpga.cli_boards as c; c.exit_unless_clock; import dnn2fpga.build.boards as b\n"
+    fault = "import dnn2fpga.cli.boards as c; c.exit_unless_clock; import dnn2fpga.build.boards as b\n"
     fault += "def available_boards(): raise ValueError('two\\nlines')\nb.available_boards = available_boards"
     result = program(fault, "boards", cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
     assert result.returncode == 70

@@ -14,9 +14,9 @@ from accident import at_every_step, full_disk, killed, renames, takes_space
 from command_line import Run, listing, program, refused
 
 from dnn2fpga import flow
-from dnn2fpga.atomic import sweep
-from dnn2fpga.build.ip_top import ip_verilog
+from dnn2fpga.build.tops.ip_top import ip_verilog
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.atomic import sweep
 from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.generate.verilog import to_verilog
 from dnn2fpga.plan.hardware_plan import plan
@@ -86,7 +86,7 @@ def test_a_work_folder_that_can_only_be_read(dnn2fpga: Run, work: Path, monkeypa
     def read_only(file: Path) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("dnn2fpga.locks._opened", read_only)
+    monkeypatch.setattr("dnn2fpga.files.locks._opened", read_only)
     assert "work: cannot be written: Read-only file system" in refused(dnn2fpga, work, "generate", work)
 
 
@@ -219,7 +219,7 @@ def test_amaranths_yosys_that_does_not_work(
 
 
 def test_arguments_that_are_too_long_for_the_system(tmp_path: Path) -> None:
-    from dnn2fpga.programs import run_program
+    from dnn2fpga.processes.programs import run_program
 
     with pytest.raises(UserError, match="cannot be started: Argument list too long"):
         run_program(["true", "x" * 10_000_000])

@@ -11,16 +11,16 @@ from pydantic import BaseModel
 
 from dnn2fpga.config import Config, load_config, parsed_settings
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.settings import Granularity, Scales
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.plan.goals import Aim
-from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.settings import Granularity, Scales
 from dnn2fpga.task import TaskKind
-from rtl_lib.arithmetic import Rounding
-from rtl_lib.folded_sums import WeightMemory
-from rtl_lib.matrix_product import Engine
-from rtl_lib.multipliers import Multiplier
+from rtl_lib.core.arithmetic import Rounding
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import WeightMemory
+from rtl_lib.matrix.matrix_product import Engine
 
 EVERYTHING = """
 model: models/net.keras

@@ -60,7 +60,7 @@ def test_what_a_program_does_wrong_is_seen(tmp_path: Path, monkeypatch: pytest.M
         bytearray(BYTES + (64 << 20)).find(b"x")
         raise KeyError(3)
 
-    monkeypatch.setattr("dnn2fpga.cli.main", wrong)
+    monkeypatch.setattr("dnn2fpga.cli.app.main", wrong)
     found = faults(ForkServer(tmp_path).run(trial()))
     assert {Fault.TRACEBACK, Fault.EXIT_CODE, Fault.CODE, Fault.MEMORY} <= found.keys()
 

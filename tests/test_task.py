@@ -10,10 +10,10 @@ import pytest
 import small_networks
 import tiny
 
-from dnn2fpga import config_files
 from dnn2fpga.data import Data
-from dnn2fpga.driver.pynq import AcceleratorError, decisions
+from dnn2fpga.drive.pynq import AcceleratorError, decisions
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.task import BELOW_ALL, Ending, Interface, LabelForm, Measure, Task, TaskKind, Training, unlabelled_task
 from dnn2fpga.task_reading import read_task, task_with
 from dnn2fpga.task_text import described

@@ -17,15 +17,16 @@ from command_line import Outcome
 from rich.console import Console
 from tamperings import OF_BUNDLES, OF_RESULTS
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.records import digests, write_record
 from dnn2fpga.generate import bundle as bundle_writer
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.optimize.diagnosis import Diagnosis
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.result import QuantizationResult
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.records import digests, write_record
-from dnn2fpga.report import show_summary
+from dnn2fpga.report.summary import show_summary
 from dnn2fpga.verify import verifier
 from dnn2fpga.work_folder import (
     CONFIGURATION,

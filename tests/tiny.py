@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.conv2d import Conv2D
@@ -17,7 +18,6 @@ from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 INPUT_SHAPE = (6, 6, 1)
 

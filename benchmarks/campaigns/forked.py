@@ -165,7 +165,7 @@ def _child(arguments: Iterable[str], folder: Path) -> None:
 
 def _exit_code() -> int:
     """What the interpreter would make of the end of the program."""
-    from dnn2fpga.cli import main
+    from dnn2fpga.cli.app import main
 
     try:
         main()

@@ -31,7 +31,7 @@ def main() -> None:
                 os.kill(os.getpid(), number)
 
     sys.addaudithook(watch)
-    from dnn2fpga.cli import main as program
+    from dnn2fpga.cli.app import main as program
 
     try:
         program()

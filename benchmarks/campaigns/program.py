@@ -18,7 +18,7 @@ from .forked import CACHE, hidden_logs, seconds_of
 from .seeds import ROOT
 from .trial import Outcome, listing
 
-COMMAND = (sys.executable, "-c", "from dnn2fpga.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from dnn2fpga.cli.app import main; main()")
 PLAIN = {"PATH", "LANG", "LC_ALL", "PYTHONPATH", "MAKEFLAGS", "VIRTUAL_ENV", "YOWASP_CACHE_DIR"}
 LIBC, DROP_CAPABILITY = ctypes.CDLL(None), 24  # of prctl: what the program may not get back when it starts
 LONGEST = 600.0  # seconds: a bound against hanging

@@ -29,7 +29,7 @@ def work_files() -> WorkFiles:
     sys.path.insert(0, str(ROOT / "tests"))
     from small_networks import network
 
-    from dnn2fpga import config_files
+    from dnn2fpga.graph import files as config_files
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)

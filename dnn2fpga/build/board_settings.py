@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga import config_files
 from dnn2fpga.build.boards import Board, load_board
 from dnn2fpga.build.fitting import DoesNotFit, slower_design
 from dnn2fpga.generate.verilog import without_garbage_collection
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.settings import MOST_LEVELS, PlanSettings
 

@@ -20,9 +20,9 @@ from pydantic import (
 
 from dnn2fpga.build.families import FAMILIES, Family
 from dnn2fpga.errors import UserError
-from dnn2fpga.shipped_files import shipped_folder
-from dnn2fpga.validation import problems_of
-from dnn2fpga.yaml_files import read_yaml
+from dnn2fpga.files.shipped import shipped_folder
+from dnn2fpga.files.validation import problems_of
+from dnn2fpga.files.yaml_files import read_yaml
 
 # These strings go into Tcl, so none of them may hold a character that Tcl treats specially.
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -126,7 +126,7 @@ class Board(_Data):
         if self.platform is None or self.oscillator_mhz is None or self.uart is None:
             raise UserError(
                 f"{self.name}: has no serial line and no pins of its own (interface '{self.interface}'); boards with a "
-                "processor are driven with dnn2fpga.driver.pynq"
+                "processor are driven with dnn2fpga.drive.pynq"
             )
         module, name = self.platform.rsplit(".", 1)
         return Pins(getattr(importlib.import_module(module), name), self.oscillator_mhz, self.uart)

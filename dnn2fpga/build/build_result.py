@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dnn2fpga.build.boards import Board
-from dnn2fpga.build.toolchains import NETLIST_VERILOG, REPORT, Usage
+from dnn2fpga.build.open.toolchains import NETLIST_VERILOG, REPORT, Usage
+from dnn2fpga.files.records import digests, write_record
 from dnn2fpga.generate.manifest import MANIFEST
-from dnn2fpga.records import digests, write_record
 from dnn2fpga.work_folder import BUILD, BUNDLE, RESULT, WorkFolder
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.atomic import replaced_folder, scratch_folder
-from dnn2fpga.build.board_top import write_board_top
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.build_result import BuildResult, result_folder
 from dnn2fpga.build.families import Tools
 from dnn2fpga.build.fitting import planned
-from dnn2fpga.build.open_flow import build_open
-from dnn2fpga.build.open_project import write_project
+from dnn2fpga.build.live_log import StepShown, silent
+from dnn2fpga.build.open.flow import build_open
+from dnn2fpga.build.open.project import write_project
 from dnn2fpga.build.settings import BuildSettings
-from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
-from dnn2fpga.build.vivado_result import VivadoResult
-from dnn2fpga.build.watched import StepShown, silent
+from dnn2fpga.build.tops.board_top import write_board_top
+from dnn2fpga.build.vivado.project import VivadoScript, run_vivado, write_vivado
+from dnn2fpga.build.vivado.result import VivadoResult
+from dnn2fpga.files.atomic import replaced_folder, scratch_folder
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 
 # What is run when Vivado is installed: all the way to a bitstream, where there can be one.

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnn2fpga.build.boards import Board
-from dnn2fpga.build.toolchains import Usage
+from dnn2fpga.build.open.toolchains import Usage
 from dnn2fpga.errors import UserError
-from dnn2fpga.plan.buffers import best_interval
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.plan.fifos import best_interval
 from dnn2fpga.plan.goals import Budget
 from dnn2fpga.plan.hardware_plan import Schedule
 from dnn2fpga.plan.planner import Planner
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 LARGEST_LAYERS = 3
 TIGHTER, TRIES = 0.8, 6  # of the budget, until a slower design comes out

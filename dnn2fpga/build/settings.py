@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dnn2fpga.described import Described
-from dnn2fpga.validation import Seed
+from dnn2fpga.files.described import Described
+from dnn2fpga.files.validation import Seed
 
 
 class BuildSettings(Described):

@@ -8,11 +8,12 @@ from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
 from dnn2fpga.plan.layout import lay_out
-from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
-from rtl_lib.formats import index_signal
-from rtl_lib.stream import Chain, StreamComponent
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.formats import index_signal
+from rtl_lib.core.stream import Chain, StreamComponent
 
 
 def lane_bits(tensor: Tensor) -> int:

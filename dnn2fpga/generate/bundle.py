@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from dnn2fpga import config_files
-from dnn2fpga.atomic import replaced_folder
+from dnn2fpga.files.atomic import replaced_folder
+from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.generate.manifest import manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.generate.verilog import to_verilog
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan
-from dnn2fpga.quantized_graph import QuantizedGraph
-from dnn2fpga.shipped_files import shipped_folder
 
 VECTOR_FRAMES = 6  # enough for a steady interval and a reset in mid-frame
 

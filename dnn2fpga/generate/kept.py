@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from dnn2fpga.atomic import digest
+from dnn2fpga.files.atomic import digest
 
 KEPT = "kept"  # folder of a bundle: what cannot stay where it was
 BY_PRODUCTS = ("sim/build", "__pycache__")  # of others' use of the bundle; they harm nobody

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from dnn2fpga import __version__
-from dnn2fpga.atomic import digest
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.atomic import digest
+from dnn2fpga.files.validation import problems_of
 from dnn2fpga.generate.accelerator import lane_bits
 from dnn2fpga.generate.verilog import TOP
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
-from dnn2fpga.quantized_graph import QuantizedGraph
-from dnn2fpga.validation import problems_of
 
 MANIFEST, MANIFEST_VERSION = "manifest.json", 1
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dnn2fpga.array_files import UnreadableArrays, read_arrays
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.layout import Wire
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.formats import Format
+from rtl_lib.core.formats import Format
 
 
 def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:

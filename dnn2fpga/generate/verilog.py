@@ -12,7 +12,7 @@ from amaranth.back import verilog
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.accelerator import Accelerator
-from rtl_lib.rom import VerilogRoms
+from rtl_lib.streams.rom import VerilogRoms
 
 TOP = "accelerator"
 

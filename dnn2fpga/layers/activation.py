@@ -8,17 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import Interval, Layer, Shape
+from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
-from dnn2fpga.layers.settings import LayerSettings
-from dnn2fpga.layers.training import Operations, Wires
-from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
-from dnn2fpga.ranges import Distribution, RangeMethod
+from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.ranges import Distribution, RangeMethod
+from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor, with_one_scale
+from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
-from rtl_lib.lookup_table import LookupTable
-from rtl_lib.operator import Operator
+from dnn2fpga.tensors.basics import Interval, Shape
+from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
+from rtl_lib.core.operator import Operator
+from rtl_lib.elementwise.lookup_table import LookupTable
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import AffineMap, Layer, Normalization, Shape, Unsupported
+from dnn2fpga.layers.base import AffineMap, Layer, Normalization
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor
-from dnn2fpga.layers.settings import LayerSettings
-from dnn2fpga.layers.training import Operations, Wires
-from dnn2fpga.quantized_graph import Arithmetic, Tensor
-from rtl_lib.operator import Operator
+from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor
+from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from rtl_lib.core.operator import Operator
 
 
 @register

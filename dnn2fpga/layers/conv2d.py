@@ -8,16 +8,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dnn2fpga.graph import Shape
 from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.linear import Linear
+from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.training import Operations
-from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
-from rtl_lib.formats import Format
-from rtl_lib.operator import Operator
-from rtl_lib.windows import Windows
+from dnn2fpga.quantize.operations import Operations
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Operator
+from rtl_lib.image.windows import Windows
 
 
 class OverWindows(QuantizedLayer):

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.graph import Shape
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.training import Operations
-from dnn2fpga.quantized_graph import Tensor
-from rtl_lib.operator import Operator
+from dnn2fpga.quantize.operations import Operations
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.operator import Operator
 
 
 @register

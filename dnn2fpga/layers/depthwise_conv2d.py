@@ -11,13 +11,13 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from dnn2fpga.graph import Shape, Unsupported
 from dnn2fpga.layers.conv2d import Convolution, OverWindows
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.training import Operations, Wire
-from dnn2fpga.quantized_graph import Tensor
-from rtl_lib.operator import Operator
+from dnn2fpga.quantize.operations import Operations, Wire
+from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.operator import Operator
 
 
 class _OfChannels(OverWindows):

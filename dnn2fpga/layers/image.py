@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dnn2fpga.graph import Shape
-from dnn2fpga.quantized_graph import Extent
-from rtl_lib.formats import Format
-from rtl_lib.windows import Padding, Windows
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Extent
+from rtl_lib.core.formats import Format
+from rtl_lib.image.windows import Padding, Windows
 
 Pair = tuple[Extent, Extent]
 

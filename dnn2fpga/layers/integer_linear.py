@@ -8,14 +8,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from dnn2fpga.layers.requantization import Fitted, Requantized
-from dnn2fpga.layers.settings import Symmetry
-from dnn2fpga.layers.weight_sets import WeightSet, levels_of
-from dnn2fpga.quantized_graph import Binary32Array, IntegerArray, Tensor
-from rtl_lib.arithmetic import Overflow
-from rtl_lib.binary32_matrix import Binary32Matrix
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.formats import Format
-from rtl_lib.matrix_product import MatrixProduct
+from dnn2fpga.quantize.settings import Symmetry
+from dnn2fpga.quantize.weight_sets import WeightSet, levels_of
+from dnn2fpga.tensors.tensor import Binary32Array, IntegerArray, Tensor
+from rtl_lib.binary32.matrix import Binary32Matrix
+from rtl_lib.core.arithmetic import Overflow
+from rtl_lib.core.formats import Format
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.matrix_product import MatrixProduct
 
 
 class QuantizedLinear(Requantized):
@@ -39,7 +39,7 @@ class QuantizedLinear(Requantized):
     def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None, groups: int = 1) -> MatrixProduct:
         """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized.
 
-        :param groups: of inputs and outputs that have nothing to do with one another (``rtl_lib.folding``).
+        :param groups: of inputs and outputs that have nothing to do with one another (``matrix.folded.folding``).
         """
         matrix = ConstantMatrix(weights, self.bias, input.format)
         return MatrixProduct(matrix, self.requantize(matrix.output_format), lanes or input.lanes, groups)

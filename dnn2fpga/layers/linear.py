@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dnn2fpga.graph import AffineMap, Layer, Normalization, Shape, Unsupported
+from dnn2fpga.layers.base import AffineMap, Layer, Normalization
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.requantization import fitting, requantization
-from dnn2fpga.layers.scaling import (
+from dnn2fpga.quantize.operations import Operations, Wire, Wires
+from dnn2fpga.quantize.scaling import (
     Choice,
     Seen,
     activation_tensor,
@@ -21,9 +22,9 @@ from dnn2fpga.layers.scaling import (
     weight_levels,
     with_one_scale,
 )
-from dnn2fpga.layers.settings import LayerSettings, Numbers
-from dnn2fpga.layers.training import Operations, Wire, Wires
-from dnn2fpga.quantized_graph import Arithmetic, Tensor
+from dnn2fpga.quantize.settings import LayerSettings, Numbers
+from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 UNLIMITED = (-math.inf, math.inf)
 GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step

@@ -7,12 +7,14 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from dnn2fpga.graph import Layer, Shape, Unsupported
-from dnn2fpga.layers.scaling import Choice, Seen
-from dnn2fpga.layers.settings import LayerSettings
-from dnn2fpga.layers.training import Operations, Wires
-from dnn2fpga.quantized_graph import QuantizedLayer, Tensor
+from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.scaling import Choice, Seen
+from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
+from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True, eq=False)

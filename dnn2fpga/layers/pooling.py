@@ -9,21 +9,23 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.graph import Layer, Shape
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.image import Pair, image_windows
+from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, multiplier_and_shift
-from dnn2fpga.layers.settings import LayerSettings
-from dnn2fpga.layers.training import Operations, Wires
-from dnn2fpga.quantized_graph import Arithmetic, IntegerArray, QuantizedLayer, Tensor
-from rtl_lib.block_reduction import BlockReduction
-from rtl_lib.border_average import BorderAverage
-from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FrameSum
-from rtl_lib.operator import Operator
-from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.windows import NO_PADDING, Windows
+from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor, multiplier_and_shift
+from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
+from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Operator
+from rtl_lib.image.block_reduction import BlockReduction
+from rtl_lib.image.border_average import BorderAverage
+from rtl_lib.image.frame_reduction import FrameSum
+from rtl_lib.image.reduction import Reduction, WindowReduction
+from rtl_lib.image.windows import NO_PADDING, Windows
 
 
 def _require_pixels(input: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from dnn2fpga.quantized_graph import QuantizedLayer
+from dnn2fpga.layers.quantized import QuantizedLayer
 
 T = TypeVar("T", bound=type[QuantizedLayer])
 

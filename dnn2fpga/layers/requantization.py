@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dnn2fpga.graph import Unsupported
-from dnn2fpga.layers.scaling import clamp_codes, multiplier_and_shift
-from dnn2fpga.layers.settings import LayerSettings
-from dnn2fpga.quantized_graph import Arithmetic, Integer, IntegerArray, QuantizedLayer, Tensor
-from rtl_lib.arithmetic import Overflow
-from rtl_lib.formats import Format
-from rtl_lib.requantize import Requantize
+from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift
+from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, Tensor
+from rtl_lib.core.arithmetic import Overflow
+from rtl_lib.core.formats import Format
+from rtl_lib.elementwise.requantize import Requantize
 
 
 class Fitted(QuantizedLayer):

@@ -1,8 +1,8 @@
 """Calibration: how are the values of every tensor of the float model distributed on real data?
 
 The model runs once over the data for the ranges and once for histograms within them. Data is streamed in batches, so
-memory does not grow with the data set. ``dnn2fpga.ranges`` then chooses ranges for any method and width without
-running the model again.
+memory does not grow with the data set. ``dnn2fpga.quantize.ranges`` then chooses ranges for any method and width
+without running the model again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import cached_property
 import numpy as np
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Interval
-from dnn2fpga.ranges import Distribution, bin_numbers
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.quantize.ranges import Distribution, bin_numbers
+from dnn2fpga.tensors.basics import Interval
 
 BINS = 2048  # of a channel's histogram
 MOST_CELLS = 1 << 21  # of a tensor's histograms: a vector of thousands of "channels" has fewer bins for each

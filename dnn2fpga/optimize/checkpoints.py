@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga import config_files
-from dnn2fpga.atomic import replaced_folder
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.files.atomic import replaced_folder
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Try
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.graph.quantized import QuantizedGraph
 
 # Solving adder graphs is what takes the time, and trials of a search have many layers in common.
 _luts_of_layers: dict[bytes, float] = {}

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnn2fpga.data import Data
-from dnn2fpga.described import Described
+from dnn2fpga.files.described import Described
 from dnn2fpga.optimize.calibration import TensorStatistics
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
-from dnn2fpga.quantized_graph import Tensor
-from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.task import Measure, Score
+from dnn2fpga.tensors.tensor import Tensor
 
 MOST_VALUES = 1 << 20  # of a data set that its distribution is taken from; its extremes are those of all
 USUAL = 0.999  # part of the values

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.keras_import import tf
 from dnn2fpga.optimize.pruning import Progress, Pruned, magnitude_mask, masked
 from dnn2fpga.optimize.settings import TrainingSettings

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.settings import Granularity, Symmetry
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import Stage
-from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
-from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.settings import Granularity, Symmetry
+from dnn2fpga.tensors.tensor import Tensor
 
 # Percent of the values that a percentile keeps: of ten thousand, a few outliers go; of a channel's thousand as well.
 RARE, RARE_IN_A_CHANNEL = 99.9, 99.0

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.keras_import import tf
-from dnn2fpga.layers.scaling import LARGEST_SHIFT, MULTIPLIER_BITS
-from dnn2fpga.layers.training import Wire, Wires
-from dnn2fpga.layers.weight_sets import Levels
-from dnn2fpga.quantized_graph import Arithmetic
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.window_schedule import Padding
+from dnn2fpga.quantize.operations import Wire, Wires
+from dnn2fpga.quantize.scaling import LARGEST_SHIFT, MULTIPLIER_BITS
+from dnn2fpga.quantize.weight_sets import Levels
+from dnn2fpga.tensors.tensor import Arithmetic
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.image.window_schedule import Padding
 
 STATISTICS_MOMENTUM = 0.95
 

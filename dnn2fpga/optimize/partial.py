@@ -11,10 +11,10 @@ from itertools import combinations
 from typing import Any
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.settings import Numbers
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import PartialSettings, Stage
+from dnn2fpga.quantize.settings import Numbers
 
 MOST_SUBSETS_OF = 10  # layers; of more, only the most sensitive ones first are tried together
 

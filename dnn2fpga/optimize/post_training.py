@@ -9,14 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
-from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Shape, Unsupported
-from dnn2fpga.layers.scaling import Choice, Seen, activation_tensor, with_one_scale
-from dnn2fpga.layers.settings import Bits, Granularity, LayerSettings, Percentile, Symmetry
-from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
-from dnn2fpga.ranges import RangeMethod
-from dnn2fpga.validation import Count
+from dnn2fpga.files.described import Described
+from dnn2fpga.files.validation import Count
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor, with_one_scale
+from dnn2fpga.quantize.settings import Bits, Granularity, LayerSettings, Percentile, Symmetry
+from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.tensor import Tensor
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dnn2fpga import __version__
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
 from dnn2fpga.optimize.post_training import Quantization

@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from dnn2fpga.data import Data, spread
-from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph
+from dnn2fpga.files.described import Described
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.calibration import TensorStatistics
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Target
-from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.task import Measure, Score
 
 Progress = Callable[[str, int, int], None]  # what, done, of

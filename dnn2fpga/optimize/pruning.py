@@ -13,14 +13,16 @@ import numpy as np
 from pydantic import Field
 
 from dnn2fpga.data import Data
-from dnn2fpga.described import Described
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Layer, Unsupported
+from dnn2fpga.files.described import Described
+from dnn2fpga.files.validation import Count, CountOrNone
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
-from dnn2fpga.layers.scaling import choose_weight_scaling, quantize_weights, weight_levels
-from dnn2fpga.layers.settings import LayerSettings, Numbers, Symmetry
 from dnn2fpga.optimize.post_training import Quantization
-from dnn2fpga.validation import Count, CountOrNone
+from dnn2fpga.quantize.scaling import choose_weight_scaling, quantize_weights, weight_levels
+from dnn2fpga.quantize.settings import LayerSettings, Numbers, Symmetry
+from dnn2fpga.tensors.basics import Unsupported
 
 if TYPE_CHECKING:
     from dnn2fpga.optimize.fine_tuning import FineTuning

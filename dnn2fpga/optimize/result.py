@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dnn2fpga.described import Described
+from dnn2fpga.files.described import Described
 from dnn2fpga.optimize.diagnosis import Diagnosis, diagnose
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.task import Measure

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dnn2fpga.described import Described
-from dnn2fpga.layers.settings import Bits
+from dnn2fpga.files.described import Described
+from dnn2fpga.files.validation import Count, Positive, PositiveOrNone, Seed
 from dnn2fpga.optimize.pruning import PruningSettings
+from dnn2fpga.quantize.settings import Bits
 from dnn2fpga.task import Score
-from dnn2fpga.validation import Count, Positive, PositiveOrNone, Seed
 
 
 class Stage(enum.Enum):

@@ -14,7 +14,7 @@ import numpy as np
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.keras_import import keras, tf
 from dnn2fpga.optimize.losses import loss_for
 from dnn2fpga.optimize.settings import TrainingSettings

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.optimize.training import TrainingSettings, learns_from_labels, train
 from dnn2fpga.optimize.training_model import CodeModel
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 COMPARED = 2000  # samples of the test data on which trained and integer model are compared
 

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.keras_import import keras, tf
 from dnn2fpga.layers.linear import Linear
-from dnn2fpga.layers.scaling import Choice, WeightScaling, weight_levels
-from dnn2fpga.layers.settings import LayerSettings, Scales
-from dnn2fpga.layers.training import Wire, Wires
 from dnn2fpga.optimize.operations import TensorFlowOperations
 from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.quantize.operations import Wire, Wires
+from dnn2fpga.quantize.scaling import Choice, WeightScaling, weight_levels
+from dnn2fpga.quantize.settings import LayerSettings, Scales
 
 OBSERVED = ("mean", "variance", "epsilon")  # parameters that no gradient moves
 EXACT_IN_FLOAT32 = 2**24

@@ -10,19 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnn2fpga import __version__, config_files
-from dnn2fpga.atomic import replaced_folder
-from dnn2fpga.described import Described
+from dnn2fpga import __version__
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.settings import Numbers
-from dnn2fpga.layers.weight_sets import WeightSet
+from dnn2fpga.files.atomic import replaced_folder
+from dnn2fpga.files.described import Described
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.checkpoints import key_of
 from dnn2fpga.optimize.cost import COSTS
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import SearchSettings, TrainingSettings
 from dnn2fpga.optimize.trials import Choice, Trials
-from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.quantize.settings import Numbers
+from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.task import Measure
 
 STAGE = "search"

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.task import Ending
 
 

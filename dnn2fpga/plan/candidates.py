@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from dnn2fpga.plan.estimate.resources import Resources, estimate, folded_resources, parallel_resources
 from dnn2fpga.plan.layout import LayerLayout
-from dnn2fpga.plan.resources import Resources, estimate, folded_resources, parallel_resources
 from dnn2fpga.plan.settings import PlanSettings
-from rtl_lib.folded_sums import WeightMemory
-from rtl_lib.matrix_product import Engine, MatrixProduct
-from rtl_lib.multipliers import Multiplier
-from rtl_lib.operator import Operator
+from rtl_lib.core.operator import Operator
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import WeightMemory
+from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 
 COSTS = ("lut", "ff", "dsp", "bram18")
 PARALLEL_TERMS = 60_000  # weights that are not 0; more make no adder graph in reasonable time

@@ -6,8 +6,8 @@ import enum
 
 from pydantic import Field
 
-from dnn2fpga.described import Described
-from dnn2fpga.validation import Count, CountOrNone, Cycles
+from dnn2fpga.files.described import Described
+from dnn2fpga.files.validation import Count, CountOrNone, Cycles
 
 
 class Aim(enum.Enum):

@@ -1,7 +1,7 @@
 """The hardware plan: which engine computes each layer, how deep it is pipelined, and when every beat will pass.
 
 The cycles are not estimates: the handshakes of the planned components are replayed exactly
-(``rtl_lib.beat_model``), and simulation must agree to the cycle.
+(``rtl_lib.core.timing``), and simulation must agree to the cycle.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from dnn2fpga.described import Described
+from dnn2fpga.files.described import Described
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.plan.estimate.resources import FABRICS, resources_of
 from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
-from dnn2fpga.plan.resources import FABRICS, resources_of
 from dnn2fpga.plan.settings import PlanSettings, Stages
-from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
-from rtl_lib.beat_model import BeatModel, Passage, trace
-from rtl_lib.features import Features
-from rtl_lib.fifo import Fifo
-from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.features import Features
+from rtl_lib.core.stream import Beat, StreamComponent
+from rtl_lib.core.timing import BeatModel, Passage, trace
+from rtl_lib.streams.fifo import Fifo
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 
 class Boundary(Described):
@@ -151,14 +153,14 @@ class Schedule:
     ) -> Sequence[Passage]:
         """
         :param separators: others than the schedule's own.
-        :param source_period, least_interval: of ``rtl_lib.beat_model.trace``; no interval is shorter than that of the
+        :param source_period, least_interval: of ``rtl_lib.core.timing.trace``; no interval is shorter than that of the
             slowest layer.
         """
         least = least_interval or max([*self.alone, source_period])
         return _remembered(*self.chain(separators or self.separators()), source_period, least)
 
     def chain(self, separators: list[BeatModel | None]) -> tuple[list[BeatModel], list[tuple[int, int]]]:
-        """What ``rtl_lib.beat_model.trace`` takes."""
+        """What ``rtl_lib.core.timing.trace`` takes."""
         entry, *behind = separators
         positions = [(0, self.boundaries[0].beats)]
         models = [entry] if entry else []

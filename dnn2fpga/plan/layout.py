@@ -1,8 +1,8 @@
 """The components of every layer, and how the numbers travel between them.
 
 The integer model knows tensors of one pixel a beat. The hardware may take several: each row then starts a new beat, and
-what stands beside its last pixels means nothing (``rtl_lib.pixel_rows``). Layers that cannot work so get one pixel a
-beat again.
+what stands beside its last pixels means nothing (``rtl_lib.streams.pixel_rows``). Layers that cannot work so
+get one pixel per beat again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
-from rtl_lib.operator import Operator
-from rtl_lib.pixel_rows import PixelRows, UnpackPixels
-from rtl_lib.stream import Beat, StreamComponent
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.operator import Operator
+from rtl_lib.core.stream import Beat, StreamComponent
+from rtl_lib.streams.pixel_rows import PixelRows, UnpackPixels
 
 OF_THE_PLAN = ("fifo",)  # chosen for a layer, but nothing that its operators would know
 

@@ -16,17 +16,17 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.plan.buffers import best_interval, fifo_depths
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.candidates import COSTS, Candidates, candidates, matrix_product_of
+from dnn2fpga.plan.estimate.resources import Resources, estimate
+from dnn2fpga.plan.fifos import best_interval, fifo_depths
 from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.hardware_plan import Schedule
 from dnn2fpga.plan.layout import LayerLayout, components_of
-from dnn2fpga.plan.resources import Resources, estimate
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.beat_model import trace
-from rtl_lib.matrix_product import Engine
-from rtl_lib.stream import MasterSlaveStage
+from rtl_lib.core.timing import trace
+from rtl_lib.matrix.matrix_product import Engine
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 # What stands for a limit that nobody gave, when costs are added up: a Zynq 7020.
 USUAL = Budget(lut=53_200, ff=106_400, dsp=220, bram18=280)

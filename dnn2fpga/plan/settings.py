@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dnn2fpga.described import Described
+from dnn2fpga.files.described import Described
 from dnn2fpga.plan.goals import PlanGoal
-from rtl_lib.folded_sums import WeightMemory
-from rtl_lib.matrix_product import Engine
-from rtl_lib.multipliers import Multiplier
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import WeightMemory
+from rtl_lib.matrix.matrix_product import Engine
 
 BLOCKS = {"ecp5": Multiplier.DSP18, "gowin": Multiplier.DSP18, "ice40": Multiplier.DSP16}
 MOST_LEVELS = 16  # adders in a row between two registers

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from dnn2fpga import archives
-from dnn2fpga.archives import UnreadableArchive, open_archive
 from dnn2fpga.errors import UserError, damage_reported
+from dnn2fpga.files import archives
+from dnn2fpga.files.archives import UnreadableArchive, open_archive
 from dnn2fpga.read import hdf5
 from dnn2fpga.read.hdf5 import Hdf5
 from dnn2fpga.read.limits import (

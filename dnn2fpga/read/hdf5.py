@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Shape, Unsupported
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}  # where a superblock of each version keeps the address of the file's end

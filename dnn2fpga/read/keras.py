@@ -15,13 +15,15 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Layer, Shape, Unsupported
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.read.container import ModelFile, open_model
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, Use, chain_of, read_architecture
 from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
 from dnn2fpga.read.keras_options import UNKNOWN_KIND, KerasOptions, options_of
 from dnn2fpga.read.keras_weights import paths_of_arrays, read_arrays
 from dnn2fpga.read.limits import LARGEST_EXTENT, MOST_NUMBERS, MOST_PARAMETERS
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the input tensor is called everywhere
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])

@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from dnn2fpga.graph import Layer, Shape
 from dnn2fpga.layers.activation import Clamp, Table
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.keras_options import Arrays, Axis, KerasOptions, by_class, options_of, require_last_axis
+from dnn2fpga.tensors.basics import Shape
 
 
 class Function(KerasOptions):

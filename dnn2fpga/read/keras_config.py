@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.validation import problems_of
 from dnn2fpga.read.limits import MOST_LAYERS
-from dnn2fpga.validation import problems_of
 
 SEQUENTIAL, FUNCTIONAL = "Sequential", ("Functional", "Model")
 INPUT_CLASS = "InputLayer"

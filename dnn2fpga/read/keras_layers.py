@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.graph import Layer, Shape, Unsupported
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
@@ -28,6 +28,7 @@ from dnn2fpga.read.keras_options import (
 )
 from dnn2fpga.read.keras_scaling import SCALINGS
 from dnn2fpga.read.limits import LARGEST_EXTENT
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 # Layers with weights
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from dnn2fpga.graph import Layer, Shape, Unsupported
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.limits import LARGEST_EXTENT
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = dict[str, Shape]

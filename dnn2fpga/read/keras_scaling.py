@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.graph import Layer, Normalization, Shape, Unsupported
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Layer, Normalization
 from dnn2fpga.read.keras_options import Arrays, Axis, KerasOptions, Reals, Shapes, by_class, require_last_axis
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 EPSILON = 1e-7  # keras.config.epsilon(): the smallest standard deviation that Normalization divides by
 

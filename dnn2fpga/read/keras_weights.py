@@ -10,10 +10,10 @@ import re
 
 import numpy as np
 
-from dnn2fpga.graph import Shape, Unsupported
 from dnn2fpga.read.container import Layout, ModelFile
 from dnn2fpga.read.hdf5 import Hdf5
 from dnn2fpga.read.keras_config import LayerEntry
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dnn2fpga.atomic import digest, scratch_folder
 from dnn2fpga.errors import UserError
-from dnn2fpga.programs import ending, run_program
-from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.files.atomic import digest, scratch_folder
+from dnn2fpga.files.shipped import shipped_folder
+from dnn2fpga.processes.programs import ending, run_program
 
 RUN, ACTIVITY = "run.py", "activity.py"
 _MISMATCH = 1  # exit code: everything could be run, and something differs

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnn2fpga import config_files
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import VECTOR_FRAMES
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.generate.vectors import write_vectors
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.progress import Progress, silent
-from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.task import Measure
 from dnn2fpga.task_reading import task_with
 from dnn2fpga.verify.checker import RUN, run_checker

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnn2fpga.cli.demo import prepare
 from dnn2fpga.data import Data, load_data
-from dnn2fpga.demo import prepare
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))

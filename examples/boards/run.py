@@ -25,8 +25,8 @@ from models import Model, digits_cnn, digits_dense, mnist_cnn  # noqa: E402 - ne
 from reporting import markdown_table, show_progress  # noqa: E402
 
 from dnn2fpga import flow  # noqa: E402
-from dnn2fpga.board_run import NETLIST, SIMULATED, run_on_board  # noqa: E402
 from dnn2fpga.build.build_result import BuildResult  # noqa: E402
+from dnn2fpga.drive.run import NETLIST, SIMULATED, run_on_board  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 
 WORK = HERE / "work"

@@ -21,10 +21,11 @@ sys.path.insert(0, str(HERE.parent.parent / "benchmarks"))
 from reporting import markdown_table, show_progress
 from tools import XilinxCells, synthesize_xc7
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
 from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Optimization
 from dnn2fpga.plan.settings import PlanSettings

@@ -22,10 +22,11 @@ sys.path.insert(0, str(HERE.parent))
 from datasets import DATA, all_jets, dry_bean, jets  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
-from dnn2fpga.graph import Graph  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
+from dnn2fpga.graph.float import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization  # noqa: E402
 

@@ -26,10 +26,11 @@ sys.path.insert(0, str(HERE.parent))
 from datasets import mnist  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
-from dnn2fpga.graph import Graph  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
+from dnn2fpga.graph.float import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
 from dnn2fpga.optimize.result import QuantizationResult  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization  # noqa: E402
@@ -97,7 +98,7 @@ def run(name: str, graph: Graph, data: Data, test: Data, images: int, **settings
 def software_speed(work: Path, x: np.ndarray) -> float:
     """Images a second of the integer model on one core."""
     code = (
-        "import sys, time, numpy as np; from pathlib import Path; from dnn2fpga import config_files;"
+        "import sys, time, numpy as np; from pathlib import Path; from dnn2fpga.graph import files as config_files;"
         "q = config_files.load(Path(sys.argv[1])); x = np.load(sys.argv[2]); q.run(x[:64]);"
         "start = time.perf_counter(); q.run(x); print(len(x) / (time.perf_counter() - start))"
     )

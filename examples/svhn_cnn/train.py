@@ -30,9 +30,10 @@ sys.path.insert(0, str(HERE.parent))
 from datasets import cifar10_jpeg, svhn  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
-from dnn2fpga.graph import Graph  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
+from dnn2fpga.graph.float import Graph  # noqa: E402
 from dnn2fpga.optimize.checkpoints import Checkpoints, key_of  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
 from dnn2fpga.optimize.pruning import PruningSettings, prune, with_weights  # noqa: E402

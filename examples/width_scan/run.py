@@ -24,12 +24,13 @@ sys.path.insert(0, str(HERE.parent))
 from datasets import fashion_mnist, mnist, svhn  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
-from dnn2fpga import config_files, flow  # noqa: E402
+from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
-from dnn2fpga.graph import Graph  # noqa: E402
+from dnn2fpga.graph import files as config_files  # noqa: E402
+from dnn2fpga.graph.float import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization  # noqa: E402
-from rtl_lib.signed_digits import canonical_signed_digits  # noqa: E402
+from rtl_lib.matrix.parallel.signed_digits import canonical_signed_digits  # noqa: E402
 
 WORK = HERE / "work"
 LOADERS = {"fashion_mnist": fashion_mnist, "mnist": mnist, "svhn": svhn}

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dnn2fpga.build.ip_top import TOP, ip_verilog
-from dnn2fpga.build.stream_port import StreamPort
-from dnn2fpga.driver.pynq import Port
+from dnn2fpga.build.tops.ip_top import TOP, ip_verilog
+from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.drive.pynq import Port
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 HERE = Path(__file__).parent
 SIM = HERE.parents[1] / "sim"

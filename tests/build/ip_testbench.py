@@ -23,7 +23,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 
-from dnn2fpga.driver.pynq import (
+from dnn2fpga.drive.pynq import (
     BUSY,
     DONE,
     IDENTITY,

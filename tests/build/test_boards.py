@@ -9,7 +9,7 @@ import pytest
 from dnn2fpga.build.boards import Board, Interface, Timing, available_boards, load_board, read_board
 from dnn2fpga.build.families import Tools
 from dnn2fpga.errors import UserError
-from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.files.shipped import shipped_folder
 
 GOOD = (shipped_folder("boards") / "arty_a7_100t.yaml").read_text()
 PARTS = {

@@ -13,11 +13,11 @@ import small_networks
 import tiny
 from amaranth.hdl import Const, Module, Signal
 
-from dnn2fpga.build import ip_top
+from dnn2fpga.build.tops import ip_top
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.axi_control import AxiLiteRegisters
-from rtl_lib.frame_watch import FrameWatch
+from rtl_lib.host.axi_control import AxiLiteRegisters
+from rtl_lib.host.frame_counters import FrameWatch
 
 pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("packaged ip")]
 

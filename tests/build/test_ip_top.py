@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dnn2fpga.build.ip_registers import ADDRESS_BITS, REGISTERS, Control, Status
-from dnn2fpga.build.ip_top import AXI_LITE, ip_verilog
-from dnn2fpga.build.stream_port import StreamPort
-from dnn2fpga.build.yosys import tool
-from dnn2fpga.plan.cells import counted
-from rtl_lib.axi_control import AxiLiteRegisters, Register, axi_lite_ports
+from dnn2fpga.build.open.yosys import tool
+from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, REGISTERS, Control, Status
+from dnn2fpga.build.tops.ip_top import AXI_LITE, ip_verilog
+from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.plan.estimate.cell_counts import counted
+from rtl_lib.host.axi_control import AxiLiteRegisters, Register, axi_lite_ports
 
 ENTRY, EXIT = StreamPort(tdata_bits=24, beats=36), StreamPort(tdata_bits=160, beats=1)
 BLACK_BOX = """\
@@ -51,7 +51,7 @@ def test_beats_fill_a_power_of_two(bits: int, beat_bytes: int) -> None:
 
 def test_same_ports_same_bytes_in_another_process() -> None:
     program = (
-        "from dnn2fpga.build.ip_top import *; import sys;"
+        "from dnn2fpga.build.tops.ip_top import *; import sys;"
         "sys.stdout.write(ip_verilog(StreamPort(tdata_bits=24, beats=36), StreamPort(tdata_bits=160, beats=1)))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7"}

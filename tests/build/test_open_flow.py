@@ -16,16 +16,20 @@ from command_line import Outcome
 from rich.console import Console
 from small_networks import network
 
-from dnn2fpga import config_files, flow
-from dnn2fpga.build import board_top, nextpnr_report, open_flow, watched
-from dnn2fpga.build.board_top import BoardDesign
+from dnn2fpga import flow
+from dnn2fpga.build import live_log as watched
 from dnn2fpga.build.boards import Board, available_boards, load_board
 from dnn2fpga.build.build_result import current_result
+from dnn2fpga.build.open import flow as open_flow
+from dnn2fpga.build.open import nextpnr_report
+from dnn2fpga.build.open.toolchains import TOOLCHAINS, device_of
+from dnn2fpga.build.open.tools import Program, Tool, found_tools
 from dnn2fpga.build.settings import BuildSettings
-from dnn2fpga.build.toolchains import TOOLCHAINS, device_of
-from dnn2fpga.build.tools import Program, Tool, found_tools
+from dnn2fpga.build.tops import board_top
+from dnn2fpga.build.tops.board_top import BoardDesign
 from dnn2fpga.errors import UserError
-from dnn2fpga.report import show_summary
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.report.summary import show_summary
 from dnn2fpga.work_folder import WorkFolder
 
 FAKE = Path(__file__).with_name("fake_tools.py")

@@ -14,7 +14,6 @@ import pytest
 import tiny
 from command_line import Outcome
 
-from dnn2fpga import config_files
 from dnn2fpga.build import power
 from dnn2fpga.build.boards import available_boards, load_board
 from dnn2fpga.build.families import FAMILIES
@@ -22,8 +21,9 @@ from dnn2fpga.build.power import DEFAULT_TOGGLE_RATE, KINDS, estimate_power
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.vectors import write_vectors
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
-from dnn2fpga.quantized_graph import QuantizedGraph
 from dnn2fpga.verify import checker
 from dnn2fpga.verify.activity import measure_activity
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from dnn2fpga import shipped_files
 from dnn2fpga.errors import UserError
+from dnn2fpga.files import shipped as shipped_files
 
 
 def test_the_wheel_comes_before_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

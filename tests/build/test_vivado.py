@@ -18,7 +18,7 @@ from conftest import PORTS
 from rich.console import Console
 
 from dnn2fpga.build.boards import Board, Interface, available_boards, load_board
-from dnn2fpga.build.vivado import VivadoScript, run_vivado, write_vivado
+from dnn2fpga.build.vivado.project import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.errors import UserError
 
 HERE = Path(__file__).parent

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from test_vivado import BOARD, XILINX, board_files, stub  # noqa: F401 - the fixture
 
-from dnn2fpga.build.board_top import write_board_top
 from dnn2fpga.build.boards import Interface, load_board
-from dnn2fpga.build.vivado import VivadoScript, write_vivado
+from dnn2fpga.build.tops.board_top import write_board_top
+from dnn2fpga.build.vivado.project import VivadoScript, write_vivado
 from dnn2fpga.errors import UserError
 
 

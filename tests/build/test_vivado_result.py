@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dnn2fpga.build.vivado_result import VivadoResult, read_result
+from dnn2fpga.build.vivado.result import VivadoResult, read_result
 from dnn2fpga.errors import UserError
 
 SAMPLES = Path(__file__).parent / "sample_reports"

@@ -12,9 +12,9 @@ import pytest
 from conftest import PORTS
 
 from dnn2fpga.build.boards import load_board
-from dnn2fpga.build.stream_port import StreamPort
-from dnn2fpga.build.vivado import VivadoScript, write_vivado
-from dnn2fpga.build.vivado_system import system_values
+from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.build.vivado.project import VivadoScript, write_vivado
+from dnn2fpga.build.vivado.system import system_values
 from dnn2fpga.errors import UserError
 
 HERE = Path(__file__).parent

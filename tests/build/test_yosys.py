@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import tiny
 
-from dnn2fpga import config_files, flow, work_folder
-from dnn2fpga.build import yosys
+from dnn2fpga import flow, work_folder
+from dnn2fpga.build.open import yosys
 from dnn2fpga.errors import UserError
-from dnn2fpga.plan.cells import counted
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.plan.estimate.cell_counts import counted
 from dnn2fpga.plan.settings import PlanSettings
 
 

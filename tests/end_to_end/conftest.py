@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from fixed_networks import cnn
 
-from dnn2fpga import config_files
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.work_folder import WorkFolder
 

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import QuantizedTable
 from dnn2fpga.layers.affine import QuantizedAffine
 from dnn2fpga.layers.conv2d import QuantizedConv2D
 from dnn2fpga.layers.dense import QuantizedDense
 from dnn2fpga.layers.pooling import QuantizedAveragePooling, QuantizedMaxPooling
+from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.plan.hardware_plan import plan
-from dnn2fpga.quantized_graph import QuantizedGraph, QuantizedLayer, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 
 
 def tensor(*shape: int, width: int, signed: bool = True, lanes: int | None = None) -> Tensor:

@@ -10,12 +10,12 @@ from typing import Any
 
 from specimens import Specimen
 
-from dnn2fpga import config_files
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.vectors import write_vectors
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.planner import completed
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 SIM = Path(__file__).resolve().parents[2] / "sim"
 sys.path.insert(0, str(SIM))

@@ -11,7 +11,7 @@ from simulated import simulate
 from small_networks import network
 from specimens import Specimen
 
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.plan.settings import PlanSettings

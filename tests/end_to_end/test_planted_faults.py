@@ -21,15 +21,18 @@ from fixed_networks import cnn
 from dnn2fpga import flow
 from dnn2fpga.generate import accelerator
 from dnn2fpga.generate import bundle as bundle_writer
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.plan import layout
 from dnn2fpga.plan.hardware_plan import Boundary, plan
 from dnn2fpga.plan.layout import LayerLayout
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import Arithmetic, QuantizedGraph, QuantizedLayer
+from dnn2fpga.tensors.tensor import Arithmetic
 from dnn2fpga.verify import verifier
 from dnn2fpga.work_folder import BUNDLE, VERIFICATION, WorkFolder
-from rtl_lib.arithmetic import Rounding
-from rtl_lib.stream import MasterSlaveStage, StreamComponent
+from rtl_lib.core.arithmetic import Rounding
+from rtl_lib.core.stream import StreamComponent
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("simulator"), pytest.mark.xdist_group("cnn")]
 

@@ -12,8 +12,8 @@ from simulated import Mismatch, Outcome, simulate
 from specimens import Specimen, on_a_random_network
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
-from dnn2fpga.quantized_graph import QuantizedGraph
 
 NETWORKS = 9
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "random_networks.py"

@@ -17,7 +17,7 @@ from pathlib import Path
 import fixed_networks
 import pytest
 
-from dnn2fpga import config_files
+from dnn2fpga.graph import files as config_files
 
 pytestmark = pytest.mark.xdist_group("reproducible")  # written once
 

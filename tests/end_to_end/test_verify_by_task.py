@@ -12,7 +12,8 @@ import pytest
 import small_networks
 from command_line import Outcome
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.task import TaskKind, unlabelled_task
 from dnn2fpga.work_folder import VERIFICATION
 

@@ -9,17 +9,18 @@ import numpy as np
 from amaranth.hdl import Module, Value
 from stream_harness import Promise
 
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.fifo import Fifo
-from rtl_lib.folded_sums import FoldedSums, WeightMemory
-from rtl_lib.folding import Folding
-from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FrameSum
-from rtl_lib.multipliers import Multiplier
-from rtl_lib.pipeline import Pipeline, PipelineBuilder
-from rtl_lib.repack import Repack
-from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
-from rtl_lib.windows import Padding, Windows
+from rtl_lib.core.formats import Format
+from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
+from rtl_lib.core.stream import Beat, StreamComponent
+from rtl_lib.image.frame_reduction import FrameSum
+from rtl_lib.image.windows import Padding, Windows
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.folded.folding import Folding
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import FoldedSums, WeightMemory
+from rtl_lib.streams.fifo import Fifo
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
+from rtl_lib.streams.repack import Repack
 
 NUMBERS = Format(True, 6)
 # The frames of windows are longer than what can be searched with all pauses (each further cycle doubles the time).

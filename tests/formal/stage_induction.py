@@ -7,7 +7,7 @@ from typing import Any
 from amaranth.hdl import Elaboratable, Fragment, Module, Mux, Signal, Value
 from stream_harness import Promise, StreamHarness
 
-from rtl_lib.stream import MasterSlaveStage
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 
 class StageInduction(StreamHarness):

@@ -16,7 +16,7 @@ import numpy as np
 from amaranth.hdl import Array, Assert, Assume, Cat, Const, Cover, Elaboratable, Module, Mux, Signal, Value
 from amaranth.hdl._ast import AnySeq  # not exported, but its back end supports it
 
-from rtl_lib.stream import Beat, StreamComponent
+from rtl_lib.core.stream import Beat, StreamComponent
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ from primitives import NUMBERS, PRIMITIVES, STAGE
 from prover import Mode, prove, translate
 from stream_harness import StreamHarness
 
-from rtl_lib.stream import Beat, StreamComponent
+from rtl_lib.core.stream import Beat, StreamComponent
 
 
 class Register(StreamComponent):

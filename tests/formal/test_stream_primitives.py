@@ -10,7 +10,7 @@ from prover import Mode, prove, translate
 from stage_induction import StageInduction
 from stream_harness import Pauses, StreamHarness
 
-from rtl_lib.stream import MasterSlaveStage
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 pytestmark = pytest.mark.formal
 

@@ -7,10 +7,10 @@ import pytest
 from model_zoo import MODELS, Zoo
 
 from dnn2fpga.layers.pass_through import Softmax
-from dnn2fpga.layers.settings import Granularity, Scales, Symmetry
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.quantize.settings import Granularity, Scales, Symmetry
 from dnn2fpga.read.keras import read_keras_model
 from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
 from dnn2fpga.task import Ending

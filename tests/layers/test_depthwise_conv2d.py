@@ -10,9 +10,11 @@ from model_zoo import Zoo
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Layer, Shape
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.activation import Clamp
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
@@ -23,7 +25,8 @@ from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.pruning import PruningSettings, prune
 from dnn2fpga.optimize.training_model import CodeModel
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.quantized_graph import QuantizedGraph, Tensor
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Tensor
 
 SHAPE = (7, 6, 3)
 RNG = np.random.default_rng(0)

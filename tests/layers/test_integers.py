@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from model_zoo import MODELS, Zoo
 from specimens import quantized_networks
 
-from dnn2fpga import config_files
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.registry import quantized_kinds
-from dnn2fpga.layers.settings import Granularity, Scales, Symmetry
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.arithmetic import Rounding
+from dnn2fpga.quantize.settings import Granularity, Scales, Symmetry
+from rtl_lib.core.arithmetic import Rounding
 
 SETTINGS = {
     "default": Quantization(),

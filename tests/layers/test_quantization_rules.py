@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnn2fpga.graph import Graph, Interval, Shape, Unsupported
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp, _Bounds
 from dnn2fpga.layers.dense import Dense
-from dnn2fpga.layers.scaling import (
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.scaling import (
     LARGEST_SHIFT,
     MULTIPLIER_BITS,
     activation_tensor,
@@ -25,13 +28,11 @@ from dnn2fpga.layers.scaling import (
     scale_for,
     weight_levels,
 )
-from dnn2fpga.layers.settings import Granularity, LayerSettings, Scales, Symmetry
-from dnn2fpga.layers.weight_sets import WeightSet
-from dnn2fpga.optimize.calibration import calibrate
-from dnn2fpga.optimize.post_training import Quantization, quantize
-from dnn2fpga.quantized_graph import Tensor
-from dnn2fpga.ranges import RangeMethod
-from rtl_lib.arithmetic import Overflow
+from dnn2fpga.quantize.settings import Granularity, LayerSettings, Scales, Symmetry
+from dnn2fpga.quantize.weight_sets import WeightSet
+from dnn2fpga.tensors.basics import Interval, Shape, Unsupported
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.arithmetic import Overflow
 
 WIDTHS = st.integers(2, 16)
 SIZES = st.floats(1e-9, 1e9)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnn2fpga.layers.weight_sets import Levels, WeightSet, levels_of
+from dnn2fpga.quantize.weight_sets import Levels, WeightSet, levels_of
 
 WIDTHS = {
     WeightSet.INTEGER: (1, 16),

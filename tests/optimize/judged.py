@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Interval
 from dnn2fpga.optimize.calibration import BINS, MOST_CELLS, TensorStatistics, calibrate
-from dnn2fpga.ranges import MOST_POINTS, RangeMethod, choose_range
+from dnn2fpga.quantize.ranges import MOST_POINTS, RangeMethod, choose_range
+from dnn2fpga.tensors.basics import Interval
 
 pytestmark = pytest.mark.filterwarnings("error")
 

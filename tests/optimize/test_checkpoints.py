@@ -13,9 +13,9 @@ import tiny
 import trainable
 from judged import TINY, problem_of, tiny_data
 
-from dnn2fpga import config_files
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense

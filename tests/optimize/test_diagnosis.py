@@ -9,7 +9,8 @@ import pytest
 from judged import decided, problem_of
 
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.diagnosis import Cause, Diagnosis, Finding, diagnose
 from dnn2fpga.optimize.first_stage import post_training_candidates

@@ -10,15 +10,15 @@ from judged import decided, problem_of, tiny_data
 
 from dnn2fpga.config import Config
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.dense import Dense
-from dnn2fpga.layers.settings import Granularity
 from dnn2fpga.optimize.first_stage import CHANGES, post_training_candidates
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Problem
 from dnn2fpga.optimize.settings import Target
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.settings import Granularity
 
 OUT_OF_REACH = Target(target_accuracy=1.0)
 

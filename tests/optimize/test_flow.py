@@ -12,12 +12,12 @@ from judged import calls_of
 
 from dnn2fpga import flow, work_folder
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.optimize import loop, preparation, training_aware
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings
-from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.quantize.ranges import RangeMethod
 
 TRAINING, TEST = trainable.digits(64)
 NETWORK = trainable.dense_network()

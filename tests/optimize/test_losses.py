@@ -7,8 +7,9 @@ import pytest
 import trainable
 
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph, Layer
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Table
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.pass_through import Softmax
 from dnn2fpga.layers.reshape import Reshape

@@ -13,12 +13,12 @@ from judged import TINY, one_sensitive_layer, problem_of, tiny_data, vectors
 from dnn2fpga.errors import UserError
 from dnn2fpga.layers.conv2d import Binary32Conv2D
 from dnn2fpga.layers.integer_linear import QuantizedLinear
-from dnn2fpga.layers.settings import Numbers
-from dnn2fpga.layers.weight_sets import WeightSet
 from dnn2fpga.optimize.partial import cheapest_first, partial_candidates, sensitivity
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import PartialSettings, Target
+from dnn2fpga.quantize.settings import Numbers
+from dnn2fpga.quantize.weight_sets import WeightSet
 
 LOST = {"a": 0.01, "b": 0.05, "c": 0.02}
 SIZE = {"a": 10, "b": 100, "c": 1}

@@ -7,10 +7,10 @@ import pytest
 import tiny
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.layers.settings import Granularity, Scales, Symmetry
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import WIDEST_INPUT_BEAT, Quantization, choose_all, input_lanes, quantize
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.quantize.settings import Granularity, Scales, Symmetry
 
 GRAPH = simplify(tiny.float_graph())
 

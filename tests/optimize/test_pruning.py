@@ -13,15 +13,15 @@ from pydantic import ValidationError
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph, Normalization
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Normalization
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.pass_through import Softmax
 from dnn2fpga.layers.pooling import MaxPooling
 from dnn2fpga.layers.reshape import Reshape
-from dnn2fpga.layers.settings import Numbers
 from dnn2fpga.optimize import fine_tuning
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
@@ -41,6 +41,7 @@ from dnn2fpga.optimize.pruning import (
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training_model import FloatModel
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.quantize.settings import Numbers
 
 TRAINING, TEST = trainable.digits(8, 8, 1)
 TUNING = TrainingSettings(epochs=4, learning_rate=3e-3, batch=64)

@@ -15,16 +15,16 @@ import trainable
 
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph
-from dnn2fpga.layers.scaling import Choice
-from dnn2fpga.layers.settings import Scales
-from dnn2fpga.layers.weight_sets import WeightSet
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training import Epoch, split, train
 from dnn2fpga.optimize.training_model import CodeModel, FloatModel
-from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.quantize.scaling import Choice
+from dnn2fpga.quantize.settings import Scales
+from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.task_reading import with_task
 
 TRAINING, TEST = trainable.digits(64)

@@ -7,16 +7,17 @@ import pytest
 import tiny
 from specimens import Specimen, on_a_random_network
 
-from dnn2fpga.graph import Graph, Normalization
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Normalization
 from dnn2fpga.layers.conv2d import Conv2D
-from dnn2fpga.layers.scaling import Choice
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.training_model import CodeModel, FloatModel
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.quantized_graph import QuantizedGraph
+from dnn2fpga.quantize.scaling import Choice
 
 NETWORKS = 40
 GRAPH = simplify(tiny.float_graph())

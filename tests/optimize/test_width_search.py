@@ -16,11 +16,12 @@ import tiny
 import yaml
 from command_line import Outcome
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
 from dnn2fpga.config import load_config
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.calibration import calibrate
@@ -31,7 +32,7 @@ from dnn2fpga.optimize.settings import Optimization, SearchSettings, TrainingSet
 from dnn2fpga.optimize.trials import Trials
 from dnn2fpga.optimize.width_search import Point, SearchResult, front_of, search_widths, searched_widths
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.ranges import RangeMethod
+from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import SEARCH, WorkFolder
 
@@ -267,7 +268,7 @@ def test_either_width_costs(setting: str, cost: str) -> None:
 
 
 def test_luts_are_solved_once_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rtl_lib import parallel_engine
+    from rtl_lib.matrix.parallel import engine as parallel_engine
 
     settings = Quantization(weight_bits=7, activation_bits=7)
     first = COSTS["luts"](tiny.quantized_graph(settings))

@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from dnn2fpga.data import Data
-from dnn2fpga.graph import Graph, Layer, Normalization
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Layer, Normalization
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pass_through import Softmax

@@ -12,9 +12,10 @@ import pytest
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.flow import quantize, read_model
-from dnn2fpga.graph import Graph, Layer, Normalization
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Layer, Normalization
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pass_through import Identity, Softmax

@@ -13,16 +13,16 @@ from pydantic import ValidationError
 from specimens import quantized_networks
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph import Graph
+from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib import beat_model
-from rtl_lib.matrix_product import Engine
+from rtl_lib.core import timing as beat_model
+from rtl_lib.matrix.matrix_product import Engine
 
 
 def chain(shape: tuple[int, ...], *layers: object) -> QuantizedGraph:

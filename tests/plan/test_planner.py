@@ -12,14 +12,14 @@ import pytest
 from small_networks import network
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.candidates import COSTS
 from dnn2fpga.plan.goals import Budget, PlanGoal
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.planner import Planner, completed
 from dnn2fpga.plan.settings import PlanSettings
-from dnn2fpga.quantized_graph import QuantizedGraph
-from rtl_lib.matrix_product import Engine
-from rtl_lib.multipliers import Multiplier
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.matrix_product import Engine
 
 WITH_WEIGHTS = ("conv_0", "conv_2", "dense_5", "dense_6")
 

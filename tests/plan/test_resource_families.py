@@ -14,14 +14,14 @@ from small_networks import network
 from dnn2fpga.build.families import FAMILIES as BOARD_FAMILIES
 from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.generate.verilog import to_verilog
-from dnn2fpga.plan.cells import FAMILIES as CELLS
-from dnn2fpga.plan.cells import counted
-from dnn2fpga.plan.fabric import FABRICS
+from dnn2fpga.plan.estimate.cell_counts import FAMILIES as CELLS
+from dnn2fpga.plan.estimate.cell_counts import counted
+from dnn2fpga.plan.estimate.fabric import FABRICS
+from dnn2fpga.plan.estimate.resources import FIT_FILE, resources_of
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.planner import completed
-from dnn2fpga.plan.resources import FIT_FILE, resources_of
 from dnn2fpga.plan.settings import PlanSettings
-from rtl_lib.features import Features, Kind
+from rtl_lib.core.features import Features, Kind
 
 
 def test_everybody_knows_the_same_families() -> None:

@@ -17,9 +17,9 @@ import pytest
 from amaranth.back import verilog
 
 import rtl_lib
-from dnn2fpga.plan.fabric import FABRICS
-from dnn2fpga.plan.mapping import names_of_terms
-from dnn2fpga.plan.resources import (
+from dnn2fpga.plan.estimate.fabric import FABRICS
+from dnn2fpga.plan.estimate.feature_costs import names_of_terms
+from dnn2fpga.plan.estimate.resources import (
     FIT_FILE,
     Resources,
     estimate,
@@ -29,14 +29,15 @@ from dnn2fpga.plan.resources import (
     resources_of,
 )
 from dnn2fpga.plan.settings import PlanSettings
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.features import Features, Kind, MemoryStyle
-from rtl_lib.folded_sums import WeightMemory
-from rtl_lib.formats import Format
-from rtl_lib.matrix_product import Engine, MatrixProduct
-from rtl_lib.multipliers import Multiplier
-from rtl_lib.requantize import Requantize
-from rtl_lib.stream import Beat, Chain, MasterSlaveStage, StreamComponent
+from rtl_lib.core.features import Features, Kind, MemoryStyle
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat, Chain, StreamComponent
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import WeightMemory
+from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 KINDS = ("lut", "ff", "dsp", "bram18")
 
@@ -84,7 +85,7 @@ def test_every_component_declares_its_features() -> None:
     kinds = [kind for kind in ours if not any(other.__module__.startswith("rtl_lib.") for other in subclasses(kind))]
     assert len(kinds) >= 15
     # Parts of the floating-point unit, which is counted as a whole.
-    kinds = [kind for kind in kinds if kind.__module__ != "rtl_lib.binary32"]
+    kinds = [kind for kind in kinds if kind.__module__ != "rtl_lib.binary32.arithmetic"]
     without = [kind.__name__ for kind in kinds if kind.features is StreamComponent.features]  # type: ignore[attr-defined]
     assert without == []
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from measured import refused_cheaply
 
-from dnn2fpga.array_files import read_arrays
+from dnn2fpga.files.arrays import read_arrays
 from dnn2fpga.read.keras import read_keras_model
 
 

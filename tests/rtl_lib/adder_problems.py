@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from rtl_lib.adder_graph import AdderGraph
-from rtl_lib.adder_solver import solve
-from rtl_lib.adder_values import Interval
-from rtl_lib.formats import Format
+from rtl_lib.core.formats import Format
+from rtl_lib.matrix.parallel.adder_graph import AdderGraph
+from rtl_lib.matrix.parallel.adder_solver import solve
+from rtl_lib.matrix.parallel.adder_values import Interval
 
 MOST_INPUTS = 1 << 12  # of a space that is searched whole
 

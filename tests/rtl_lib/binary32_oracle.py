@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from rtl_lib.arithmetic import Rounding
+from rtl_lib.core.arithmetic import Rounding
 
 SIGN = 1 << 31
 INFINITY = 0x7F800000

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from stream_bench import Run, run_component
 
-from rtl_lib.beat_model import trace
-from rtl_lib.operator import Operator
-from rtl_lib.stream import StreamComponent
+from rtl_lib.core.operator import Operator
+from rtl_lib.core.stream import StreamComponent
+from rtl_lib.core.timing import trace
 
 STALLS = [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6), (0.4, 0.4)]  # how often source and sink pause
 FRAMES = 3

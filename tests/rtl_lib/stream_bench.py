@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.sim import Simulator
 
-from rtl_lib.stream import StreamComponent
+from rtl_lib.core.stream import StreamComponent
 
 PATIENCE = 1500  # cycles; an engine may be busy with one beat for hundreds
 

@@ -10,10 +10,10 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtl_lib.adder_graph import AdderGraph
-from rtl_lib.adder_sums import Carry, Operand, Sum
-from rtl_lib.adder_values import Constant, GraphValue, Input, Table, extended, trailing_zeros
-from rtl_lib.formats import Format
+from rtl_lib.core.formats import Format
+from rtl_lib.matrix.parallel.adder_graph import AdderGraph
+from rtl_lib.matrix.parallel.adder_sums import Carry, Operand, Sum
+from rtl_lib.matrix.parallel.adder_values import Constant, GraphValue, Input, Table, extended, trailing_zeros
 
 
 class Wires(Elaboratable):

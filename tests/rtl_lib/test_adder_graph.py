@@ -11,13 +11,13 @@ from adder_problems import Problem, every_value, many_bits, problems
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rtl_lib import adder_solver
-from rtl_lib.adder_builder import GraphBuilder
-from rtl_lib.adder_graph import AdderGraph
-from rtl_lib.adder_solver import solve
-from rtl_lib.adder_sums import Carry, Operand, Sum
-from rtl_lib.adder_values import Constant, Input, Interval, Table, trailing_zeros
-from rtl_lib.signed_digits import adjacent_signed_digits, canonical_signed_digits
+from rtl_lib.matrix.parallel import adder_solver
+from rtl_lib.matrix.parallel.adder_builder import GraphBuilder
+from rtl_lib.matrix.parallel.adder_graph import AdderGraph
+from rtl_lib.matrix.parallel.adder_solver import solve
+from rtl_lib.matrix.parallel.adder_sums import Carry, Operand, Sum
+from rtl_lib.matrix.parallel.adder_values import Constant, Input, Interval, Table, trailing_zeros
+from rtl_lib.matrix.parallel.signed_digits import adjacent_signed_digits, canonical_signed_digits
 
 U8, S8, BIT = (0, 255), (-128, 127), (0, 1)
 ANY = st.one_of(problems(), many_bits())
@@ -270,7 +270,7 @@ def test_tables_are_used_where_they_are_cheaper() -> None:
 
 DIGEST = """
 import hashlib, numpy
-from rtl_lib.adder_solver import solve
+from rtl_lib.matrix.parallel.adder_solver import solve
 weights = numpy.random.default_rng(0).integers(-128, 128, (20, 10))
 graph = solve(weights, [(0, 255)] * 15 + [(0, 1)] * 5, weights[0], weights[1], weights[2])
 print(hashlib.sha256(repr(graph).encode()).hexdigest())

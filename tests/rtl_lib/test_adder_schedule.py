@@ -10,9 +10,9 @@ from adder_problems import Problem, many_bits, problems
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rtl_lib.adder_graph import AdderGraph
-from rtl_lib.adder_schedule import Schedule, latency, schedule
-from rtl_lib.adder_solver import solve
+from rtl_lib.matrix.parallel.adder_graph import AdderGraph
+from rtl_lib.matrix.parallel.adder_schedule import Schedule, latency, schedule
+from rtl_lib.matrix.parallel.adder_solver import solve
 
 LEVELS = st.integers(1, 5)
 

@@ -14,9 +14,9 @@ from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtl_lib import arithmetic
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.formats import Format
+from rtl_lib.core import arithmetic
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.formats import Format
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "arithmetic.md"
 

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
 
-from rtl_lib.arithmetic import Rounding
-from rtl_lib.binary32 import (
+from rtl_lib.binary32.arithmetic import (
     Binary32Add,
     Binary32FromInteger,
     Binary32Multiply,
@@ -24,8 +23,9 @@ from rtl_lib.binary32 import (
     multiply,
     to_integer,
 )
-from rtl_lib.formats import Format
-from rtl_lib.operator import Operator
+from rtl_lib.core.arithmetic import Rounding
+from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Operator
 
 FINITE = st.builds(
     lambda sign, exponent, fraction: sign << 31 | exponent << 23 | fraction,

@@ -18,12 +18,12 @@ from amaranth.back import verilog
 from contract import check_operator, random_input
 from test_twins_under_stalls import PATTERNS, first_difference
 
-from rtl_lib.arithmetic import Rounding
-from rtl_lib.beat_model import trace
-from rtl_lib.binary32 import add, from_integer, multiply, to_integer
-from rtl_lib.binary32_matrix import LATENCY, LOOP_CYCLES, Binary32Matrix
-from rtl_lib.formats import Format
-from rtl_lib.stream import Beat, StreamComponent
+from rtl_lib.binary32.arithmetic import add, from_integer, multiply, to_integer
+from rtl_lib.binary32.matrix import LATENCY, LOOP_CYCLES, Binary32Matrix
+from rtl_lib.core.arithmetic import Rounding
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat, StreamComponent
+from rtl_lib.core.timing import trace
 
 S8, S10 = Format(True, 8), Format(True, 10)
 # terms, outputs, lanes, units: idle slots and none, one beat a group and several, units with fewer outputs than others

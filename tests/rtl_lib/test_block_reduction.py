@@ -14,13 +14,13 @@ from stream_bench import run_component
 from test_several_pixels import rests_exactly
 from test_twins_under_stalls import PATTERNS, first_difference
 
-from rtl_lib.beat_model import BeatModel, trace
-from rtl_lib.block_reduction import BlockReduction, BlockReductionComponent, BlockReductionModel, Stretch
-from rtl_lib.formats import Format
-from rtl_lib.pixel_rows import PixelRows
-from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.stream import Beat
-from rtl_lib.windows import Windows
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat
+from rtl_lib.core.timing import BeatModel, trace
+from rtl_lib.image.block_reduction import BlockReduction, BlockReductionComponent, BlockReductionModel, Stretch
+from rtl_lib.image.reduction import Reduction, WindowReduction
+from rtl_lib.image.windows import Windows
+from rtl_lib.streams.pixel_rows import PixelRows
 
 MAXIMUM, SUM = Reduction.MAXIMUM, Reduction.SUM
 U4, S5 = Format(False, 4), Format(True, 5)

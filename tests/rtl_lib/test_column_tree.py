@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtl_lib import adder_solver
-from rtl_lib.adder_solver import solve
-from rtl_lib.column_tree import derive
+from rtl_lib.matrix.parallel import adder_solver
+from rtl_lib.matrix.parallel.adder_solver import solve
+from rtl_lib.matrix.parallel.column_tree import derive
 
 
 def alike(rng: np.random.Generator, signs: bool) -> np.ndarray:

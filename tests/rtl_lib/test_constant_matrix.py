@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.formats import Format
-from rtl_lib.stream import Beat
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
 
 U8 = Format(False, 8)
 

@@ -9,10 +9,10 @@ from stream_bench import run_component
 from test_several_pixels import rests_exactly
 from test_twins_under_stalls import PATTERNS, first_difference
 
-from rtl_lib.beat_model import PipelineModel, StageModel, trace
-from rtl_lib.fifo import Fifo, FifoModel
-from rtl_lib.formats import Format
-from rtl_lib.stream import Beat
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat
+from rtl_lib.core.timing import PipelineModel, StageModel, trace
+from rtl_lib.streams.fifo import Fifo, FifoModel
 
 BEAT = Beat(Format(True, 5), 2)
 DEPTHS = [2, 3, 4, 7]

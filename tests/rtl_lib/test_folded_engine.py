@@ -31,16 +31,17 @@ from stream_bench import run_component
 from test_matrix_product import PER_LANE, product
 from test_twins_under_stalls import PATTERNS, first_difference
 
-from rtl_lib import folded_sums, turn_finish
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.beat_model import trace
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_engine import TurnGatherer
-from rtl_lib.folded_sums import FoldedSums, WeightMemory
-from rtl_lib.folding import Folding
-from rtl_lib.formats import Format
-from rtl_lib.matrix_product import Engine, MatrixProduct
-from rtl_lib.multipliers import (
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.formats import Format
+from rtl_lib.core.pipeline import PipelineBuilder
+from rtl_lib.core.stream import StreamComponent
+from rtl_lib.core.timing import trace
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.folded import epilogue as turn_finish
+from rtl_lib.matrix.folded import sums as folded_sums
+from rtl_lib.matrix.folded.engine import TurnGatherer
+from rtl_lib.matrix.folded.folding import Folding
+from rtl_lib.matrix.folded.multipliers import (
     DspProducts,
     LutProducts,
     Multiplier,
@@ -50,8 +51,8 @@ from rtl_lib.multipliers import (
     products,
     signed_value,
 )
-from rtl_lib.pipeline import PipelineBuilder
-from rtl_lib.stream import StreamComponent
+from rtl_lib.matrix.folded.sums import FoldedSums, WeightMemory
+from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 
 U1, U7, U8, S5, S8 = Format(False, 1), Format(False, 7), Format(False, 8), Format(True, 5), Format(True, 8)
 FOLDED = {"engine": Engine.FOLDED}

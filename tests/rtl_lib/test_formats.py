@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtl_lib.formats import Format
+from rtl_lib.core.formats import Format
 
 INTEGERS = st.one_of(st.integers(-20, 20), st.integers(-(2**62), 2**62))
 

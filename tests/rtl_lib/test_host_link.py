@@ -12,9 +12,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from rtl_lib.host_link import HostLinkSpec
-from rtl_lib.link_protocol import ESCAPE, FLAG, Answer, Deframer, Identity, Kind, Request
-from rtl_lib.uart import UartReceiver, UartTransmitter
+from rtl_lib.host.host_link import HostLinkSpec
+from rtl_lib.host.link_protocol import ESCAPE, FLAG, Answer, Deframer, Identity, Kind, Request
+from rtl_lib.host.uart import UartReceiver, UartTransmitter
 
 CYCLES_PER_BIT = 4
 SPEC = HostLinkSpec(

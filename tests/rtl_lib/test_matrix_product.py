@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
 
-from rtl_lib.adder_sums import Sum
-from rtl_lib.adder_values import Constant
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.beat_model import trace
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.finish import Finish
-from rtl_lib.formats import Format
-from rtl_lib.matrix_product import Engine, MatrixProduct
-from rtl_lib.parallel_engine import ParallelEngine
-from rtl_lib.requantize import Requantize
-from rtl_lib.stream import Beat
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat
+from rtl_lib.core.timing import trace
+from rtl_lib.elementwise.epilogue import Finish
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
+from rtl_lib.matrix.parallel.adder_sums import Sum
+from rtl_lib.matrix.parallel.adder_values import Constant
+from rtl_lib.matrix.parallel.engine import ParallelEngine
 
 U8, S8, S5 = Format(False, 8), Format(True, 8), Format(True, 5)
 
@@ -346,7 +346,7 @@ def test_verilog_is_reproducible_and_has_no_multiplier(monkeypatch: pytest.Monke
 
 
 def test_a_bank_is_split_before_it_is_too_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rtl_lib import parallel_engine
+    from rtl_lib.matrix.parallel import engine as parallel_engine
 
     monkeypatch.setattr(parallel_engine, "BANK_VALUES", 3)
     check_operator(CASES["signed"], 1, levels_per_register=1)

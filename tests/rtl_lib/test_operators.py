@@ -11,22 +11,23 @@ from contract import check_operator, random_input
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtl_lib import arithmetic
-from rtl_lib.arithmetic import Overflow, Rounding
-from rtl_lib.beat_model import ReduceModel, trace
-from rtl_lib.border_average import BorderAverage
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_sums import FoldedSums, FoldedSumsComponent, WeightMemory
-from rtl_lib.folding import Folding
-from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FrameSum
-from rtl_lib.lookup_table import LookupTable
-from rtl_lib.multipliers import Multiplier
-from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.repack import Repack, repack
-from rtl_lib.requantize import Requantize
-from rtl_lib.stream import Beat, MasterSlaveStage
-from rtl_lib.windows import Padding, Windows
+from rtl_lib.core import arithmetic
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat
+from rtl_lib.core.timing import ReduceModel, trace
+from rtl_lib.elementwise.lookup_table import LookupTable
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.image.border_average import BorderAverage
+from rtl_lib.image.frame_reduction import FrameSum
+from rtl_lib.image.reduction import Reduction, WindowReduction
+from rtl_lib.image.windows import Padding, Windows
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.folded.folding import Folding
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import FoldedSums, FoldedSumsComponent, WeightMemory
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
+from rtl_lib.streams.repack import Repack, repack
 
 RNG = np.random.default_rng(0)
 S5, U4 = Format(True, 5), Format(False, 4)

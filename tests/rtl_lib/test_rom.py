@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtl_lib.rom import VerilogRoms, read_only
+from rtl_lib.streams.rom import VerilogRoms, read_only
 
 
 def words_of(text: str) -> list[int]:

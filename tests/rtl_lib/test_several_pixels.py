@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from stream_bench import run_component
 from test_twins_under_stalls import PATTERNS, first_difference
 
-from rtl_lib.beat_model import BeatModel, trace
-from rtl_lib.formats import Format
-from rtl_lib.pixel_rows import PixelRows, UnpackPixels
-from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.requantize import Requantize
-from rtl_lib.side_by_side import SideBySide, side_by_side
-from rtl_lib.stream import Beat, Chain, MasterSlaveStage, StreamComponent
-from rtl_lib.window_schedule import WindowSchedule
-from rtl_lib.windows import Padding, Windows
-from rtl_lib.windows_component import WindowsComponent
+from rtl_lib.core.formats import Format
+from rtl_lib.core.replicate import SideBySide, side_by_side
+from rtl_lib.core.stream import Beat, Chain, StreamComponent
+from rtl_lib.core.timing import BeatModel, trace
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.image.reduction import Reduction, WindowReduction
+from rtl_lib.image.window_schedule import WindowSchedule
+from rtl_lib.image.windows import Padding, Windows
+from rtl_lib.image.windows_component import WindowsComponent
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
+from rtl_lib.streams.pixel_rows import PixelRows, UnpackPixels
 
 U4, S5 = Format(False, 4), Format(True, 5)
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtl_lib import beat_model
-from rtl_lib.beat_model import BeatModel, Passage, PipelineModel, ReduceModel, StageModel, trace
-from rtl_lib.binary32_matrix import Binary32MatrixModel
-from rtl_lib.fifo import FifoModel
-from rtl_lib.folded_sums import FoldedModel
-from rtl_lib.repack import GathererModel, SerializerModel
-from rtl_lib.window_schedule import Padding, WindowSchedule, WindowsModel
+from rtl_lib.binary32.matrix import Binary32MatrixModel
+from rtl_lib.core import timing as beat_model
+from rtl_lib.core.timing import BeatModel, Passage, PipelineModel, ReduceModel, StageModel, trace
+from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
+from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.streams.fifo import FifoModel
+from rtl_lib.streams.repack import GathererModel, SerializerModel
 
 Part = tuple[Callable[[], BeatModel], int, int]  # twin, input beats and output beats of a frame
 

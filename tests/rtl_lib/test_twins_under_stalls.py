@@ -10,21 +10,22 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtl_lib.beat_model import BeatModel, PipelineModel
-from rtl_lib.border_average import BorderAverage
-from rtl_lib.constant_matrix import ConstantMatrix
-from rtl_lib.folded_sums import FoldedSums, FoldedSumsComponent, WeightMemory
-from rtl_lib.folding import Folding
-from rtl_lib.formats import Format
-from rtl_lib.frame_reduction import FrameSum
-from rtl_lib.lookup_table import LookupTable
-from rtl_lib.multipliers import Multiplier
-from rtl_lib.parallel_engine import ParallelEngine
-from rtl_lib.reduction import Reduction, WindowReduction
-from rtl_lib.repack import Repack
-from rtl_lib.requantize import Requantize
-from rtl_lib.stream import Beat, MasterSlaveStage, StreamComponent
-from rtl_lib.windows import Padding, Windows
+from rtl_lib.core.formats import Format
+from rtl_lib.core.stream import Beat, StreamComponent
+from rtl_lib.core.timing import BeatModel, PipelineModel
+from rtl_lib.elementwise.lookup_table import LookupTable
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.image.border_average import BorderAverage
+from rtl_lib.image.frame_reduction import FrameSum
+from rtl_lib.image.reduction import Reduction, WindowReduction
+from rtl_lib.image.windows import Padding, Windows
+from rtl_lib.matrix.constant_matrix import ConstantMatrix
+from rtl_lib.matrix.folded.folding import Folding
+from rtl_lib.matrix.folded.multipliers import Multiplier
+from rtl_lib.matrix.folded.sums import FoldedSums, FoldedSumsComponent, WeightMemory
+from rtl_lib.matrix.parallel.engine import ParallelEngine
+from rtl_lib.streams.master_slave_stage import MasterSlaveStage
+from rtl_lib.streams.repack import Repack
 
 S5 = Format(True, 5)
 ONE = np.ones(2, np.int64)

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import tiny
 
-from dnn2fpga import config_files, flow
+from dnn2fpga import flow
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
+from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.bundle import VECTOR_FRAMES
-from dnn2fpga.shipped_files import shipped_folder
+from dnn2fpga.graph import files as config_files
 from dnn2fpga.verify import checker, verifier
 from dnn2fpga.work_folder import VERIFICATION, WorkFolder
 

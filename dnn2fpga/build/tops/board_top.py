@@ -1,0 +1,135 @@
+"""The design of a whole board: pins, clock, reset, host link, and the bundle's accelerator as it is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.lib import io
+from amaranth.lib.cdc import FFSynchronizer
+
+from dnn2fpga.build.boards import Board
+from dnn2fpga.build.clocking import add_clock
+from dnn2fpga.errors import UserError
+from dnn2fpga.files.atomic import digest
+from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.verilog import amaranths_yosys, plain_module_names
+from rtl_lib.host.host_link import HostLink, HostLinkSpec
+
+TOP = "board_top"
+CONSTRAINTS = (".lpf", ".pcf", ".cst", ".xdc")
+LEAST_CYCLES, BAUD_ERROR = 8, 0.015  # of the clock for a bit; of the line's speed
+RESET_BITS = 10  # 2^10 cycles after configuration; block RAM of some families is not readable in the first microseconds
+
+
+@dataclass(frozen=True)
+class BoardDesign:
+    """What the tools of the family need, in one folder."""
+
+    top: str
+    verilog: tuple[Path, ...]
+    constraints: Path
+    clock_mhz: float
+
+
+class BoardTop(Elaboratable):
+    """To be elaborated with the board's platform."""
+
+    def __init__(self, board: Board, clock_mhz: float, spec: HostLinkSpec) -> None:
+        self.board = board
+        self.clock_mhz = clock_mhz
+        self.spec = spec
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.clock_pin = clock_pin = io.Buffer("i", platform.request(platform.default_clk, 0, dir="-"))
+        clock, locked = add_clock(m, self.board, self.clock_mhz, clock_pin.i)
+        self._domains(m, clock, locked)
+        m.submodules.link = link = HostLink(self.spec)
+        uart = platform.request("uart", 0, dir="-")
+        m.submodules.rx_pin = rx_pin = io.Buffer("i", uart.rx)
+        m.submodules.tx_pin = tx_pin = io.Buffer("o", uart.tx)
+        m.d.comb += [link.rx.eq(rx_pin.i), tx_pin.o.eq(link.tx)]
+        for name, level in self.board.pins.uart.drive.items():
+            m.submodules[f"{name}_pin"] = held = io.Buffer("o", platform.request(name, 0, dir="-"))
+            m.d.comb += held.o.eq(level)
+        self._accelerator(m, link)
+        return m
+
+    def _domains(self, m: Module, clock: Signal, locked: Signal) -> None:
+        """Reset for a while after configuration, counted by registers that every FPGA of these initializes."""
+        power_on = ClockDomain("power_on", reset_less=True, local=True)
+        sync = ClockDomain("sync")
+        m.domains += [power_on, sync]
+        count = Signal(RESET_BITS)
+        steady = Signal()
+        m.submodules.steady = FFSynchronizer(locked, steady, o_domain="power_on")
+        m.d.comb += [power_on.clk.eq(clock), sync.clk.eq(clock), sync.rst.eq(~count.all())]
+        with m.If(~steady):
+            m.d.power_on += count.eq(0)
+        with m.Elif(~count.all()):
+            m.d.power_on += count.eq(count + 1)
+
+    def _accelerator(self, m: Module, link: HostLink) -> None:
+        names = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
+        given = {f"i_{name}": getattr(link, name) for name in names}
+        names = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
+        told = {f"o_{name}": getattr(link, name) for name in names}
+        aresetn = Signal()
+        m.d.sync += aresetn.eq(link.aresetn)  # of all registers of the network: a register of its own for the long way
+        m.submodules.accelerator = Instance("accelerator", i_aclk=ClockSignal(), i_aresetn=aresetn, **given, **told)
+
+
+def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
+    """The host link that fits the bundle's streams and the board's serial line.
+
+    :raises UserError: when the clock is too slow for the line.
+    """
+    manifest = read_manifest(bundle / MANIFEST)
+    baud = board.pins.uart.baud
+    cycles = round(clock_mhz * 1e6 / baud)
+    if cycles < LEAST_CYCLES or abs(clock_mhz * 1e6 / baud / cycles - 1) > BAUD_ERROR:
+        raise UserError(
+            f"{board.name}: {clock_mhz:g} MHz do not give {baud:,} baud within {BAUD_ERROR:.1%}; "
+            f"give another --clock, {board.clock_mhz:g} for example"
+        )
+    given, told = manifest["input"], manifest["output"]
+    return HostLinkSpec(
+        input_beat_bytes=given["tdata_bits"] // 8,
+        input_beats=given["beats"],
+        output_beat_bytes=told["tdata_bits"] // 8,
+        output_beats=told["beats"],
+        clock_hz=round(clock_mhz * 1e6),
+        cycles_per_bit=cycles,
+        design=bytes.fromhex(digest(bundle / MANIFEST)),
+    )
+
+
+def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) -> BoardDesign:
+    """Writes ``board_top.v``, the bundle's Verilog and the constraint file into ``folder``.
+
+    :raises UserError: when the board has no serial line, or the clock cannot be made.
+    """
+    top = BoardTop(board, clock_mhz, link_spec(bundle, board, clock_mhz))
+    verilog, suffix, constraints = _prepared(board.pins.platform(), top)
+    written = folder / f"{TOP}.v"
+    written.write_text(verilog, encoding="utf-8")
+    placed = folder / f"{TOP}{suffix}"
+    placed.write_text(constraints, encoding="utf-8")
+    sources = sorted((bundle / "rtl").glob("*.v"))
+    for source in sources:
+        shutil.copy(source, folder)
+    return BoardDesign(TOP, (written, *(folder / source.name for source in sources)), placed, clock_mhz)
+
+
+def _prepared(platform: Any, top: BoardTop) -> tuple[str, str, str]:
+    """Verilog, and the constraint file's suffix and text, as ``amaranth.build`` writes them."""
+    with amaranths_yosys():
+        files = platform.prepare(top, name=TOP, emit_src=False, debug_verilog=True).files
+    texts = {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
+    verilog = texts.get(f"{TOP}.v") or texts[f"{TOP}.debug.v"]
+    (constraints,) = (name for name in texts if name.endswith(CONSTRAINTS))
+    return plain_module_names(verilog, TOP), Path(constraints).suffix, texts[constraints]

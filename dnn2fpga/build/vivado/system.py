@@ -1,0 +1,131 @@
+"""Processors of Zynq devices as Vivado's block designs know them, and how wide the DMA beside them is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dnn2fpga.build.boards import Board
+from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.errors import UserError
+
+WIDEST_BYTES = 512  # of a stream, for axis_dwidth_converter
+NARROWEST_MEMORY_BITS = 32  # of the DMA's side towards the memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessingSystem:
+    """One family's processor: its IP, the names of what is connected, and the width of its port to the memory."""
+
+    ip: str
+    automation: str
+    config: dict[str, str]
+    clock_mhz: str  # the parameter that sets it
+    clock: str
+    reset: str
+    control: str
+    memory: str
+    clocked: tuple[str, ...]
+    interrupt: str
+    memory_bits: int
+    address_bits: int
+
+
+PROCESSORS = {
+    "zynq7000": ProcessingSystem(
+        ip="processing_system7",
+        automation='make_external "FIXED_IO, DDR" Master Disable Slave Disable',
+        config={
+            "PCW_USE_M_AXI_GP0": "1",
+            "PCW_USE_S_AXI_HP0": "1",
+            "PCW_S_AXI_HP0_DATA_WIDTH": "64",
+            "PCW_USE_FABRIC_INTERRUPT": "1",
+            "PCW_IRQ_F2P_INTR": "1",
+            "PCW_EN_CLK0_PORT": "1",
+            "PCW_EN_RST0_PORT": "1",
+        },
+        clock_mhz="PCW_FPGA0_PERIPHERAL_FREQMHZ",
+        clock="FCLK_CLK0",
+        reset="FCLK_RESET0_N",
+        control="M_AXI_GP0",
+        memory="S_AXI_HP0",
+        clocked=("M_AXI_GP0_ACLK", "S_AXI_HP0_ACLK"),
+        interrupt="IRQ_F2P",
+        memory_bits=64,
+        address_bits=32,
+    ),
+    "zynquplus": ProcessingSystem(
+        ip="zynq_ultra_ps_e",
+        automation="",
+        config={
+            "PSU__USE__M_AXI_GP0": "1",
+            "PSU__USE__M_AXI_GP1": "0",
+            "PSU__USE__M_AXI_GP2": "0",
+            "PSU__USE__S_AXI_GP2": "1",
+            "PSU__SAXIGP2__DATA_WIDTH": "128",
+            "PSU__USE__IRQ0": "1",
+            "PSU__FPGA_PL0_ENABLE": "1",
+        },
+        clock_mhz="PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+        clock="pl_clk0",
+        reset="pl_resetn0",
+        control="M_AXI_HPM0_FPD",
+        memory="S_AXI_HP0_FPD",
+        clocked=("maxihpm0_fpd_aclk", "saxihp0_fpd_aclk"),
+        interrupt="pl_ps_irq0",
+        memory_bits=128,
+        address_bits=40,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class BoardFiles:
+    """Vivado's name of a board, and what the processor of this one must be told when its files are not installed."""
+
+    name: str
+    config: dict[str, str] = field(default_factory=dict)
+
+
+BOARD_FILES = {
+    "pynq_z2": BoardFiles("tul.com.tw:pynq-z2:*", {"PCW_CRYSTAL_PERIPHERAL_FREQMHZ": "50"}),
+    "zcu104": BoardFiles("xilinx.com:zcu104:*"),
+}
+
+
+def system_values(board: Board, mhz: str, entry: StreamPort, exit: StreamPort) -> dict[str, Any]:
+    """What project_system.tcl.j2 must know.
+
+    A DMA that is wider than the port to the memory would be larger and no faster: wider beats are converted.
+
+    :raises UserError: when the board has no processor that is known here, or a beat is too wide.
+    """
+    processor = PROCESSORS.get(board.family)
+    if processor is None:
+        raise UserError(f"board '{board.name}': family must be one of {', '.join(PROCESSORS)}, not '{board.family}'")
+    files = BOARD_FILES.get(board.name, BoardFiles(f"*:{board.name}:*"))
+    ps = vars(processor) | {
+        "config": {**processor.config, **files.config, processor.clock_mhz: mhz},
+        "board_part": files.name,
+    }
+    values: dict[str, Any] = {"ps": ps}
+    clocked = [f"ps/{pin}" for pin in processor.clocked]
+    clocked += [f"dma/{pin}" for pin in ("s_axi_lite_aclk", "m_axi_mm2s_aclk", "m_axi_s2mm_aclk")]
+    clocked += ["accelerator/aclk", "interrupt_controller/s_axi_aclk", "control_bus/aclk", "memory_bus/aclk"]
+    clocked += ["system_reset/slowest_sync_clk"]
+    for side, port in (("input", entry), ("output", exit)):
+        if port.beat_bytes > WIDEST_BYTES:
+            raise UserError(
+                f"a beat of the {side} must have at most {8 * WIDEST_BYTES} bits for Vivado's width converter, "
+                f"not {8 * port.beat_bytes}; choose fewer pixels a beat, or use package_ip.tcl and a DMA of your own"
+            )
+        dma_bits = min(8 * port.beat_bytes, processor.memory_bits)
+        is_converted = dma_bits < 8 * port.beat_bytes
+        values |= {
+            f"{side}_bytes": port.beat_bytes,
+            f"{side}_dma_bits": dma_bits,
+            f"{side}_memory_bits": max(dma_bits, NARROWEST_MEMORY_BITS),
+            f"{side}_converted": is_converted,
+        }
+        clocked += [f"{side}_width/aclk"] if is_converted else []
+    return values | {"clocked": clocked}

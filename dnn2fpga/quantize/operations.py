@@ -1,0 +1,97 @@
+"""What a layer kind needs to take part in training without importing TensorFlow.
+
+``Layer.forward`` is the differentiable twin of ``compute``, ``Layer.forward_codes`` that of the integer layer: its
+numbers *are* the integers of the integer model (held in floats, exactly), and gradients pass through every rounding
+(straight-through estimator). So what is trained is what is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.quantize.weight_sets import Levels
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A tensor during training: its scales may be learned."""
+
+    tensor: Tensor
+    scales: Any  # float64 [lanes]
+
+    @property
+    def zero_points(self) -> np.ndarray:
+        return self.tensor.zero_points.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Wires:
+    """Where a layer reads and writes, and how its weights become codes."""
+
+    input: Wire
+    output: Wire
+    settings: LayerSettings
+    weight_scale: Any = None  # float64 [outputs]; None for a layer that computes in binary32
+    weight_zero_point: Any = None
+    wide: bool = False  # accumulators may pass 2^24: float32 would round them
+
+
+class Operations(Protocol):
+    """Differentiable operations (``optimize.operations``). Codes are integers in float tensors ``[batch, *shape]``."""
+
+    def clip(self, x: Any, low: Any, high: Any) -> Any: ...
+    def accumulating(self, x: Any, wide: bool) -> Any:
+        """In the float type that sums exactly; what follows is computed in it."""
+
+    def float64(self, x: Any) -> Any: ...
+    def like(self, x: Any, value: Any) -> Any:
+        """``value`` in the float type of ``x``."""
+
+    def tile(self, x: Any, count: int) -> Any: ...
+    def largest(self, x: Any) -> Any: ...
+    def at_least(self, x: Any, low: float) -> Any: ...
+    def sqrt(self, x: Any) -> Any: ...
+    def reshape(self, x: Any, shape: tuple[int, ...]) -> Any: ...
+    def matmul(self, x: Any, weights: Any) -> Any: ...
+    def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any: ...
+    def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
+        """``weights [K_h, K_w, outputs]``; outputs of one channel lie side by side."""
+
+    def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any: ...
+    def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
+        """Pixels outside the frame do not count."""
+
+    def sum_of_pixels(self, x: Any) -> Any:
+        """``[batch, rows, columns, channels]`` → ``[batch, channels]``."""
+
+    def round(self, x: Any) -> Any:
+        """Half up."""
+
+    def nearest(self, x: Any, levels: Levels) -> Any:
+        """The nearest of the levels."""
+
+    def function(self, name: str, x: Any) -> Any:
+        """tanh or sigmoid."""
+
+    def lookup(self, name: str, codes: Any, wires: Wires, table: np.ndarray) -> Any:
+        """The table's entry for each code, with the gradient of the function."""
+
+    def multiplier(self, ratio: Any) -> tuple[Any, Any]:
+        """``multiplier / 2**shift`` as the integer model has it, and ``2**shift``."""
+
+    def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
+        """Real numbers in units of the output's step → its codes, rounded and clamped."""
+
+    def requantize(
+        self, accumulator: Any, ratio: Any, output: Wire, clamp: tuple[float, float], how: Arithmetic
+    ) -> Any:
+        """``fit`` of the accumulator (0 means zero) times ``multiplier(ratio)``."""
+
+    def statistics(self, x: Callable[[], Any], parameters: dict[str, Any]) -> None:
+        """Moves ``mean`` and ``variance`` in ``parameters`` towards those of ``x()``, while they are not frozen."""

@@ -1,0 +1,65 @@
+"""How one layer is to be quantized: the one list of these settings. The command line, ``dnn2fpga.yaml`` and every
+search name them as they are named here.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+from pydantic import Field
+
+from dnn2fpga.files.described import Described
+from dnn2fpga.quantize.ranges import RangeMethod
+from dnn2fpga.quantize.weight_sets import WeightSet
+from rtl_lib.core.arithmetic import Overflow, Rounding
+
+Bits = Annotated[int, Field(ge=1, le=16)]
+Percentile = Annotated[float, Field(gt=50, le=100)]
+
+
+class Numbers(enum.Enum):
+    """What a layer with weights computes in."""
+
+    INTEGER = "integer"
+    BINARY32 = "binary32"  # IEEE 754 single precision in a fixed order; integers at both ends
+
+
+class Scales(enum.Enum):
+    """Which scales may be chosen."""
+
+    POWER_OF_TWO = "power_of_two"  # requantize is wires
+    FREE = "free"  # requantize is an integer multiplier and a shift
+
+
+class Granularity(enum.Enum):
+    """What shares one scale."""
+
+    PER_CHANNEL = "per_channel"
+    PER_TENSOR = "per_tensor"
+
+
+class Symmetry(enum.Enum):
+    """Where the zero lies."""
+
+    SYMMETRIC = "symmetric"  # zero point 0
+    ASYMMETRIC = "asymmetric"  # a zero point that lets the codes cover exactly the range
+
+
+class LayerSettings(Described):
+    """The numbers of one layer; an activation is what the layer gives."""
+
+    numbers: Numbers = Numbers.INTEGER
+    weight_bits: Bits = 8
+    weight_set: WeightSet = WeightSet.INTEGER
+    weight_calibration: RangeMethod = RangeMethod.MSE
+    weight_symmetry: Symmetry = Symmetry.SYMMETRIC
+    granularity: Granularity = Granularity.PER_CHANNEL  # of weights
+    activation_bits: Bits = 8
+    calibration: RangeMethod = RangeMethod.MIN_MAX  # of activations
+    activation_symmetry: Symmetry = Symmetry.SYMMETRIC
+    activation_granularity: Granularity = Granularity.PER_TENSOR
+    percentile: Percentile = 99.99  # of the values that calibration 'percentile' keeps
+    scales: Scales = Scales.POWER_OF_TWO
+    rounding: Rounding = Rounding.HALF_UP
+    overflow: Overflow = Overflow.SATURATE

@@ -1,0 +1,124 @@
+"""A tensor on a wire: integers of a format, their scale, and the order of the beats."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from dnn2fpga.files.described import Described
+from rtl_lib.core import arithmetic
+from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.formats import Format
+
+
+def _integers(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"must be an array of integers, not of {array.dtype}")
+    return array.astype(np.int64)
+
+
+def _binary32(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype != np.float32:
+        raise ValueError(f"must be an array of float32, not of {array.dtype}")
+    return array
+
+
+# Array fields of a layer: kept in weights.npz, not in model.yaml.
+IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer(lambda a: a.tolist())]
+Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
+
+
+Extent = Annotated[int, Field(ge=1, le=2**28)]
+Integer = Annotated[int, Field(ge=-(2**32), le=2**32)]  # of any format that a wire may have
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Tensor(Described):
+    """A tensor on a wire: integers of a format; the real value is ``(integer - zero_point) * scale``.
+
+    ``lanes`` numbers travel together in one beat; ``shape`` in row-major order gives the order of the beats.
+    ``scale`` and ``zero_point`` are one number for all lanes, or one a lane (which is a channel).
+    """
+
+    shape: tuple[Extent, ...] = Field(min_length=1, max_length=8)
+    lanes: Extent
+    signed: bool
+    width: int = Field(ge=1, le=32)
+    scale: Scale | tuple[Scale, ...]
+    zero_point: Integer | tuple[Integer, ...] = 0
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.size % self.lanes:
+            raise ValueError(f"lanes must divide the {self.size} numbers of shape {list(self.shape)}, not {self.lanes}")
+        for name in ("scale", "zero_point"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.lanes:
+                raise ValueError(f"{name} must be one number, or one for each of the {self.lanes} lanes")
+        if not self.format.contains(int(self.zero_points.min()), int(self.zero_points.max())):
+            raise ValueError(f"zero_point must lie in the format {self.format}, not be {self.zero_point}")
+        return self
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def beats(self) -> int:
+        return self.size // self.lanes
+
+    @property
+    def format(self) -> Format:
+        return Format(self.signed, self.width)
+
+    @property
+    def scales(self) -> np.ndarray:
+        """``scale`` of every lane."""
+        return np.broadcast_to(np.asarray(self.scale, np.float64), (self.lanes,))
+
+    @property
+    def zero_points(self) -> np.ndarray:
+        """``zero_point`` of every lane."""
+        return np.broadcast_to(np.asarray(self.zero_point, np.int64), (self.lanes,))
+
+    @property
+    def uniform_scale(self) -> float:
+        """The scale of all lanes; raises ``ValueError`` where they differ."""
+        if isinstance(self.scale, tuple):
+            raise ValueError("all channels of its input must have the same scale")
+        return self.scale
+
+    def numbers_like(self, other: Tensor) -> bool:
+        """Whether the same integers mean the same numbers in both."""
+        return (self.format, self.scale, self.zero_point) == (other.format, other.scale, other.zero_point)
+
+    def quantize(self, x: np.ndarray) -> np.ndarray:
+        """Real numbers ``[samples, *shape]`` → integers: nearest (half up), saturated."""
+        beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
+        q = np.floor(beats / self.scales + 0.5) + self.zero_points
+        return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype).reshape(x.shape)
+
+    def clips(self, x: np.ndarray) -> np.ndarray:
+        """Which real numbers ``[samples, *shape]`` saturate by more than one step. One step is part of the scale's
+        choice: an image in [0, 1] in 8 bits has scale 2^-8.
+        """
+        beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
+        q = np.floor(beats / self.scales + 0.5) + self.zero_points
+        return ((q < self.format.minimum - 1) | (q > self.format.maximum + 1)).reshape(np.shape(x))
+
+    def dequantize(self, q: np.ndarray) -> np.ndarray:
+        """Integers ``[samples, *shape]`` → real numbers."""
+        beats = q.astype(np.float64).reshape(-1, self.beats, self.lanes)
+        return ((beats - self.zero_points) * self.scales).reshape(q.shape)
+
+
+class Arithmetic(Described):
+    """How results are brought into a format."""
+
+    rounding: Rounding = Rounding.HALF_UP
+    overflow: Overflow = Overflow.SATURATE

@@ -1,6 +1,6 @@
 """Fits the resource estimates (``dnn2fpga.plan.estimate``) to synthesis results, and checks them with whole networks.
 
-    python benchmarks/resources.py fit      # 137 components for xc7, 71 for others; dnn2fpga/plan/estimate/resource_fit.json
+    python benchmarks/resources.py fit      # 137 components for xc7, 71 for others; plan/estimate/resource_fit.json
     python benchmarks/resources.py check    # 25 networks for xc7, 8 for others; docs/measurements/resources.md
 
 For all families, or for that of ``--family``. Synthesis is that of yosys (benchmarks/family_synthesis.py); its results

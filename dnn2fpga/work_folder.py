@@ -1,8 +1,8 @@
 """The work folder: what lies where, and whether it still belongs together.
 
 Every step writes beside its result what the result rests on (``dnn2fpga.files.records``). A step that uses a bundle
-asks `WorkFolder.current_bundle` for it, which compares the digests of everything that `generate` read and wrote; a summary
-shows a result only where `WorkFolder.standing` finds nothing changed.
+asks `WorkFolder.current_bundle` for it, which compares the digests of everything that `generate` read and wrote; a
+summary shows a result only where `WorkFolder.standing` finds nothing changed.
 """
 
 from __future__ import annotations

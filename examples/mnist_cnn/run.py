@@ -98,7 +98,7 @@ def run(name: str, graph: Graph, data: Data, test: Data, images: int, **settings
 def software_speed(work: Path, x: np.ndarray) -> float:
     """Images a second of the integer model on one core."""
     code = (
-        "import sys, time, numpy as np; from pathlib import Path; from dnn2fpga import config_files;"
+        "import sys, time, numpy as np; from pathlib import Path; from dnn2fpga.graph import files as config_files;"
         "q = config_files.load(Path(sys.argv[1])); x = np.load(sys.argv[2]); q.run(x[:64]);"
         "start = time.perf_counter(); q.run(x); print(len(x) / (time.perf_counter() - start))"
     )

@@ -175,5 +175,5 @@ def test_no_such_port(work: Path) -> None:
 
 
 def test_a_board_without_a_serial_line(work: Path) -> None:
-    with pytest.raises(UserError, match=r"pynq_z2: has no serial line .* dnn2fpga\.driver\.pynq"):
+    with pytest.raises(UserError, match=r"pynq_z2: has no serial line .* dnn2fpga\.drive\.pynq"):
         run_on_board(work, Data(samples(1), None), "pynq_z2", SIMULATED)

@@ -59,8 +59,7 @@ class Builder:
         weights = self.rng.integers(-127, 128, shape)
         common = {"low": output.format.minimum, "high": output.format.maximum, "weight_width": 8, "bias": 0 * same}
         scaling = {"multiplier": same, "shift": shift * same, "offset": 0 * same}
-        before = self.layers[-1].name if self.layers else "input"
-        self.add(kind(name=name, input=before, output=output, weights=weights, **common, **scaling, **geometry))
+        self.add(kind(name=name, output=output, weights=weights, **common, **scaling, **geometry))
 
     def graph(self) -> QuantizedGraph:
         size = 32
@@ -71,18 +70,13 @@ class Builder:
                 self.linear(QuantizedConv2D, name, shape, image(size, filters), padding="same")
             size //= 2
             pooled = image(size, block[-1])
-            before = self.layers[-1].name
-            self.add(
-                QuantizedMaxPooling(
-                    name=f"pool_{number}", input=before, output=pooled, pool_size=(2, 2), strides=(2, 2)
-                )
-            )
+            self.add(QuantizedMaxPooling(name=f"pool_{number}", output=pooled, pool_size=(2, 2), strides=(2, 2)))
         flat = self.tensor.model_copy(update={"shape": (self.tensor.size,)})
-        self.add(QuantizedReshape(name="flat", input=self.layers[-1].name, output=flat))
+        self.add(QuantizedReshape(name="flat", output=flat))
         for number, outputs in enumerate(DENSE):
             shape = (self.tensor.shape[0], outputs)
             self.linear(QuantizedDense, f"dense_{number}", shape, vector(outputs))
-        return QuantizedGraph("vgg_like", "input", self.input, tuple(self.layers))
+        return QuantizedGraph.chain("vgg_like", "input", self.input, self.layers)
 
 
 def image(size: int, channels: int) -> Tensor:
@@ -99,7 +93,7 @@ def deep() -> list[tuple[str, ...]]:
     for number in range(50):
         shape = (3, 3, builder.tensor.shape[2], 16)
         builder.linear(QuantizedConv2D, f"conv_{number}", shape, image(32, 16), padding="same")
-    graph = QuantizedGraph("deep", "input", builder.input, tuple(builder.layers))
+    graph = QuantizedGraph.chain("deep", "input", builder.input, builder.layers)
     rows = []
     for interval in (4096, 16384):
         settings = PlanSettings.model_validate({"goal": {"interval_cycles": interval}})

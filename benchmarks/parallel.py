@@ -67,7 +67,6 @@ def network(file: Path) -> tuple[QuantizedGraph, Any]:
         one = np.ones(outputs, np.int64)
         layer = QuantizedDense(
             name=f"dense_{k}",
-            input=layers[-1].name if layers else "input",
             output=output,
             low=output.format.minimum,
             high=output.format.maximum,
@@ -80,7 +79,7 @@ def network(file: Path) -> tuple[QuantizedGraph, Any]:
         )
         layers.append(layer)
         tensor = output
-    return QuantizedGraph(name=file.stem, input_name="input", input=first, layers=tuple(layers)), case
+    return QuantizedGraph.chain(file.stem, "input", first, layers), case
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,6 @@ def large_layer(work: Path) -> str:
     one = np.ones(outputs, np.int64)
     layer = QuantizedDense(
         name="dense",
-        input="input",
         output=first.model_copy(update={"shape": (outputs,), "lanes": outputs}),
         low=0,
         high=255,
@@ -221,7 +219,7 @@ def large_layer(work: Path) -> str:
         weights=weights,
         bias=bias,
     )
-    graph = QuantizedGraph(name="large", input_name="input", input=first, layers=(layer,))
+    graph = QuantizedGraph.chain("large", "input", first, [layer])
     folder = work / "large"
     folder.mkdir()
     config_files.save(graph, folder)

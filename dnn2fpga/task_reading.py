@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def with_task(graph: Graph, data: Iterable[Data | None], kind: TaskKind | None =
     :param kind: the task, where it is not to be found out.
     :raises UserError: when the labels, or the network, do not fit.
     """
-    return replace(graph, decided=read_task(graph.interface, data, kind))
+    return graph.decided_as(read_task(graph.interface, data, kind))
 
 
 def task_line(graph: Graph, test: Data | None) -> str:

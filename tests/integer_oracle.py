@@ -18,18 +18,27 @@ Image = dict[tuple[int, ...], int]  # position → integer
 Inside = list[tuple[int, int, int, int]]  # kernel row, kernel column, row, column of the pixels inside the frame
 
 
-def run(folder: Path, frame: np.ndarray) -> dict[str, np.ndarray]:
-    """Every tensor for one quantized frame, by the name of the layer that gives it."""
+def run(folder: Path, frame: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every tensor for one quantized frame, by the name of the layer that produces it.
+
+    :param frame: of the only input, or of each input by its name.
+    """
     model = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
     with np.load(folder / "weights.npz") as archive:
         arrays = {name: archive[name].tolist() for name in archive.files}
-    tensor, values = model["input"], {p: int(frame[p]) for p in product(*map(range, frame.shape))}
+    frames = frame if isinstance(frame, dict) else {next(iter(model["inputs"])): frame}
+    known: dict[str, tuple[dict[str, Any], Image]] = {
+        name: (tensor, {p: int(frames[name][p]) for p in product(*map(range, frames[name].shape))})
+        for name, tensor in model["inputs"].items()
+    }
     results = {}
     for layer in model["layers"]:
         prefix = layer["name"] + "/"
         own = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-        values = KINDS[layer["kind"]](layer | own, tensor, values)
+        read = (part for name in layer["inputs"] for part in known[name])  # a tensor and its values, for each input
+        values = KINDS[layer["kind"]](layer | own, *read)
         tensor = layer["output"]
+        known[layer["name"]] = tensor, values
         low, high = limits(tensor)
         assert set(values) == set(product(*map(range, tensor["shape"])))
         assert all(low <= value <= high for value in values.values())

@@ -16,7 +16,7 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph.float import Graph, Node
+from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import TABLES, Clamp, Table
 from dnn2fpga.layers.affine import Affine
@@ -107,7 +107,8 @@ class Specimen:
         for node in self.graph.nodes:
             options = {key: value for key, value in vars(node.layer).items() if key != "name"}
             settings = self.quantization.layers[node.name].model_dump(exclude_none=True)
-            lines.append(f"{node.name}: {node.layer.kind} {_shown(options)} → {node.shape}, {_shown(settings)}")
+            shape = self.graph.shapes[node.name]
+            lines.append(f"{node.name}: {node.layer.kind} {_shown(options)} → {shape}, {_shown(settings)}")
         lines.append(f"{self.plan}, stalls {self.stalls}, seed {self.seed}")
         return "\n  ".join(lines)
 
@@ -271,7 +272,7 @@ def _quantizations(draw: st.DrawFn, graph: Graph, input_lanes: int | None) -> Qu
     activation_bits = st.integers(1, WIDEST_TABLE_INPUT if has_table else 16)
     layers = {}
     for node in graph.nodes:
-        own = draw(_weight_settings(node)) if node.layer.has_weights else {}
+        own = draw(_weight_settings(node.layer, graph.shapes[node.name])) if node.layer.has_weights else {}
         # wrapping cannot be joined with a clamp, nor with floating point
         clamps = node.layer.as_clamp() or getattr(node.layer, "clamp", None) not in (None, (-math.inf, math.inf))
         wraps = not clamps and own.get("numbers") is not Numbers.BINARY32
@@ -302,7 +303,7 @@ def _plans(draw: st.DrawFn, graph: Graph, quantization: Quantization) -> PlanSet
             weights = node.layer.weights  # type: ignore[attr-defined]
             inputs = weights.size // weights.shape[-1]  # of one output
             own["engine"] = draw(st.sampled_from([None, None, *Engine]))
-            own["pe"] = draw(st.none() | st.integers(1, node.shape[-1]))
+            own["pe"] = draw(st.none() | st.integers(1, graph.shapes[node.name][-1]))
             own["simd"] = draw(st.none() | st.integers(1, inputs))
             own["multiplier"] = draw(st.sampled_from([None, *Multiplier]))
             own["weight_memory"] = draw(st.sampled_from([None, *WeightMemory]))
@@ -332,11 +333,11 @@ def _tensor_settings(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def _weight_settings(draw: st.DrawFn, node: Node) -> dict[str, Any]:
+def _weight_settings(draw: st.DrawFn, layer: Layer, shape: Shape) -> dict[str, Any]:
     # Most weights are plain integers, and few layers are in binary32.
     weight_set = draw(st.sampled_from([WeightSet.INTEGER] * 4 + list(WeightSet)))
     symmetries = list(Symmetry) if weight_set is WeightSet.INTEGER else [Symmetry.SYMMETRIC]
-    weights, pixels = node.layer.parameter_count - node.shape[-1], math.prod(node.shape[:-1])
+    weights, pixels = layer.parameter_count - shape[-1], math.prod(shape[:-1])
     small = weights <= MOST_BINARY32_WEIGHTS and pixels <= MOST_BINARY32_PIXELS
     return {
         "numbers": draw(st.sampled_from([Numbers.INTEGER] * 5 + [Numbers.BINARY32] * small)),

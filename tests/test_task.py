@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -302,13 +302,13 @@ def test_training_has_a_loss_for_every_task() -> None:
 
 def test_model_yaml_holds_the_task(tmp_path: Path) -> None:
     task = Task(kind=CLASS, ending=SOFTMAX, labels=LabelForm.SIGNED_ONE_HOT)
-    config_files.save(replace(tiny.quantized_graph(), decided=task), tmp_path)
+    config_files.save(tiny.quantized_graph().decided_as(task), tmp_path)
     assert config_files.load(tmp_path).task == task
 
 
 @pytest.mark.parametrize(("decision", "kind"), [("argmax", CLASS), ("null", REGRESSION)])
 def test_older_model_files_say_less(tmp_path: Path, decision: str, kind: TaskKind) -> None:
-    config_files.save(tiny.quantized_graph(), tmp_path)
+    shutil.copytree(Path(__file__).parent / "graph" / "format_2", tmp_path, dirs_exist_ok=True)
     text = (tmp_path / "model.yaml").read_text()
     start, end = text.index("task:"), text.index("notes:")
     (tmp_path / "model.yaml").write_text(f"{text[:start]}decision: {decision}\n{text[end:]}")
@@ -328,14 +328,14 @@ def test_other_data_is_read_like_the_model_or_refused() -> None:
     one = small_binary()
     only_low = Data(np.zeros((2, 6)), np.array([1, 1]))
     assert task_with(one, only_low).targets(only_low.y, 1).tolist() == [[False], [False]]
-    open_task = replace(one, decided=unlabelled_task(one.interface, REGRESSION))
+    open_task = one.decided_as(unlabelled_task(one.interface, REGRESSION))
     assert task_with(open_task, Data(np.zeros((2, 6)), np.array([0, 1]))).kind is BINARY
 
 
 def small_binary():  # type: ignore[no-untyped-def]
     graph = small_networks.network((6,), [4, 1])
     task = read_task(graph.interface, [data(TWO + 1)], BINARY)
-    return replace(graph, decided=task)
+    return graph.decided_as(task)
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (40, 3, 1), (40, 1, 3)])

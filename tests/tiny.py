@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.affine import Affine
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pass_through import Softmax
@@ -41,6 +43,12 @@ def float_graph() -> Graph:
         Softmax("softmax"),
     ]
     return Graph.chain("tiny", "input", INPUT_SHAPE, layers, float_parameters=79)
+
+
+def with_layers(graph: Graph, layers: Sequence[Layer]) -> Graph:
+    """The same wiring with other layers."""
+    by_node = dict(zip((node.name for node in graph.nodes), layers, strict=True))
+    return graph.mapped(lambda node: by_node[node.name])
 
 
 def samples(count: int = 8) -> np.ndarray:

@@ -54,9 +54,9 @@ def write_vectors(
             layer: stack.enter_context((folder / f"boundary_{index}.bin").open("wb"))
             for layer, (index, _) in boundaries.items()
         }
-        tensors = {graph.input_name: graph.input} | {layer.name: layer.output for layer in graph.layers}
+        tensors = graph.tensors
         for start in range(0, len(q), batch):
-            for layer, beats in graph.tensors(q[start : start + batch]):
+            for layer, beats in graph.boundaries(q[start : start + batch]):
                 if layer in files:
                     beats_there = Wire.of(tensors[layer].shape, boundaries[layer][1]).pack(beats)
                     files[layer].write(beats_there.astype(element_type(tensors[layer].format)).tobytes())

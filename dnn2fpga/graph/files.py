@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import yaml
@@ -19,38 +19,47 @@ from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import CountOrNone, problems_of
 from dnn2fpga.files.yaml_files import read_yaml
-from dnn2fpga.graph.quantized import FORMAT_VERSION, QuantizedGraph
+from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import quantized_kinds
 from dnn2fpga.task import Ending, Task, kind_problem, unlabelled_task
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
+FORMAT_VERSION = 3
+OLDER = 2  # the version before, which held chains; it is still read
+
+
+class _Output(Described):
+    """What an output is called outside, the tensor that leaves there, and what it is for."""
+
+    name: str
+    tensor: str
+    task: Task | None = None
 
 
 class _ModelFile(Described):
     format_version: int
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     float_parameters: CountOrNone
-    task: Task | None = None
-    decision: Literal["argmax"] | None = Field(
-        default=None, exclude=True
-    )  # in files older than tasks: a softmax was last
     notes: tuple[str, ...]
-    input: Tensor
+    inputs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Tensor] = Field(min_length=1)
+    outputs: tuple[_Output, ...] = Field(min_length=1)
     layers: tuple[dict[str, Any], ...]
 
 
 def save(graph: QuantizedGraph, folder: Path) -> None:
     """Writes both files into an existing folder; the same graph gives the same bytes."""
+    tasks = graph.tasks
     described = _ModelFile(
         format_version=FORMAT_VERSION,
         name=graph.name,
         float_parameters=graph.float_parameters,
-        task=graph.task,
         notes=graph.notes,
-        input=graph.input,
-        layers=tuple(_describe(layer) for layer in graph.layers),
+        inputs=dict(graph.inputs),
+        outputs=tuple(_Output(name=name, tensor=tensor, task=tasks[name]) for name, tensor in graph.leaving.items()),
+        layers=tuple(_describe(node) for node in graph.nodes),
     )
     text = yaml.dump(described.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     header = "# Configuration of a dnn2fpga accelerator (docs/arithmetic.md). The integers are in weights.npz.\n"
@@ -61,16 +70,16 @@ def save(graph: QuantizedGraph, folder: Path) -> None:
     _save_arrays(folder / WEIGHTS_FILE, arrays)
 
 
-def _describe(layer: QuantizedLayer) -> dict[str, Any]:
-    fields = layer.model_dump(mode="json", exclude=set(layer.array_fields()))
-    return {"name": fields.pop("name"), "kind": layer.kind, **fields}
+def _describe(node: Node[QuantizedLayer]) -> dict[str, Any]:
+    fields = node.layer.model_dump(mode="json", exclude=set(node.layer.array_fields()))
+    return {"name": fields.pop("name"), "kind": node.layer.kind, "inputs": list(node.inputs), **fields}
 
 
 class _Dumper(yaml.SafeDumper):
     """Short lists and tensors on one line, as a person would write them."""
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
-        plain = all(isinstance(item, int | float) for item in sequence)
+        plain = all(isinstance(item, int | float) or str(item).isidentifier() for item in sequence)
         return super().represent_sequence(tag, sequence, flow_style=True if plain else flow_style)
 
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
@@ -103,91 +112,134 @@ def load(folder: Path) -> QuantizedGraph:
     path = folder / MODEL_FILE
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; 'dnn2fpga quantize' writes it")
-    raw = read_yaml(path)
+    raw, is_argmax = _brought_up_to_date(read_yaml(path))
     try:
         described = _ModelFile.model_validate(raw)
     except ValidationError as error:
-        raise UserError(
-            problems_of(
-                error, path, {"": _ModelFile.model_fields, "input": Tensor.model_fields, "task": Task.model_fields}
-            )
-        ) from error
+        raise UserError(problems_of(error, path, _keys_of_file(raw))) from error
     if described.format_version != FORMAT_VERSION:
-        raise UserError(f"{path}: format_version must be {FORMAT_VERSION}, not {described.format_version}")
+        raise UserError(f"{path}: format_version must be {FORMAT_VERSION} or {OLDER}, not {described.format_version}")
     arrays = _load_arrays(folder / WEIGHTS_FILE)
-    problems: list[str] = []
-    layers = [_layer(path, k, fields, arrays, problems) for k, fields in enumerate(described.layers)]
+    problems = [] if described.layers else [f"{path}: there must be at least one layer"]
+    nodes = [_node(path, k, fields, arrays, problems) for k, fields in enumerate(described.layers)]
     if problems:
         raise UserError(problems)
     graph = QuantizedGraph(
         name=described.name,
-        input_name="input",
-        input=described.input,
-        layers=tuple(layer for layer in layers if layer is not None),
-        decided=described.task,
+        inputs=described.inputs,
+        dag=_dag(path, described, [node for node in nodes if node is not None]),
+        output_names=tuple(output.name for output in described.outputs),
+        decided={output.name: output.task for output in described.outputs if output.task is not None},
         notes=described.notes,
         float_parameters=described.float_parameters,
     )
-    _check_chain(path, graph)
-    return _with_checked_task(path, graph, described)
-
-
-def _with_checked_task(path: Path, graph: QuantizedGraph, described: _ModelFile) -> QuantizedGraph:
-    if described.task is None and described.decision is not None:
-        interface = replace(graph.interface, ending=Ending.SOFTMAX)
-        return replace(graph, decided=unlabelled_task(interface))
-    if problem := kind_problem(graph.interface, graph.task.kind):
-        raise UserError(f"{path}: task.kind: {problem}")
+    _check(path, graph)
+    if is_argmax:
+        return graph.decided_as(unlabelled_task(replace(graph.interface, ending=Ending.SOFTMAX)))
+    problems = [
+        f"{path}: outputs.{name}.task.kind: {problem}"
+        for name, interface in graph.interfaces.items()
+        if (problem := kind_problem(interface, graph.tasks[name].kind))
+    ]
+    if problems:
+        raise UserError(problems)
     return graph
 
 
-def _layer(
+def _brought_up_to_date(raw: Any) -> tuple[Any, bool]:
+    """What a file of format version 2 says, as version 3 says it: there was one chain of layers, one input and one
+    output. Also, whether the file is older than tasks and says that a softmax was last.
+    """
+    if not isinstance(raw, dict) or raw.get("format_version") != OLDER:
+        return raw, False
+    old = dict(raw)
+    layers = [
+        {**layer, "inputs": [layer["input"]]} if isinstance(layer, dict) and "input" in layer else layer
+        for layer in old.get("layers") or ()
+    ]
+    for layer in layers:
+        if isinstance(layer, dict):
+            layer.pop("input", None)
+    last = layers[-1].get("name") if layers and isinstance(layers[-1], dict) else "input"
+    output = {"name": last, "tensor": last, "task": old.pop("task", None)}
+    is_argmax = old.pop("decision", None) == "argmax" and output["task"] is None
+    new = {**old, "format_version": FORMAT_VERSION, "layers": layers, "outputs": [output]}
+    if "input" in new:
+        new["inputs"] = {"input": new.pop("input")}
+    return new, is_argmax
+
+
+def _keys_of_file(raw: Any) -> dict[str, Iterable[str]]:
+    """The keys that may stand in each part of the file."""
+    inputs = raw.get("inputs") if isinstance(raw, dict) else None
+    return {
+        **dict.fromkeys(inputs if isinstance(inputs, dict) else (), Tensor.model_fields),
+        "": _ModelFile.model_fields,
+        "outputs": _Output.model_fields,
+        "task": Task.model_fields,
+    }
+
+
+def _dag(path: Path, described: _ModelFile, nodes: list[Node[QuantizedLayer]]) -> Dag[QuantizedLayer]:
+    try:
+        return Dag(tuple(described.inputs), tuple(nodes), tuple(output.tensor for output in described.outputs))
+    except ValueError as reason:
+        raise UserError([f"{path}: {problem}" for problem in str(reason).split("; ")]) from reason
+
+
+def _node(
     path: Path, index: int, fields: dict[str, Any], arrays: dict[str, np.ndarray], problems: list[str]
-) -> QuantizedLayer | None:
+) -> Node[QuantizedLayer] | None:
     fields = dict(fields)
-    name, kind = fields.get("name", f"number {index}"), fields.pop("kind", None)
+    name, kind, inputs = fields.get("name", f"number {index}"), fields.pop("kind", None), fields.pop("inputs", None)
     cls = quantized_kinds.get(kind) if isinstance(kind, str) else None
     if cls is None:
         problems.append(
             f"{path}: layer '{name}': kind must be one of {', '.join(sorted(quantized_kinds))}, not {kind!r}"
         )
         return None
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(one, str) for one in inputs):
+        problems.append(f"{path}: layer '{name}': inputs must be a list of the tensors that it reads, not {inputs!r}")
+        return None
     missing = [field for field in cls.array_fields() if f"{name}/{field}" not in arrays]
     if missing:
         problems += [f"{path.parent / WEIGHTS_FILE}: the array '{name}/{field}' is missing" for field in missing]
         return None
     try:
-        return cls.model_validate(fields | {field: arrays[f"{name}/{field}"] for field in cls.array_fields()})
+        layer = cls.model_validate(fields | {field: arrays[f"{name}/{field}"] for field in cls.array_fields()})
     except ValidationError as error:
         problems += problems_of(error, Path(f"{path}: layer '{name}'"), _known_keys(cls))
         return None
+    return Node(layer.name, layer, tuple(inputs))
 
 
 def _known_keys(kind: type[QuantizedLayer]) -> dict[str, Iterable[str]]:
-    return {"": [*kind.model_fields, "kind"], "output": Tensor.model_fields, "arithmetic": Arithmetic.model_fields}
+    return {
+        "": [*kind.model_fields, "kind", "inputs"],
+        "output": Tensor.model_fields,
+        "arithmetic": Arithmetic.model_fields,
+    }
 
 
-def _check_chain(path: Path, graph: QuantizedGraph) -> None:
-    problems = [] if graph.layers else [f"{path}: there must be at least one layer"]
-    previous, names = graph.input_name, {graph.input_name}
-    for index, layer in enumerate(graph.layers):
+def _check(path: Path, graph: QuantizedGraph) -> None:
+    """Raise `UserError` with everything in which layers and the tensors that they read do not match."""
+    problems = []
+    for node in graph.nodes:
+        layer, inputs = node.layer, graph.inputs_of(node)
         label = f"{path}: layer '{layer.name}' ({layer.kind})"
-        if layer.name in names:
-            problems.append(f"{label}: the name is used twice")
-        if layer.input != previous:
-            problems.append(f"{label}: input must be '{previous}', the layer before it, not '{layer.input}'")
+        if len(inputs) != 1 and not layer.reads_several:
+            problems.append(f"{label}: must read one tensor, not {len(inputs)}")
+            continue
         try:
-            operators = layer.operators(graph.input_of(index))
-            given = operators[-1].output_beat if operators else None
-            if given and (given.format, given.lanes) != (layer.output.format, layer.output.lanes):
-                problems.append(f"{label}: output must have {given.lanes} lanes of {given.format}")
-            shape = layer.output_shape(graph.input_of(index))
+            operators = layer.operators(*inputs)
+            made = operators[-1].output_beat if operators else None
+            if made and (made.format, made.lanes) != (layer.output.format, layer.output.lanes):
+                problems.append(f"{label}: output must have {made.lanes} lanes of {made.format}")
+            shape = layer.output_shape(*inputs)
             if layer.output.shape != shape:
                 problems.append(f"{label}: output.shape must be {list(shape)}, not {list(layer.output.shape)}")
         except (ValueError, OverflowError) as reason:
             problems.append(f"{label}: {reason}")
-        previous = layer.name
-        names.add(layer.name)
     if problems:
         raise UserError(problems)
 

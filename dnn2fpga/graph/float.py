@@ -2,106 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
 from dnn2fpga.tensors.basics import Shape
 
 
-@dataclass(frozen=True)
-class Node:
-    layer: Layer
-    input: str  # the name of the layer it reads, or of the graph's input
-    shape: Shape  # of its output
-
-    @property
-    def name(self) -> str:
-        return self.layer.name
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """Layers in topological order. Today every model is a chain:
-    a node reads one tensor, and each tensor has one reader.
+    """A network of float layers.
+
+    :param inputs: the shapes of the input tensors (without the batch), by name.
+    :param dag: the layers and their wiring.
+    :param output_names: what each of ``dag.outputs`` is called outside; absent: as the tensors.
+    :param left_out: by output, what a last layer that needs no hardware made of it.
+    :param decided: by output, what it is for, by its labels.
+    :param notes: what was changed on the way, for the summary.
+    :param float_parameters: of the model as it was read.
     """
 
     name: str
-    input_name: str
-    input_shape: Shape
-    nodes: tuple[Node, ...]
-    left_out: Ending | None = None  # what a last layer that needs no hardware made of the outputs
-    decided: Task | None = None  # what the network is for, by its labels
-    notes: tuple[str, ...] = ()  # what was changed on the way, for the summary
-    float_parameters: int = 0  # of the model as it was read
+    inputs: Mapping[str, Shape]
+    dag: Dag[Any]
+    output_names: tuple[str, ...] = ()
+    left_out: Mapping[str, Ending] = field(default_factory=dict)
+    decided: Mapping[str, Task] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    float_parameters: int = 0
 
     @classmethod
     def chain(cls, name: str, input_name: str, input_shape: Shape, layers: list[Layer], **rest: Any) -> Graph:
-        nodes, previous, shape = [], input_name, input_shape
-        for layer in layers:
-            shape = layer.output_shape(shape)
-            nodes.append(Node(layer, previous, shape))
-            previous = layer.name
-        return cls(name, input_name, input_shape, tuple(nodes), **rest)
+        """Layers that each read the one before."""
+        dag = Dag.chain(input_name, [(layer.name, layer) for layer in layers])
+        return cls(name, {input_name: input_shape}, dag, **rest)
 
-    def with_layers(self, layers: list[Layer], **changes: Any) -> Graph:
-        return replace(self.chain(self.name, self.input_name, self.input_shape, layers), **(self._kept() | changes))
+    # Changing
 
-    def _kept(self) -> dict[str, Any]:
-        return {
-            "left_out": self.left_out,
-            "decided": self.decided,
-            "notes": self.notes,
-            "float_parameters": self.float_parameters,
-        }
+    def with_dag(self, dag: Dag[Any], **changes: Any) -> Graph:
+        """The graph with other layers or other wiring, and the same inputs and outputs."""
+        return replace(self, dag=dag, **changes)
+
+    def mapped(self, change: Callable[[Node[Any]], Layer], **changes: Any) -> Graph:
+        """The same wiring with other layers."""
+        return self.with_dag(self.dag.mapped(change), **changes)
+
+    # Looking
 
     @property
-    def interface(self) -> Interface:
-        """What the task depends on."""
-        deciding = next((layer for layer in reversed(self.layers) if not layer.keeps_numbers), None)
-        ending = self.left_out or (deciding.ending if deciding else Ending.LINEAR)
-        return Interface(input=self.input_shape, output=self.output_shape, ending=ending)
+    def nodes(self) -> tuple[Node[Any], ...]:
+        return self.dag.nodes
 
     @property
-    def task(self) -> Task:
-        """What the network is for: as it was decided, or what its last layer says."""
-        return self.decided or unlabelled_task(self.interface)
-
-    @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[Any]:
+        """The layer of every node."""
         return [node.layer for node in self.nodes]
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape of every tensor, without the batch."""
+        return dict(self.dag.evaluate(self.inputs, lambda node, *shapes: node.layer.output_shape(*shapes)))
+
+    @property
+    def input_name(self) -> str:
+        """The name of the only input."""
+        return only_name(self.inputs, "input")
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of the only input."""
+        return self.inputs[self.input_name]
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The tensors that leave, by the name of the output."""
+        return dict(zip(self.output_names or self.dag.outputs, self.dag.outputs, strict=True))
 
     @property
     def output_shape(self) -> Shape:
-        return self.nodes[-1].shape if self.nodes else self.input_shape
+        """The shape of the only output."""
+        return self.shapes[only(self.outputs, "output")]
 
-    def one_scale_behind(self, index: int) -> bool:
-        """Whether all channels behind node ``index`` (-1: of the input) must share one scale: those of the model's
-        output, and those that reach a layer which asks for it without being computed on before.
+    @property
+    def interfaces(self) -> dict[str, Interface]:
+        """What the task of each output depends on."""
+        return {name: self._interface(name, tensor) for name, tensor in self.outputs.items()}
+
+    def _interface(self, name: str, tensor: str) -> Interface:
+        ending = self.left_out.get(name)
+        while ending is None:
+            node = self.dag.by_name.get(tensor)
+            if node is None or not node.layer.preserves_encoding:
+                ending = node.layer.ending if node else Ending.LINEAR
+            else:
+                tensor = node.inputs[0]
+        shape = next(iter(self.inputs.values()))
+        return Interface(input=shape, output=self.shapes[self.outputs[name]], ending=ending)
+
+    @property
+    def interface(self) -> Interface:
+        """What the task of the only output depends on."""
+        return only(self.interfaces, "output")
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """What each output is for: as it was decided, or what its last layer says."""
+        return {name: self.decided.get(name) or unlabelled_task(of) for name, of in self.interfaces.items()}
+
+    @property
+    def task(self) -> Task:
+        """What the only output is for."""
+        return only(self.tasks, "output")
+
+    def decided_as(self, task: Task) -> Graph:
+        """The same network, of which the only output is for this task."""
+        return replace(self, decided={only_name(self.outputs, "output"): task})
+
+    def _reaching(self, asks: Callable[[Any], bool]) -> dict[str, bool]:
+        """The tensors whose integers reach an output, or a layer that asks for it, without being computed on before."""
+
+        def through(node: Node[Any], asked: bool | None) -> list[bool | None]:
+            passed_on = True if asks(node.layer) else asked if node.layer.preserves_encoding else None
+            return [passed_on] * len(node.inputs)
+
+        return self.dag.demand(dict.fromkeys(self.dag.outputs, True), through, lambda one, other: one or other)
+
+    @cached_property
+    def _uniform(self) -> dict[str, bool]:
+        return self._reaching(lambda layer: layer.needs_uniform_scale)
+
+    @cached_property
+    def _leaving(self) -> dict[str, bool]:
+        return self._reaching(lambda layer: False)
+
+    def needs_uniform_scale_downstream(self, tensor: str) -> bool:
+        """Whether all channels of a tensor must share one scale: those of the model's outputs, and those that reach a
+        layer which asks for it without being computed on before.
         """
-        for layer in self.layers[index + 1 :]:
-            if layer.one_scale_in or not layer.keeps_numbers:
-                return layer.one_scale_in
-        return True
+        return self._uniform.get(tensor, False)
 
-    def tensors(self, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """The value of every tensor for a batch ``[frames, *input_shape]``, input first."""
-        values = {self.input_name: x}
-        yield self.input_name, x
-        for node in self.nodes:
+    def leaves(self, tensor: str) -> bool:
+        """Whether the integers of a tensor are those of an output."""
+        return self._leaving.get(tensor, False)
+
+    # Computing
+
+    def tensors(self, x: Values) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the value of every tensor for a batch ``[frames, *shape]`` of each input, in topological order."""
+
+        def step(node: Node[Any], *values: np.ndarray) -> np.ndarray:
             with np.errstate(over="ignore", invalid="ignore"):  # whoever looks at the values finds what is not finite
-                value = node.layer.compute(values.pop(node.input))
-            values[node.name] = value
-            yield node.name, value
+                return node.layer.compute(*values)  # type: ignore[no-any-return]
 
-    def run(self, x: np.ndarray, batch: int = 256) -> np.ndarray:
-        """The float model's output, computed in batches of ``batch`` frames."""
-        outputs = []
-        for start in range(0, len(x), batch):
-            *_, (_, output) = self.tensors(x[start : start + batch].astype(np.float32))
-            outputs.append(output)
-        return np.concatenate(outputs)
+        return self.dag.evaluate(by_name(x, self.inputs), step)
+
+    def run(self, x: Values, batch: int = 256) -> Any:
+        """Compute the outputs, ``batch`` frames at a time: an array if there is one output, else arrays by name."""
+        given = by_name(x, self.inputs)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
+        for start in range(0, len(next(iter(given.values()))), batch):
+            frames = {name: values[start : start + batch].astype(np.float32) for name, values in given.items()}
+            leaving = {name: value for name, value in self.tensors(frames) if name in self.dag.outputs}
+            for name, tensor in self.outputs.items():
+                parts[name].append(leaving[tensor])
+        return or_named({name: np.concatenate(values) for name, values in parts.items()})

@@ -1,97 +1,184 @@
-"""The integer model: what the hardware computes, to the last bit, and the configuration files that hold it.
+"""The integer model: what the hardware computes, to the last bit.
 
-``model.yaml`` describes layers, shapes, formats and scales; ``weights.npz`` holds the integers. Both may be edited
-by hand: they are validated whenever they are read, and need neither Keras nor TensorFlow.
+``graph.files`` reads and writes it as configuration files; it needs neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
+from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.task import Interface, Task, unlabelled_task
+from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 
-FORMAT_VERSION: Literal[2] = 2
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class QuantizedGraph:
-    """A chain of integer layers.
+    """A network of integer layers.
 
-    ``run`` is the software model; ``tensors`` gives every layer boundary. Arrays are ``[frames, beats, lanes]`` on
-    wires and ``[frames, *shape]`` outside.
+    ``run`` is the software model; ``boundaries`` gives every tensor. Arrays are ``[frames, beats, lanes]`` on wires and
+    ``[frames, *shape]`` outside.
+
+    :param inputs: the input tensors by name.
+    :param dag: the layers and their wiring; a node has the name of its layer.
+    :param output_names: what each of ``dag.outputs`` is called outside; absent: as the tensors.
+    :param decided: by output, what it is for; absent: as its last layer says.
     """
 
     name: str
-    input_name: str
-    input: Tensor
-    layers: tuple[QuantizedLayer, ...]
-    decided: Task | None = None
+    inputs: Mapping[str, Tensor]
+    dag: Dag[QuantizedLayer]
+    output_names: tuple[str, ...] = ()
+    decided: Mapping[str, Task] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
 
+    @classmethod
+    def chain(
+        cls, name: str, input_name: str, input: Tensor, layers: Iterable[QuantizedLayer], **rest: Any
+    ) -> QuantizedGraph:
+        """Layers that each read the one before."""
+        return cls(name, {input_name: input}, Dag.chain(input_name, [(layer.name, layer) for layer in layers]), **rest)
+
+    @property
+    def nodes(self) -> tuple[Node[QuantizedLayer], ...]:
+        return self.dag.nodes
+
+    @property
+    def layers(self) -> tuple[QuantizedLayer, ...]:
+        """The layer of every node."""
+        return tuple(node.layer for node in self.nodes)
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor, inputs first, in topological order."""
+        return {**self.inputs, **{node.name: node.layer.output for node in self.nodes}}
+
+    def inputs_of(self, node: Node[QuantizedLayer]) -> tuple[Tensor, ...]:
+        """The tensors that a node reads."""
+        return tuple(self.tensors[name] for name in node.inputs)
+
+    @property
+    def input_name(self) -> str:
+        """The name of the only input."""
+        return only_name(self.inputs, "input")
+
+    @property
+    def input(self) -> Tensor:
+        """The only input."""
+        return only(self.inputs, "input")
+
+    @property
+    def leaving(self) -> dict[str, str]:
+        """The names of the tensors that leave, by the name of the output."""
+        return dict(zip(self.output_names or self.dag.outputs, self.dag.outputs, strict=True))
+
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """The tensors that leave, by the name of the output."""
+        return {name: self.tensors[tensor] for name, tensor in self.leaving.items()}
+
     @property
     def output(self) -> Tensor:
-        return self.layers[-1].output if self.layers else self.input
+        """The only output."""
+        return only(self.outputs, "output")
+
+    @property
+    def interfaces(self) -> dict[str, Interface]:
+        """What the task of each output depends on."""
+        shape = next(iter(self.inputs.values())).shape
+        return {
+            name: Interface(input=shape, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
+            for name, tensor in self.leaving.items()
+        }
+
+    def _ending(self, name: str, tensor: str) -> Ending:
+        if name in self.decided:
+            return self.decided[name].ending
+        node = self.dag.by_name.get(tensor)
+        return node.layer.ending if node else Ending.LINEAR
 
     @property
     def interface(self) -> Interface:
-        """What the task depends on."""
-        ending = self.decided.ending if self.decided else self.layers[-1].ending
-        return Interface(input=self.input.shape, output=self.output.shape, ending=ending)
+        """What the task of the only output depends on."""
+        return only(self.interfaces, "output")
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """What each output is for: as it was decided, or what its last layer says."""
+        return {name: self.decided.get(name) or unlabelled_task(of) for name, of in self.interfaces.items()}
 
     @property
     def task(self) -> Task:
-        """As it was decided when the model was quantized, or what its last layer says."""
-        return self.decided or unlabelled_task(self.interface)
+        """What the only output is for."""
+        return only(self.tasks, "output")
+
+    def decided_as(self, task: Task) -> QuantizedGraph:
+        """The same network, of which the only output is for this task."""
+        return replace(self, decided={only_name(self.outputs, "output"): task})
 
     @cached_property
     def operators(self) -> dict[str, list[Operator]]:
         """The operators of every layer, by its name. Made once: solving an adder graph takes seconds."""
-        result, tensor = {}, self.input
-        for layer in self.layers:
-            result[layer.name] = layer.operators(tensor)
-            tensor = layer.output
-        return result
+        return {node.name: node.layer.operators(*self.inputs_of(node)) for node in self.nodes}
 
-    def input_of(self, index: int) -> Tensor:
-        return self.layers[index - 1].output if index else self.input
+    def quantized(self, x: Values) -> dict[str, np.ndarray]:
+        """Real inputs ``[frames, *shape]`` → integers by the name of the input."""
+        return {name: self.inputs[name].quantize(values) for name, values in by_name(x, self.inputs).items()}
 
-    def tensors(self, q: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """Every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, input
-        first.
+    def boundaries(self, q: Values) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, in
+        topological order.
         """
-        beats = q.reshape(len(q), self.input.beats, self.input.lanes)
-        yield self.input_name, beats
-        for layer in self.layers:
-            for operator in self.operators[layer.name]:
-                beats = operator.compute(beats)
-            beats = beats.reshape(len(q), layer.output.beats, layer.output.lanes)
-            yield layer.name, beats
+        given = by_name(q, self.inputs)
+        frames = len(next(iter(given.values())))
 
-    def run(self, q: np.ndarray, batch: int = 32) -> np.ndarray:
-        """Quantized inputs ``[frames, *input.shape]`` → integer outputs ``[frames, *output.shape]``.
+        def step(node: Node[QuantizedLayer], *beats: np.ndarray) -> np.ndarray:
+            for operator in self.operators[node.name]:
+                beats = (operator.compute(*beats),)
+            return beats[0].reshape(frames, node.layer.output.beats, node.layer.output.lanes)
 
-        ``batch`` frames at a time, so that the windows of a layer stay in the cache.
+        entering = {name: values.reshape(frames, *_on_wire(self.inputs[name])) for name, values in given.items()}
+        return self.dag.evaluate(entering, step)
+
+    def run(self, q: Values, batch: int = 32) -> Any:
+        """Compute the outputs ``[frames, *shape]`` of quantized inputs ``[frames, *shape]``: an array if there is one
+        output, else arrays by name.
+
+        :param batch: frames at a time, so that the windows of a layer stay in the cache.
         """
-        outputs = [np.zeros((0, *self.output.shape), self.output.format.dtype)]
-        for start in range(0, len(q), batch):
-            *_, (_, beats) = self.tensors(q[start : start + batch])
-            outputs.append(beats.reshape(-1, *self.output.shape))
-        return np.concatenate(outputs)
+        given = by_name(q, self.inputs)
+        parts = {name: [np.zeros((0, *of.shape), of.format.dtype)] for name, of in self.outputs.items()}
+        for start in range(0, len(next(iter(given.values()))), batch):
+            frames = {name: values[start : start + batch] for name, values in given.items()}
+            beats_of = {name: beats for name, beats in self.boundaries(frames) if name in self.dag.outputs}
+            for name, tensor in self.leaving.items():
+                parts[name].append(beats_of[tensor].reshape(-1, *self.tensors[tensor].shape))
+        return or_named({name: np.concatenate(values) for name, values in parts.items()})
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(self, x: Values) -> Any:
         """Real inputs → real outputs, through the integers; a batch of inputs at a time."""
-        parts = [self.run(self.input.quantize(x[k : k + 1024])) for k in range(0, max(len(x), 1), 1024)]
-        return self.output.dequantize(np.concatenate(parts))
+        given = by_name(x, self.inputs)
+        count = len(next(iter(given.values())))
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
+        for start in range(0, max(count, 1), 1024):
+            frames = {name: values[start : start + 1024] for name, values in given.items()}
+            for name, q in by_name(self.run(self.quantized(frames)), self.outputs).items():
+                parts[name].append(self.outputs[name].dequantize(q))
+        return or_named({name: np.concatenate(values) for name, values in parts.items()})
 
     @property
     def weight_bits(self) -> int:
         return sum(layer.weight_bits for layer in self.layers)
+
+
+def _on_wire(tensor: Tensor) -> tuple[int, int]:
+    return tensor.beats, tensor.lanes

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.base import BuildableLayer, Layer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.ranges import Distribution, RangeMethod
-from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor, with_one_scale
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, with_one_scale
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
 from dnn2fpga.tensors.basics import Interval, Shape
@@ -45,7 +45,7 @@ class QuantizedClamp(Requantized):
 
 
 @dataclass(frozen=True, eq=False)
-class Clamp(Layer):
+class Clamp(BuildableLayer):
     """``min(max(x, low), high)``: ReLU is (0, ∞), ReLU6 is (0, 6)."""
 
     low: float
@@ -62,20 +62,20 @@ class Clamp(Layer):
     def as_clamp(self) -> tuple[float, float]:
         return self.low, self.high
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
-        return Choice(activation_tensor(input.shape, input.lanes, seen, settings))
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
+        return QuantizationChoice(activation_tensor(input.shape, input.lanes, seen, settings))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedClamp:
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedClamp:
         output = choice.output
         fields = requantization(
             output, input.scales / output.scales, (self.low, self.high), settings, input.zero_points
         )
-        return QuantizedClamp(name=self.name, input="", **fields)
+        return QuantizedClamp(name=self.name, **fields)
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         return ops.clip(x, self.low, self.high)
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         repeats = q.shape[-1] // wires.input.tensor.lanes
         source = wires.input
         levels = ops.reshape(q, (-1, repeats, source.tensor.lanes)) if repeats > 1 else q
@@ -107,7 +107,7 @@ class QuantizedTable(QuantizedLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Layer):
+class Table(BuildableLayer):
     """An activation function that is not a clamp."""
 
     function: str
@@ -121,20 +121,19 @@ class Table(Layer):
     def compute(self, x: np.ndarray) -> np.ndarray:
         return TABLES[self.function][0](x)
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         bounds = TABLES[self.function][1]
         # The function's bounds, not what was seen, so that every table of a width is the same.
         fixed = settings.model_copy(update={"calibration": RangeMethod.MIN_MAX})
-        return Choice(activation_tensor(input.shape, input.lanes, _Bounds(bounds), with_one_scale(fixed)))
+        return QuantizationChoice(activation_tensor(input.shape, input.lanes, _Bounds(bounds), with_one_scale(fixed)))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedTable:
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedTable:
         function, _ = TABLES[self.function]
         codes = np.arange(input.format.minimum, input.format.maximum + 1)
         x = (codes - input.zero_point) * input.uniform_scale
         one = choice.output.model_copy(update={"shape": (len(codes),), "lanes": 1})
         return QuantizedTable(
             name=self.name,
-            input="",
             output=choice.output,
             function=self.function,
             table=one.quantize(function(x)[None])[0],
@@ -145,14 +144,14 @@ class Table(Layer):
         return Ending(self.function)
 
     @property
-    def one_scale_in(self) -> bool:
+    def needs_uniform_scale(self) -> bool:
         return True
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         return ops.function(self.function, x)
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
-        table = self.quantize(wires.input.tensor, Choice(wires.output.tensor), wires.settings).table
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
+        table = self.quantize(QuantizationChoice(wires.output.tensor), wires.settings, wires.input.tensor).table
         return ops.lookup(self.function, q, wires, table)
 
     def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.layers.base import AffineMap, Layer, Normalization
+from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.quantize.operations import Operations, Wires
-from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
@@ -34,7 +34,7 @@ class QuantizedAffine(Requantized):
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(Layer):
+class Affine(BuildableLayer):
     """``clamp(x * scale + offset)`` along the last axis."""
 
     scale: np.ndarray
@@ -67,12 +67,12 @@ class Affine(Layer):
     def absorb_clamp(self, low: float, high: float) -> Affine:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         if input.lanes != len(self.scale):
             raise Unsupported(f"its {len(self.scale)} channels must arrive in one beat, not in {input.lanes} lanes")
-        return Choice(activation_tensor(input.shape, input.lanes, seen, settings))
+        return QuantizationChoice(activation_tensor(input.shape, input.lanes, seen, settings))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedAffine:
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedAffine:
         output = choice.output
         ratio = input.scales * self.scale / output.scales
         fields = requantization(output, ratio, self.clamp, settings)
@@ -81,14 +81,12 @@ class Affine(Layer):
         multiplier, shift = fields["multiplier"] << extra, fields["shift"] + extra
         offset = np.floor(np.ldexp(self.offset / output.scales, shift) + 0.5).astype(np.int64)
         offset += (output.zero_points << shift) - input.zero_points * multiplier
-        return QuantizedAffine(
-            name=self.name, input="", **fields | {"multiplier": multiplier, "shift": shift, "offset": offset}
-        )
+        return QuantizedAffine(name=self.name, **fields | {"multiplier": multiplier, "shift": shift, "offset": offset})
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         return ops.clip(x * self.scale + self.offset, *self.clamp)
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         output = wires.output
         levels = ops.float64(q) - wires.input.zero_points
         multiplier, steps = ops.multiplier(wires.input.scales * self.scale.astype(np.float64) / output.scales)

@@ -10,11 +10,10 @@ import numpy as np
 
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.operations import Operations, Wires
-from dnn2fpga.quantize.scaling import Choice, Seen
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
 from dnn2fpga.tensors.basics import Shape
-from dnn2fpga.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,69 +46,108 @@ class AffineMap:
         return AffineMap(self.scale, self.offset) if (self.scale >= 0).all() else None
 
 
+class Absorbing(ABC):  # noqa: B024 - every question has a default answer
+    """What passes ask of a layer. The default answers are "no"."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it does nothing at inference."""
+        return False
+
+    def as_affine(self) -> AffineMap | None:
+        """Return the map, when the layer is one."""
+        return None
+
+    def as_clamp(self) -> tuple[float, float] | None:
+        """Return ``(low, high)``, when the layer is a clamp."""
+        return None
+
+    def absorb_affine(self, affine: AffineMap) -> Layer | None:
+        """Return this layer followed by a per-channel affine map, as one layer."""
+        return None
+
+    def absorb_clamp(self, low: float, high: float) -> Layer | None:
+        """Return this layer followed by a clamp, as one layer."""
+        return None
+
+
+class Quantizable(ABC):
+    """How a layer becomes an integer layer. What it reads comes last, one tensor for each input."""
+
+    fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
+
+    @property
+    def needs_uniform_scale(self) -> bool:
+        """Whether all channels of its inputs must share one scale, which training must not move."""
+        return False
+
+    @abstractmethod
+    def choose(self, seen: Observed, settings: LayerSettings, *inputs: Any) -> QuantizationChoice:
+        """Choose the format and scale of the output, and the scales of the weights.
+
+        :param seen: what calibration observed at the output.
+        :param inputs: the quantized tensors that the layer reads.
+        :raises Unsupported, ValueError: when there are none.
+        """
+
+    @abstractmethod
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Any) -> QuantizedLayer:
+        """Return the integer layer, given all scales."""
+
+
+class Trainable(ABC):
+    """How a layer takes part in training (``quantize.operations``)."""
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The arrays that training may change."""
+        return {}
+
+    @abstractmethod
+    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
+        """``compute``, differentiable."""
+
+    @abstractmethod
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:
+        """The integer layer on quantized values, differentiable."""
+
+
+class Prunable(ABC):
+    """What is left of a layer when channels are removed (paper 003, section IV)."""
+
+    def keep_outputs(self, kept: np.ndarray) -> Layer | None:
+        """Return the layer with only these of its output channels; None when it does not decide about them."""
+        return None
+
+    @abstractmethod
+    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray | None]:
+        """Return the layer for an input of ``shape`` of which only these channels are left, and which channels of its
+        output are left (None: all).
+        """
+
+
 @dataclass(frozen=True, eq=False)
-class Layer(ABC):
-    """One layer kind in floating point. Subclasses are frozen dataclasses in ``dnn2fpga/layers``."""
+class Layer(Absorbing):
+    """A layer kind in floating point. Subclasses are frozen dataclasses in ``dnn2fpga/layers``."""
 
     name: str
 
     kind: ClassVar[str]
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
     is_convolution: ClassVar[bool] = False  # what paper 002 keeps out of partial quantization
-    keeps_numbers: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
-    picks_largest: ClassVar[bool] = False  # among inputs of one channel: what never decreases may be done before it
-    fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
+    preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
+    commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
 
     @abstractmethod
-    def output_shape(self, input_shape: Shape) -> Shape: ...
+    def output_shape(self, *input_shapes: Any) -> Shape:
+        """Return the shape of the output (``Shape``, without the batch) for inputs of these shapes.
 
-    @abstractmethod
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        """The float reference: ``[frames, *input_shape]`` → ``[frames, *output_shape]``."""
-
-    @abstractmethod
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
-        """The numbers on the output and the scales of the weights, from what calibration saw at the output.
-
-        :raises Unsupported, ValueError: when they cannot be had.
+        :raises Unsupported, ValueError: when the layer does not accept them.
         """
 
     @abstractmethod
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedLayer:
-        """The integer layer, given all scales."""
-
-    # Training (``layers/training.py``). ``parameters`` are the arrays that training may change.
-
-    @property
-    def parameters(self) -> dict[str, np.ndarray]:
-        return {}
-
-    @abstractmethod
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
-        """``compute``, differentiable."""
-
-    @abstractmethod
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
-        """The integer layer on its codes, differentiable."""
-
-    # Removing channels (paper 003, section IV).
-
-    def keep_outputs(self, kept: np.ndarray) -> Layer | None:
-        """The layer with only these of its output channels; None when it does not decide about them."""
-        return None
-
-    @abstractmethod
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray | None]:
-        """The layer for an input of ``shape`` of which only these channels are left,
-        and which channels of its output are left (None: all).
-        """
-
-    # What the passes ask. The default answers are "no".
-
-    @property
-    def is_identity(self) -> bool:
-        """Does nothing at inference."""
-        return False
+    def compute(self, *x: Any) -> np.ndarray:
+        """Compute the float reference: ``[frames, *input_shape]`` for each input → ``[frames, *output_shape]``."""
 
     @property
     def ending(self) -> Ending:
@@ -120,23 +158,7 @@ class Layer(ABC):
     def parameter_count(self) -> int:
         return 0
 
-    @property
-    def one_scale_in(self) -> bool:
-        """Whether all channels of its input must share one scale, which training must not move."""
-        return False
 
-    def as_affine(self) -> AffineMap | None:
-        """The map, when the layer is one."""
-        return None
-
-    def as_clamp(self) -> tuple[float, float] | None:
-        """``(low, high)`` when the layer is a clamp."""
-        return None
-
-    def absorb_affine(self, affine: AffineMap) -> Layer | None:
-        """This layer followed by a per-channel affine map, as one layer."""
-        return None
-
-    def absorb_clamp(self, low: float, high: float) -> Layer | None:
-        """This layer followed by a clamp, as one layer."""
-        return None
+@dataclass(frozen=True, eq=False)
+class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
+    """A layer kind that is left after all passes: it becomes hardware."""

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dnn2fpga.layers.base import AffineMap, Layer, Normalization
+from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.requantization import fitting, requantization
 from dnn2fpga.quantize.operations import Operations, Wire, Wires
 from dnn2fpga.quantize.scaling import (
-    Choice,
-    Seen,
+    Observed,
+    QuantizationChoice,
     activation_tensor,
     choose_weight_scaling,
     quantize_weights,
@@ -40,7 +40,7 @@ class Unfolded:
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Layer):
+class Linear(BuildableLayer):
     """``clamp(x · weights + bias)``; the last axis of ``weights`` is the output channel, the one before it the input
     channel.
     """
@@ -86,22 +86,24 @@ class Linear(Layer):
 
     # Quantization
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         if settings.numbers is Numbers.BINARY32:
             settings = with_one_scale(settings)  # one clamp for all outputs
-            return Choice(activation_tensor(self.output_shape(input.shape), self.outputs, seen, settings))
+            return QuantizationChoice(activation_tensor(self.output_shape(input.shape), self.outputs, seen, settings))
         output = activation_tensor(self.output_shape(input.shape), self.outputs, seen, settings)
         # A channel that training or pruning has left without weights needs no fine scale: only its bias counts.
         reference = float(input.scales.max())
         negligible = output.scales / reference * 2.0 ** -(input.width + GUARD_BITS)
         weights = self.weights * self._of_rows(input, input.scales / reference)
-        return Choice(output, choose_weight_scaling(weights, settings, negligible))
+        return QuantizationChoice(output, choose_weight_scaling(weights, settings, negligible))
 
     def _of_rows(self, input: Tensor, values: np.ndarray) -> np.ndarray:
         """One value a lane of the input as a column beside the weights' input channels."""
         return np.tile(values, self.weights.shape[-2] // input.lanes)[:, np.newaxis]
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedLinear | Binary32Linear:
+    def quantize(
+        self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor
+    ) -> QuantizedLinear | Binary32Linear:
         if choice.weights is None:
             return self._in_binary32(input, choice.output, settings)
         # Channels with scales of their own share one accumulator: the weights take up the difference.
@@ -115,7 +117,6 @@ class Linear(Layer):
         zero = (weights * self._of_rows(input, input.zero_points)).reshape(-1, self.outputs).sum(axis=0)
         return self.quantized(
             name=self.name,
-            input="",
             weight_set=settings.weight_set,
             weight_symmetry=settings.weight_symmetry,
             weight_width=settings.weight_bits,
@@ -130,7 +131,6 @@ class Linear(Layer):
         weights = self.weights.astype(np.float64) * self._of_rows(input, input.scales) / output.scales
         return self.binary32(
             name=self.name,
-            input="",
             weights=_without_dust(weights),
             bias=_without_dust(self.bias.astype(np.float64) / output.scales),
             zero=np.atleast_1d(np.asarray(input.zero_point, np.int64)),
@@ -170,11 +170,11 @@ class Linear(Layer):
         """``_of_rows`` in training."""
         return ops.tile(values, self.weights.shape[-2] // source.tensor.lanes)[:, None]
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         weights, bias = self.folded(ops, x, parameters)
         return ops.clip(self.product(ops, x, weights) + bias, *self.clamp)
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         source, output, settings = wires.input, wires.output, wires.settings
         how = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
         last = q.shape[-1] // source.tensor.lanes  # beats in the tensor's last axis

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
 import numpy as np
 
 from dnn2fpga.layers.base import Layer
-from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.quantize.operations import Operations, Wires
-from dnn2fpga.quantize.scaling import Choice, Seen
-from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
-from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Tensor
+from dnn2fpga.tensors.basics import Shape
 
 
 @dataclass(frozen=True, eq=False)
-class _NoHardware(Layer):
-    """Passes drop it; it never gets as far as quantization or training."""
-
-    def _refuse(self) -> NoReturn:
-        raise Unsupported(f"{self.kind} is built only where a pass drops it")
-
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
-        self._refuse()
-
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedLayer:
-        self._refuse()
-
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
-        self._refuse()
-
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
-        self._refuse()
-
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
-        return self, kept
-
-
-@dataclass(frozen=True, eq=False)
-class Identity(_NoHardware):
+class Identity(Layer):
     """Dropout and its kin; dropped by a pass."""
 
     kind: ClassVar[str] = "identity"
@@ -58,7 +30,7 @@ class Identity(_NoHardware):
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax(_NoHardware):
+class Softmax(Layer):
     """In last place it does not change which class is largest: the hardware gives the logits.
     Elsewhere it is not built.
     """

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.base import BuildableLayer, Layer
 from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.quantize.operations import Operations, Wires
-from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor, multiplier_and_shift
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
@@ -117,14 +117,14 @@ class QuantizedGlobalAverage(Requantized):
 
 
 @dataclass(frozen=True, eq=False)
-class Pooling(Layer):
+class Pooling(BuildableLayer):
     """A window of ``pool_size``, moved by ``strides``."""
 
     pool_size: tuple[int, int]
     strides: tuple[int, int]
     padding: str
 
-    keeps_numbers: ClassVar[bool] = True
+    preserves_encoding: ClassVar[bool] = True
 
     def geometry(self) -> dict[str, Any]:
         return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
@@ -132,9 +132,9 @@ class Pooling(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.windows(input_shape).output_size, input_shape[-1])
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         """The largest and the mean of some integers are integers of the same meaning."""
-        return Choice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
+        return QuantizationChoice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
 
     def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
         return self, kept
@@ -158,19 +158,19 @@ class Pooling(Layer):
 @dataclass(frozen=True, eq=False)
 class MaxPooling(Pooling):
     kind: ClassVar[str] = "max_pooling"
-    picks_largest: ClassVar[bool] = True
+    commutes_with_monotone: ClassVar[bool] = True
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return self.patches(x, -math.inf).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedMaxPooling:
-        return QuantizedMaxPooling(name=self.name, input="", output=choice.output, **self.geometry())
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedMaxPooling:
+        return QuantizedMaxPooling(name=self.name, output=choice.output, **self.geometry())
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         return ops.max_pool(x, self.pool_size, self.strides, self.padding)
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
-        return self.forward(ops, q, parameters)
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
+        return self.forward(ops, parameters, q)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,11 +183,10 @@ class AveragePooling(Pooling):
         counts = self.inside(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
         return (self.patches(x, 0).sum(axis=2) / counts).reshape(len(x), *self.output_shape(x.shape[1:]))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedAveragePooling:
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedAveragePooling:
         multiplier, shift = self._reciprocals(input.shape)
         return QuantizedAveragePooling(
             name=self.name,
-            input="",
             output=choice.output,
             arithmetic=Arithmetic(rounding=settings.rounding, overflow=settings.overflow),
             multiplier=multiplier,
@@ -202,11 +201,11 @@ class AveragePooling(Pooling):
         shift = int(shifts.max())
         return np.floor(np.ldexp(1 / counts, shift) + 0.5).astype(np.int64), shift
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         counts = self.inside(tuple(x.shape[1:]))[..., np.newaxis]
         return ops.window_sum(x, self.pool_size, self.strides, self.padding) / counts.astype(np.float32)
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         multiplier, shift = self._reciprocals(wires.input.tensor.shape)
         total = ops.float64(ops.window_sum(q, self.pool_size, self.strides, self.padding))
         how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
@@ -215,7 +214,7 @@ class AveragePooling(Pooling):
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalAverage(Layer):
+class GlobalAverage(BuildableLayer):
     """The mean of every channel over the image."""
 
     keep_dimensions: bool = False
@@ -233,19 +232,19 @@ class GlobalAverage(Layer):
     def absorb_clamp(self, low: float, high: float) -> GlobalAverage:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
-        return Choice(activation_tensor(self.output_shape(input.shape), input.lanes, seen, settings))
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
+        return QuantizationChoice(activation_tensor(self.output_shape(input.shape), input.lanes, seen, settings))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedGlobalAverage:
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedGlobalAverage:
         ratio = input.scales / choice.output.scales / input.beats
         fields = requantization(choice.output, ratio, self.clamp, settings, input.zero_points * input.beats)
-        return QuantizedGlobalAverage(name=self.name, input="", **fields)
+        return QuantizedGlobalAverage(name=self.name, **fields)
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         mean = ops.sum_of_pixels(x) / math.prod(x.shape[1:3])
         return ops.reshape(ops.clip(mean, *self.clamp), (-1, *self.output_shape(tuple(x.shape[1:]))))
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         source, output = wires.input, wires.output
         total = ops.sum_of_pixels(ops.float64(q) - source.zero_points)
         how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -20,20 +20,24 @@ class QuantizedLayer(Described):
     """
 
     kind: ClassVar[str]
+    reads_several: ClassVar[bool] = False  # tensors; else one
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    input: str
     output: Tensor
 
     @abstractmethod
-    def operators(self, input: Tensor) -> list[Operator]:
-        """In stream order; empty when the layer only renames a shape.
-        Raises ``ValueError`` when input and layer do not match.
+    def operators(self, *inputs: Any) -> list[Operator]:
+        """Return the operators in stream order; none when the layer only renames a shape.
+
+        The first operator reads all inputs, each other one reads the operator before it.
+
+        :param inputs: the tensors that the layer reads.
+        :raises ValueError: when inputs and layer do not match.
         """
 
-    def output_shape(self, input: Tensor) -> tuple[int, ...]:
+    def output_shape(self, *inputs: Any) -> tuple[int, ...]:
         """The shape that ``output`` must have."""
-        return input.shape
+        return tuple(inputs[0].shape)
 
     @property
     def weight_bits(self) -> int:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.quantize.operations import Operations, Wires
-from dnn2fpga.quantize.scaling import Choice, Seen
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
@@ -36,38 +36,38 @@ class QuantizedReshape(QuantizedLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(Layer):
+class Reshape(BuildableLayer):
     """Row-major reshape to ``target`` (``None``: to a vector)."""
 
     target: Shape | None
 
     kind: ClassVar[str] = "reshape"
-    keeps_numbers: ClassVar[bool] = True
+    preserves_encoding: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self.target or (math.prod(input_shape),)
 
     @property
-    def one_scale_in(self) -> bool:
+    def needs_uniform_scale(self) -> bool:
         return self.target is not None  # channels change places
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), *self.output_shape(x.shape[1:]))
 
-    def choose(self, input: Tensor, seen: Seen, settings: LayerSettings) -> Choice:
+    def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         shape = self.output_shape(input.shape)
         # A vector goes on in the beats it came in; an image needs one pixel a beat.
         lanes = input.lanes if len(shape) == 1 else shape[-1]
-        return Choice(input.model_copy(update={"shape": shape, "lanes": lanes}))
+        return QuantizationChoice(input.model_copy(update={"shape": shape, "lanes": lanes}))
 
-    def quantize(self, input: Tensor, choice: Choice, settings: LayerSettings) -> QuantizedReshape:
-        return QuantizedReshape(name=self.name, input="", output=choice.output)
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedReshape:
+        return QuantizedReshape(name=self.name, output=choice.output)
 
-    def forward(self, ops: Operations, x: Any, parameters: dict[str, Any]) -> Any:
+    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
         return ops.reshape(x, (-1, *self.output_shape(x.shape[1:])))
 
-    def forward_codes(self, ops: Operations, q: Any, wires: Wires, parameters: dict[str, Any]) -> Any:
-        return self.forward(ops, q, parameters)
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
+        return self.forward(ops, parameters, q)
 
     def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Reshape, np.ndarray]:
         if self.target is not None:

@@ -58,14 +58,14 @@ class Checkpoints:
             return None
         with np.load(self.folder / stage / ARRAYS_FILE, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        layers = [_with_arrays(layer, f"layers/{layer.name}", arrays) for layer in graph.layers]
+        layers = {node.name: _with_arrays(node.layer, f"layers/{node.name}", arrays) for node in graph.nodes}
         rest = {name.removeprefix("masks/"): array for name, array in arrays.items() if name.startswith("masks/")}
-        return graph.with_layers(layers, notes=tuple(record["notes"])), rest
+        return graph.mapped(lambda node: layers[node.name], notes=tuple(record["notes"])), rest
 
     def save_arrays(self, stage: str, graph: Graph, masks: dict[str, np.ndarray]) -> None:
         arrays = {f"masks/{name}": np.asarray(mask) for name, mask in masks.items()}
-        for layer in graph.layers:
-            arrays |= _arrays_of(layer, f"layers/{layer.name}")
+        for node in graph.nodes:
+            arrays |= _arrays_of(node.layer, f"layers/{node.name}")
         with replaced_folder(self.folder / stage) as new:
             np.savez_compressed(new / ARRAYS_FILE, **arrays)  # type: ignore[arg-type]
             (new / STAGE_FILE).write_text(json.dumps({"key": self.key, "notes": graph.notes}) + "\n", encoding="utf-8")
@@ -81,11 +81,11 @@ class Checkpoints:
 def key_of(graph: Graph, data: Iterable[Data | None], settings: Iterable[str]) -> str:
     """A digest of everything that a result depends on."""
     sum = hashlib.sha256()
-    for text in (*settings, repr([graph.name, graph.input_shape, graph.task, graph.notes, graph.float_parameters])):
+    for text in (*settings, repr(_outside(graph))):
         sum.update(text.encode())
-    for layer in graph.layers:
-        sum.update(repr([layer.kind, _described(layer)]).encode())
-        for name, array in _arrays_of(layer, "").items():
+    for node in graph.nodes:
+        sum.update(repr([node.name, node.inputs, node.layer.kind, _described(node.layer)]).encode())
+        for name, array in _arrays_of(node.layer, "").items():
             sum.update(name.encode() + np.ascontiguousarray(array).tobytes())
     for one in data:
         for part in (one.x, one.y) if one else ():
@@ -93,6 +93,11 @@ def key_of(graph: Graph, data: Iterable[Data | None], settings: Iterable[str]) -
                 rows = np.linspace(0, len(part) - 1, min(len(part), ROWS)).astype(np.int64)
                 sum.update(repr(part.shape).encode() + np.ascontiguousarray(part[rows]).tobytes())
     return sum.hexdigest()
+
+
+def _outside(graph: Graph) -> list[Any]:
+    """Everything about a graph but its layers."""
+    return [graph.name, graph.inputs, graph.outputs, graph.tasks, graph.notes, graph.float_parameters]
 
 
 def _arrays_of(value: Any, path: str) -> dict[str, np.ndarray]:

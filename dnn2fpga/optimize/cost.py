@@ -21,12 +21,13 @@ def luts(model: QuantizedGraph) -> float:
     that synthesis finds are not in it.
     """
     total = 0.0
-    for index, layer in enumerate(model.layers):
-        # A layer's hardware depends on the layer and on the tensor that it reads, on nothing else.
-        described = f"{layer.kind} {layer.model_dump_json()} {model.input_of(index).model_dump_json()}"
+    for node in model.nodes:
+        # A layer's hardware depends on the layer and on the tensors that it reads, on nothing else.
+        read = [tensor.model_dump_json() for tensor in model.inputs_of(node)]
+        described = f"{node.layer.kind} {node.layer.model_dump_json()} {' '.join(read)}"
         key = hashlib.sha256(described.encode()).digest()
         if key not in _luts_of_layers:
-            _luts_of_layers[key] = sum(float(operator.luts) for operator in model.operators[layer.name])
+            _luts_of_layers[key] = sum(float(operator.luts) for operator in model.operators[node.name])
         total += _luts_of_layers[key]
     return total
 

@@ -184,7 +184,7 @@ def _few_codes(problem: Problem, chosen: Candidate, calibration: Inputs, used: n
     if not few.size:
         return
     counts = _list(used[few]) if few.size <= LISTED else f"at most {used[few].max()}"
-    own = tensor.lanes == len(used) > 1 and not problem.graph.one_scale_behind(-1)
+    own = tensor.lanes == len(used) > 1 and not problem.graph.needs_uniform_scale_downstream(problem.graph.input_name)
     possible = own and not isinstance(tensor.scale, tuple)
     yield Finding(
         cause=Cause.FEW_CODES,

@@ -4,19 +4,20 @@ Algorithm 1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, cast
 
 from pydantic import Field, create_model
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count
+from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.ranges import RangeMethod
-from dnn2fpga.quantize.scaling import Choice, Seen, activation_tensor, with_one_scale
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, with_one_scale
 from dnn2fpga.quantize.settings import Bits, Granularity, LayerSettings, Percentile, Symmetry
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
@@ -57,70 +58,96 @@ class Quantization(LayerSettings):
         merged = {name: own.get(name, {}) | dict(changes.get(name, {})) for name in {**own, **changes}}
         return self.model_copy(update={"layers": {name: LayerOverrides(**merged[name]) for name in sorted(merged)}})
 
-    def of_layer(self, graph: Graph, index: int) -> LayerSettings:
-        """The settings of the layer at ``index``, its own and what its place asks for."""
-        settings, node = self.defaults, graph.nodes[index]
-        if node is graph.nodes[-1]:
+    def of_layer(self, graph: Graph, name: str) -> LayerSettings:
+        """The settings of a node, its own and what its place asks for."""
+        settings = self.defaults
+        if graph.leaves(name):
             settings = settings.model_copy(update={"activation_bits": max(self.output_bits, self.activation_bits)})
-        if node.name in self.layers:
-            settings = settings.model_copy(update=self.layers[node.name].model_dump(exclude_none=True))
-        return with_one_scale(settings) if graph.one_scale_behind(index) else settings
+        if name in self.layers:
+            settings = settings.model_copy(update=self.layers[name].model_dump(exclude_none=True))
+        return with_one_scale(settings) if graph.needs_uniform_scale_downstream(name) else settings
+
+
+Choices = Mapping[str, QuantizationChoice]  # by tensor
 
 
 def quantize(
     graph: Graph,
-    statistics: Mapping[str, Seen],
+    statistics: Mapping[str, Observed],
     settings: Quantization,
-    choices: Mapping[str, Choice] | None = None,
+    choices: Choices | None = None,
 ) -> QuantizedGraph:
-    """A simplified graph in integers.
+    """Return a simplified graph in integers.
 
-    :param choices: of layers (and of the input) whose scales are decided already, as training does.
+    :param choices: of all tensors, whose scales are decided already, as training does.
     :raises UserError: for settings of layers that do not exist, and for all layers that cannot be quantized.
     """
-    problems = unknown_layers(graph, settings)
-    input_tensor = (
-        choices[graph.input_name].output if choices else choose_input(graph, statistics[graph.input_name], settings)
-    )
-    layers: list[QuantizedLayer] = []
-    tensor = input_tensor
-    for index, node in enumerate(graph.nodes):
-        of_layer = settings.of_layer(graph, index)
+    return _Quantized(graph, statistics, settings, choices).model
+
+
+def choose_all(
+    graph: Graph, statistics: Mapping[str, Observed], settings: Quantization
+) -> dict[str, QuantizationChoice]:
+    """What calibration decides about every tensor; raises like ``quantize``."""
+    return _Quantized(graph, statistics, settings, None).choices
+
+
+class _Quantized:
+    """The choices for a graph, and the integer model made of them."""
+
+    def __init__(
+        self, graph: Graph, statistics: Mapping[str, Observed], settings: Quantization, choices: Choices | None
+    ) -> None:
+        self.graph, self.statistics, self.settings = graph, statistics, settings
+        self.given = choices
+        self.choices: dict[str, QuantizationChoice] = {}
+        self.problems = unknown_layers(graph, settings)
+        for name in graph.inputs:
+            self.choices[name] = (
+                choices[name] if choices else QuantizationChoice(choose_input(graph, name, statistics[name], settings))
+            )
+        # What follows a layer that cannot be quantized depends on it, and is not looked at.
+        known: dict[str, Any] = {name: choice.output for name, choice in self.choices.items()}
+        layers = {name: layer for name, layer in graph.dag.evaluate(known, self._quantized) if name not in graph.inputs}
+        if self.problems:
+            raise UserError(self.problems)
+        self.model = QuantizedGraph(
+            name=graph.name,
+            inputs=known,
+            dag=graph.dag.mapped(lambda node: layers[node.name]),
+            output_names=graph.output_names,
+            decided=graph.tasks,
+            notes=graph.notes,
+            float_parameters=graph.float_parameters,
+        )
+
+    def _quantized(self, node: Node[Any], *before: Any) -> QuantizedLayer | None:
+        """The integer layer of a node; None where it, or one that it depends on, cannot be quantized.
+
+        :param before: the layers, or the tensors of the inputs, that it reads.
+        """
+        if any(one is None for one in before):
+            return None
+        inputs = [self.choices[name].output for name in node.inputs]
+        own = self.settings.of_layer(self.graph, node.name)
         try:
-            choice = choices[node.name] if choices else node.layer.choose(tensor, statistics[node.name], of_layer)
-            layer = node.layer.quantize(tensor, choice, of_layer).model_copy(update={"input": node.input})
-            layer.operators(tensor)  # refuses what cannot be computed exactly
+            choice = self.given[node.name] if self.given else self._choice(node, own, inputs)
+            layer: QuantizedLayer = node.layer.quantize(choice, own, *inputs).model_copy(update={"name": node.name})
+            layer.operators(*inputs)  # refuses what cannot be computed exactly
         except (Unsupported, ValueError, OverflowError) as reason:
-            problems.append(f"layer '{node.name}' ({node.layer.kind}): {reason}")
-            break  # what follows depends on this layer's output
-        layers.append(layer)
-        tensor = layer.output
-    if problems:
-        raise UserError(problems)
-    return QuantizedGraph(
-        name=graph.name,
-        input_name=graph.input_name,
-        input=input_tensor,
-        layers=tuple(layers),
-        decided=graph.task,
-        notes=graph.notes,
-        float_parameters=graph.float_parameters,
-    )
+            self.problems.append(f"layer '{node.name}' ({node.layer.kind}): {reason}")
+            return None
+        self.choices[node.name] = choice
+        return layer
+
+    def _choice(self, node: Node[Any], settings: LayerSettings, inputs: Iterable[Tensor]) -> QuantizationChoice:
+        return cast(QuantizationChoice, node.layer.choose(self.statistics[node.name], settings, *inputs))
 
 
-def choose_all(graph: Graph, statistics: Mapping[str, Seen], settings: Quantization) -> dict[str, Choice]:
-    """What calibration decides about the input and every layer; raises like ``quantize``."""
-    quantized = quantize(graph, statistics, settings)
-    tensor = quantized.input
-    choices = {graph.input_name: Choice(tensor)}
-    for index, node in enumerate(graph.nodes):
-        choices[node.name] = node.layer.choose(tensor, statistics[node.name], settings.of_layer(graph, index))
-        tensor = choices[node.name].output
-    return choices
-
-
-def choose_input(graph: Graph, seen: Seen, settings: Quantization) -> Tensor:
-    lanes = settings.input_lanes or input_lanes(graph.input_shape, settings.input_bits)
+def choose_input(graph: Graph, name: str, seen: Observed, settings: Quantization) -> Tensor:
+    """The format and scale of an input tensor."""
+    shape = graph.inputs[name]
+    lanes = settings.input_lanes or input_lanes(shape, settings.input_bits)
     given = {
         "activation_bits": settings.input_bits,
         "calibration": settings.input_calibration,
@@ -129,8 +156,8 @@ def choose_input(graph: Graph, seen: Seen, settings: Quantization) -> Tensor:
         "activation_granularity": settings.input_granularity,
     }
     own = settings.defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
-    own = with_one_scale(own) if graph.one_scale_behind(-1) else own
-    return activation_tensor(graph.input_shape, lanes, seen, own)
+    own = with_one_scale(own) if graph.needs_uniform_scale_downstream(name) else own
+    return activation_tensor(shape, lanes, seen, own)
 
 
 def unknown_layers(graph: Graph, settings: Quantization) -> list[str]:

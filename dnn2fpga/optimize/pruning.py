@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,7 @@ from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count, CountOrNone
+from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
@@ -139,24 +140,26 @@ def magnitude_masks(graph: Graph, sparsity_of: Mapping[str, float]) -> dict[str,
 def masked(graph: Graph, masks: Mapping[str, np.ndarray]) -> Graph:
     """The graph with zeros where the masks have them."""
 
-    def with_zeros(layer: Layer, mask: np.ndarray) -> Layer:
-        linear, values = cast(Linear, layer), layer.parameters
+    def with_zeros(node: Node[Any]) -> Layer:
+        if node.name not in masks:
+            return cast(Layer, node.layer)
+        linear, mask = cast(Linear, node.layer), masks[node.name]
+        values = linear.parameters
         return linear.with_parameters(
             values | {"weights": values["weights"] * mask}, (linear.weights * mask, linear.bias)
         )
 
-    return graph.with_layers(
-        [with_zeros(layer, masks[layer.name]) if layer.name in masks else layer for layer in graph.layers]
-    )
+    return graph.mapped(with_zeros)
 
 
 def zeros_kept(graph: Graph, quantization: Quantization) -> dict[str, np.ndarray]:
     """Masks for a model that was pruned before it came here: its zeros stay, in layers where they are many."""
     masks = {}
-    for index, layer in enumerate(graph.layers):
+    for node in graph.nodes:
+        layer = node.layer
         mask = (layer.parameters["weights"] != 0).astype(np.float32) if layer.has_weights else np.ones(1, np.float32)
-        if mask.mean() <= 1 - MANY_ZEROS and _has_zero(quantization.of_layer(graph, index)):
-            masks[layer.name] = mask
+        if mask.mean() <= 1 - MANY_ZEROS and _has_zero(quantization.of_layer(graph, node.name)):
+            masks[node.name] = mask
     return masks
 
 
@@ -170,14 +173,14 @@ def remove_filters(graph: Graph, left: Mapping[str, int], rank: Rank, quantizati
     :raises UserError: for all layers whose filters cannot be removed.
     """
     kept = {}
-    for index, layer in enumerate(graph.layers):
-        if layer.name in left:
-            order = _first_to_go(cast(Linear, layer), rank, quantization.of_layer(graph, index))
-            kept[layer.name] = np.sort(order[len(order) - left[layer.name] :])
+    for node in graph.nodes:
+        if node.name in left:
+            order = _first_to_go(cast(Linear, node.layer), rank, quantization.of_layer(graph, node.name))
+            kept[node.name] = np.sort(order[len(order) - left[node.name] :])
     layers, problems = _keep_only(graph, kept)
     if problems:
         raise UserError(problems)
-    return graph.with_layers(layers)
+    return graph.mapped(lambda node: layers[node.name])
 
 
 def rounds(graph: Graph, final: Mapping[str, int], count: int) -> list[dict[str, int]]:
@@ -205,9 +208,10 @@ def quantization_errors(layer: Linear, settings: LayerSettings) -> np.ndarray:
     return np.square(quantized - layer.weights).reshape(-1, layer.outputs).mean(axis=0)
 
 
-def _keep_only(graph: Graph, kept: Mapping[str, np.ndarray]) -> tuple[list[Layer], list[str]]:
+def _keep_only(graph: Graph, kept: Mapping[str, np.ndarray]) -> tuple[dict[str, Layer], list[str]]:
     """The layers with only the ``kept`` filters of some, and the problems of those for which it cannot be done."""
-    layers, problems = [], []
+    layers: dict[str, Layer] = {}
+    problems: list[str] = []
     arriving, source, shape = None, "", graph.input_shape  # the channels that are left of the tensor, and since where
     for node in graph.nodes:
         layer = node.layer
@@ -222,8 +226,8 @@ def _keep_only(graph: Graph, kept: Mapping[str, np.ndarray]) -> tuple[list[Layer
         if node.name in kept:
             layer = layer.keep_outputs(kept[node.name]) or layer
             arriving, source = kept[node.name], node.name
-        layers.append(layer)
-        shape = node.shape
+        layers[node.name] = layer
+        shape = graph.shapes[node.name]
     if arriving is not None:
         problems.append(
             f"layer '{source}': its filters cannot be removed: the model's outputs are computed channel by channel from"
@@ -254,8 +258,8 @@ def _problems(graph: Graph, settings: PruningSettings, quantization: Quantizatio
             f"pruning.filters_of.{names[-1]}: these are the model's outputs; remove filters of other layers"
         )
     sparse, thinned = settings.sparsity_of(graph), settings.filters_left(graph)
-    for index, layer in enumerate(graph.layers):
-        of_layer = quantization.of_layer(graph, index)
+    for node in graph.nodes:
+        layer, of_layer = node.layer, quantization.of_layer(graph, node.name)
         try:
             if layer.name in sparse and not _has_zero(of_layer):
                 own = f"pruning.layers.{layer.name}"

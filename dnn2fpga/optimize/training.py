@@ -166,7 +166,7 @@ class _Run:
         return total / len(chosen)
 
     def _all(self) -> list[Any]:
-        own = [v for variables in self.model.variables.values() for v in variables.values()]
+        own = self.model.all_variables
         return own + [v for v in self.model.trainable if all(v is not other for other in own)]
 
     def snapshot(self) -> list[np.ndarray]:

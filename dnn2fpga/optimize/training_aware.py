@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
@@ -52,8 +53,8 @@ def differing_outputs(trained: CodeModel, built: QuantizedGraph, x: np.ndarray) 
     different = total = 0
     for start in range(0, len(x), 256):
         part = np.asarray(x[start : start + 256], np.float32)
-        codes, _ = trained.codes(part)
-        integers = built.run(built.input.quantize(part))
-        different += int((np.asarray(codes).reshape(integers.shape) != integers).sum())
-        total += integers.size
+        integers = by_name(built.run(built.quantized(part)), built.outputs)
+        for name, (codes, _) in trained.codes(part).items():
+            different += int((np.asarray(codes).reshape(integers[name].shape) != integers[name]).sum())
+            total += integers[name].size
     return different / total

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
 DRAWS = 20  # of which all must have been tried already, for the search to count as complete
 
-Choice = dict[str, int]  # by parameter, the place of what was chosen in the list of what may be
+Selection = dict[str, int]  # by parameter, the place of what was chosen in the list of what may be
 
 
 class Trials:
@@ -30,13 +30,13 @@ class Trials:
     :param first: choices that are tried before any is sampled.
     """
 
-    def __init__(self, file: Path, key: str, options: Mapping[str, int], first: Sequence[Choice], seed: int) -> None:
+    def __init__(self, file: Path, key: str, options: Mapping[str, int], first: Sequence[Selection], seed: int) -> None:
         self.file, self.key, self.options, self.first, self.seed = file, key, options, first, seed
 
     def run(
         self,
         wanted: int,
-        values: Callable[[int, Choice], tuple[float, float]],
+        values: Callable[[int, Selection], tuple[float, float]],
         progress: Callable[[int, int], None],
     ) -> list[FrozenTrial]:
         """The first ``wanted`` trials, after those that were missing have been run; fewer when all has been tried.
@@ -79,7 +79,7 @@ class Trials:
 
         return {name: IntDistribution(0, count - 1) for name, count in self.options.items()}
 
-    def _choice(self, number: int, finished: Sequence[FrozenTrial]) -> Choice | None:
+    def _choice(self, number: int, finished: Sequence[FrozenTrial]) -> Selection | None:
         """What to try next; None when nothing new is found."""
         import optuna
 

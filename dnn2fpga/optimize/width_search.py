@@ -21,7 +21,7 @@ from dnn2fpga.optimize.cost import COSTS
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import SearchSettings, TrainingSettings
-from dnn2fpga.optimize.trials import Choice, Trials
+from dnn2fpga.optimize.trials import Selection, Trials
 from dnn2fpga.quantize.settings import Numbers
 from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.task import Measure
@@ -126,14 +126,14 @@ def searched_widths(problem: Problem, settings: SearchSettings) -> dict[tuple[st
     """The widths that may be chosen, by layer and setting. What ``quantization.layers`` says about a layer stands."""
     graph, given = problem.graph, problem.quantization.layers
     searched: dict[tuple[str, str], tuple[int, ...]] = {}
-    for index, node in enumerate(graph.nodes):
-        name, own = node.name, problem.quantization.of_layer(graph, index)
+    for node in graph.nodes:
+        name, own = node.name, problem.quantization.of_layer(graph, node.name)
         fixed = given[name].model_dump(exclude_none=True) if name in given else {}
         # Floating point has no width, and the other sets' widths are part of what they are.
         plain = own.numbers is Numbers.INTEGER and own.weight_set is WeightSet.INTEGER
         if node.layer.has_weights and plain and "weight_bits" not in fixed:
             searched[name, "weight_bits"] = settings.weight_bits
-        if not (node.layer.keeps_numbers or node is graph.nodes[-1] or "activation_bits" in fixed):
+        if not (node.layer.preserves_encoding or graph.leaves(name) or "activation_bits" in fixed):
             searched[name, "activation_bits"] = settings.activation_bits
     if not searched:
         raise UserError("there is no width to search: take the widths out of quantization.layers")
@@ -185,13 +185,13 @@ class _Search:
         settings = self.problem.quantization.with_layers(point.widths)
         return self.problem.candidate(self._model(point.number, settings), settings, STAGE, what)
 
-    def _widths(self, choice: Choice) -> Widths:
+    def _widths(self, choice: Selection) -> Widths:
         result: Widths = {}
         for (name, key), widths in self.searched.items():
             result.setdefault(name, {})[key] = widths[choice[f"{name}.{key}"]]
         return result
 
-    def _values(self, number: int, choice: Choice) -> tuple[float, float]:
+    def _values(self, number: int, choice: Selection) -> tuple[float, float]:
         """Score and cost."""
         model = self._model(number, self.problem.quantization.with_layers(self._widths(choice)))
         return self.problem.measured("a trial", model, self.settings.samples), COSTS[self.settings.cost](model)

@@ -5,37 +5,48 @@ none knows their kinds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.task import Ending
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """Dropout and other layers that do nothing at inference."""
-    return graph.with_layers([layer for layer in graph.layers if not layer.is_identity])
+    """Leave out dropout and other layers that do nothing at inference."""
+    dag = graph.dag
+    for node in graph.nodes:
+        if node.layer.is_identity:
+            dag = dag.without(node.name)
+    return graph.with_dag(dag)
 
 
 def drop_final_softmax(graph: Graph) -> Graph:
-    """A softmax in last place: the hardware gives the logits, their largest is the class."""
-    decisions = [layer for layer in graph.layers if layer.ending is Ending.SOFTMAX]
-    if misplaced := [layer for layer in decisions if layer is not graph.layers[-1]]:
-        raise UserError([f"layer '{layer.name}' ({layer.kind}): built only as the last layer" for layer in misplaced])
-    if not decisions:
-        return graph
-    last = decisions[0]
-    outputs = "outputs are logits, the class is their argmax"
-    if graph.output_shape[-1] == 1:
-        outputs = (
-            "over one number it is always 1, whatever the network computes; a sigmoid is what is meant for one output"
+    """Leave out a softmax at an output: the hardware gives the logits, their largest is the class."""
+    softmaxes = [node for node in graph.nodes if node.layer.ending is Ending.SOFTMAX]
+    if misplaced := [node for node in softmaxes if node.name not in graph.dag.outputs or graph.dag.readers(node.name)]:
+        raise UserError(
+            [f"layer '{node.name}' ({node.layer.kind}): is supported only as the last layer" for node in misplaced]
         )
-    note = f"{last.kind} '{last.name}' is left out: {outputs}"
-    return graph.with_layers(graph.layers[:-1], left_out=last.ending, notes=(*graph.notes, note))
+    for node in softmaxes:
+        outputs = "outputs are logits, the class is their argmax"
+        if graph.shapes[node.name][-1] == 1:
+            outputs = (
+                "over one number it is always 1, whatever the network computes; a sigmoid is meant for a single output"
+            )
+        note = f"{node.layer.kind} '{node.name}' is left out: {outputs}"
+        dag = graph.dag.without(node.name)
+        left_out = {name: node.layer.ending for name, tensor in graph.outputs.items() if tensor == node.name}
+        names = tuple(graph.outputs) if len(graph.outputs) > 1 else ()
+        graph = graph.with_dag(dag, output_names=names, notes=(*graph.notes, note))
+        graph = replace(graph, left_out={**graph.left_out, **(left_out if names else {dag.outputs[0]: Ending.SOFTMAX})})
+    return graph
 
 
 def fold_affine(graph: Graph) -> Graph:
-    """Batch normalization behind a layer with weights becomes part of the weights, also past a max pooling."""
+    """Fold a batch normalization after a layer with weights into the weights, also past a max pooling."""
 
     def fold(layer: Layer, next: Layer, past_maximum: bool) -> Layer | None:
         affine = next.as_affine()
@@ -47,7 +58,7 @@ def fold_affine(graph: Graph) -> Graph:
 
 
 def fuse_clamps(graph: Graph) -> Graph:
-    """ReLU becomes the clamp of the requantization in front of it, also past a max pooling: it never decreases."""
+    """Fuse a ReLU into the clamp of the requantization before it, also past a max pooling: it never decreases."""
 
     def fuse(layer: Layer, next: Layer, past_maximum: bool) -> Layer | None:
         clamp = next.as_clamp()
@@ -56,24 +67,30 @@ def fuse_clamps(graph: Graph) -> Graph:
     return _absorb(graph, fuse)
 
 
-Merge = Callable[[Layer, Layer, bool], Layer | None]  # a layer, one behind it, whether maxima are picked in between
+Merge = Callable[[Layer, Layer, bool], Layer | None]  # a layer, one after it, whether maxima are picked in between
 
 
 def _absorb(graph: Graph, merge: Merge) -> Graph:
-    """Merges layers into the nearest one in front that does more than picking the largest. What nobody takes stays
-    behind the pooling, where there is less of it to compute.
+    """Merge layers into the nearest one before that does more than picking the largest, as long as nobody else reads
+    what lies between. What no layer absorbs stays after the pooling, where there is less of it to compute.
     """
-    layers: list[Layer] = []
-    for layer in graph.layers:
-        past = 0
-        while past < len(layers) and layers[-1 - past].picks_largest:
-            past += 1
-        merged = merge(layers[-1 - past], layer, past > 0) if past < len(layers) else None
-        if merged is None:
-            layers.append(layer)
-        else:
-            layers[-1 - past] = merged
-    return graph.with_layers(layers)
+    dag = graph.dag
+    for node in graph.nodes:
+        target, past_maximum = _only_source(dag, node), False
+        while target is not None and target.layer.commutes_with_monotone:
+            target, past_maximum = _only_source(dag, target), True
+        merged = merge(target.layer, node.layer, past_maximum) if target else None
+        if target is not None and merged is not None:
+            dag = dag.with_layer(target.name, merged).without(node.name)
+    return graph.with_dag(dag)
+
+
+def _only_source(dag: Dag[Layer], node: Node[Layer]) -> Node[Layer] | None:
+    """The node that a node reads, where it reads one tensor, and nobody else does."""
+    node = dag.by_name[node.name]
+    if len(node.inputs) != 1 or dag.only_reader(node.inputs[0]) is None:
+        return None
+    return dag.by_name.get(node.inputs[0])
 
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (drop_identities, drop_final_softmax, fold_affine, fuse_clamps)

@@ -132,7 +132,7 @@ def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
         operators = graph.operators[layer.name]
         problems += _unknown_options(layer, operators, settings)
         source = wire
-        reshaped = graph.input_of(index).shape != shape
+        reshaped = graph.inputs_of(graph.nodes[index])[0].shape != shape
         unpack = bool(operators) and reshaped and wire.pixels > 1 and _knows_rows(operators[0], wire.pixels)
         try:
             before = _unpacked(operators[0], wire) if unpack else []

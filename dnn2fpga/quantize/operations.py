@@ -34,12 +34,18 @@ class Wire:
 class Wires:
     """Where a layer reads and writes, and how its weights become codes."""
 
-    input: Wire
+    inputs: tuple[Wire, ...]
     output: Wire
     settings: LayerSettings
     weight_scale: Any = None  # float64 [outputs]; None for a layer that computes in binary32
     weight_zero_point: Any = None
     wide: bool = False  # accumulators may pass 2^24: float32 would round them
+
+    @property
+    def input(self) -> Wire:
+        """Of a layer that reads one tensor."""
+        (wire,) = self.inputs
+        return wire
 
 
 class Operations(Protocol):

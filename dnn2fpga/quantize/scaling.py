@@ -24,7 +24,7 @@ MULTIPLIER_BITS = 16  # fits the 18-bit signed port of every DSP block of intere
 LARGEST_SHIFT = 46
 
 
-class Seen(Protocol):
+class Observed(Protocol):
     """What calibration saw of a tensor (``optimize.calibration.TensorStatistics``)."""
 
     @property
@@ -44,7 +44,7 @@ class WeightScaling:
 
 
 @dataclass(frozen=True)
-class Choice:
+class QuantizationChoice:
     """All that calibration decides about a layer: the numbers on its output, and the scales of its weights."""
 
     output: Tensor
@@ -95,7 +95,7 @@ def _chosen(
     return grid(choose_range(method, distribution, lambda interval: grid(interval).fake_quantize, percentile))
 
 
-def activation_tensor(shape: Shape, lanes: int, seen: Seen, settings: LayerSettings) -> Tensor:
+def activation_tensor(shape: Shape, lanes: int, seen: Observed, settings: LayerSettings) -> Tensor:
     """The format of an activation from what was observed; unsigned when nothing negative was seen (or can be)."""
     bits = settings.activation_bits
     signed = seen.interval.low < 0

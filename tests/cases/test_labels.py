@@ -125,7 +125,7 @@ def test_an_autoencoder_is_measured_by_r2(cases: Path, dnn2fpga: Command) -> Non
 def test_a_chosen_task_takes_precedence(quantize: Command) -> None:
     assert quantize(LOGITS, "", "--task", "regression").code == 0
     assert of_work("measure") == ["r2"]
-    assert yaml.safe_load(Path("work/model.yaml").read_text())["task"] == {
+    assert yaml.safe_load(Path("work/model.yaml").read_text())["outputs"][0]["task"] == {
         "kind": "regression",
         "ending": "linear",
         "threshold": None,

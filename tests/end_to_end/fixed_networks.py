@@ -30,9 +30,7 @@ def tensor(*shape: int, width: int, signed: bool = True, lanes: int | None = Non
 
 
 def chain(name: str, input: Tensor, *layers: QuantizedLayer) -> QuantizedGraph:
-    names = ["input", *(layer.name for layer in layers)]
-    linked = (layer.model_copy(update={"input": before}) for layer, before in zip(layers, names, strict=False))
-    return QuantizedGraph(name, "input", input, tuple(linked))
+    return QuantizedGraph.chain(name, "input", input, layers)
 
 
 def requantized(
@@ -67,8 +65,8 @@ def cnn() -> QuantizedGraph:
         QuantizedConv2D(
             name="conv", **weights(rng, 3, 3, 1, 3), **requantized(tensor(4, 4, 3, width=7), shift=6, low=0)
         ),
-        QuantizedMaxPooling(name="pool", input="", output=tensor(2, 2, 3, width=7), **pool),
-        QuantizedReshape(name="flat", input="", output=tensor(12, width=7, lanes=3)),
+        QuantizedMaxPooling(name="pool", output=tensor(2, 2, 3, width=7), **pool),
+        QuantizedReshape(name="flat", output=tensor(12, width=7, lanes=3)),
         QuantizedDense(name="dense", **weights(rng, 12, 4), **requantized(tensor(4, width=12), shift=2)),
     )
 
@@ -89,7 +87,6 @@ def averages() -> QuantizedGraph:
         ),
         QuantizedAveragePooling(
             name="average",
-            input="",
             pool_size=(2, 2),
             strides=(2, 2),
             padding="same",
@@ -97,9 +94,7 @@ def averages() -> QuantizedGraph:
             shift=10,
             output=tensor(3, 3, 2, width=9),
         ),
-        QuantizedTable(
-            name="table", input="", function="tanh", table=rng.integers(-8, 8, 512), output=tensor(3, 3, 2, width=4)
-        ),
+        QuantizedTable(name="table", function="tanh", table=rng.integers(-8, 8, 512), output=tensor(3, 3, 2, width=4)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ FRAMES = 6
 @pytest.mark.usefixtures("simulator")
 def test_every_position_counts(dnn2fpga: Callable[..., Outcome], tmp_path: Path) -> None:
     graph = small_networks.network((4, 4, 1), [3])
-    graph = replace(graph, decided=unlabelled_task(graph.interface, TaskKind.CLASSES_PER_POSITION))
+    graph = graph.decided_as(unlabelled_task(graph.interface, TaskKind.CLASSES_PER_POSITION))
     work = tmp_path / "work"
     work.mkdir()
     config_files.save(graph, work)

@@ -64,7 +64,7 @@ def test_the_verilog_names_what_the_testbench_needs(bundle: Path) -> None:
 def test_the_vectors_are_the_integer_model(bundle: Path) -> None:
     folder = bundle / "sim" / "vectors"
     assert json.loads((folder / "vectors.json").read_text()) == {"frames": VECTOR_FRAMES, "source": "calibration data"}
-    tensors = dict(GRAPH.tensors(GRAPH.input.quantize(tiny.samples(VECTOR_FRAMES))))
+    tensors = dict(GRAPH.boundaries(GRAPH.input.quantize(tiny.samples(VECTOR_FRAMES))))
     for boundary in plan(GRAPH).boundaries:
         dtype = boundary.tensor.format.dtype.newbyteorder("<")
         numbers = np.fromfile(folder / f"boundary_{boundary.index}.bin", dtype)

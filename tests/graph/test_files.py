@@ -113,6 +113,18 @@ def test_two_runs_two_folders_two_hash_seeds_give_the_same_bytes(tmp_path: Path)
     assert written[0] == written[1]
 
 
+def test_the_version_before_is_still_read(tmp_path: Path) -> None:
+    """A file of version 2, as it was written, is the same network."""
+    old, new = config_files.load(Path(__file__).with_name("format_2")), tiny.quantized_graph()
+    q = new.input.quantize(tiny.samples())
+    np.testing.assert_array_equal(old.run(q), new.run(q))
+    assert (old.tasks, old.notes, old.tensors) == (new.tasks, new.notes, new.tensors)
+    for name, graph in (("old", old), ("new", new)):
+        (tmp_path / name).mkdir()
+        config_files.save(graph, tmp_path / name)
+    assert (tmp_path / "old" / "model.yaml").read_bytes() == (tmp_path / "new" / "model.yaml").read_bytes()
+
+
 def _layer(model: dict[str, Any], name: str) -> dict[str, Any]:
     return next(layer for layer in model["layers"] if layer["name"] == name)
 
@@ -131,25 +143,37 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     ),
     "unknown key at the top": (lambda m, a: m.update(note=[]), "", "unknown key 'note'; did you mean 'notes'?"),
     "unknown input key": (
-        lambda m, a: m["input"].update(lane=1),
+        lambda m, a: m["inputs"]["input"].update(lane=1),
         "",
-        "unknown key 'input.lane'; did you mean 'lanes'?",
+        "unknown key 'inputs.input.lane'; did you mean 'lanes'?",
     ),
     "missing key": (lambda m, a: _layer(m, "conv").pop("weight_width"), "conv", "the key 'weight_width' is missing"),
     "missing name": (lambda m, a: _layer(m, "conv").pop("name"), "number 0", "missing"),
-    "missing input": (lambda m, a: m.pop("input"), "", "the key 'input' is missing"),
+    "missing input": (lambda m, a: m.pop("inputs"), "", "the key 'inputs' is missing"),
     "wrong kind": (lambda m, a: _layer(m, "conv").update(kind="conv3d"), "conv", "kind must be one of"),
     "no kind": (lambda m, a: _layer(m, "conv").pop("kind"), "conv", "kind must be one of"),
     "listed kind": (lambda m, a: _layer(m, "conv").update(kind=["conv2d"]), "conv", "kind must be one of"),
     "missing array": (lambda m, a: a.pop("conv/weights"), "conv", "the array 'conv/weights' is missing"),
     "wrong lanes": (lambda m, a: _layer(m, "conv")["output"].update(lanes=1), "conv", "lanes"),
     "lanes that do not divide": (lambda m, a: _layer(m, "conv")["output"].update(lanes=7), "conv", "lanes must divide"),
-    "wrong input": (lambda m, a: _layer(m, "pool").update(input="relu"), "pool", "input must be 'conv'"),
-    "wrong version": (lambda m, a: m.update(format_version=1), "", "format_version must be 2, not 1"),
+    "wrong input": (
+        lambda m, a: _layer(m, "pool").update(inputs=["relu"]),
+        "",
+        "'pool' reads 'relu', which does not exist",
+    ),
+    "no inputs": (lambda m, a: _layer(m, "pool").pop("inputs"), "pool", "inputs must be a list of the tensors"),
+    "two inputs": (
+        lambda m, a: _layer(m, "pool").update(inputs=["conv", "input"]),
+        "pool",
+        "must read one tensor, not 2",
+    ),
+    "unread": (lambda m, a: _layer(m, "scale").update(inputs=["conv"]), "", "nothing reads 'pool'"),
+    "no such output": (lambda m, a: m["outputs"][0].update(tensor="end"), "", "the output 'end' does not exist"),
+    "wrong version": (lambda m, a: m.update(format_version=1), "", "format_version must be 3 or 2, not 1"),
     "duplicate name": (
-        lambda m, a: m["layers"].append(dict(m["layers"][-1], input="dense")),
+        lambda m, a: m["layers"].append(dict(m["layers"][-1], inputs=["dense"])),
         "dense",
-        "the name is used twice",
+        "the name 'dense' is used 2 times",
     ),
     "weights too wide": (
         lambda m, a: a.update({"conv/weights": a["conv/weights"].astype(int) * 1000}),
@@ -217,7 +241,7 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         "output.scale",
     ),
     "zero point outside": (
-        lambda m, a: m["input"].update(zero_point=300),
+        lambda m, a: m["inputs"]["input"].update(zero_point=300),
         "",
         "zero_point must lie in the format",
     ),
@@ -242,14 +266,14 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         "low must not be above high",
     ),
     "NaN scale": (lambda m, a: _layer(m, "conv")["output"].update(scale=float("nan")), "conv", "output.scale"),
-    "negative scale": (lambda m, a: m["input"].update(scale=-1.0), "", "input.scale"),
-    "word width": (lambda m, a: m["input"].update(width="eight"), "", "input.width"),
+    "negative scale": (lambda m, a: m["inputs"]["input"].update(scale=-1.0), "", "input.scale"),
+    "word width": (lambda m, a: m["inputs"]["input"].update(width="eight"), "", "input.width"),
     "width 99": (lambda m, a: _layer(m, "conv")["output"].update(width=99), "conv", "output.width"),
-    "empty shape": (lambda m, a: m["input"].update(shape=[]), "", "input.shape"),
-    "shape of zero": (lambda m, a: m["input"].update(shape=[0, 6, 1]), "", "input.shape"),
-    "vector input": (lambda m, a: m["input"].update(shape=[36]), "conv", ""),
+    "empty shape": (lambda m, a: m["inputs"]["input"].update(shape=[]), "", "input.shape"),
+    "shape of zero": (lambda m, a: m["inputs"]["input"].update(shape=[0, 6, 1]), "", "input.shape"),
+    "vector input": (lambda m, a: m["inputs"]["input"].update(shape=[36]), "conv", ""),
     "kernel that does not fit": (
-        lambda m, a: (m["input"].update(shape=[1, 1, 1]), _layer(m, "conv").update(padding="valid")),
+        lambda m, a: (m["inputs"]["input"].update(shape=[1, 1, 1]), _layer(m, "conv").update(padding="valid")),
         "conv",
         "",
     ),
@@ -281,13 +305,13 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
     "no layers": (lambda m, a: m["layers"].clear(), "", "at least one layer"),
     "decision": (lambda m, a: m.update(decision="oracle"), "", "decision"),
     "task": (
-        lambda m, a: m["task"].update(kind="binary", threshold=0),
+        lambda m, a: m["outputs"][0]["task"].update(kind="binary", threshold=0),
         "",
         "binary needs one output",
     ),
-    "unknown task": (lambda m, a: m["task"].update(kind="class"), "", "task.kind"),
-    "unknown task key": (lambda m, a: m["task"].update(label="one_hot"), "", "did you mean 'labels'?"),
-    "threshold": (lambda m, a: m["task"].update(threshold=0.5), "", "threshold must be null for classes"),
+    "unknown task": (lambda m, a: m["outputs"][0]["task"].update(kind="class"), "", "task.kind"),
+    "unknown task key": (lambda m, a: m["outputs"][0]["task"].update(label="one_hot"), "", "did you mean 'labels'?"),
+    "threshold": (lambda m, a: m["outputs"][0]["task"].update(threshold=0.5), "", "threshold must be null for classes"),
 }
 
 

@@ -137,7 +137,7 @@ def test_what_is_trained_is_what_is_built(family: str, strides: tuple[int, int])
     quantized, choices = quantize(graph, statistics, settings), choose_all(graph, statistics, settings)
     model = CodeModel(graph, settings, choices, learn_ranges=True)
     with tf.GradientTape() as tape:
-        q, _ = model.codes(tf.constant(x))
+        ((q, _),) = model.codes(tf.constant(x)).values()
         loss = tf.reduce_sum(tf.cast(q, tf.float64) * np.random.default_rng(0).normal(size=q.shape))
     expected = quantized.run(quantized.input.quantize(x))
     if family == "binary32":  # summed in another order
@@ -160,7 +160,7 @@ def test_a_normalization_behind_it_is_folded_and_trained(zoo: Zoo) -> None:
     settings = Quantization(activation_granularity="per_channel", scales="free")
     model = CodeModel(example.graph, settings, choose_all(example.graph, calibrate(example.graph, example.x), settings))
     quantized = quantize(model.trained(), {}, settings, model.trained_choices())
-    q, _ = model.codes(tf.constant(example.x))
+    ((q, _),) = model.codes(tf.constant(example.x)).values()
     np.testing.assert_array_equal(np.asarray(q), quantized.run(quantized.input.quantize(example.x)))
     name, before = first.name, np.asarray(model.variables[first.name]["mean"])
     model.ops.observing.assign(True)

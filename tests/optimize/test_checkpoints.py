@@ -140,7 +140,7 @@ def test_a_pruned_graph_is_read_as_it_was_saved(tmp_path: Path) -> None:
 def with_layer(index: int, **changes: Any) -> Graph:
     layers = TINY.layers
     layers[index] = replace(layers[index], **changes)
-    return TINY.with_layers(layers)
+    return tiny.with_layers(TINY, layers)
 
 
 CONV: Any = TINY.layers[0]

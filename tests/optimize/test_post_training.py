@@ -76,7 +76,7 @@ def test_settings_of_a_layer_are_added_to_those_it_has() -> None:
     )
     own = {name: layer.model_dump(exclude_none=True) for name, layer in settings.layers.items()}
     assert own == {"conv": {"weight_bits": 3, "activation_bits": 5}, "dense": {"weight_bits": 4}}
-    assert settings.of_layer(GRAPH, 0).weight_bits == 3
+    assert settings.of_layer(GRAPH, "conv").weight_bits == 3
 
 
 def test_choices_make_the_same_graph_again() -> None:

@@ -135,7 +135,7 @@ def without_readers(graph: Graph, name: str, gone: np.ndarray, pixels: int = 1) 
     weights = reader.weights.copy()
     rows = weights.reshape(pixels, -1, reader.outputs)
     rows[:, gone] = 0
-    return graph.with_layers([replace(reader, weights=weights) if one is reader else one for one in graph.layers])
+    return tiny.with_layers(graph, [replace(reader, weights=weights) if one is reader else one for one in graph.layers])
 
 
 @pytest.mark.parametrize("rank", ["magnitude", "quantization_error"])
@@ -325,7 +325,8 @@ def test_all_problems_at_once() -> None:
 def test_filters_behind_and_far_before_a_fixed_shape_may_go() -> None:
     graph = exact_network(fixed_shape=True)
     settings = PruningSettings(filters=0.5, filters_of={"conv": 0})
-    assert prune(graph, NOTHING, settings, None, Quantization()).graph.nodes[-2].shape == (6,)
+    pruned = prune(graph, NOTHING, settings, None, Quantization()).graph
+    assert pruned.shapes[pruned.nodes[-2].name] == (6,)
 
 
 @pytest.mark.parametrize(

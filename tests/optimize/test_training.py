@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import trainable
 
 from dnn2fpga.data import Data
@@ -22,7 +23,7 @@ from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training import Epoch, split, train
 from dnn2fpga.optimize.training_model import CodeModel, FloatModel
-from dnn2fpga.quantize.scaling import Choice
+from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import Scales
 from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.task_reading import with_task
@@ -57,7 +58,7 @@ class Trained:
         self.history: list[Epoch] = train(self.model, data, settings, graph, **more)
 
     @property
-    def new_choices(self) -> dict[str, Choice]:
+    def new_choices(self) -> dict[str, QuantizationChoice]:
         return self.model.trained_choices()
 
     @property
@@ -76,7 +77,7 @@ class Trained:
 
     def is_what_is_built(self, x: np.ndarray) -> bool:
         """Whether the trained codes are the integers of the integer model."""
-        codes, _ = self.model.codes(x)
+        ((codes, _),) = self.model.codes(x).values()
         built = self.after
         return np.array_equal(np.asarray(codes), built.run(built.input.quantize(x)))
 
@@ -153,7 +154,7 @@ def test_batch_normalization_follows_the_data_and_then_stays() -> None:
 
     layer = model.trained().layers[0]
     values = trainable_normalization(layer)
-    outputs = FloatModel(graph.with_layers([without_normalization(layer)]))(IMAGES.x)
+    outputs = FloatModel(tiny.with_layers(graph, [without_normalization(layer)]))(IMAGES.x)
     observed = np.asarray(outputs).reshape(-1, 6).mean(axis=0)
     first = trainable_normalization(graph.layers[0])
     assert (np.abs(values.mean - observed) < np.abs(first.mean - observed)).all()

@@ -17,7 +17,7 @@ from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.training_model import CodeModel, FloatModel
 from dnn2fpga.passes.simplify import simplify
-from dnn2fpga.quantize.scaling import Choice
+from dnn2fpga.quantize.scaling import QuantizationChoice
 
 NETWORKS = 40
 GRAPH = simplify(tiny.float_graph())
@@ -46,7 +46,7 @@ FAMILIES: dict[str, dict[str, object]] = {
 
 
 def codes_of(model: CodeModel, x: np.ndarray) -> np.ndarray:
-    q, _ = model.codes(tf.constant(x))
+    ((q, _),) = model.codes(tf.constant(x)).values()
     return np.asarray(q).astype(np.int64)
 
 
@@ -159,7 +159,7 @@ def test_what_was_learned_is_what_is_built(scales: str) -> None:
     rng = np.random.default_rng(0)
     for variable in model.trainable:
         variable.assign(variable + 0.3 * rng.normal(size=variable.shape))
-    choices: dict[str, Choice] = model.trained_choices()
+    choices: dict[str, QuantizationChoice] = model.trained_choices()
     quantized = quantize(model.trained(), {}, settings, choices)
     np.testing.assert_array_equal(codes_of(model, x), quantized.run(quantized.input.quantize(x)))
     if scales == "power_of_two":

@@ -155,7 +155,7 @@ def test_a_changed_model_starts_anew(tmp_path: Path) -> None:
     problem = problem_of()
     search_widths(problem, SearchSettings(trials=3), TrainingSettings(), tmp_path)
     first, *rest = problem.graph.layers
-    changed = problem.graph.with_layers([Dense(first.name, first.weights * 1.5, first.bias), *rest])  # type: ignore[attr-defined]
+    changed = tiny.with_layers(problem.graph, [Dense(first.name, first.weights * 1.5, first.bias), *rest])
     again = Problem(changed, changed, *list(vars(problem).values())[2:9])
     search_widths(again, SearchSettings(trials=3), TrainingSettings(), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
@@ -201,7 +201,7 @@ def test_layers_that_keep_numbers_have_none() -> None:
     graph = simplify(tiny.float_graph())
     problem = Problem(graph, graph, {}, Quantization(), TARGET, Data(tiny.samples(), None), None, {}, lambda *_: None)
     searched = searched_widths(problem, SearchSettings())
-    kept = {node.name for node in graph.nodes if node.layer.keeps_numbers}
+    kept = {node.name for node in graph.nodes if node.layer.preserves_encoding}
     assert kept
     assert not kept & {name for name, _ in searched}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -59,7 +58,7 @@ def batch_normalization(name: str, channels: int, seed: int = 0) -> Affine:
 def of_digits(graph: Graph) -> Graph:
     """A network for the numbers of ten classes."""
     ten = Task(kind=TaskKind.CLASSES, ending=Ending.SOFTMAX, labels=LabelForm.CLASS_NUMBERS)
-    return replace(simplify(graph), decided=ten)
+    return simplify(graph).decided_as(ten)
 
 
 def dense_network() -> Graph:

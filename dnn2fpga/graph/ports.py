@@ -1,0 +1,42 @@
+"""Several inputs or outputs by name; where there is only one, it needs no name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+V = TypeVar("V")
+Values = Any  # an array of the only input, or a mapping from the name of each input to its array
+
+
+def by_name(values: Values, names: Iterable[str]) -> dict[str, Any]:
+    """Arrays by name, in the order of ``names``.
+
+    :param values: an array where there is only one name, or arrays by name.
+    :raises ValueError: when the names are others.
+    """
+    names = list(names)
+    given = values if isinstance(values, Mapping) else {names[0]: values}
+    if set(given) != set(names):
+        raise ValueError(f"arrays are needed for {', '.join(names)}, not for {', '.join(given)}")
+    return {name: given[name] for name in names}
+
+
+def or_named(values: dict[str, Any]) -> Any:
+    """The only array, or arrays by name."""
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def only_name(values: Mapping[str, Any], what: str) -> str:
+    """The name of the only entry.
+
+    :raises ValueError: when there are several.
+    """
+    if len(values) != 1:
+        raise ValueError(f"the network has several {what}s: {', '.join(values)}")
+    return next(iter(values))
+
+
+def only(values: Mapping[str, V], what: str) -> V:
+    """The only entry; raises like `only_name`."""
+    return values[only_name(values, what)]

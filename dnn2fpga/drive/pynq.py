@@ -217,7 +217,7 @@ class Accelerator:
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
         description = _read_manifest(file)
         self.input, self.output = Port.of(description["inputs"][0]), Port.of(description["outputs"][0])
-        self.task = description["task"]
+        self.task = description["outputs"][0]["task"]
         self.timeout_s = timeout_s
         largest = max(self.input.frame_bytes, self.output.frame_bytes)
         most = min(LARGEST_PACKET, LONGEST_TRANSFER // largest)

@@ -39,7 +39,7 @@ def write_bundle(
     with replaced_folder(target) as folder:
         (folder / "rtl").mkdir()
         verilog = folder / "rtl" / "accelerator.v"
-        verilog.write_text(to_verilog(Accelerator(graph, plan)), encoding="utf-8")
+        verilog.write_text(to_verilog(Accelerator(plan)), encoding="utf-8")
         config_files.save(graph, folder)
         files = {
             str(path.relative_to(folder)): path for path in (verilog, folder / "model.yaml", folder / "weights.npz")

@@ -39,7 +39,7 @@ def test_the_manifest_describes_the_files(bundle: Path) -> None:
         hardware.latency_cycles,
         hardware.interval_cycles,
     )
-    assert [b["tensor"] for b in manifest["boundaries"]] == [b.layer for b in hardware.boundaries]
+    assert [b["tensor"] for b in manifest["boundaries"]] == [b.name for b in hardware.boundaries]
     (entry,), (exit,) = manifest["inputs"], manifest["outputs"]
     assert (entry["name"], entry["tensor"], entry["axis"], entry["tdata_bits"]) == ("input", "input", "s_axis", 8)
     assert (exit["tensor"], exit["axis"], exit["tdata_bits"]) == (hardware.boundaries[-1].layer, "m_axis", 3 * 16)

@@ -35,6 +35,10 @@ class Beat:
     def layout(self) -> data.ArrayLayout:
         return data.ArrayLayout(self.format.shape, self.lanes)
 
+    def repeated(self, times: int) -> Beat:
+        """The numbers of several such beats in one."""
+        return Beat(self.format, self.lanes * times)
+
     @property
     def signature(self) -> stream.Signature:
         return stream.Signature(self.layout)

@@ -171,7 +171,7 @@ class Sequencer(Registers):
         bill = pipeline_features(self.latency).add(Kind.REGISTER, bits).add(Kind.MUX, bits, inputs)
         return bill.add(Kind.COUNTER, counters).add(Kind.GATE, 2 * inputs)
 
-    def beat_model(self) -> JoinModel:
+    def beat_model(self) -> SequencerModel:
         return SequencerModel(self.latency, self.turns)
 
     def enters(self, m: Module, advance: Signal) -> Value:

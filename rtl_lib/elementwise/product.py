@@ -215,7 +215,7 @@ class GatedProductPipeline(ProductPipeline):
     def features(self) -> Features:
         return super().features().add(Kind.COUNTER, index_bits(self.beats))
 
-    def beat_model(self) -> JoinModel:
+    def beat_model(self) -> GatedJoinModel:
         return GatedJoinModel(self.latency, self.beats)
 
     def consumed(self, m: Module, fires: Signal) -> list[Value]:

@@ -86,9 +86,9 @@ class HardwarePlan(Described):
         return {name: sum(b.resources[name] for b in self.boundaries) for name in self.boundaries[0].resources}
 
     @property
-    def travel(self) -> dict[str, tuple[int, int]]:
-        """By layer: the number of the boundary behind it, and the pixels that travel there in one beat."""
-        return {boundary.layer: (boundary.index, boundary.pixels) for boundary in self.boundaries}
+    def pixels(self) -> dict[str, int]:
+        """By tensor that has a boundary: the pixels that are sent in one beat."""
+        return {boundary.layer: boundary.pixels for boundary in self.boundaries}
 
     @property
     def latency_cycles(self) -> int:

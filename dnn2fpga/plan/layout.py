@@ -8,25 +8,20 @@ get one pixel per beat again.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import UnusedElaboratable
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.tensors.tensor import Tensor
-from rtl_lib.core.operator import Operator, create, create_for_pixels, knows_no_rows
+from rtl_lib.core.operator import Operator
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.streams.pixel_rows import PixelRows, UnpackPixels
-
-# Planning creates components only to ask for their timing; Amaranth would warn that they were never elaborated.
-warnings.filterwarnings("ignore", category=UnusedElaboratable)
 
 OF_THE_PLAN = ("fifo",)  # chosen for a layer, but nothing that its operators would know
 
@@ -85,13 +80,13 @@ def components_of(
 
 def _components_of(operator: Operator, wire: Wire, options: dict[str, Any]) -> tuple[Named, Wire]:
     name = _snake_case(type(operator).__name__)
+    known = operator.known(options)
+    size = operator.output_size
+    width = size[1] if size else wire.width
     if wire.pixels == 1:
-        # Behind windows a row has as many pixels as there are windows in it.
-        return create(operator, options).components(name), replace(wire, width=_width_behind(operator, wire))
-    wide = create_for_pixels(operator, wire.pixels, options, surplus=wire.has_surplus)
-    if wide is not None:
-        component, pixels = wide
-        return component.components(name), Wire(_width_behind(operator, wire), pixels)
+        return operator.create(**known).components(name), replace(wire, width=width)
+    if wide := operator.for_pixels(wire.pixels, surplus=wire.has_surplus):
+        return wide.create(**known).components(name), Wire(width, wide.pixels)
     rest, behind = _components_of(operator, Wire(wire.width), options)
     return [*_unpacked(operator, wire), *rest], behind
 
@@ -102,9 +97,10 @@ def _unpacked(operator: Operator, wire: Wire) -> Named:
     return unpack.create().components("unpack_pixels")
 
 
-def _width_behind(operator: Operator, wire: Wire) -> int:
-    size = getattr(operator, "output_size", None)
-    return size[1] if size else wire.width
+def _knows_rows(operator: Operator, pixels: int) -> bool:
+    """Whether it is lost where the pixels of a beat are no longer those of a row."""
+    wide = operator.for_pixels(pixels, surplus=False)
+    return wide is None or not wide.in_order
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
         problems += _unknown_options(layer, operators, settings)
         source = wire
         reshaped = graph.inputs_of(graph.nodes[index])[0].shape != shape
-        unpack = bool(operators) and reshaped and wire.pixels > 1 and not knows_no_rows(operators[0], wire.pixels)
+        unpack = bool(operators) and reshaped and wire.pixels > 1 and _knows_rows(operators[0], wire.pixels)
         try:
             before = _unpacked(operators[0], wire) if unpack else []
             parts, wire = components_of(operators, Wire() if unpack else wire, settings.create_options(layer.name))
@@ -155,7 +151,7 @@ def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
 
 
 def _unknown_options(layer: QuantizedLayer, operators: Iterable[Operator], settings: PlanSettings) -> list[str]:
-    known = {option for operator in operators for option in getattr(operator, "create_options", ())}
+    known = {option for operator in operators for option in operator.create_options}
     return [
         f"layer '{layer.name}' ({layer.kind}): has no '{key}' to choose"
         for key in settings.own(layer.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
@@ -18,17 +17,16 @@ from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.features import Features, Kind, pipeline_features
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Beatwise
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 
 
 @dataclass(frozen=True, eq=False)
-class Requantize:
+class Requantize(Beatwise):
     """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry a lane (int64), the clamp ``low`` …
     ``high`` has one for all or one a lane.
     """
-
-    beatwise: ClassVar[bool] = True
 
     input_format: Format
     output_format: Format
@@ -58,8 +56,8 @@ class Requantize:
         return len(self.multiplier)
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.lanes),)
 
     @property
     def output_beat(self) -> Beat:
@@ -77,7 +75,7 @@ class Requantize:
         return bool((self.multiplier & (self.multiplier - 1)).any() or (self.multiplier < 0).any())
 
     @property
-    def luts(self) -> int:
+    def luts(self) -> float:
         """Predicted: a rounding increment and a clamp, each one for every result bit (products are DSP blocks)."""
         return 2 * self.output_beat.layout.size
 

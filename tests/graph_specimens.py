@@ -5,7 +5,6 @@ branches, several inputs and outputs. The layers between them are those of ``spe
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
-from specimens import STALLS, Specimen, Stream, lanes_after, layers_of_kind, plans, quantizations, random_weights
+from specimen_choices import plans, quantizations
+from specimens import STALLS, Specimen, Stream, lanes_after, layers_of_kind, random_weights
 
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
@@ -27,6 +27,7 @@ from dnn2fpga.layers.product import Product
 from dnn2fpga.layers.weighted_sum import WeightedSum
 from dnn2fpga.passes.simplify import simplify
 
+Pair = tuple[int, int]  # rows, columns
 LARGEST_EXTENT, MOST_CHANNELS, MOST_LANES = 12, 4, 12
 OF_IMAGES = ("conv2d",) * 4 + ("depthwise_conv2d",) * 2 + ("max_pooling", "average_pooling", "clamp", "table", "affine")
 OF_VECTORS = ("dense", "dense", "clamp", "table", "affine")
@@ -87,13 +88,20 @@ class _Growing:
 
     def _block(self, x: str, size: int, depth: int) -> str:
         blocks = [self._shortcut, self._shortcut, self._shortcut, self._branches, self._branches]
-        if len(self.streams[x].shape) == 3:
+        shape = self.streams[x].shape
+        if len(shape) == 3 and shape[:2] != (1, 1):
             blocks.append(self._gated)
         return self._one_of(*blocks)(x, size, depth - 1)  # type: ignore[no-any-return]
 
     def _shortcut(self, x: str, size: int, depth: int) -> str:
-        """As in a residual network."""
-        return self._join(self._grown(x, size, depth), x)
+        """As in a residual network; often across strides."""
+        shape = self.streams[x].shape
+        if len(shape) == 3 and min(shape[:2]) > 3 and self._one_of(True, True, False):
+            kernel, stride, padding = self._integer(1, 3), self._integer(2, 3), self._one_of("valid", "same", "same")
+            y = self._convolution(x, self._integer(1, MOST_CHANNELS), (kernel, kernel), (stride, stride), padding)
+        else:
+            y = self._grown(x, size, depth)
+        return self._join(self._grown(y, size, depth) if self._one_of(True, False) else y, x)
 
     def _branches(self, x: str, size: int, depth: int) -> str:
         """As in an inception network."""
@@ -163,12 +171,15 @@ class _Growing:
         ]
         if not ways:
             return None
-        padding, down, right = self._one_of(*ways)
-        size, strides = tuple(zip(down, right, strict=True))
+        padding, (height, down), (width, right) = self._one_of(*ways)
+        size, strides = (height, width), (down, right)
         if shape[-1] == wanted.shape[-1] and self._one_of(True, False):
             return self._add(MaxPooling(self._name(), size, strides, padding), x)
-        weights = random_weights(self.rng, (*size, shape[-1], wanted.shape[-1]))
-        bias = random_weights(self.rng, wanted.shape[-1:])
+        return self._convolution(x, wanted.shape[-1], size, strides, padding)
+
+    def _convolution(self, x: str, filters: int, size: Pair, strides: Pair, padding: str) -> str:
+        weights = random_weights(self.rng, (*size, self.streams[x].shape[-1], filters))
+        bias = random_weights(self.rng, (filters,))
         return self._add(Conv2D(self._name(), weights, bias, strides=strides, padding=padding), x)
 
     def _dense(self, x: str, n: int) -> str:
@@ -233,15 +244,18 @@ def forks(dag: Dag[Any]) -> Counter[int]:
 
 
 def skips_across_strides(graph: Graph) -> int:
-    """How many joins read, on two ways, one tensor that has other rows or columns than they have: a shortcut passes a
-    layer with strides, or one without padding.
-    """
+    """How many joins of images read a tensor on two ways of which one passes a layer with strides."""
     found = 0
     before: dict[str, set[str]] = {name: {name} for name in graph.inputs}
+    strided: set[str] = set()
     for node in graph.nodes:
         ways = [before[name] for name in node.inputs]
         before[node.name] = set().union({node.name}, *ways)
-        shared = set().union(*(one & other for one, other in itertools.combinations(ways, 2)))
-        extents = graph.shapes[node.name][:2]
-        found += any(len(graph.shapes[name]) == 3 and graph.shapes[name][:2] != extents for name in shared)
+        if any(stride > 1 for stride in getattr(node.layer, "strides", ())):
+            strided.add(node.name)
+        found += len(graph.shapes[node.name]) == 3 and any(
+            before[name] & one & other
+            for one, other in itertools.combinations(ways, 2)
+            for name in strided & (one ^ other)
+        )
     return found

@@ -79,10 +79,10 @@ class Specimen:
             raise
         return False
 
-    def frames(self, quantized: QuantizedGraph) -> Values:
-        """Quantized inputs: the two extremes, then any integers of the format."""
+    def frames(self, quantized: QuantizedGraph, least: int = FEWEST_FRAMES) -> Values:
+        """Quantized inputs: the two extremes, then any integers of the format; ``least`` of them at least."""
         rng = np.random.default_rng(self.seed)
-        count = max(FEWEST_FRAMES, FEWEST_BEATS // max(tensor.beats for tensor in quantized.inputs.values()))
+        count = max(FEWEST_FRAMES, least, FEWEST_BEATS // max(tensor.beats for tensor in quantized.inputs.values()))
 
         def of(tensor: Tensor) -> np.ndarray:
             f, shape = tensor.format, tensor.shape

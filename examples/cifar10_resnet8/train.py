@@ -26,7 +26,7 @@ from dnn2fpga.keras_import import keras  # noqa: E402
 WORK = HERE / "work"
 MODEL = WORK / "float.keras"
 FILTERS, CLASSES = (16, 32, 64), 10
-EPOCHS, BATCH = 32, 128
+EPOCHS, BATCH = 20, 128
 WARM_UP, PEAK_RATE, MOMENTUM, WEIGHT_DECAY = 2, 0.1, 0.9, 2e-3  # epochs; the decay is multiplied by the learning rate
 FARTHEST = 4  # pixels by which a picture is moved
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from dnn2fpga.plan.schedule import EdgeKey, Schedule
 from dnn2fpga.plan.streams import Edge
+from rtl_lib.core.liveness import prove_alive
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.core.trace import Deadlock, trace
 from rtl_lib.streams.fifo import FifoModel
@@ -52,6 +53,8 @@ def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
     interval = best_interval(schedule)
 
     def holds(depths: Depths) -> bool:
+        if not is_alive(schedule, depths):
+            return False
         reached = _interval(schedule, _models(schedule, depths), interval)
         return reached is not None and reached <= interval
 
@@ -72,6 +75,21 @@ def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
             others = dict(depths)
             depths[key] = _smallest(depths[key], lambda depth: holds({**others, key: depth}))  # noqa: B023 - called at once
     return {key: depth for key, depth in depths.items() if depth}
+
+
+def is_alive(schedule: Schedule, depths: Depths) -> bool:
+    """Whether no pauses of sources and sinks can make the design hang (``rtl_lib.core.liveness``)."""
+    try:
+        check_alive(schedule, depths)
+    except Deadlock:
+        return False
+    return True
+
+
+def check_alive(schedule: Schedule, depths: Depths) -> None:
+    """Raise `Deadlock` where some pauses can make the design hang. A chain cannot."""
+    if any(len(boundary.inputs) > 1 for boundary in schedule.boundaries):
+        prove_alive(schedule.network(_models(schedule, depths)))
 
 
 def _interval(schedule: Schedule, models: Mapping[EdgeKey, BeatModel | None], least: int | None = None) -> int | None:

@@ -159,10 +159,10 @@ class Run:
             for name, watch in network.watches.items()
             if self.producers[watch.streams[0]] in members
         }
-        self.watchers: list[tuple[_Counter, int] | None] = [None] * len(self.producers)
+        self.watchers: list[list[tuple[_Counter, int]]] = [[] for _ in self.producers]
         for name, counter in self.counters.items():
             for reader, stream in enumerate(network.watches[name].streams):
-                self.watchers[stream] = counter, reader
+                self.watchers[stream].append((counter, reader))
         self.sources = [(k, part) for k in group if isinstance(part := self.parts[k], Source)]
         self.ends = [self.counters[name].lasts for name in network.ends if name in self.counters]
         self.cycle = 0
@@ -209,8 +209,8 @@ class Run:
             if input_ready != ready[source]:
                 self._set_ready(source, input_ready)
             if input_valid and input_ready:
-                if watcher := watchers[source]:
-                    watcher[0].passes(watcher[1], cycle)
+                for counter, reader in watchers[source]:
+                    counter.passes(reader, cycle)
             elif not (valid[target] and output_ready):
                 rest = model.resting(input_valid, output_ready)
                 if rest > SHORTEST_REST:
@@ -237,8 +237,8 @@ class Run:
                 self._set_ready(source, input_ready)
             if input_ready and valid[source]:
                 moves = True
-                if watcher := self.watchers[source]:
-                    watcher[0].passes(watcher[1], self.cycle)
+                for counter, reader in self.watchers[source]:
+                    counter.passes(reader, self.cycle)
         if not moves and not any(valid[s] and ready[s] for s in outputs):
             rest = part.rests(input_valids, output_readys)
             if rest > SHORTEST_REST:

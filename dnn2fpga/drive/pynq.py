@@ -16,13 +16,15 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-IDENTITY, MAP_VERSION = 0x444E3246, 1
+MANIFEST_VERSION = 2
+IDENTITY, MAP_VERSION, MAP_VERSION_OF_SEVERAL = 0x444E3246, 1, 2
 REGISTERS = {
     "identity": 0x00,
     "version": 0x04,
@@ -37,7 +39,9 @@ REGISTERS = {
     "interval": 0x28,
     "input_frame_bytes": 0x2C,
     "output_frame_bytes": 0x30,
+    "waits": 0x34,  # this one, and what follows, only where there are several inputs or outputs
 }
+PORT_FRAME_BYTES = 0x40  # of each of them, inputs first
 RUN, SOFT_RESET = 1 << 0, 1 << 1
 BUSY, DONE, INPUT_WAITS, OUTPUT_WAITS, TLAST_EARLY, TLAST_MISSING = (1 << bit for bit in range(6))
 LARGEST_PACKET = 2**16 - 1  # frames
@@ -66,8 +70,9 @@ class Port:
     lane_bits: int
 
     @classmethod
-    def of(cls, manifest: dict[str, Any], name: str) -> Port:
-        given = {field: manifest[name][field] for field in cls.__dataclass_fields__}
+    def of(cls, port: Mapping[str, Any]) -> Self:
+        """Read an entry of ``inputs`` or ``outputs`` of the manifest."""
+        given = {field: port[field] for field in cls.__dataclass_fields__}
         return cls(**{**given, "shape": tuple(given["shape"])})
 
     @property
@@ -172,6 +177,15 @@ class Port:
         return pixels.reshape(len(pixels), -1, places, self.channels)[:, :, :width]
 
 
+def _read_manifest(file: Path) -> dict[str, Any]:
+    description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if (version := description.get("manifest_version")) != MANIFEST_VERSION:
+        raise AcceleratorError(
+            f"{file}: manifest_version must be {MANIFEST_VERSION}, not {version}; use the driver of the same bundle"
+        )
+    return description
+
+
 def decisions(task: dict[str, Any], y: np.ndarray) -> np.ndarray:
     """Real outputs ``[frames, *shape]`` → decisions: whether each output exceeds the threshold of the task, or without
     one the number of the largest channel, at every position.
@@ -203,9 +217,9 @@ class Accelerator:
         import pynq
 
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
-        description = json.loads(file.read_text(encoding="utf-8"))
-        self.input, self.output = Port.of(description, "input"), Port.of(description, "output")
-        self.task = description["task"]
+        description = _read_manifest(file)
+        self.input, self.output = Port.of(description["inputs"][0]), Port.of(description["outputs"][0])
+        self.task = description["outputs"][0]["task"]
         self.timeout_s = timeout_s
         largest = max(self.input.frame_bytes, self.output.frame_bytes)
         most = min(LARGEST_PACKET, LONGEST_TRANSFER // largest)

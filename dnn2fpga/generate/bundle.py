@@ -17,6 +17,7 @@ from dnn2fpga.generate.manifest import MANIFEST, Manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.generate.verilog import to_verilog
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import Values, by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan
 
@@ -27,19 +28,19 @@ def write_bundle(
     graph: QuantizedGraph,
     plan: HardwarePlan,
     target: Path,
-    samples: np.ndarray | None = None,
+    samples: Values | None = None,
     finish: Callable[[Path], None] = lambda new: None,
 ) -> Manifest:
     """Generate everything into ``target`` (replaced as a whole) and return the manifest.
 
-    :param samples: real inputs ``[frames, *shape]`` for the bundle's own test vectors; random integers when there
-    are none.
+    :param samples: at least one frame of real inputs ``[frames, *shape]``, by name where there are several, for the
+        bundle's own test vectors; random integers when there are none.
     :param finish: called with the new folder before it takes its place.
     """
     with replaced_folder(target) as folder:
         (folder / "rtl").mkdir()
         verilog = folder / "rtl" / "accelerator.v"
-        verilog.write_text(to_verilog(Accelerator(graph, plan)), encoding="utf-8")
+        verilog.write_text(to_verilog(Accelerator(plan)), encoding="utf-8")
         config_files.save(graph, folder)
         files = {
             str(path.relative_to(folder)): path for path in (verilog, folder / "model.yaml", folder / "weights.npz")
@@ -54,14 +55,18 @@ def write_bundle(
     return manifest
 
 
-def self_check_inputs(graph: QuantizedGraph, samples: np.ndarray | None) -> tuple[np.ndarray, str]:
-    """A few quantized frames, and where they come from."""
-    if samples is not None and len(samples):
-        q = graph.input.quantize(samples[np.arange(VECTOR_FRAMES) % len(samples)])
-        return q, "calibration data"
-    f = graph.input.format
+def self_check_inputs(graph: QuantizedGraph, samples: Values | None) -> tuple[dict[str, np.ndarray], str]:
+    """A few quantized frames of every input, and where they come from."""
+    if samples is not None:
+        real = by_name(samples, graph.inputs)
+        rows = np.arange(VECTOR_FRAMES) % len(next(iter(real.values())))
+        return graph.quantized({name: values[rows] for name, values in real.items()}), "calibration data"
     rng = np.random.default_rng(0)
-    return rng.integers(f.minimum, f.maximum + 1, (VECTOR_FRAMES, *graph.input.shape)), "random numbers, seed 0"
+    q = {}
+    for name, tensor in graph.inputs.items():
+        f = tensor.format
+        q[name] = rng.integers(f.minimum, f.maximum + 1, (VECTOR_FRAMES, *tensor.shape))
+    return q, "random numbers, seed 0"
 
 
 def _readme(manifest: Manifest) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from dnn2fpga.generate.manifest import Manifest, PortRecord
 from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.layout import Wire
+from dnn2fpga.plan.wire import Wire
 from rtl_lib.core.formats import Format
 
 Model = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]

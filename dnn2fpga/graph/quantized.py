@@ -16,6 +16,7 @@ from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
+from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 
@@ -67,6 +68,11 @@ class QuantizedGraph:
         return tuple(self.tensors[name] for name in node.inputs)
 
     @property
+    def input_shapes(self) -> dict[str, Shape]:
+        """The shape of each input, without the batch."""
+        return {name: tensor.shape for name, tensor in self.inputs.items()}
+
+    @property
     def input_name(self) -> str:
         """The name of the only input."""
         return only_name(self.inputs, "input")
@@ -94,9 +100,9 @@ class QuantizedGraph:
     @property
     def interfaces(self) -> dict[str, Interface]:
         """What the task of each output depends on."""
-        shape = next(iter(self.inputs.values())).shape
+        shapes = tuple(self.input_shapes.values())
         return {
-            name: Interface(input=shape, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
+            name: Interface(inputs=shapes, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
             for name, tensor in self.leaving.items()
         }
 

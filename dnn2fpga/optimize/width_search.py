@@ -165,9 +165,7 @@ class _Search:
             ],
             seed=self.settings.seed,
         )
-        finished = trials.run(
-            self.settings.trials, self._values, lambda done, of: self.problem.progress("searching widths", done, of)
-        )
+        finished = trials.run(self.settings.trials, self._values, self.problem.progress)
         return tuple(
             Point(
                 number=number,

@@ -14,6 +14,7 @@ from tools import xc7_cells, xilinx
 from dnn2fpga import flow, work_folder
 from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.settings import PlanSettings
 
@@ -25,7 +26,7 @@ class Measured:
     """What came of one design."""
 
     name: str
-    manifest: dict[str, Any]
+    manifest: Manifest
     latency: int  # simulated
     interval: int
     frames: int  # equal to the integer model in RTL, at every boundary
@@ -36,7 +37,7 @@ class Measured:
     @property
     def predicted(self) -> dict[str, float]:
         """Resources by the plan."""
-        return {key: sum(b["resources"][key] for b in self.manifest["boundaries"]) for key in RESOURCES}
+        return {key: sum(b.resources[key] for b in self.manifest.boundaries) for key in RESOURCES}
 
     @property
     def found(self) -> dict[str, int]:
@@ -47,7 +48,7 @@ class Measured:
     @property
     def foldings(self) -> str:
         """Layer by layer."""
-        return ", ".join(f"{b['layer']} {b['folding']}" for b in self.manifest["boundaries"] if b["folding"])
+        return ", ".join(f"{b.tensor} {b.folding}" for b in self.manifest.boundaries if b.folding)
 
 
 def measured(

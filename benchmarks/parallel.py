@@ -141,10 +141,10 @@ def build(graph: QuantizedGraph, folder: Path, settings: PlanSettings) -> Figure
     # As the command does: from the files, with the adders solved anew.
     manifest = flow.generate(folder, settings)
     seconds = time.monotonic() - start
-    if manifest["interval_cycles"] != 1:
-        sys.exit(f"{graph.name}: the interval is {manifest['interval_cycles']} cycles, not 1")
+    if manifest.interval_cycles != 1:
+        sys.exit(f"{graph.name}: the interval is {manifest.interval_cycles} cycles, not 1")
     cells = synthesize_xc7([verilog(folder)], "accelerator")
-    return figures_of("dnn2fpga", graph.name, manifest["latency_cycles"], cells, seconds)
+    return figures_of("dnn2fpga", graph.name, manifest.latency_cycles, cells, seconds)
 
 
 def figures_of(who: str, case: str, cycles: int, cells: XilinxCells, seconds: float) -> Figures:

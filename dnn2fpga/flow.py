@@ -27,6 +27,7 @@ from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import added_files
 from dnn2fpga.files.records import digests, write_record
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
@@ -164,7 +165,7 @@ def generate(
     board: str | None = None,
     clock_mhz: float | None = None,
     told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Configuration files → ``bundle/``; returns its manifest. Needs no TensorFlow.
 
     :param board, clock_mhz: choose how deep to pipeline where the settings do not say; with a goal, the board is also

@@ -70,7 +70,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = flow.generate(folder)
     current = WorkFolder(folder).current_bundle()
     current.write_verdict(folder, VERIFICATION, {"reports": [REPORT]})
-    layers = {b["layer"]: {"lut": 12345, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest["boundaries"]}
+    layers = {b.tensor: {"lut": 12345, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest.boundaries}
     current.write_verdict(folder, SYNTHESIS, {"tool": "Yosys 9.9", "layers": layers})
     flow.power(folder, "icebreaker", simulate=False)
     return folder

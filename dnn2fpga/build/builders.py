@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.build_result import BuildResult, result_folder
@@ -19,7 +18,7 @@ from dnn2fpga.build.tops.board_top import write_board_top
 from dnn2fpga.build.vivado.project import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.build.vivado.result import VivadoResult
 from dnn2fpga.files.atomic import replaced_folder, scratch_folder
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 
 # What is run when Vivado is installed: all the way to a bitstream, where there can be one.
 _SCRIPTS = {
@@ -75,7 +74,7 @@ def _write_vivado(request: Request) -> list[Path]:
         return write_vivado(request.bundle, board, clock_mhz, [*design.verilog, design.constraints])
 
 
-def _beside_the_plan(result: VivadoResult, manifest: dict[str, Any], board: Board) -> str:
+def _beside_the_plan(result: VivadoResult, manifest: Manifest, board: Board) -> str:
     """What Vivado has counted, in one line."""
     estimated = planned(manifest, board)
     words = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks"}

@@ -16,12 +16,14 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+MANIFEST_VERSION = 2
 IDENTITY, MAP_VERSION = 0x444E3246, 1
 REGISTERS = {
     "identity": 0x00,
@@ -66,8 +68,9 @@ class Port:
     lane_bits: int
 
     @classmethod
-    def of(cls, manifest: dict[str, Any], name: str) -> Port:
-        given = {field: manifest[name][field] for field in cls.__dataclass_fields__}
+    def of(cls, port: Mapping[str, Any]) -> Self:
+        """Read an entry of ``inputs`` or ``outputs`` of the manifest."""
+        given = {field: port[field] for field in cls.__dataclass_fields__}
         return cls(**{**given, "shape": tuple(given["shape"])})
 
     @property
@@ -172,6 +175,15 @@ class Port:
         return pixels.reshape(len(pixels), -1, places, self.channels)[:, :, :width]
 
 
+def _read_manifest(file: Path) -> dict[str, Any]:
+    description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if (version := description.get("manifest_version")) != MANIFEST_VERSION:
+        raise AcceleratorError(
+            f"{file}: manifest_version must be {MANIFEST_VERSION}, not {version}; use the driver of the same bundle"
+        )
+    return description
+
+
 def decisions(task: dict[str, Any], y: np.ndarray) -> np.ndarray:
     """Real outputs ``[frames, *shape]`` → decisions: whether each output exceeds the threshold of the task, or without
     one the number of the largest channel, at every position.
@@ -203,8 +215,8 @@ class Accelerator:
         import pynq
 
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
-        description = json.loads(file.read_text(encoding="utf-8"))
-        self.input, self.output = Port.of(description, "input"), Port.of(description, "output")
+        description = _read_manifest(file)
+        self.input, self.output = Port.of(description["inputs"][0]), Port.of(description["outputs"][0])
         self.task = description["task"]
         self.timeout_s = timeout_s
         largest = max(self.input.frame_bytes, self.output.frame_bytes)

@@ -104,7 +104,7 @@ def run_on_board(
         software_score=task.score(expected, data.y, expected).value,
         clock_hz=accelerator.identity.clock_hz,
         latency_cycles=(int(cycles.min()), int(cycles.max())),
-        planned_latency_cycles=current.manifest["latency_cycles"],
+        planned_latency_cycles=current.manifest.latency_cycles,
         seconds=round(seconds, 3),
         statistics=asdict(accelerator.statistics) | {"hurt_bytes": noisy.hurt},
     )

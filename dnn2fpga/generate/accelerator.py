@@ -69,7 +69,7 @@ class Network(StreamComponent):
             payload = Mux(last, payload[:counted], payload)
         names = {"payload": payload, "valid": stream.valid, "ready": stream.ready}
         for name, value in names.items():
-            seen = Signal(len(value), name=f"boundary_{boundary.index}_{name}")
+            seen = Signal(len(value), name=f"boundary_{boundary.layer}_{name}")
             m.d.comb += seen.eq(value)
             payload = seen if name == "payload" else payload
         return payload

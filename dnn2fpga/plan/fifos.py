@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dnn2fpga.plan.hardware_plan import Schedule
-from rtl_lib.core.timing import BeatModel, trace
+from rtl_lib.core.timing import BeatModel
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.streams.fifo import FifoModel
 
 LEAST = 2  # beats that a FIFO holds
@@ -53,7 +54,7 @@ def fifo_depths(schedule: Schedule) -> dict[str, int]:
     if holds(schedule.separators()):
         return {}
     queues = _queues(schedule)
-    trace(*schedule.chain(queues), source_period=interval, least_interval=interval)
+    trace_chain(*schedule.chain(queues), source_period=interval, least_interval=interval)
     depths = {place: queue.most for place, queue in enumerate(queues) if isinstance(queue, _Queue)}
     while not holds(_separators(schedule, depths)):
         depths = {place: 2 * depth for place, depth in depths.items()}

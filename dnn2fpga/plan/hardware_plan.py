@@ -21,7 +21,8 @@ from dnn2fpga.plan.settings import PlanSettings, Stages
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.features import Features
 from rtl_lib.core.stream import Beat, StreamComponent
-from rtl_lib.core.timing import BeatModel, Passage, trace
+from rtl_lib.core.timing import BeatModel
+from rtl_lib.core.trace import Passage, trace_chain
 from rtl_lib.streams.fifo import Fifo
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
@@ -86,9 +87,9 @@ class HardwarePlan(Described):
         return {name: sum(b.resources[name] for b in self.boundaries) for name in self.boundaries[0].resources}
 
     @property
-    def travel(self) -> dict[str, tuple[int, int]]:
-        """By layer: the number of the boundary behind it, and the pixels that travel there in one beat."""
-        return {boundary.layer: (boundary.index, boundary.pixels) for boundary in self.boundaries}
+    def pixels(self) -> dict[str, int]:
+        """By tensor that has a boundary: the pixels that are sent in one beat."""
+        return {boundary.layer: boundary.pixels for boundary in self.boundaries}
 
     @property
     def latency_cycles(self) -> int:
@@ -178,7 +179,7 @@ def _remembered(*given: Any) -> Sequence[Passage]:
 
 @lru_cache(maxsize=512)
 def _trace_of(given: bytes) -> Sequence[Passage]:
-    return trace(*pickle.loads(given))
+    return trace_chain(*pickle.loads(given))
 
 
 def _boundaries(graph: QuantizedGraph, settings: PlanSettings, layouts: list[LayerLayout]) -> list[Boundary]:

@@ -24,7 +24,7 @@ from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.hardware_plan import Schedule
 from dnn2fpga.plan.layout import LayerLayout, components_of
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
-from rtl_lib.core.timing import trace
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.matrix.matrix_product import Engine
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
@@ -93,7 +93,7 @@ class Planner:
             self.fixed = self.fixed + estimate(component, self.settings.family)
         models = [part.beat_model() for _, part in before]
         vectors = layout.wire.beats(layout.layer.output)  # also in front of the product: windows give one each
-        least = trace(models, [(0, beats), (len(models), vectors)])[-1].interval_cycles if models else 0
+        least = trace_chain(models, [(0, beats), (len(models), vectors)])[-1].interval_cycles if models else 0
         if product is not None:
             widened = None if product.beatwise or wire.has_surplus else product.widened(wire.pixels)
             self.free.append(candidates(widened or product, layout, wire.pixels, self.settings))

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnn2fpga.config import DEFAULT_FILE
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.work_folder import (
     BUNDLE,
     GENERATION,
@@ -50,7 +50,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     verdict = work.standing(VERIFICATION)
     verification = verdict["reports"] if verdict else None
     table = Table(
-        title=manifest["model"] if manifest else escape(folder.name),
+        title=manifest.model if manifest else escape(folder.name),
         show_header=False,
         title_justify="left",
         box=box.SIMPLE,
@@ -61,7 +61,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         *_quantization_rows(quantization, verification),
         *_timing_rows(manifest, verification, clock_mhz),
         *_verification_rows(verification),
-        *((("note", note)) for note in (manifest or {}).get("notes", [])),
+        *((("note", note)) for note in (manifest.notes if manifest else ())),
         *(("out of date", escape(reason)) for reason in work.out_of_date()),
         ("files", escape(_files(folder))),
     ]:
@@ -157,16 +157,16 @@ def _widths(own: dict[str, int]) -> str:
 
 
 def _timing_rows(
-    manifest: dict[str, Any] | None, verification: list[dict[str, Any]] | None, clock_mhz: float | None
+    manifest: Manifest | None, verification: list[dict[str, Any]] | None, clock_mhz: float | None
 ) -> list[tuple[str, str]]:
     if not manifest:
         return []
     rows = []
-    for key in ("latency", "interval"):
-        text = f"predicted {manifest[f'{key}_cycles']:,} cycles"
+    for key, predicted in (("latency", manifest.latency_cycles), ("interval", manifest.interval_cycles)):
+        text = f"predicted {predicted:,} cycles"
         measured = verification[0][f"{key}_cycles"].get("measured") if verification else None
         text += f", measured {measured:,}" if measured is not None else ""
-        text += f" ({manifest[f'{key}_cycles'] / clock_mhz:.2f} µs at {clock_mhz:g} MHz)" if clock_mhz else ""
+        text += f" ({predicted / clock_mhz:.2f} µs at {clock_mhz:g} MHz)" if clock_mhz else ""
         rows.append((key, text))
     return rows
 
@@ -182,23 +182,23 @@ def _verification_rows(verification: list[dict[str, Any]] | None) -> list[tuple[
     return rows
 
 
-def _layer_table(manifest: dict[str, Any]) -> Table:
+def _layer_table(manifest: Manifest) -> Table:
     title = "layers: cycles from the first input beat; busy: part of the interval"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layer", "shape", "format"):
         table.add_column(heading)
     for heading in ("first", "last", "busy", "FIFO"):
         table.add_column(heading, justify="right")
-    for b in manifest["boundaries"]:
-        format = f"{'s' if b['signed'] else 'u'}{b['width']}"
-        shape = "×".join(map(str, b["shape"])) + (f" by {b['pixels']}" if b["pixels"] > 1 else "")
-        cycles = (f"{b[key]:,}" for key in ("first_cycle", "last_cycle"))
-        busy = f"{b['busy_cycles'] / manifest['interval_cycles']:.0%}"
-        table.add_row(b["layer"], shape, format, *cycles, busy, str(b["fifo"] or ""))
+    for b in manifest.boundaries:
+        format = f"{'s' if b.signed else 'u'}{b.width}"
+        shape = "×".join(map(str, b.shape)) + (f" by {b.pixels}" if b.pixels > 1 else "")
+        busy = f"{b.busy_cycles / manifest.interval_cycles:.0%}"
+        fifos = ", ".join(str(depth) for depth in manifest.edges_from(b.tensor) if depth)
+        table.add_row(b.tensor, shape, format, f"{b.first_cycle:,}", f"{b.last_cycle:,}", busy, fifos)
     return table
 
 
-def _resource_table(manifest: dict[str, Any], synthesis: dict[str, Any] | None) -> Table:
+def _resource_table(manifest: Manifest, synthesis: dict[str, Any] | None) -> Table:
     title = f"resources: {synthesis['tool']} (estimated)" if synthesis else "resources, estimated"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layer", "engine", "PE × SIMD"):
@@ -211,9 +211,9 @@ def _resource_table(manifest: dict[str, Any], synthesis: dict[str, Any] | None) 
         texts = {key: f"{estimated[key]:,.0f}" for key in RESOURCES}
         return [f"{counted[key]:,} ({text})" if counted else text for key, text in texts.items()]
 
-    for b in manifest["boundaries"][1:]:
-        table.add_row(b["layer"], b["engine"], b["folding"], *cells(b["resources"], found and found[b["layer"]]))
-    totals = {key: sum(b["resources"][key] for b in manifest["boundaries"]) for key in RESOURCES}
+    for b in manifest.layers:
+        table.add_row(b.tensor, b.engine, b.folding, *cells(b.resources, found and found[b.tensor]))
+    totals = {key: sum(b.resources[key] for b in manifest.boundaries) for key in RESOURCES}
     all_found = found and {key: sum(layer[key] for layer in found.values()) for key in RESOURCES}
     table.add_section()
     table.add_row("all", "", "", *cells(totals, all_found))

@@ -107,7 +107,7 @@ def run(name: str, example: Example) -> Outcome:
         build=built.result,
         float_accuracy=float(scores.float_score or 0),
         integer_accuracy=float(scores.integer_score or 0),
-        latency_cycles=manifest["latency_cycles"],
+        latency_cycles=manifest.latency_cycles,
         simulated=simulated.frames,
         simulated_equal=simulated.equal,
         netlist=of_netlist[0],

@@ -106,7 +106,7 @@ def build(case: Case, graph: Graph, data: Data, test: Data) -> Built:
         auc=auc(logits, test.y),
         cells=synthesize_xc7([folder / "bundle" / "rtl" / "accelerator.v"], "accelerator"),
         latency=protocol.latency_cycles["measured"],
-        interval=manifest["interval_cycles"],
+        interval=manifest.interval_cycles,
         frames=bulk.frames,
     )
 

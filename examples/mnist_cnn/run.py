@@ -29,6 +29,7 @@ from reporting import markdown_table, show_progress  # noqa: E402
 from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
+from dnn2fpga.generate.manifest import Manifest  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.float import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
@@ -69,7 +70,7 @@ class Case:
 
     name: str
     result: QuantizationResult
-    manifest: dict[str, Any]
+    manifest: Manifest
     protocol: VerificationReport
     bulk: VerificationReport
     seconds: dict[str, float]
@@ -225,10 +226,7 @@ def bits_table(cases: list[Case]) -> list[str]:
 
 
 def layers_table(case: Case) -> list[str]:
-    rows = [
-        (b["layer"], b["engine"], b["first_cycle"], b["last_cycle"], b["interval_cycles"])
-        for b in case.manifest["boundaries"]
-    ]
+    rows = [(b.tensor, b.engine, b.first_cycle, b.last_cycle, b.interval_cycles) for b in case.manifest.boundaries]
     return [
         "## INT8, layer by layer",
         "",

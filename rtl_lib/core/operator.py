@@ -33,6 +33,9 @@ class Operator(ABC):
     # The options of ``create``, all with defaults.
     create_options: ClassVar[tuple[str, ...]] = ()
 
+    # The inputs that have one beat per frame, which meets every beat of the others.
+    gates: ClassVar[tuple[int, ...]] = ()
+
     @property
     @abstractmethod
     def input_beats(self) -> tuple[Beat, ...]:
@@ -69,7 +72,7 @@ class Operator(ABC):
         return self.output_beat.layout.size
 
     def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
-        """How it works on beats of ``pixels`` pixels; None: it needs them one by one.
+        """How it works on beats of ``pixels`` pixels (of every input but the gates); None: it needs them one by one.
 
         :param surplus: whether the last beat of a row has lanes that mean nothing.
         """

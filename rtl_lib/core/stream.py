@@ -17,7 +17,6 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_lib.core.features import Features
 from rtl_lib.core.formats import Format
-from rtl_lib.core.timing import BeatModel
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,10 @@ class Beat:
     @property
     def layout(self) -> data.ArrayLayout:
         return data.ArrayLayout(self.format.shape, self.lanes)
+
+    def repeated(self, times: int) -> Beat:
+        """The numbers of several such beats in one."""
+        return Beat(self.format, self.lanes * times)
 
     @property
     def signature(self) -> stream.Signature:
@@ -123,8 +126,11 @@ class StreamComponent(Elaboratable):
         """What it consists of, for estimates of its size."""
         raise NotImplementedError(f"{type(self).__name__} declares no features")
 
-    def beat_model(self) -> BeatModel:
-        """A fresh twin of this component's handshakes; it gives the exact cycle of every beat without simulation."""
+    def beat_model(self) -> Any:
+        """A fresh timing model of this component's handshakes, which tells the exact cycle of every beat without
+        simulation: a ``BeatModel``, a ``JoinModel`` where there are several inputs, a ``ForkModel`` where there are
+        several outputs.
+        """
         raise NotImplementedError(f"{type(self).__name__} declares no beat model")
 
 

@@ -1,21 +1,60 @@
-"""Cycle-exact twins of the handshakes: when does each beat pass, without simulating a single data bit.
+"""Cycle-exact timing models of the handshakes: when does each beat pass, without simulating a single data bit.
 
-A twin follows the same rules as the component's control logic. ``trace`` runs a chain of twins with a source that
-is always valid and a sink that is always ready; the simulation of the Verilog must show exactly the same cycles.
+A model follows the same rules as the component's control logic. ``rtl_lib.core.trace`` runs a network of them; the
+simulation of the Verilog must show exactly the same cycles.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+
+Flags = tuple[bool, ...]
 
 
-class BeatModel(ABC):
-    """The handshakes of one component. ``valid`` depends on state only; ``ready`` may depend on the output's ready."""
+class NetworkPart(ABC):
+    """What a network of timing models sees of one: any number of input and output streams.
+
+    The valid of an output depends on state only; the ready of an input may depend on the outputs' readys and, where
+    inputs are joined, on their valids.
+    """
+
+    inputs = 1
+    outputs = 1
+
+    @abstractmethod
+    def valids(self) -> Flags:
+        """Which outputs offer a beat in this cycle."""
+
+    @abstractmethod
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        """From which inputs a beat would be taken in this cycle."""
+
+    @abstractmethod
+    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
+        """The rising clock edge that ends this cycle."""
+
+    @abstractmethod
+    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
+        """For how many cycles, this one included and as long as its neighbours stay as they are in it, the model takes
+        and gives nothing, its valids and readys stay the same, and so does its state, but for what ``leap`` moves on.
+        0 is always true, but a model that waits for its neighbours must say so: for ever.
+        """
+
+    def leap(self, cycles: int) -> None:  # noqa: B027 - most models have nothing that moves on at rest
+        """So many cycles of the rest of which ``rests`` was asked last have passed."""
+
+    def missing(self, input_valids: Flags) -> tuple[int, ...]:
+        """For a report of a deadlock: the inputs without which others that are there cannot be taken."""
+        return ()
+
+    def full(self) -> bool:
+        """For a report of a deadlock: whether a longer queue in its place could take more."""
+        return False
+
+
+class BeatModel(NetworkPart):
+    """One input, one output. ``valid`` depends on state only; ``ready`` may depend on the output's ready."""
 
     @abstractmethod
     def valid(self) -> bool:
@@ -31,13 +70,83 @@ class BeatModel(ABC):
 
     @abstractmethod
     def resting(self, input_valid: bool, output_ready: bool) -> float:
-        """For how many cycles, this one included and as long as its neighbours stay as they are in it, the twin takes
-        and gives nothing, its ``valid`` and ``ready`` stay the same, and so does its state, but for what ``leap`` moves
-        on. 0 is always true, but a twin that waits for its neighbours must say so: for ever.
-        """
+        """``rests``."""
 
-    def leap(self, cycles: int) -> None:  # noqa: B027 - most twins have nothing that moves on at rest
-        """So many cycles of the rest of which ``resting`` was asked last have passed."""
+    def valids(self) -> Flags:
+        return (self.valid(),)
+
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        return (self.ready(output_readys[0]),)
+
+    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
+        self.tick(input_valids[0], output_readys[0])
+
+    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
+        return self.resting(input_valids[0], output_readys[0])
+
+
+class JoinModel(NetworkPart):
+    """Several inputs, one output."""
+
+    @abstractmethod
+    def valid(self) -> bool:
+        """Whether an output beat is offered in this cycle."""
+
+    @abstractmethod
+    def ready(self, input_valids: Flags, output_ready: bool) -> Flags:
+        """From which inputs a beat would be taken in this cycle."""
+
+    @abstractmethod
+    def tick(self, input_valids: Flags, output_ready: bool) -> None:
+        """The rising clock edge that ends this cycle."""
+
+    @abstractmethod
+    def resting(self, input_valids: Flags, output_ready: bool) -> float:
+        """``rests``."""
+
+    def valids(self) -> Flags:
+        return (self.valid(),)
+
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        return self.ready(input_valids, output_readys[0])
+
+    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
+        self.tick(input_valids, output_readys[0])
+
+    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
+        return self.resting(input_valids, output_readys[0])
+
+
+class ForkModel(NetworkPart):
+    """One input, several outputs."""
+
+    @abstractmethod
+    def valid(self) -> Flags:
+        """Which outputs offer a beat in this cycle."""
+
+    @abstractmethod
+    def ready(self, output_readys: Flags) -> bool:
+        """Whether an input beat would be taken in this cycle."""
+
+    @abstractmethod
+    def tick(self, input_valid: bool, output_readys: Flags) -> None:
+        """The rising clock edge that ends this cycle."""
+
+    @abstractmethod
+    def resting(self, input_valid: bool, output_readys: Flags) -> float:
+        """``rests``."""
+
+    def valids(self) -> Flags:
+        return self.valid()
+
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        return (self.ready(output_readys),)
+
+    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
+        self.tick(input_valids[0], output_readys)
+
+    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
+        return self.resting(input_valids[0], output_readys)
 
 
 class StageModel(BeatModel):
@@ -133,196 +242,3 @@ class ReduceModel(FilterModel):
     def gives(self) -> bool:
         self.count = (self.count + 1) % self.beats
         return self.count == 0
-
-
-@dataclass(frozen=True)
-class Passage:
-    """When the beats of frame 0 pass a boundary (in cycles from the first input beat), and the steady distance
-    between frames: the mean of two, rounded up, as short frames may come and go in pairs.
-    """
-
-    first_cycle: int
-    last_cycle: int
-    interval_cycles: int
-    steady_frames: int  # so many must have passed the end of the chain before the interval can be seen
-
-
-def trace(
-    models: Sequence[BeatModel],
-    boundaries: Sequence[tuple[int, int]],
-    source_period: int = 0,
-    least_interval: int = 1 << 62,
-) -> list[Passage]:
-    """Runs a chain of twins from an empty start until the interval of the last boundary repeats.
-
-    :param models: the twins in stream order.
-    :param boundaries: ``(position, beats)``: the stream that enters ``models[position]`` (``len(models)``: the chain's
-        output) and its number of beats a frame, in stream order; the first must be position 0.
-    :param source_period: cycles from the first beat of a frame that the source offers to that of the next, at least.
-    :param least_interval: what the interval will come down to, if it is known: layers that take almost as long as each
-        other wait for each other until enough beats have gathered between them, for some frames longer than that.
-    :raises RuntimeError: when all twins wait for each other, which is a deadlock of the design.
-    """
-    frames = [_Frames(beats) for _, beats in boundaries]
-    at = {position: of_boundary for (position, _), of_boundary in zip(boundaries, frames, strict=True)}
-    chain = _Chain(models, at, source_period)
-    lasts = frames[-1].lasts
-    while len(lasts) < LEAST_FRAMES or (len(lasts) < MOST_FRAMES and not _settled(lasts, least_interval)):
-        chain.step()
-    # In the steady state no boundary is faster than another, though the first may still be filling up the chain.
-    interval = _interval(lasts)
-    start = frames[0].first  # an engine may look at a beat for a while before it takes it
-    return [Passage(passed.first - start, passed.lasts[0] - start, interval, len(lasts)) for passed in frames]
-
-
-class _Frames:
-    """What has passed a boundary."""
-
-    def __init__(self, beats: int) -> None:
-        self.beats = beats
-        self.count = 0  # of the present frame
-        self.first = -1
-        self.lasts: list[int] = []
-
-    def passes(self, cycle: int) -> None:
-        if self.first < 0:
-            self.first = cycle
-        self.count += 1
-        if self.count == self.beats:
-            self.count = 0
-            self.lasts.append(cycle)
-
-
-LEAST_FRAMES, MOST_FRAMES = 4, 8  # that a trace looks at
-
-# A longer rest is worth a sleep. (Infinity: nobody ever sleeps, and every cycle is looked at.)
-SHORTEST_REST: float = 3
-
-
-class _Chain:
-    """Runs the twins, but only those around which something happens.
-
-    A twin that rests sleeps until its rest is over, or until the neighbour before it offers, or the one behind it
-    takes, something else than when it fell asleep. Meanwhile ``valid`` and ``ready`` stand for it, and the cycles in
-    which all sleep are leapt over. ``valid[k]`` and ``ready[k]`` belong to the stream that enters twin k.
-    """
-
-    def __init__(self, models: Sequence[BeatModel], frames: dict[int, _Frames], source_period: int) -> None:
-        self.models = models
-        self.frames = [frames.get(position) for position in range(len(models) + 1)]
-        self.entry = frames[0]
-        self.source_period = source_period
-        self.cycle = 0
-        self.valid = [True, *(model.valid() for model in models)]
-        self.ready = [True] * (len(models) + 1)
-        self.awake = list(reversed(range(len(models))))  # from the last to the first, as ``ready`` goes
-        self.asleep_since = [0] * len(models)
-        self.asleep_until: list[float] = [0] * len(models)  # not after the present cycle: it is awake
-        self.alarms: list[tuple[int, int]] = []  # (cycle, twin), a heap; void where ``asleep_until`` is another
-
-    def step(self) -> None:
-        """One cycle, and the leap to the next one in which something may happen.
-
-        Twins go from the last to the first: so the ready of the next one is that of this cycle, and the valid of the
-        one before is not yet that of the next.
-        """
-        cycle, valid, ready, asleep_until = self.cycle, self.valid, self.ready, self.asleep_until
-        if not valid[0] and self._frame_from <= cycle:
-            self._offer()
-        if self.alarms and self.alarms[0][0] <= cycle:
-            self._ring()
-        if valid[-1] and (at_exit := self.frames[-1]):
-            at_exit.passes(cycle)
-        awake = self.awake
-        still_awake: list[int] = []
-        for k in awake:
-            model, output_ready, input_valid = self.models[k], ready[k + 1], valid[k]
-            input_ready = model.ready(output_ready)
-            if input_ready != ready[k]:
-                ready[k] = input_ready
-                if k and asleep_until[k - 1] > cycle:
-                    self._wake(k - 1, cycle)
-                    awake.insert(awake.index(k) + 1, k - 1)  # the next turn of this loop
-            if input_valid and input_ready:
-                if passing := self.frames[k]:
-                    passing.passes(cycle)
-            elif not (valid[k + 1] and output_ready):
-                rest = model.resting(input_valid, output_ready)
-                if rest > SHORTEST_REST:
-                    self._sleep(k, rest)
-                    continue
-            model.tick(input_valid, output_ready)
-            if model.valid() != valid[k + 1]:
-                valid[k + 1] = not valid[k + 1]
-                self._wake_for_next(k + 1, still_awake)
-            still_awake.append(k)
-        self.awake = still_awake
-        self._advance()
-
-    def _sleep(self, k: int, rest: float) -> None:
-        self.asleep_since[k] = self.cycle
-        self.asleep_until[k] = self.cycle + rest
-        if rest < math.inf:
-            heapq.heappush(self.alarms, (self.cycle + int(rest), k))
-
-    def _wake(self, k: int, cycle: int) -> None:
-        self.models[k].leap(cycle - self.asleep_since[k])
-        self.asleep_until[k] = 0
-
-    def _wake_for_next(self, k: int, awake: list[int]) -> None:
-        """Has a twin look at the next cycle, unless it will anyway."""
-        if k < len(self.models) and self.asleep_until[k] > self.cycle + 1:
-            self._wake(k, self.cycle + 1)
-            awake.append(k)
-
-    def _ring(self) -> None:
-        """Wakes those whose rest is over."""
-        cycle, offering = self.cycle, []
-        while self.alarms and self.alarms[0][0] <= cycle:
-            _, k = heapq.heappop(self.alarms)
-            if self.asleep_until[k] == cycle:
-                self._wake(k, cycle)
-                self.awake.append(k)
-                if self.models[k].valid() != self.valid[k + 1]:
-                    self.valid[k + 1] = not self.valid[k + 1]
-                    offering.append(k + 1)
-        for k in offering:
-            if k < len(self.models) and self.asleep_until[k] > cycle:
-                self._wake(k, cycle)
-                self.awake.append(k)
-        self.awake.sort(reverse=True)
-
-    @property
-    def _frame_from(self) -> int:
-        """The first cycle in which the source may offer the next frame."""
-        return len(self.entry.lasts) * self.source_period
-
-    def _offer(self) -> None:
-        self.valid[0] = True
-        if self.models and self.asleep_until[0] > self.cycle:
-            self._wake(0, self.cycle)
-            self.awake.append(0)
-
-    def _advance(self) -> None:
-        """To the next cycle in which something may happen."""
-        cycle = self.cycle + 1
-        if self.source_period and not self.entry.count:
-            self.valid[0] = self.valid[0] and self._frame_from <= cycle
-        if not self.awake and not self.valid[-1]:
-            cycles = [self.alarms[0][0]] if self.alarms else []
-            cycles += [] if self.valid[0] else [self._frame_from]
-            if not cycles:
-                raise RuntimeError(f"from cycle {cycle} on nothing moves: the design would deadlock")
-            cycle = min(cycles)
-        self.cycle = cycle
-
-
-def _interval(lasts: list[int]) -> int:
-    return (lasts[-1] - lasts[-3] + 1) // 2
-
-
-def _settled(lasts: list[int], least_interval: int) -> bool:
-    """Two equal distances in a row, or three equal pairs: the schedule has become periodic."""
-    steps = [b - a for a, b in pairwise(lasts[-7:])]
-    periodic = steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:])
-    return periodic and _interval(lasts) <= least_interval

@@ -49,6 +49,9 @@ class FifoModel(BeatModel):
         moves = given or self._reads(output_ready) or (input_valid and self.ready(output_ready))
         return 0 if moves else math.inf
 
+    def full(self) -> bool:
+        return self.stored == self.depth
+
 
 class Fifo(StreamComponent):
     """First in, first out.

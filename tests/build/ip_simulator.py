@@ -16,6 +16,7 @@ from dnn2fpga.build.tops.ip_top import TOP, ip_verilog
 from dnn2fpga.build.tops.stream_port import StreamPort
 from dnn2fpga.drive.pynq import Port
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.settings import PlanSettings
@@ -34,7 +35,7 @@ def simulate(
 
     hardware = plan(graph, settings)
     manifest = write_bundle(graph, hardware, folder / "bundle")
-    ports = [StreamPort.model_validate(manifest[side]) for side in ("input", "output")]
+    ports = [StreamPort.of(port) for port in (*manifest.inputs, *manifest.outputs)]
     top = folder / f"{TOP}.v"
     top.write_text(ip_verilog(*ports), encoding="utf-8")
     _write_frames(graph, manifest, frames, folder / "setting.npz")
@@ -72,13 +73,13 @@ def simulate(
     return _verdicts(results)
 
 
-def _write_frames(graph: QuantizedGraph, manifest: dict, frames: int, file: Path) -> None:
+def _write_frames(graph: QuantizedGraph, manifest: Manifest, frames: int, file: Path) -> None:
     form = graph.input.format
     q = np.random.default_rng(5).integers(form.minimum, form.maximum + 1, (frames, *graph.input.shape))
-    sent = Port.of(manifest, "input").pack(q)
-    expected = Port.of(manifest, "output").pack(graph.run(q.astype(form.dtype)))
-    cycles = {key: manifest[f"{key}_cycles"] for key in ("latency", "interval")}
-    np.savez(file, sent=sent, expected=expected, steady=manifest["steady_frames"], **cycles)
+    sent = Port.of(manifest.inputs[0].model_dump()).pack(q)
+    expected = Port.of(manifest.outputs[0].model_dump()).pack(graph.run(q.astype(form.dtype)))
+    cycles = {"latency": manifest.latency_cycles, "interval": manifest.interval_cycles}
+    np.savez(file, sent=sent, expected=expected, steady=manifest.steady_frames, **cycles)
 
 
 def _verdicts(results: Path) -> dict[str, str | None]:

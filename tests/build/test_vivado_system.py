@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PORTS
+from bare_bundle import PORTS
 
 from dnn2fpga.build.boards import load_board
 from dnn2fpga.build.tops.stream_port import StreamPort
@@ -35,8 +35,8 @@ def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Stub:
 
 def with_widths(bundle: Path, input_bits: int, output_bits: int) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
-    for side, bits in (("input", input_bits), ("output", output_bits)):
-        manifest[side] = {**PORTS[side], "tdata_bits": bits}
+    for side, bits in (("inputs", input_bits), ("outputs", output_bits)):
+        manifest[side] = [{**PORTS[side][0], "tdata_bits": bits}]
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 

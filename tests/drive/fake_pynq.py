@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dnn2fpga.generate.manifest import Manifest, PortRecord
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.layout import Wire
 
@@ -97,8 +98,9 @@ class Dma:
 class FakeAccelerator:
     """The IP: its registers, and frames through the integer model."""
 
-    def __init__(self, graph: QuantizedGraph, manifest: dict[str, Any]) -> None:
-        self.graph, self.manifest, self.broken = graph, manifest, ""  # silent, dma error, tlast, stuck in reset
+    def __init__(self, graph: QuantizedGraph, manifest: Manifest) -> None:
+        self.graph, self.broken = graph, ""  # silent, dma error, tlast, stuck in reset
+        self.ports: dict[str, PortRecord] = {"input": manifest.inputs[0], "output": manifest.outputs[0]}
         self.registers = dict.fromkeys(OFFSETS, 0) | {"identity": 0x444E3246, "version": 1, "packet": 1}
         self.registers |= {
             "input_frame_bytes": self.frame_bytes("input"),
@@ -106,11 +108,11 @@ class FakeAccelerator:
         }
 
     def beat_bytes(self, side: str) -> int:
-        wanted = self.manifest[side]["tdata_bits"]
+        wanted = self.ports[side].tdata_bits
         return next(2**n for n in range(20) if 8 * 2**n >= wanted)
 
     def frame_bytes(self, side: str) -> int:
-        return self.beat_bytes(side) * self.manifest[side]["beats"]
+        return self.beat_bytes(side) * self.ports[side].beats
 
     def read(self, offset: int) -> int:
         name = next(name for name, place in OFFSETS.items() if place == offset)
@@ -136,31 +138,31 @@ class FakeAccelerator:
         return result
 
     def _decode(self, beats: np.ndarray) -> np.ndarray:
-        port, tensor = self.manifest["input"], self.graph.input
-        numbers = np.zeros((*beats.shape[:2], port["lanes"]), np.int64)
+        port, tensor = self.ports["input"], self.graph.input
+        numbers = np.zeros((*beats.shape[:2], port.lanes), np.int64)
         for place in np.ndindex(*beats.shape[:2]):
             word = int.from_bytes(beats[place].tobytes(), "little")
-            for lane in range(port["lanes"]):
-                value = word >> lane * port["lane_bits"] & (1 << port["width"]) - 1
-                numbers[(*place, lane)] = value - (value >> port["width"] - 1 << port["width"] if port["signed"] else 0)
-        if port["pixels"] > 1:
+            for lane in range(port.lanes):
+                value = word >> lane * port.lane_bits & (1 << port.width) - 1
+                numbers[(*place, lane)] = value - (value >> port.width - 1 << port.width if port.signed else 0)
+        if port.pixels > 1:
             rows = numbers.reshape(len(beats), tensor.shape[0], -1, tensor.shape[2])
             numbers = rows[:, :, : tensor.shape[1]]  # what is beside the last pixels of a row means nothing
         return numbers.reshape(len(beats), *tensor.shape).astype(tensor.format.dtype)
 
     def _encode(self, q: np.ndarray) -> np.ndarray:
-        port, tensor = self.manifest["output"], self.graph.output
-        pixels = q.reshape(len(q), -1, port["lanes"] // port["pixels"])
-        beats = Wire.of(tensor.shape, port["pixels"]).pack(pixels)
-        size, bits = self.beat_bytes("output"), port["lane_bits"]
+        port, tensor = self.ports["output"], self.graph.output
+        pixels = q.reshape(len(q), -1, port.lanes // port.pixels)
+        beats = Wire.of(tensor.shape, port.pixels).pack(pixels)
+        size, bits = self.beat_bytes("output"), port.lane_bits
         words = [
             sum((int(v) & (1 << bits) - 1) << lane * bits for lane, v in enumerate(beat))
-            for beat in beats.reshape(-1, port["lanes"])
+            for beat in beats.reshape(-1, port.lanes)
         ]
         return np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
 
 
-def module(graph: QuantizedGraph, manifest: dict[str, Any]) -> ModuleType:
+def module(graph: QuantizedGraph, manifest: Manifest) -> ModuleType:
     """What `import pynq` would give; ``module.overlay`` is the one that was loaded last."""
     fake: Any = ModuleType("pynq")
 

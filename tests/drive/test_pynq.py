@@ -21,6 +21,7 @@ from dnn2fpga.build.vivado.project import write_vivado
 from dnn2fpga.drive import pynq as driver
 from dnn2fpga.drive.pynq import Accelerator, AcceleratorError, Port
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
@@ -56,20 +57,20 @@ DESIGNS: dict[str, tuple[QuantizedGraph, PlanSettings]] = {
 @pytest.fixture(scope="module", params=DESIGNS)
 def design(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[QuantizedGraph, dict[str, Any], Path]:
+) -> tuple[QuantizedGraph, Manifest, Path]:
     graph, settings = DESIGNS[request.param]
     bundle = tmp_path_factory.mktemp("design") / "bundle"
     return graph, write_bundle(graph, plan(graph, settings), bundle), bundle / "manifest.json"
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuantizedGraph, dict[str, Any], Path]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuantizedGraph, Manifest, Path]:
     graph, bundle = tiny.quantized_graph(), tmp_path_factory.mktemp("small") / "bundle"
     return graph, write_bundle(graph, plan(graph), bundle), bundle / "manifest.json"
 
 
 def loaded(
-    monkeypatch: pytest.MonkeyPatch, graph: QuantizedGraph, manifest: dict[str, Any], file: Path, **options: Any
+    monkeypatch: pytest.MonkeyPatch, graph: QuantizedGraph, manifest: Manifest, file: Path, **options: Any
 ) -> tuple[Accelerator, Any]:
     fake: Any = fake_pynq.module(graph, manifest)
     monkeypatch.setitem(sys.modules, "pynq", fake)
@@ -148,7 +149,7 @@ def test_integers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -> No
 def test_quantization_is_that_of_the_integer_model(design: Any) -> None:
     """Halves are rounded up, whatever their sign, and all that is beyond is saturated."""
     graph, manifest, _ = design
-    port = Port.of(manifest, "input")
+    port = Port.of(manifest.inputs[0].model_dump())
     steps = np.arange(-3 * 2**graph.input.width, 3 * 2**graph.input.width) / 2
     x = np.resize(steps, (len(steps), *graph.input.shape)) * np.resize(graph.input.scales, graph.input.shape[-1:])
     np.testing.assert_array_equal(port.quantize(x), graph.input.quantize(x))
@@ -191,9 +192,8 @@ def test_registers_are_those_of_the_ip(small: Any) -> None:
         name: getattr(driver, name) for name in Status.__members__
     }
     assert (driver.RUN, driver.SOFT_RESET) == (1 << Control.RUN, 1 << Control.SOFT_RESET)
-    for side in ("input", "output"):
-        port = StreamPort.model_validate(small[1][side])
-        assert port.frame_bytes == Port.of(small[1], side).frame_bytes
+    for port in (*small[1].inputs, *small[1].outputs):
+        assert StreamPort.of(port).frame_bytes == Port.of(port.model_dump()).frame_bytes
 
 
 def test_counters(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:

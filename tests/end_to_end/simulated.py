@@ -47,7 +47,7 @@ def simulate(specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_
     bundle, vectors = folder / "bundle", folder / "vectors"
     write_bundle(quantized, hardware, bundle)
     frames = specimen.frames(quantized)
-    write_vectors(quantized, hardware.travel, frames, vectors, "random numbers")
+    write_vectors(quantized, hardware.pixels, frames, vectors, "random numbers")
     beats = cycles = 0
     for stalls in ("none", specimen.stalls):
         seed = specimen.seed % 1000
@@ -56,7 +56,7 @@ def simulate(specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_
         if not results["passed"]:
             raise Mismatch(test["message"])
         expected = [len(frames) * b.beats for b in hardware.boundaries]
-        counted = [*test["beats_compared"], test["output_beats_compared"]]
+        counted = [*test["beats_compared"], *test["output_beats_compared"]]
         if counted != [*expected, expected[-1]]:
             raise Mismatch(f"beats compared must be {expected} and the last once more, not {counted}")
         if stalls == "none":

@@ -11,7 +11,7 @@ from stream_bench import Run, run_component
 
 from rtl_lib.core.operator import Operator
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.timing import trace
+from rtl_lib.core.trace import trace_chain
 
 STALLS = [(0.0, 0.0), (0.6, 0.0), (0.0, 0.6), (0.4, 0.4)]  # how often source and sink pause
 FRAMES = 3
@@ -54,7 +54,7 @@ def check_operator(operator: Operator, beats: int, seed: int = 0, x: np.ndarray 
 def check_cycles(component: StreamComponent, beats: int, output_beats: int, run: Run) -> None:
     """The first frame's, at full speed, against the twins."""
     models = [part.beat_model() for _, part in component.components("part")]
-    entry, exit = trace(models, [(0, beats), (len(models), output_beats)])
+    entry, exit = trace_chain(models, [(0, beats), (len(models), output_beats)])
     taken, given = run.input_cycles, run.output_cycles
     assert taken[beats - 1] == entry.last_cycle
     assert (given[0], given[output_beats - 1]) == (exit.first_cycle, exit.last_cycle)

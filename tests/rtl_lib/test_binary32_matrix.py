@@ -23,7 +23,7 @@ from rtl_lib.binary32.matrix import LATENCY, LOOP_CYCLES, Binary32Matrix
 from rtl_lib.core.arithmetic import Rounding
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat, StreamComponent
-from rtl_lib.core.timing import trace
+from rtl_lib.core.trace import trace_chain
 
 S8, S10 = Format(True, 8), Format(True, 10)
 # terms, outputs, lanes, units: idle slots and none, one beat a group and several, units with fewer outputs than others
@@ -90,7 +90,7 @@ def test_every_cycle_of_the_twin(shape: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize(("terms", "outputs", "lanes", "units"), SHAPES)
 def test_the_cycles_follow_from_the_shape(terms: int, outputs: int, lanes: int, units: int) -> None:
     beats = terms // lanes
-    entry, exit = trace([matrix(terms, outputs, lanes).create(units).beat_model()], [(0, beats), (1, 1)])
+    entry, exit = trace_chain([matrix(terms, outputs, lanes).create(units).beat_model()], [(0, beats), (1, 1)])
     unit_outputs = -(-outputs // min(units, outputs))
     slots = max(unit_outputs, LOOP_CYCLES)
     assert entry.last_cycle == (beats - 1) * lanes * slots

@@ -16,7 +16,8 @@ from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat
-from rtl_lib.core.timing import BeatModel, trace
+from rtl_lib.core.timing import BeatModel
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.image.block_reduction import BlockReduction, BlockReductionComponent, BlockReductionModel, Stretch
 from rtl_lib.image.reduction import Reduction, WindowReduction
 from rtl_lib.image.windows import Windows
@@ -145,7 +146,7 @@ def test_it_takes_a_beat_in_every_cycle(case: tuple[BlockReduction, int]) -> Non
     arriving, leaving = beats_of(spec, pixels)
     component = spec.create(pixels=pixels)
     beats, (rows, columns) = arriving.beats_per_frame(spec.height), spec.output_size
-    entry, exit = trace([component.beat_model()], [(0, beats), (1, leaving.beats_per_frame(rows))])
+    entry, exit = trace_chain([component.beat_model()], [(0, beats), (1, leaving.beats_per_frame(rows))])
     assert (entry.last_cycle, exit.interval_cycles) == (beats - 1, beats)
     last_row, last_column = rows * spec.block[0] - 1, columns * spec.block[1] - 1
     assert exit.last_cycle == last_row * arriving.beats_per_row + last_column // pixels + component.latency

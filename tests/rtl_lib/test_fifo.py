@@ -11,7 +11,8 @@ from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat
-from rtl_lib.core.timing import PipelineModel, StageModel, trace
+from rtl_lib.core.timing import PipelineModel, StageModel
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.streams.fifo import Fifo, FifoModel
 
 BEAT = Beat(Format(True, 5), 2)
@@ -68,7 +69,7 @@ def test_the_twin_rests_exactly_while_nothing_happens(depth: int) -> None:
 
 
 def test_a_fifo_in_a_schedule() -> None:
-    entry, exit = trace([StageModel(), FifoModel(4), PipelineModel(3)], [(0, 10), (3, 10)])
+    entry, exit = trace_chain([StageModel(), FifoModel(4), PipelineModel(3)], [(0, 10), (3, 10)])
     assert (entry.interval_cycles, exit.first_cycle, exit.interval_cycles) == (10, 1 + 2 + 3, 10)
 
 

@@ -35,7 +35,7 @@ from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
 from rtl_lib.core.pipeline import PipelineBuilder
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.timing import trace
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
 from rtl_lib.matrix.folded import epilogue as turn_finish
 from rtl_lib.matrix.folded import sums as folded_sums
@@ -183,7 +183,7 @@ def test_any_folding_of_any_product(case: tuple[MatrixProduct, dict[str, Any]], 
     if pauses == (0.0, 0.0):
         check_cycles(component, beats, 1, run)
         models = [part.beat_model() for _, part in component.components("part")]
-        interval = trace(models, [(0, beats), (len(models), 1)])[1].interval_cycles
+        interval = trace_chain(models, [(0, beats), (len(models), 1)])[1].interval_cycles
         assert run.output_cycles[-1] - run.output_cycles[-2] == interval
 
 
@@ -220,7 +220,7 @@ def test_a_vector_takes_its_slots_and_the_next_one_follows_without_a_gap(
     assert run.outputs.reshape(count, -1)[:, :5].tolist() == expected[:, :5].tolist()
     assert np.unique(np.diff(run.output_cycles[::turns])).tolist() == [slots]
     assert np.unique(np.diff(run.input_cycles[:: 6 // lanes])).tolist() == [slots]
-    exit = trace([spec.create().beat_model()], [(0, 6 // lanes), (1, turns)])[1]
+    exit = trace_chain([spec.create().beat_model()], [(0, 6 // lanes), (1, turns)])[1]
     assert (exit.interval_cycles, exit.first_cycle, exit.last_cycle) == (
         slots,
         run.output_cycles[0],

@@ -18,7 +18,7 @@ from stream_bench import run_component
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat
-from rtl_lib.core.timing import trace
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.epilogue import Finish
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
@@ -251,7 +251,7 @@ def test_latency_is_exact_and_that_of_the_model(name: str, levels_per_register: 
     run = run_component(component, x, len(x))
     assert run.output_cycles == [latency + k for k in range(len(x))]
     models = [part.beat_model() for _, part in component.components("part")]
-    assert trace(models, [(0, 1), (len(models), 1)])[1].first_cycle == latency
+    assert trace_chain(models, [(0, 1), (len(models), 1)])[1].first_cycle == latency
 
 
 def test_defaults_and_predictions() -> None:

@@ -15,7 +15,8 @@ from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat
-from rtl_lib.core.timing import ReduceModel, trace
+from rtl_lib.core.timing import ReduceModel
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.lookup_table import LookupTable
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.image.border_average import BorderAverage
@@ -75,7 +76,7 @@ def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
 def test_the_interval_of_windows_is_the_number_of_input_pixels(operator: Windows) -> None:
     """For images at least as wide and high as the kernel, whatever stride and padding."""
     model = operator.create().beat_model()
-    *_, exit = trace([model], [(0, operator.input_pixels), (1, operator.output_windows)])
+    *_, exit = trace_chain([model], [(0, operator.input_pixels), (1, operator.output_windows)])
     if operator.width >= operator.kernel[1] and operator.height >= operator.kernel[0]:
         assert exit.interval_cycles == operator.input_pixels
     else:

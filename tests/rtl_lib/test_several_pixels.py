@@ -17,7 +17,8 @@ from test_twins_under_stalls import PATTERNS, first_difference
 from rtl_lib.core.formats import Format
 from rtl_lib.core.replicate import SideBySide, side_by_side
 from rtl_lib.core.stream import Beat, Chain, StreamComponent
-from rtl_lib.core.timing import BeatModel, trace
+from rtl_lib.core.timing import BeatModel
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.image.reduction import Reduction, WindowReduction
 from rtl_lib.image.window_schedule import WindowSchedule
@@ -113,7 +114,7 @@ def test_every_cycle_of_windows(case: tuple[Windows, int], pattern: tuple[float,
 def interval(spec: Windows, pixels: int) -> int:
     s = WindowSchedule(spec.height, spec.width, spec.kernel, spec.stride, spec.padding, pixels)
     model = spec.create(pixels=pixels).beat_model()
-    *_, exit = trace([model], [(0, s.height * s.words), (1, s.output_size[0] * s.output_words)])
+    *_, exit = trace_chain([model], [(0, s.height * s.words), (1, s.output_size[0] * s.output_words)])
     return exit.interval_cycles
 
 

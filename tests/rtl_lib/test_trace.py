@@ -1,4 +1,4 @@
-"""``trace`` looks only at the twins around which something happens; the cycles are those of a loop over every twin in
+"""A trace looks only at the twins around which something happens; the cycles are those of a loop over every twin in
 every cycle.
 """
 
@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtl_lib.binary32.matrix import Binary32MatrixModel
-from rtl_lib.core import timing as beat_model
-from rtl_lib.core.timing import BeatModel, Passage, PipelineModel, ReduceModel, StageModel, trace
+from rtl_lib.core import trace as engine
+from rtl_lib.core.timing import BeatModel, PipelineModel, ReduceModel, StageModel
+from rtl_lib.core.trace import Passage, trace_chain
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
 from rtl_lib.streams.fifo import FifoModel
@@ -39,7 +40,7 @@ def plain_trace(
     ready = [True] * (len(models) + 1)
     cycle = quiet_since = 0
     end = lasts[-1]
-    while len(end) < 4 or (len(end) < 8 and not beat_model._settled(end, least_interval)):
+    while len(end) < 4 or (len(end) < 8 and not engine._settled(end, least_interval)):
         for k in reversed(range(len(models))):
             ready[k] = models[k].ready(ready[k + 1])
         waits = len(lasts[0]) * source_period - cycle
@@ -132,7 +133,7 @@ def chains(draw: st.DrawFn, deepest: int = 1 << 40) -> list[Part]:
 def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]]:
     """With ``trace`` and with the oracle."""
     boundaries = [(0, parts[0][1] * frames), *((k + 1, out * frames) for k, (_, _, out) in enumerate(parts))]
-    return [run([create() for create, _, _ in parts], boundaries, **given) for run in (trace, plain_trace)]
+    return [run([create() for create, _, _ in parts], boundaries, **given) for run in (trace_chain, plain_trace)]
 
 
 @settings(max_examples=300)
@@ -153,7 +154,7 @@ def test_a_deadlock_is_found_exactly(
     models += [Stuck(latency, few), *(create() for create, _, _ in behind)]
     boundaries = [(0, 1), (len(models), 1)]  # every beat a frame: what leaves has entered
     outcomes: list[list[Passage] | None] = []
-    for run in (trace, plain_trace):
+    for run in (trace_chain, plain_trace):
         try:
             outcomes.append(run(copy.deepcopy(models), boundaries, source_period=period))
         except (RuntimeError, IndexError):  # (an engine may give all its outputs before it lets the input go)
@@ -163,20 +164,20 @@ def test_a_deadlock_is_found_exactly(
 
 def test_a_deadlock_is_named() -> None:
     with pytest.raises(RuntimeError, match="from cycle 8 on nothing moves: the design would deadlock"):
-        trace([StageModel(), Stuck(3, 2)], [(0, 1), (2, 1)])
+        trace_chain([StageModel(), Stuck(3, 2)], [(0, 1), (2, 1)])
 
 
 def test_a_frame_may_take_as_long_as_it_likes() -> None:
     folded = FoldedModel(4, 100, 10_000_000, False)
-    entry, exit = trace([StageModel(), folded, GathererModel(100)], [(0, 1), (3, 1)])
+    entry, exit = trace_chain([StageModel(), folded, GathererModel(100)], [(0, 1), (3, 1)])
     assert entry.first_cycle == 0
     assert exit.interval_cycles == 10**9
     assert exit.first_cycle == exit.last_cycle == 10**9 + 5
 
 
 def test_a_chain_of_nothing_passes_what_the_source_offers() -> None:
-    assert trace([], [(0, 5)]) == [Passage(0, 4, 5, 4)]
-    assert trace([], [(0, 5)], source_period=12) == [Passage(0, 4, 12, 4)]
+    assert trace_chain([], [(0, 5)]) == [Passage(0, 4, 5, 4)]
+    assert trace_chain([], [(0, 5)], source_period=12) == [Passage(0, 4, 12, 4)]
 
 
 def test_only_what_moves_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,30 +187,30 @@ def test_only_what_moves_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StageModel, "tick", lambda *given: ticks.append(1) or tick(*given))
     models = [FoldedModel(4, 1, 1000, False), SerializerModel(1000), *(StageModel() for _ in range(1))]
     boundaries = [(0, 1), (3, 1000)]
-    assert trace(models, boundaries)[-1].interval_cycles == 1000
+    assert trace_chain(models, boundaries)[-1].interval_cycles == 1000
     busy = len(ticks)
     ticks.clear()
     idle = [StageModel(), FoldedModel(4, 1, 1000, False), StageModel(), SerializerModel(1000)]
-    assert trace(idle, [(0, 1), (4, 1000)])[-1].interval_cycles == 1000
+    assert trace_chain(idle, [(0, 1), (4, 1000)])[-1].interval_cycles == 1000
     assert busy > 4000
     assert len(ticks) < 40
 
 
 def test_time_is_leapt_over_when_all_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    step = beat_model._Chain.step
-    monkeypatch.setattr(beat_model._Chain, "step", lambda chain: steps.append(chain.cycle) or step(chain))
+    step = engine.Run.step
+    monkeypatch.setattr(engine.Run, "step", lambda chain: steps.append(chain.cycle) or step(chain))
     models = [StageModel(), PipelineModel(1000), FifoModel(2)]
-    assert trace(models, [(0, 1), (3, 1)], source_period=5000)[-1].interval_cycles == 5000
+    assert trace_chain(models, [(0, 1), (3, 1)], source_period=5000)[-1].interval_cycles == 5000
     assert len(steps) < 60
 
 
 def test_nobody_sleeps_when_no_rest_is_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    step = beat_model._Chain.step
-    monkeypatch.setattr(beat_model._Chain, "step", lambda chain: steps.append(chain.cycle) or step(chain))
-    monkeypatch.setattr(beat_model, "SHORTEST_REST", math.inf)
-    trace([StageModel(), PipelineModel(100)], [(0, 1), (2, 1)], source_period=300)
+    step = engine.Run.step
+    monkeypatch.setattr(engine.Run, "step", lambda chain: steps.append(chain.cycle) or step(chain))
+    monkeypatch.setattr(engine, "SHORTEST_REST", math.inf)
+    trace_chain([StageModel(), PipelineModel(100)], [(0, 1), (2, 1)], source_period=300)
     assert steps == list(range(len(steps)))
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.build_result import BuildResult, current_result, result_folder, write_result
@@ -39,7 +38,7 @@ from dnn2fpga.build.open.tools import Tool, found_tools
 from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest, replaced_folder, scratch_folder
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.processes.programs import ending
 
 LARGE = (NETLIST, PLACED)  # between two tools only; the commands in the result make them again
@@ -126,8 +125,8 @@ class _Run:
             met=report.met,
             seed=best,
             placements={str(seed): mhz for seed, mhz in placements.items()},
-            interval_cycles=manifest["interval_cycles"],
-            frames_per_second=round(mhz * 1e6 / manifest["interval_cycles"], 1),
+            interval_cycles=manifest.interval_cycles,
+            frames_per_second=round(mhz * 1e6 / manifest.interval_cycles, 1),
             names=dict(chain.names),
             used=used,
             available=available(self.board),
@@ -147,7 +146,7 @@ class _Run:
             raise self._failure(SYNTHESIS, YOSYS_LOG, "has counted no cells") from error
         return dict(cells)
 
-    def _placed(self, cells: Cells, manifest: dict[str, Any]) -> tuple[dict[int, float], int, PlaceReport]:
+    def _placed(self, cells: Cells, manifest: Manifest) -> tuple[dict[int, float], int, PlaceReport]:
         """The clock of every seed that was tried; the best one, and its report. Its files are those in the folder."""
         placements: dict[int, float] = {}
         best: tuple[int, PlaceReport] | None = None
@@ -171,7 +170,7 @@ class _Run:
             (self.folder / f"best_{name}").replace(self.folder / name)
         return placements, *best
 
-    def _placed_once(self, seed: int, cells: Cells, manifest: dict[str, Any], tried: str) -> PlaceReport:
+    def _placed_once(self, seed: int, cells: Cells, manifest: Manifest, tried: str) -> PlaceReport:
         chain = TOOLCHAINS[self.board.architecture.tools]
         try:
             self._step(PLACEMENT, NEXTPNR_LOG, placement_options(seed, self.project.clock_mhz), tried)

@@ -96,12 +96,12 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
             f"{board.name}: {clock_mhz:g} MHz do not give {baud:,} baud within {BAUD_ERROR:.1%}; "
             f"give another --clock, {board.clock_mhz:g} for example"
         )
-    given, told = manifest["input"], manifest["output"]
+    given, told = manifest.inputs[0], manifest.outputs[0]
     return HostLinkSpec(
-        input_beat_bytes=given["tdata_bits"] // 8,
-        input_beats=given["beats"],
-        output_beat_bytes=told["tdata_bits"] // 8,
-        output_beats=told["beats"],
+        input_beat_bytes=given.tdata_bits // 8,
+        input_beats=given.beats,
+        output_beat_bytes=told.tdata_bits // 8,
+        output_beats=told.beats,
         clock_hz=round(clock_mhz * 1e6),
         cycles_per_bit=cycles,
         design=bytes.fromhex(digest(bundle / MANIFEST)),

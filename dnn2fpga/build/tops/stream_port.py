@@ -1,6 +1,10 @@
 """One of the accelerator's two streams, as manifest.json describes it, and how it lies in memory."""
 
+from __future__ import annotations
+
 from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from dnn2fpga.generate.manifest import PortRecord
 
 
 class StreamPort(BaseModel):
@@ -10,6 +14,10 @@ class StreamPort(BaseModel):
 
     tdata_bits: PositiveInt
     beats: PositiveInt
+
+    @classmethod
+    def of(cls, port: PortRecord) -> StreamPort:
+        return cls(tdata_bits=port.tdata_bits, beats=port.beats)
 
     @property
     def beat_bytes(self) -> int:

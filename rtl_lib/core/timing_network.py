@@ -1,0 +1,206 @@
+"""A network of timing models: sources, components with any number of streams, watched tensors, sinks.
+
+::
+
+    network = TimingNetwork()
+    entry = network.source(beats=16)
+    network.watch("input", entry, 16)
+    long, skip = network.add(ForkStageModel(2), entry)
+    sum = network.add(JoinPipelineModel(2, 2), network.add(PipelineModel(9), long), network.add(FifoModel(8), skip))
+    network.watch("sum", sum, 16)
+    network.sink(sum)
+    trace(network)["sum"].last_cycle
+
+Every stream is read once: a tensor with several readers passes a fork, and is watched at all of its outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from rtl_lib.core.timing import BeatModel, Flags, ForkModel, JoinModel, NetworkPart
+
+Stream = int
+
+
+class Source(NetworkPart):
+    """Offers frames of ``beats``, a frame not before ``period`` cycles after the one before."""
+
+    inputs = 0
+
+    def __init__(self, beats: int, period: int = 0) -> None:
+        self.beats, self.period = beats, period
+        self.frames = self.count = self.elapsed = 0
+        self.first = -1  # the cycle of the first beat
+
+    def _offers(self) -> bool:
+        return self.count > 0 or self.elapsed >= self.frames * self.period
+
+    def valids(self) -> Flags:
+        return (self._offers(),)
+
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        return ()
+
+    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
+        if output_readys[0] and self._offers():
+            if self.first < 0:
+                self.first = self.elapsed
+            self.count += 1
+            if self.count == self.beats:
+                self.count = 0
+                self.frames += 1
+        self.elapsed += 1
+
+    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
+        if self._offers():
+            return 0 if output_readys[0] else math.inf
+        return self.frames * self.period - self.elapsed
+
+    def leap(self, cycles: int) -> None:
+        self.elapsed += cycles
+
+
+class Sink(NetworkPart):
+    """Takes every beat."""
+
+    outputs = 0
+
+    def valids(self) -> Flags:
+        return ()
+
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        return (True,)
+
+    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
+        pass
+
+    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
+        return 0 if input_valids[0] else math.inf
+
+
+@dataclass(eq=False)
+class Node:
+    """A part with its streams."""
+
+    name: str
+    part: NetworkPart
+    inputs: tuple[Stream, ...]
+    outputs: tuple[Stream, ...]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A tensor of ``beats`` per frame: a beat of it passes when the last of ``streams`` passes it."""
+
+    streams: tuple[Stream, ...]
+    beats: int
+
+
+@dataclass(eq=False)
+class TimingNetwork:
+    """Parts in topological order, as a stream must exist before it is read. A trace changes the state of the parts:
+    a network is traced once.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    producers: list[int] = field(default_factory=list)  # by stream: the node that writes it
+    consumers: list[int] = field(default_factory=list)  # by stream: the node that reads it; -1: none yet
+
+    def source(self, beats: int, period: int = 0, name: str = "") -> Stream:
+        """A stream that offers frames of ``beats`` as fast as they are taken; at least ``period`` cycles lie between
+        the first offers of two frames.
+        """
+        source = Source(beats, period)
+        self.sources.append(source)
+        return self._added(source, (), name)[0]
+
+    @overload
+    def add(self, part: BeatModel | JoinModel, *streams: Stream, name: str = "") -> Stream: ...
+
+    @overload
+    def add(self, part: ForkModel, *streams: Stream, name: str = "") -> tuple[Stream, ...]: ...
+
+    def add(self, part: NetworkPart, *streams: Stream, name: str = "") -> Stream | tuple[Stream, ...]:
+        """Connects a part.
+
+        :param streams: what it reads, one stream per input.
+        :param name: for the report of a deadlock.
+        :returns: its output stream, or a tuple of them where the part is a fork.
+        :raises ValueError: when a stream is read twice, or the number of inputs differs.
+        """
+        outputs = self._added(part, streams, name)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def watch(self, name: str, streams: Stream | Sequence[Stream], beats: int) -> None:
+        """Has the trace tell when the tensor ``name``, of ``beats`` per frame, passes.
+
+        :param streams: its stream, or those of all of its readers.
+        """
+        if name in self.watches:
+            raise ValueError(f"a tensor must be watched once, not {name!r} twice")
+        self.watches[name] = Watch((streams,) if isinstance(streams, int) else tuple(streams), beats)
+
+    def sink(self, stream: Stream) -> None:
+        """Takes every beat of a stream, which must be watched."""
+        self._added(Sink(), (stream,), "")
+
+    def _added(self, part: NetworkPart, streams: tuple[Stream, ...], name: str) -> tuple[Stream, ...]:
+        name = name or f"{type(part).__name__} {len(self.nodes)}"
+        if len(streams) != part.inputs:
+            raise ValueError(f"{name} must read {part.inputs} streams, not {len(streams)}")
+        for stream in streams:
+            if self.consumers[stream] >= 0:
+                raise ValueError(
+                    f"a stream must be read once: {name} reads that of {self.nodes[self.consumers[stream]].name}"
+                )
+            self.consumers[stream] = len(self.nodes)
+        first = len(self.producers)
+        outputs = tuple(range(first, first + part.outputs))
+        self.producers += [len(self.nodes)] * part.outputs
+        self.consumers += [-1] * part.outputs
+        self.nodes.append(Node(name, part, streams, outputs))
+        return outputs
+
+    def groups(self) -> list[list[int]]:
+        """The parts, by their places, in groups that no stream connects."""
+        group_of = list(range(len(self.nodes)))
+
+        def first(k: int) -> int:
+            while group_of[k] != k:
+                group_of[k] = k = group_of[group_of[k]]
+            return k
+
+        for writer, reader in zip(self.producers, self.consumers, strict=True):
+            group_of[first(reader)] = first(writer)
+        groups: dict[int, list[int]] = {}
+        for k in range(len(self.nodes)):
+            groups.setdefault(first(k), []).append(k)
+        return list(groups.values())
+
+    def tensor_of(self, stream: Stream) -> str:
+        """The nearest watched tensor that a stream comes from, itself included; the first part, where there is none."""
+        watched = {stream: name for name, watch in self.watches.items() for stream in watch.streams}
+        while stream not in watched and self.nodes[self.producers[stream]].inputs:
+            stream = self.nodes[self.producers[stream]].inputs[0]
+        return watched.get(stream, self.nodes[self.producers[stream]].name)
+
+    @property
+    def ends(self) -> list[str]:
+        """The watched tensors that leave through a sink.
+
+        :raises ValueError: when a stream has no reader, or a sink's is not watched.
+        """
+        unread = [self.nodes[self.producers[s]].name for s, reader in enumerate(self.consumers) if reader < 0]
+        if unread:
+            raise ValueError(f"every stream must be read, not left open after {', '.join(unread)}")
+        watched = {stream: name for name, watch in self.watches.items() for stream in watch.streams}
+        sinks = [node.inputs[0] for node in self.nodes if not node.outputs]
+        if open_ends := [self.nodes[self.producers[s]].name for s in sinks if s not in watched]:
+            raise ValueError(f"what enters a sink must be watched, also after {', '.join(open_ends)}")
+        return list(dict.fromkeys(watched[stream] for stream in sinks))

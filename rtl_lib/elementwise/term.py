@@ -1,0 +1,93 @@
+"""Numbers on their way through a datapath, with the interval that each lies in; to be built, or only to be counted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+from amaranth.hdl import Module
+
+from rtl_lib.core.features import Features, Kind
+from rtl_lib.core.formats import Format
+from rtl_lib.core.pipeline import PipelineBuilder
+from rtl_lib.elementwise.requantize import narrow
+
+
+@dataclass(frozen=True)
+class Term:
+    """
+    :param low, high: the interval of ``value``.
+    :param value: wires; 0 where only sizes are asked for.
+    :param negative: the number is ``-value``: it will be subtracted, which costs no more than to add it.
+    """
+
+    low: int
+    high: int
+    value: Any = 0
+    negative: bool = False
+
+    @property
+    def format(self) -> Format:
+        return Format.containing(self.low, self.high)
+
+    def times(self, constant: int) -> Term:
+        """The product with a constant; with a power of two, or the negative of one, it is wires."""
+        if not constant:
+            return Term(0, 0)
+        if not is_wires(constant):
+            low, high = sorted((self.low * constant, self.high * constant))
+            return Term(low, high, self.value * constant)
+        shift = abs(constant).bit_length() - 1
+        return Term(self.low << shift, self.high << shift, self.value << shift, constant < 0)
+
+    def plus(self, constant: int) -> Term:
+        return replace(self, low=self.low + constant, high=self.high + constant, value=self.value + constant)
+
+
+def is_wires(constant: int) -> bool:
+    """Whether a product with it needs no multiplier."""
+    return abs(constant).bit_count() == 1
+
+
+class Steps(ABC):
+    """What becomes of the steps of a datapath."""
+
+    @abstractmethod
+    def wire(self, term: Term, made_of: Features) -> Term:
+        """The term as a signal of its own, of the width of its interval."""
+
+    @abstractmethod
+    def register(self, term: Term, name: str, bits: int | None = None) -> Term:
+        """The term one stage later.
+
+        :param bits: of the register that count; absent: all.
+        """
+
+
+class Built(Steps):
+    """They become hardware."""
+
+    def __init__(self, m: Module, build: PipelineBuilder) -> None:
+        self.m, self.build = m, build
+
+    def wire(self, term: Term, made_of: Features) -> Term:
+        return replace(term, value=narrow(self.m, term.value, term.format))
+
+    def register(self, term: Term, name: str, bits: int | None = None) -> Term:
+        return replace(term, value=self.build.register(term.value, name))
+
+
+class Counted(Steps):
+    """They are only counted, in ``bill``."""
+
+    def __init__(self) -> None:
+        self.bill = Features()
+
+    def wire(self, term: Term, made_of: Features) -> Term:
+        self.bill += made_of
+        return term
+
+    def register(self, term: Term, name: str, bits: int | None = None) -> Term:
+        self.bill.add(Kind.REGISTER, term.format.width if bits is None else bits)
+        return term

@@ -141,6 +141,21 @@ def load_data(path: Path | str, network: Network, x_name: str = "x", y_name: str
     return data
 
 
+def save_inputs(data: Data, network: Network, file: Path) -> None:
+    """Write the inputs as an ``.npz`` that `load_data` reads."""
+    names = _Arrays("x", tuple(network.input_shapes), "input", "inputs")
+    inputs = data.inputs(names.names)
+    np.savez_compressed(file, **{names.key(name): np.asarray(x) for name, x in inputs.items()})  # type: ignore[arg-type]
+
+
+def inputs_among(arrays: Mapping[str, np.ndarray], network: Network) -> Data | None:
+    """The inputs among the arrays of a file, if all are there in the shapes of the network."""
+    shapes = network.input_shapes
+    x = _Arrays("x", tuple(shapes), "input", "inputs").of(arrays)
+    fits = len(x) == len(shapes) and all(x[name].shape[1:] == tuple(shape) for name, shape in shapes.items())
+    return Data(or_named(x)) if fits else None
+
+
 @dataclass(frozen=True)
 class _Arrays:
     """What the arrays of the inputs, or of the labels, are called in a file.

@@ -115,10 +115,8 @@ _ROW_FORMS = {
 def _repeats_inputs(data: Data) -> bool:
     """Whether the labels equal an input."""
     inputs = data.x.values() if isinstance(data.x, Mapping) else [data.x]
-    return any(
-        x.shape == data.y.shape and all(map(np.array_equal, _parts(x), _parts(data.y)))  # type: ignore[union-attr]
-        for x in inputs
-    )
+    y = np.asarray(data.y)
+    return any(x.shape == y.shape and all(map(np.array_equal, _parts(x), _parts(y))) for x in inputs)
 
 
 def _wrong_shape(shape: tuple[int, ...], interface: Interface) -> str:

@@ -10,7 +10,14 @@ import pytest
 
 from dnn2fpga.data import Data, load_data, spread
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph.float import Graph
 
+
+def network(*shape: int) -> Graph:
+    return Graph.chain("network", "input", shape, [])
+
+
+IMAGES = network(2, 2, 1)
 X = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1)
 
 
@@ -18,8 +25,8 @@ def test_npz_and_npy(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", images=X, classes=np.arange(6))
     np.save(tmp_path / "b.npy", X)
     a, b = (
-        load_data(tmp_path / "a.npz", (2, 2, 1), "images", "classes"),
-        load_data(tmp_path / "b.npy", (2, 2, 1), "images"),
+        load_data(tmp_path / "a.npz", IMAGES, "images", "classes"),
+        load_data(tmp_path / "b.npy", IMAGES, "images"),
     )
     np.testing.assert_array_equal(a.x, X)
     np.testing.assert_array_equal(b.x, X)
@@ -31,14 +38,14 @@ def test_npz_and_npy(tmp_path: Path) -> None:
 def test_all_problems_at_once(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", x=np.full((3, 5), np.nan), y=np.array(["a"]))
     with pytest.raises(UserError) as caught:
-        load_data(tmp_path / "bad.npz", (2, 2, 1))
+        load_data(tmp_path / "bad.npz", IMAGES)
     assert len(caught.value.problems) == 4
 
 
 def test_a_folder_stays_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", np.arange(6))
-    data = load_data(tmp_path, (2, 2, 1))
+    data = load_data(tmp_path, IMAGES)
     for whole in (data, data.sample(None), data.sample(6), data.sample(9)):
         assert isinstance(whole.x, np.memmap)
         assert isinstance(whole.y, np.memmap)
@@ -46,7 +53,7 @@ def test_a_folder_stays_on_disk(tmp_path: Path) -> None:
     assert part.x.tolist() == X[part.y].tolist()
     assert [label // 2 for label in part.y.tolist()] == [0, 1, 2]  # one of each third, in order
     (tmp_path / "y.npy").unlink()
-    alone = load_data(tmp_path, (2, 2, 1))
+    alone = load_data(tmp_path, IMAGES)
     assert alone.sample(2).y is None
 
 
@@ -75,27 +82,27 @@ def test_another_seed_is_another_sample_and_no_period_is_met_twice() -> None:
 
 def test_a_folder_without_inputs_or_with_damaged_ones_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no array 'x', but nothing"):
-        load_data(tmp_path, (2, 2, 1))
+        load_data(tmp_path, IMAGES)
     (tmp_path / "x.npy").write_text("no numbers")
     with pytest.raises(UserError, match="cannot be read"):
-        load_data(tmp_path, (2, 2, 1))
+        load_data(tmp_path, IMAGES)
 
 
 @pytest.mark.parametrize("name", ["pipe.npz", "pipe.npy"])
 def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(UserError, match="of numbers: it is no file"):
-        load_data(tmp_path / name, (4,))
+        load_data(tmp_path / name, network(4))
 
 
 def test_labels_that_were_asked_for_must_be_there(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.zeros((2, 4)), labels=np.zeros(2))
-    assert load_data(tmp_path / "d.npz", (4,)).y is None
+    assert load_data(tmp_path / "d.npz", network(4)).y is None
     with pytest.raises(UserError, match="holds no array 'label', but labels, x; name the labels with --y"):
-        load_data(tmp_path / "d.npz", (4,), y_name="label")
+        load_data(tmp_path / "d.npz", network(4), y_name="label")
 
 
 def test_inputs_too_large_for_single_precision(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.array([[1e300, 0.0]]))
     with pytest.raises(UserError, match="NaN or infinite values, in single precision at least"):
-        load_data(tmp_path / "d.npz", (2,))
+        load_data(tmp_path / "d.npz", network(2))

@@ -14,8 +14,9 @@ from dnn2fpga.data import Data
 from dnn2fpga.drive.pynq import AcceleratorError, decisions
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.task import BELOW_ALL, Ending, Interface, LabelForm, Measure, Task, TaskKind, Training, unlabelled_task
-from dnn2fpga.task_reading import read_task, task_with
+from dnn2fpga.task_reading import read_task, tasks_with
 from dnn2fpga.task_text import described
 
 RNG = np.random.default_rng(0)
@@ -33,6 +34,12 @@ SOFTMAX, SIGMOID, TANH, LINEAR = Ending
 
 def network(*output: int, ending: Ending, input: tuple[int, ...] = (7,)) -> Interface:
     return Interface(inputs=(input,), output=output, ending=ending)
+
+
+def task_with(model: QuantizedGraph, data: Data) -> Task:
+    """Of the only output."""
+    (task,) = tasks_with(model, data).values()
+    return task
 
 
 def data(y: np.ndarray | None, x: np.ndarray | None = None) -> Data:

@@ -157,8 +157,7 @@ def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, n
 
     work = work_folder.WorkFolder(settings.output)
     work.remove(work_folder.BOARD_RUN)  # what goes wrong with the data leaves no old result either
-    shape = config_files.load(work.current_bundle().path).input.shape
-    chosen = loaded(data, shape, settings).sample(frames)
+    chosen = loaded(data, config_files.load(work.current_bundle().path), settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz
         result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)

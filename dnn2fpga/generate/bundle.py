@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from dnn2fpga.data import Data
 from dnn2fpga.files.atomic import replaced_folder
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.accelerator import Accelerator
@@ -27,7 +28,7 @@ def write_bundle(
     graph: QuantizedGraph,
     plan: HardwarePlan,
     target: Path,
-    samples: np.ndarray | None = None,
+    samples: Data | None = None,
     finish: Callable[[Path], None] = lambda new: None,
 ) -> Manifest:
     """Generate everything into ``target`` (replaced as a whole) and return the manifest.
@@ -54,14 +55,11 @@ def write_bundle(
     return manifest
 
 
-def self_check_inputs(graph: QuantizedGraph, samples: np.ndarray | None) -> tuple[np.ndarray, str]:
-    """A few quantized frames, and where they come from."""
+def self_check_inputs(graph: QuantizedGraph, samples: Data | None) -> tuple[dict[str, np.ndarray], str]:
+    """A few quantized frames by the name of the input, and where they come from."""
     if samples is not None and len(samples):
-        q = graph.input.quantize(samples[np.arange(VECTOR_FRAMES) % len(samples)])
-        return q, "calibration data"
-    f = graph.input.format
-    rng = np.random.default_rng(0)
-    return rng.integers(f.minimum, f.maximum + 1, (VECTOR_FRAMES, *graph.input.shape)), "random numbers, seed 0"
+        return graph.quantized(samples.at(np.arange(VECTOR_FRAMES) % len(samples)).x), "calibration data"
+    return graph.random_inputs(VECTOR_FRAMES, seed=0), "random numbers, seed 0"
 
 
 def _readme(manifest: Manifest) -> str:

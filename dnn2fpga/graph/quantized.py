@@ -140,6 +140,14 @@ class QuantizedGraph:
         """Real inputs ``[frames, *shape]`` → integers by the name of the input."""
         return {name: self.inputs[name].quantize(values) for name, values in by_name(x, self.inputs).items()}
 
+    def random_inputs(self, frames: int, seed: int) -> dict[str, np.ndarray]:
+        """Any integers that the inputs can hold ``[frames, *shape]``, by the name of the input."""
+        rng = np.random.default_rng(seed)
+        return {
+            name: rng.integers(of.format.minimum, of.format.maximum + 1, (frames, *of.shape))
+            for name, of in self.inputs.items()
+        }
+
     def boundaries(self, q: Values) -> Iterator[tuple[str, np.ndarray]]:
         """Yield every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, in
         topological order.

@@ -90,9 +90,9 @@ def run(name: str, example: Example) -> Outcome:
     folder = WORK / name
     model = example.model(WORK)
     graph = flow.read_model(model.keras)
-    scores = flow.quantize(graph, model.train, folder, test=model.test, progress=show_progress)
+    scores = flow.quantize(graph, model.train, work=folder, test=model.test, progress=show_progress)
     hardware = PlanSettings.model_validate(example.hardware)
-    manifest = flow.generate(folder, hardware, show_progress, example.board)
+    manifest = flow.generate(folder, hardware, board=example.board, progress=show_progress)
     built = flow.build(folder, example.board, hardware=hardware, shown=_told)
     assert built.result is not None
     simulated = run_on_board(

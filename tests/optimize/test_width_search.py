@@ -278,7 +278,15 @@ def test_luts_are_solved_once_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_flow_writes_the_chosen_model_and_its_settings(tmp_path: Path) -> None:
     graph, train, test = digits()
-    found = flow.search(graph, train, tmp_path, test, SearchSettings(trials=12), QUICK, TARGET)
+    found = flow.search(
+        graph,
+        train,
+        work=tmp_path,
+        test=test,
+        search=SearchSettings(trials=12),
+        quantization=QUICK,
+        optimization=TARGET,
+    )
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "model.yaml",
@@ -294,7 +302,7 @@ def test_flow_writes_the_chosen_model_and_its_settings(tmp_path: Path) -> None:
     assert model.weight_bits == found.points[found.chosen].cost
     settings = load_config(tmp_path / "search" / "dnn2fpga.yaml", {}).quantization
     settings = settings.model_copy(update={"weight_calibration": QUICK.weight_calibration})
-    again = flow.quantize(graph, train, tmp_path / "again", settings, test=test)
+    again = flow.quantize(graph, train, work=tmp_path / "again", quantization=settings, test=test)
     assert again.integer_score == found.points[found.chosen].score_on_all
     assert (tmp_path / "again" / "weights.npz").read_bytes() == (tmp_path / "weights.npz").read_bytes()
     assert yaml.safe_load((tmp_path / "search" / "dnn2fpga.yaml").read_text())["quantization"]["layers"]
@@ -323,7 +331,7 @@ def test_trained_trials_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_flow_needs_test_data(tmp_path: Path) -> None:
     graph, train, _ = digits()
     with pytest.raises(UserError, match="give it with --test"):
-        flow.search(graph, train, tmp_path / "work", None)
+        flow.search(graph, train, work=tmp_path / "work", test=None)
     assert not (tmp_path / "work").exists()
 
 

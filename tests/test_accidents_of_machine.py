@@ -237,7 +237,7 @@ def test_samples_that_memory_cannot_hold(dnn2fpga: Run, work: Path, monkeypatch:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written counts here, not how long it takes to find out."""
     hardware = plan(tiny.quantized_graph())
-    text = to_verilog(Accelerator(tiny.quantized_graph(), hardware))
+    text = to_verilog(Accelerator(hardware))
     monkeypatch.setattr(flow, "plan", lambda *_: hardware)
     monkeypatch.setattr(flow, "completed", lambda *_: None)
     monkeypatch.setattr("dnn2fpga.generate.bundle.to_verilog", lambda _: text.replace("8'h", "8'b"))

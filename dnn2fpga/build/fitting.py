@@ -13,8 +13,8 @@ from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.fifos import best_interval
 from dnn2fpga.plan.goals import Budget
-from dnn2fpga.plan.hardware_plan import Schedule
 from dnn2fpga.plan.planner import Planner
+from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import PlanSettings
 
 LARGEST_LAYERS = 3

@@ -24,7 +24,7 @@ from typing import Any, Self
 import numpy as np
 
 MANIFEST_VERSION = 2
-IDENTITY, MAP_VERSION = 0x444E3246, 1
+IDENTITY, MAP_VERSION, MAP_VERSION_OF_SEVERAL = 0x444E3246, 1, 2
 REGISTERS = {
     "identity": 0x00,
     "version": 0x04,
@@ -39,7 +39,9 @@ REGISTERS = {
     "interval": 0x28,
     "input_frame_bytes": 0x2C,
     "output_frame_bytes": 0x30,
+    "waits": 0x34,  # this one, and what follows, only where there are several inputs or outputs
 }
+PORT_FRAME_BYTES = 0x40  # of each of them, inputs first
 RUN, SOFT_RESET = 1 << 0, 1 << 1
 BUSY, DONE, INPUT_WAITS, OUTPUT_WAITS, TLAST_EARLY, TLAST_MISSING = (1 << bit for bit in range(6))
 LARGEST_PACKET = 2**16 - 1  # frames
@@ -217,7 +219,7 @@ class Accelerator:
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
         description = _read_manifest(file)
         self.input, self.output = Port.of(description["inputs"][0]), Port.of(description["outputs"][0])
-        self.task = description["task"]
+        self.task = description["outputs"][0]["task"]
         self.timeout_s = timeout_s
         largest = max(self.input.frame_bytes, self.output.frame_bytes)
         most = min(LARGEST_PACKET, LONGEST_TRANSFER // largest)

@@ -76,7 +76,7 @@ class SerialAccelerator:
         given, told = description.inputs[0], description.outputs[0]
         self.input, self.output = LinePort.of(given.model_dump()), LinePort.of(told.model_dump())
         self.clipped_inputs = 0  # values, of all calls of predict()
-        self.task = description.task.model_dump(mode="json")
+        self.task = told.task.model_dump(mode="json")
         self._link = Link(port)
         self.identity: Identity = self._link.open()
         expected = bytes.fromhex(digest(Path(manifest)))[: len(self.identity.design)]

@@ -33,14 +33,14 @@ def write_bundle(
 ) -> Manifest:
     """Generate everything into ``target`` (replaced as a whole) and return the manifest.
 
-    :param samples: real inputs ``[frames, *shape]`` for the bundle's own test vectors; random integers when there
-    are none.
+    :param samples: at least one frame of real inputs ``[frames, *shape]``, by name where there are several, for the
+        bundle's own test vectors; random integers when there are none.
     :param finish: called with the new folder before it takes its place.
     """
     with replaced_folder(target) as folder:
         (folder / "rtl").mkdir()
         verilog = folder / "rtl" / "accelerator.v"
-        verilog.write_text(to_verilog(Accelerator(graph, plan)), encoding="utf-8")
+        verilog.write_text(to_verilog(Accelerator(plan)), encoding="utf-8")
         config_files.save(graph, folder)
         files = {
             str(path.relative_to(folder)): path for path in (verilog, folder / "model.yaml", folder / "weights.npz")

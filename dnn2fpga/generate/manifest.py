@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -14,10 +13,11 @@ from dnn2fpga import __version__
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.files.validation import problems_of
-from dnn2fpga.generate.accelerator import lane_bits
+from dnn2fpga.generate.accelerator import axis_of, lane_bits
 from dnn2fpga.generate.verilog import TOP
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
+from dnn2fpga.plan.hardware_plan import HardwarePlan
+from dnn2fpga.plan.streams import Boundary
 from dnn2fpga.task import Task
 
 MANIFEST: Final = "manifest.json"
@@ -58,8 +58,11 @@ class PortRecord(StreamRecord):
 
 
 class OutputRecord(PortRecord):
-    """An output port; when frame 0 leaves by it, and how often frames do in the steady state."""
+    """An output port: what its numbers are for, when frame 0 leaves by it, and how often frames do in the steady
+    state.
+    """
 
+    task: Task
     fifo: _Count  # beats, on the edge from the tensor to this port
     latency_cycles: _Count
     interval_cycles: PositiveInt
@@ -99,7 +102,6 @@ class Manifest(_Record):
     manifest_version: Literal[2]
     generator: str
     model: str
-    task: Task
     notes: tuple[str, ...]
     top: Literal["accelerator"]
     files: dict[str, str]
@@ -118,27 +120,33 @@ class Manifest(_Record):
 
         :param files: the bundle's files whose digests are recorded, by their names in the bundle.
         """
-        entry, exit = plan.boundaries[0], plan.boundaries[-1]
-        edges = [(), *((EdgeRecord(tensor=b.layer, fifo=b.fifo),) for b, _ in pairwise(plan.boundaries))]
+        by_name = {boundary.name: boundary for boundary in plan.boundaries}
+        tasks, names = graph.tasks, [output.name for output in plan.outputs]
+        inputs = [boundary.name for boundary in plan.inputs]
         return cls(
             manifest_version=MANIFEST_VERSION,
             generator=f"dnn2fpga {__version__}",
             model=graph.name,
-            task=graph.task,
             notes=tuple(graph.notes),
             top=TOP,
             files={name: digest(path) for name, path in sorted(files.items())},
-            inputs=(PortRecord(**_port(entry), axis="s_axis"),),
-            outputs=(
-                OutputRecord(
-                    **_port(exit),
-                    axis="m_axis",
-                    fifo=exit.fifo,
-                    latency_cycles=exit.last_cycle,
-                    interval_cycles=exit.interval_cycles,
-                ),
+            inputs=tuple(
+                PortRecord(**_port(boundary), name=boundary.name, axis=axis_of("s_axis", boundary.name, inputs))
+                for boundary in plan.inputs
             ),
-            boundaries=tuple(_boundary(b, inputs) for b, inputs in zip(plan.boundaries, edges, strict=True)),
+            outputs=tuple(
+                OutputRecord(
+                    **_port(by_name[output.edge.source]),
+                    name=output.name,
+                    axis=axis_of("m_axis", output.name, names),
+                    task=tasks[output.name],
+                    fifo=output.edge.fifo,
+                    latency_cycles=output.latency_cycles,
+                    interval_cycles=output.interval_cycles,
+                )
+                for output in plan.outputs
+            ),
+            boundaries=tuple(_boundary(boundary) for boundary in plan.boundaries),
             latency_cycles=plan.latency_cycles,
             interval_cycles=plan.interval_cycles,
             steady_frames=plan.steady_frames,
@@ -207,15 +215,15 @@ def _stream(boundary: Boundary) -> dict[str, Any]:
 def _port(boundary: Boundary) -> dict[str, Any]:
     bits = lane_bits(boundary.tensor)
     sizes = {"lane_bits": bits, "tdata_bits": bits * boundary.beat.lanes}
-    return {"name": boundary.layer, "tensor": boundary.layer, **_stream(boundary), **sizes}
+    return {"tensor": boundary.name, **_stream(boundary), **sizes}
 
 
-def _boundary(boundary: Boundary, inputs: tuple[EdgeRecord, ...]) -> BoundaryRecord:
+def _boundary(boundary: Boundary) -> BoundaryRecord:
     return BoundaryRecord(
         index=boundary.index,
-        tensor=boundary.layer,
+        tensor=boundary.name,
         kind=boundary.kind,
-        inputs=inputs,
+        inputs=tuple(EdgeRecord(tensor=edge.source, fifo=edge.fifo) for edge in boundary.inputs),
         engine=boundary.engine,
         folding=boundary.folding,
         **_stream(boundary),

@@ -17,7 +17,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.graph.ports import Values, by_name, or_named
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.layout import Wire
+from dnn2fpga.plan.wire import Wire
 from rtl_lib.core.formats import Format
 
 

@@ -1,25 +1,29 @@
-"""The depth of the FIFOs, from the schedule: as small as the throughput allows.
+"""The depth of the FIFOs, from the schedule: as small as the throughput allows, and enough that nothing hangs.
 
-A layer that is folded for the average rate of its input needs somewhere to put the bursts: behind a pooling layer, say,
-a row of pixels comes in every second row's time. With a queue of any length everywhere the slowest layer alone sets the
-interval; that is what is kept. A design that meets it when its frames come no faster has, at every boundary, a largest
-number of beats that wait: FIFOs of that depth are enough, and then each is made as small as it can be.
-
-No depth leads to a deadlock: layers form a chain, and each takes its input in order.
+A layer that is folded for the average rate of its input needs somewhere to put the bursts: after a pooling layer, say,
+a row of pixels comes in every second row's time. Where one branch of a network takes longer than another, the other's
+beats must wait for the join. With a queue of any length on every edge the slowest layer alone sets the interval; that
+is what is kept. A design that meets it when its frames come no faster has, on every edge, a largest number of beats
+that wait: FIFOs of that depth are enough, and then each is made as small as it can be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from dnn2fpga.plan.hardware_plan import Schedule
+from dnn2fpga.plan.schedule import EdgeKey, Schedule
+from dnn2fpga.plan.streams import Edge
+from rtl_lib.core.liveness import prove_alive
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.trace import trace_chain
+from rtl_lib.core.trace import Deadlock, trace
 from rtl_lib.streams.fifo import FifoModel
+from rtl_lib.streams.master_slave_stage import StageModel
 
 LEAST = 2  # beats that a FIFO holds
 STAGE_HOLDS = 2
 ENDLESS = 1 << 40
+
+Depths = Mapping[EdgeKey, int]
 
 
 class _Queue(FifoModel):
@@ -38,35 +42,62 @@ def best_interval(schedule: Schedule) -> int:
     """The interval with queues of any length: mostly that of the slowest layer. (Layers that are all as slow as that
     lose some cycles to each other; in the end they would not, but the end is many frames away.)
     """
-    interval = schedule.trace()[-1].interval_cycles
-    return interval if interval <= max(schedule.alone) else schedule.trace(_queues(schedule))[-1].interval_cycles
+    interval = _interval(schedule, {})
+    if interval is not None and interval <= max(schedule.alone.values()):
+        return interval
+    return max(passage.interval_cycles for passage in schedule.trace(_queues(schedule)).values())
 
 
-def fifo_depths(schedule: Schedule) -> dict[str, int]:
-    """By layer, the beats that must fit into a FIFO behind it for the best interval; layers that need none are not
-    named.
-    """
+def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
+    """The beats that FIFOs must hold for the best interval, by edge; edges that need none are not named."""
     interval = best_interval(schedule)
 
-    def holds(separators: list[BeatModel | None]) -> bool:
-        return schedule.trace(separators, least_interval=interval)[-1].interval_cycles <= interval
+    def holds(depths: Depths) -> bool:
+        if not is_alive(schedule, depths):
+            return False
+        reached = _interval(schedule, _models(schedule, depths), interval)
+        return reached is not None and reached <= interval
 
-    if holds(schedule.separators()):
+    if holds({}):
         return {}
     queues = _queues(schedule)
-    trace_chain(*schedule.chain(queues), source_period=interval, least_interval=interval)
-    depths = {place: queue.most for place, queue in enumerate(queues) if isinstance(queue, _Queue)}
-    while not holds(_separators(schedule, depths)):
-        depths = {place: 2 * depth for place, depth in depths.items()}
+    trace(schedule.network(queues, interval), interval)
+    depths = {key: queue.most for key, queue in queues.items()}
+    while not holds(depths):
+        depths = {key: 2 * depth for key, depth in depths.items()}
     # What a stage can hold needs no FIFO, mostly.
-    if holds(_separators(schedule, few := {k: depth if depth > STAGE_HOLDS else 0 for k, depth in depths.items()})):
+    if holds(few := {key: depth if depth > STAGE_HOLDS else 0 for key, depth in depths.items()}):
         depths = few
     # The widest first: there a beat less saves most.
-    for k in sorted(depths, key=lambda k: -schedule.boundaries[k].beat.layout.size * depths[k]):
-        others = {**depths}
-        if depths[k]:
-            depths[k] = _smallest(depths[k], lambda depth: holds(_separators(schedule, {**others, k: depth})))  # noqa: B023 - called at once
-    return {schedule.boundaries[k].layer: depth for k, depth in sorted(depths.items()) if depth}
+    width = {edge.key: schedule.by_name[edge.source].beat.layout.size for edge in schedule.edges}
+    for key in sorted(depths, key=lambda key: -width[key] * depths[key]):
+        if depths[key]:
+            others = dict(depths)
+            depths[key] = _smallest(depths[key], lambda depth: holds({**others, key: depth}))  # noqa: B023 - called at once
+    return {key: depth for key, depth in depths.items() if depth}
+
+
+def is_alive(schedule: Schedule, depths: Depths) -> bool:
+    """Whether no pauses of sources and sinks can make the design hang (``rtl_lib.core.liveness``)."""
+    try:
+        check_alive(schedule, depths)
+    except Deadlock:
+        return False
+    return True
+
+
+def check_alive(schedule: Schedule, depths: Depths) -> None:
+    """Raise `Deadlock` where some pauses can make the design hang. A chain cannot."""
+    if any(len(boundary.inputs) > 1 for boundary in schedule.boundaries):
+        prove_alive(schedule.network(_models(schedule, depths)))
+
+
+def _interval(schedule: Schedule, models: Mapping[EdgeKey, BeatModel | None], least: int | None = None) -> int | None:
+    """The interval of the whole design; None where it hangs."""
+    try:
+        return max(passage.interval_cycles for passage in schedule.trace(models, least_interval=least).values())
+    except Deadlock:
+        return None
 
 
 def _smallest(enough: int, holds: Callable[[int], bool]) -> int:
@@ -83,19 +114,30 @@ def _smallest(enough: int, holds: Callable[[int], bool]) -> int:
     return enough
 
 
-def _queues(schedule: Schedule) -> list[BeatModel | None]:
-    """Everywhere, but before the first layer and where the settings say what shall stand there."""
+def _open(schedule: Schedule) -> list[Edge]:
+    """The edges on which a FIFO may be put: all but those of which the settings say what shall stand there, and those
+    of a model's input that has one reader. (A source waits by itself.)
+    """
+    given = {(one.tensor, one.reader) for one in schedule.settings.fifos}
     return [
-        twin if place == 0 or "fifo" in schedule.settings.options(boundary.layer) else _Queue()
-        for place, (boundary, twin) in enumerate(zip(schedule.boundaries, schedule.separators(), strict=True))
+        edge
+        for boundary in schedule.boundaries
+        for edge in boundary.edges
+        if (boundary.forks and edge.key[:2] not in given)
+        or not (boundary.forks or boundary.is_input or "fifo" in schedule.settings.options(boundary.name))
     ]
 
 
-def _separators(schedule: Schedule, depths: dict[int, int]) -> list[BeatModel | None]:
-    """The schedule's, with other depths at some boundaries."""
-    found: list[BeatModel | None] = []
-    for place, boundary in enumerate(schedule.boundaries):
-        depth = depths.get(place, boundary.fifo)
-        component = boundary.model_copy(update={"fifo": max(depth, LEAST) if depth else 0}).separator()
-        found.append(component and component.beat_model())
+def _queues(schedule: Schedule) -> dict[EdgeKey, _Queue]:
+    return {edge.key: _Queue() for edge in _open(schedule)}
+
+
+def _models(schedule: Schedule, depths: Depths) -> dict[EdgeKey, BeatModel | None]:
+    """What stands on the edges with FIFOs of these depths; where none is said, what the schedule has there."""
+    found: dict[EdgeKey, BeatModel | None] = {}
+    for edge in schedule.edges:
+        if edge.key in depths:
+            depth, boundary = depths[edge.key], schedule.by_name[edge.source]
+            without = StageModel() if boundary.staged and not boundary.forks else None
+            found[edge.key] = FifoModel(max(depth, LEAST)) if depth else without
     return found

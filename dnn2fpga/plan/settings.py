@@ -35,6 +35,14 @@ class LayerPlan(Described):
     fifo: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)] | None = None
 
 
+class EdgeFifo(Described):
+    """A FIFO between a tensor that several read and one of its readers."""
+
+    tensor: str
+    reader: str  # a layer, or an output
+    beats: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)]
+
+
 class Stages(enum.Enum):
     """Behind which layers a master-slave stage stands."""
 
@@ -50,6 +58,7 @@ class PlanSettings(LayerPlan):
     goal: PlanGoal | None = None  # asks the planner to choose what is left open here
     pixels: int = Field(default=1, ge=1, le=16)  # of the input image in one beat
     layers: dict[str, LayerPlan] = Field(default_factory=dict)
+    fifos: tuple[EdgeFifo, ...] = ()  # where a tensor has several readers; absent: as calculated
 
     def options(self, layer: str) -> dict[str, Any]:
         """What is chosen for a layer, by the names that operators know."""

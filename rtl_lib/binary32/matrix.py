@@ -178,6 +178,11 @@ class Binary32MatrixModel(BeatModel):
             self.left = max(self.left - cycles, 0)
             self.pipeline.leap(cycles)
 
+    def least(self) -> Binary32MatrixModel:
+        least = Binary32MatrixModel(self.beats, self.beat_cycles, self.last_slot - 1)
+        least.pipeline = self.pipeline.least()
+        return least
+
     def tick(self, input_valid: bool, output_ready: bool) -> None:
         if not self.pipeline.ready(output_ready):
             return

@@ -6,11 +6,12 @@ are valid. All of them end in an ordinary pipeline.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from rtl_lib.core.timing import Flags, ForkModel, JoinModel, PipelineModel
+from rtl_lib.core.timing import Flags, ForkModel, JoinModel, NetworkPart, PipelineModel
 
 
 class ForkStageModel(ForkModel):
@@ -89,6 +90,11 @@ class _IntoPipeline(JoinModel):
 
     def leap(self, cycles: int) -> None:
         self.pipeline.leap(cycles)
+
+    def least(self) -> NetworkPart:
+        least = copy.deepcopy(self)
+        least.pipeline = self.pipeline.least()
+        return least
 
     def missing(self, input_valids: Flags) -> tuple[int, ...]:
         pairs = zip(self._wanted(), input_valids, strict=True)

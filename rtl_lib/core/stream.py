@@ -154,13 +154,16 @@ def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
 
 
 class Chain(StreamComponent):
-    """Components connected one after the other, without stages between them."""
+    """Components connected one after the other, without stages between them. The first may have several inputs, the
+    last several outputs.
+    """
 
     def __init__(self, parts: list[tuple[str, StreamComponent]]) -> None:
         if not parts:
             raise ValueError("a chain must have at least one part")
         self.parts = parts
-        super().__init__(parts[0][1].input_beat, parts[-1][1].output_beat)
+        inputs, outputs = parts[0][1].input_beats, parts[-1][1].output_beats
+        super().__init__(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
 
     def components(self, name: str) -> list[tuple[str, StreamComponent]]:
         return [component for name, part in self.parts for component in part.components(name)]
@@ -174,6 +177,8 @@ class Chain(StreamComponent):
             m.submodules[name] = part
         for (_, source), (_, sink) in zip(self.parts, self.parts[1:], strict=False):
             connect(m, source, sink)
-        wiring.connect(m, wiring.flipped(self.i), self.parts[0][1].i)
-        wiring.connect(m, self.parts[-1][1].o, wiring.flipped(self.o))
+        for outside, inside in zip(self.inputs, self.parts[0][1].inputs, strict=True):
+            wiring.connect(m, wiring.flipped(outside), inside)
+        for inside, outside in zip(self.parts[-1][1].outputs, self.outputs, strict=True):
+            wiring.connect(m, inside, wiring.flipped(outside))
         return m

@@ -6,6 +6,7 @@ simulation of the Verilog must show exactly the same cycles.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 
@@ -43,6 +44,12 @@ class NetworkPart(ABC):
 
     def leap(self, cycles: int) -> None:  # noqa: B027 - most models have nothing that moves on at rest
         """So many cycles of the rest of which ``rests`` was asked last have passed."""
+
+    def least(self) -> NetworkPart:
+        """A fresh part that accepts and offers at rest what this one does at the least, whatever came when: of what
+        has passed, only the numbers of beats count (``rtl_lib.core.liveness``). Most parts are like that themselves.
+        """
+        return copy.deepcopy(self)
 
     def missing(self, input_valids: Flags) -> tuple[int, ...]:
         """For a report of a deadlock: the inputs without which others that are there cannot be taken."""
@@ -203,6 +210,9 @@ class PipelineModel(BeatModel):
         if not self.occupied & self.last:
             self.occupied <<= cycles
 
+    def least(self) -> PipelineModel:
+        return PipelineModel(1)  # a beat that comes when the one before waits at the output finds no way in
+
 
 class FilterModel(BeatModel):
     """A pipeline that takes what comes, and gives a beat for some of it."""
@@ -229,6 +239,11 @@ class FilterModel(BeatModel):
 
     def leap(self, cycles: int) -> None:
         self.pipeline.leap(cycles)
+
+    def least(self) -> NetworkPart:
+        least = copy.deepcopy(self)
+        least.pipeline = self.pipeline.least()
+        return least
 
 
 class ReduceModel(FilterModel):

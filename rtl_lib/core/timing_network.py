@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import overload
 
 from rtl_lib.core.timing import BeatModel, Flags, ForkModel, JoinModel, NetworkPart
@@ -27,17 +27,34 @@ Stream = int
 
 
 class Source(NetworkPart):
-    """Offers frames of ``beats``, a frame not before ``period`` cycles after the one before."""
+    """Offers frames of ``beats``, a frame not before ``period`` cycles after the one before.
+
+    :param most_frames: after which it offers nothing.
+    :param drains: whether it offers each beat only when it is released: when nothing else moves any more.
+    """
 
     inputs = 0
 
-    def __init__(self, beats: int, period: int = 0) -> None:
-        self.beats, self.period = beats, period
+    def __init__(self, beats: int, period: int = 0, most_frames: float = math.inf, drains: bool = False) -> None:
+        self.beats, self.period, self.most_frames, self.drains = beats, period, most_frames, drains
+        self.released = False
         self.frames = self.count = self.elapsed = 0
         self.first = -1  # the cycle of the first beat
 
     def _offers(self) -> bool:
-        return self.count > 0 or self.elapsed >= self.frames * self.period
+        due = self.count > 0 or self.elapsed >= self._next_frame
+        return due and self._next_frame < math.inf and (self.released or not self.drains)
+
+    @property
+    def _next_frame(self) -> float:
+        """The first cycle of the frame that is offered next."""
+        return self.frames * self.period if self.frames < self.most_frames else math.inf
+
+    def release(self) -> bool:
+        """Lets one more beat go; whether there is one that was held."""
+        held = self.drains and not self.released and self._next_frame < math.inf
+        self.released = self.released or held
+        return held
 
     def valids(self) -> Flags:
         return (self._offers(),)
@@ -49,6 +66,7 @@ class Source(NetworkPart):
         if output_readys[0] and self._offers():
             if self.first < 0:
                 self.first = self.elapsed
+            self.released = False
             self.count += 1
             if self.count == self.beats:
                 self.count = 0
@@ -58,7 +76,7 @@ class Source(NetworkPart):
     def rests(self, input_valids: Flags, output_readys: Flags) -> float:
         if self._offers():
             return 0 if output_readys[0] else math.inf
-        return self.frames * self.period - self.elapsed
+        return math.inf if self.drains else self._next_frame - self.elapsed
 
     def leap(self, cycles: int) -> None:
         self.elapsed += cycles
@@ -149,6 +167,16 @@ class TimingNetwork:
     def sink(self, stream: Stream) -> None:
         """Takes every beat of a stream, which must be watched."""
         self._added(Sink(), (stream,), "")
+
+    def least(self, *, drains: bool = False) -> TimingNetwork:
+        """The network of the parts' ``least``, with sources that offer one frame.
+
+        :param drains: whether they offer a beat only when nothing else moves any more.
+        """
+        sources = [Source(source.beats, most_frames=1, drains=drains) for source in self.sources]
+        remaining = iter(sources)
+        nodes = [replace(node, part=node.part.least() if node.inputs else next(remaining)) for node in self.nodes]
+        return replace(self, nodes=nodes, sources=sources)
 
     def _added(self, part: NetworkPart, streams: tuple[Stream, ...], name: str) -> tuple[Stream, ...]:
         name = name or f"{type(part).__name__} {len(self.nodes)}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.timing_network import Stream, TimingNetwork, Watch
+from rtl_lib.core.timing_network import Source, Stream, TimingNetwork, Watch
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,10 @@ class Deadlock(RuntimeError):
     :param full: queues that are full.
     """
 
-    def __init__(self, cycle: int, waiting: Sequence[tuple[str, tuple[str, ...]]], full: Sequence[str]) -> None:
-        self.cycle, self.waiting, self.full = cycle, tuple(waiting), tuple(full)
+    def __init__(self, message: str, waiting: Sequence[tuple[str, tuple[str, ...]]], full: Sequence[str]) -> None:
+        self.waiting, self.full = tuple(waiting), tuple(full)
         causes = [f"{join} waits for {' and '.join(tensors)}" for join, tensors in waiting]
         causes += [f"{queue} is full" for queue in full]
-        message = f"from cycle {cycle} on nothing moves: the design would deadlock"
         super().__init__(": ".join([message, "; ".join(causes)] if causes else [message]))
 
 
@@ -160,10 +159,11 @@ class Run:
             for name, watch in network.watches.items()
             if self.producers[watch.streams[0]] in members
         }
-        self.watchers: list[tuple[_Counter, int] | None] = [None] * len(self.producers)
+        self.watchers: list[list[tuple[_Counter, int]]] = [[] for _ in self.producers]
         for name, counter in self.counters.items():
             for reader, stream in enumerate(network.watches[name].streams):
-                self.watchers[stream] = counter, reader
+                self.watchers[stream].append((counter, reader))
+        self.sources = [(k, part) for k in group if isinstance(part := self.parts[k], Source)]
         self.ends = [self.counters[name].lasts for name in network.ends if name in self.counters]
         self.cycle = 0
         self.valid = [valid for part in self.parts for valid in part.valids()]
@@ -209,8 +209,8 @@ class Run:
             if input_ready != ready[source]:
                 self._set_ready(source, input_ready)
             if input_valid and input_ready:
-                if watcher := watchers[source]:
-                    watcher[0].passes(watcher[1], cycle)
+                for counter, reader in watchers[source]:
+                    counter.passes(reader, cycle)
             elif not (valid[target] and output_ready):
                 rest = model.resting(input_valid, output_ready)
                 if rest > SHORTEST_REST:
@@ -237,8 +237,8 @@ class Run:
                 self._set_ready(source, input_ready)
             if input_ready and valid[source]:
                 moves = True
-                if watcher := self.watchers[source]:
-                    watcher[0].passes(watcher[1], self.cycle)
+                for counter, reader in self.watchers[source]:
+                    counter.passes(reader, self.cycle)
         if not moves and not any(valid[s] and ready[s] for s in outputs):
             rest = part.rests(input_valids, output_readys)
             if rest > SHORTEST_REST:
@@ -300,9 +300,18 @@ class Run:
             return
         while self.alarms and self.asleep_until[self.alarms[0][1]] != self.alarms[0][0]:
             heapq.heappop(self.alarms)
-        if not self.alarms:
+        if self.alarms:
+            self.cycle = max(self.cycle, self.alarms[0][0])
+        elif not self._release():
             raise self._deadlock()
-        self.cycle = max(self.cycle, self.alarms[0][0])
+
+    def _release(self) -> bool:
+        """Now that all rest, has sources that wait for that offer one beat more."""
+        released = [k for k, source in self.sources if source.release()]
+        for k in released:
+            self.asleep_until[k] = self.cycle
+            heapq.heappush(self.alarms, (self.cycle, k))
+        return bool(released)
 
     def _deadlock(self) -> Deadlock:
         waiting, full = [], []
@@ -312,4 +321,4 @@ class Run:
                 waiting.append((node.name, tuple(self.network.tensor_of(node.inputs[k]) for k in lacking)))
             if node.part.full():
                 full.append(node.name)
-        return Deadlock(self.cycle, waiting, full)
+        return Deadlock(f"from cycle {self.cycle} on nothing moves: the design would deadlock", waiting, full)

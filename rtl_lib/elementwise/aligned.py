@@ -175,11 +175,11 @@ class AlignedPipeline(JoinPipeline):
 
     def datapath(self, m: Module, build: PipelineBuilder, inputs: list[list[Value]]) -> list[Value]:
         results: list[Value] = []
-        for lane, values in zip(self.lanes, zip(*inputs, strict=True), strict=True):
-            total = self._total(Built(m, build), lane, values)
+        for k, (lane, values) in enumerate(zip(self.lanes, zip(*inputs, strict=True), strict=True)):
+            total = self._total(Built(m, build, k), lane, values)
             number = (-total.value if total.negative else total.value) + lane.finish.offset
             result = narrow(m, lane.finish.wires(number), self.output_beat.format)
-            results.append(build.register(result, f"result_{len(results)}"))
+            results.append(build.register(result, f"result_{k}"))
         return results
 
     def _total(self, steps: Steps, lane: Lane, values: Sequence[Any]) -> Term:

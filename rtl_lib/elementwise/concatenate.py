@@ -77,7 +77,10 @@ class ConcatenatePipeline(JoinPipeline):
         return pipeline_features(self.latency).add(Kind.REGISTER, bits)
 
     def datapath(self, m: Module, build: PipelineBuilder, inputs: list[list[Value]]) -> list[Value]:
-        held = [[build.register(lane) for lane in lanes] for lanes in inputs]
+        held = [
+            [build.register(lane, f"input_{k}_{number}") for number, lane in enumerate(lanes)]
+            for k, lanes in enumerate(inputs)
+        ]
         results: list[Value] = []
         for pixel in range(self.pixels):
             for lanes, count in zip(held, self.spec.lanes, strict=True):

@@ -171,9 +171,9 @@ class ProductPipeline(JoinPipeline):
         return pipeline_features(self.latency) + counted.bill + self.spec.requantize.datapath_features()
 
     def datapath(self, m: Module, build: PipelineBuilder, inputs: list[list[Value]]) -> list[Value]:
-        steps = Built(m, build)
         products = [
-            self._product(steps, k, [lanes[k % len(lanes)] for lanes in inputs]).value for k in range(self.spec.lanes)
+            self._product(Built(m, build, k), k, [lanes[k % len(lanes)] for lanes in inputs]).value
+            for k in range(self.spec.lanes)
         ]
         return self.spec.requantize.datapath(m, build, products)
 

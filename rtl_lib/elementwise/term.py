@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,16 +67,22 @@ class Steps(ABC):
 
 
 class Built(Steps):
-    """They become hardware."""
+    """They become hardware.
 
-    def __init__(self, m: Module, build: PipelineBuilder) -> None:
-        self.m, self.build = m, build
+    :param lane: whose registers these are, for their names.
+    """
+
+    def __init__(self, m: Module, build: PipelineBuilder, lane: int) -> None:
+        self.m, self.build, self.lane = m, build, lane
+        self.named: Counter[str] = Counter()
 
     def wire(self, term: Term, made_of: Features) -> Term:
         return replace(term, value=narrow(self.m, term.value, term.format))
 
     def register(self, term: Term, name: str, bits: int | None = None) -> Term:
-        return replace(term, value=self.build.register(term.value, name))
+        number = self.named[name]
+        self.named[name] += 1
+        return replace(term, value=self.build.register(term.value, f"{name}_{self.lane}_{number}"))
 
 
 class Counted(Steps):

@@ -238,3 +238,16 @@ class WindowsModel(BeatModel):
             self.gap -= self.advance_of[self.row]
             self.row = (self.row + 1) % len(self.needed)
             self.step, self.ahead = self.ahead, 0
+
+    def least(self) -> WindowsModel:
+        return _LeastWindowsModel(self.schedule)
+
+
+class _LeastWindowsModel(WindowsModel):
+    """Steps only while no windows wait, and takes no words of the next row along, as they may come too late."""
+
+    def _next_row_ready(self) -> bool:
+        return False
+
+    def _steps(self, output_ready: bool) -> bool:
+        return not self.at_memory and super()._steps(output_ready)

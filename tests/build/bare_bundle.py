@@ -20,6 +20,7 @@ module accelerator(aclk, aresetn, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_
   output m_axis_tlast;
 endmodule
 """
+TASK = {"kind": "regression", "ending": "linear", "threshold": None, "labels": None, "class_1_above": None}
 NUMBERS = {"signed": False, "width": 8, "scale": 1.0, "zero_point": 0, "pixels": 1}
 IMAGE = {**NUMBERS, "shape": [28, 28, 1], "lanes": 1, "beats": 784}
 VECTOR = {**NUMBERS, "shape": [20], "lanes": 20, "beats": 1}
@@ -27,7 +28,7 @@ PORTS: dict[str, list[dict[str, Any]]] = {
     "inputs": [{"name": "image", "tensor": "image", "axis": "s_axis", **IMAGE, "lane_bits": 8, "tdata_bits": 8}],
     "outputs": [
         {"name": "scores", "tensor": "scores", "axis": "m_axis", **VECTOR, "lane_bits": 8, "tdata_bits": 160}
-        | {"fifo": 0, "latency_cycles": 800, "interval_cycles": 784}
+        | {"task": TASK, "fifo": 0, "latency_cycles": 800, "interval_cycles": 784}
     ],
 }
 CYCLES = dict.fromkeys(("first_cycle", "last_cycle", "interval_cycles", "busy_cycles"), 0)
@@ -35,12 +36,10 @@ BOUNDARIES = [
     {"index": 0, "tensor": "image", "kind": "input", "inputs": [], **IMAGE},
     {"index": 1, "tensor": "scores", "kind": "dense", "inputs": [{"tensor": "image", "fifo": 0}], **VECTOR},
 ]
-TASK = {"kind": "regression", "ending": "linear", "threshold": None, "labels": None, "class_1_above": None}
 MANIFEST: dict[str, Any] = {
     "manifest_version": 2,
     "generator": "by hand",
     "model": "tiny",
-    "task": TASK,
     "notes": [],
     "top": "accelerator",
     "files": {"rtl/accelerator.v": "0" * 64, "model.yaml": "0" * 64},

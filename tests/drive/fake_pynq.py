@@ -14,7 +14,7 @@ import numpy as np
 
 from dnn2fpga.generate.manifest import Manifest, PortRecord
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.layout import Wire
+from dnn2fpga.plan.wire import Wire
 
 NAMES = ("identity", "version", "control", "status", "packet", "frames_in", "frames_out", "cycles_low", "cycles_high")
 NAMES += ("latency", "interval", "input_frame_bytes", "output_frame_bytes")

@@ -80,8 +80,7 @@ def test_outputs_labels_and_reference_are_of_the_same_samples() -> None:
     test = tiny_data(40)
     model = tiny.quantized_graph(Quantization(weight_bits=16, activation_bits=16, input_bits=16))
     assert problem_of(TINY, test).measured("a test", model, 7) == 1.0
-    agreement = problem_of(TINY, Data(test.x, None)).score(model, 7)
-    assert agreement is not None
+    (agreement,) = problem_of(TINY, Data(test.x, None)).scores(model, 7).values()
     assert (agreement.measure, agreement.value) == ("agreement", 1.0)
 
 

@@ -32,6 +32,7 @@ from dnn2fpga.optimize.settings import Optimization, SearchSettings, TrainingSet
 from dnn2fpga.optimize.trials import Trials
 from dnn2fpga.optimize.width_search import Point, SearchResult, front_of, search_widths, searched_widths
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.progress import silent
 from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import SEARCH, WorkFolder
@@ -214,7 +215,7 @@ def test_small_space_is_searched_once(tmp_path: Path) -> None:
         return float(sum(choice.values())), float(choice["a"])
 
     trials = Trials(tmp_path / "journal", "key", {"a": 2, "b": 3}, [{"a": 1, "b": 2}], seed=1)
-    finished = trials.run(40, values, lambda done, of: None)
+    finished = trials.run(40, values, silent)
     assert len(finished) == len(tried) == len(set(tried))
     assert tried[0] == (1, 2)
     assert len(tried) == 6
@@ -225,7 +226,7 @@ def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
 
     def run(count: int) -> int:
         trials = Trials(file, "key", {"a": 50}, [], seed=1)
-        return len(trials.run(count, lambda number, choice: (number, choice["a"]), lambda done, of: None))
+        return len(trials.run(count, lambda number, choice: (number, choice["a"]), silent))
 
     assert run(3) == 3
     file.write_bytes(file.read_bytes()[:-20])  # the process was killed while it wrote the third

@@ -12,9 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dnn2fpga import __version__
 from dnn2fpga.build.boards import Board, Interface
-from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, REGISTERS
+from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, registers_of
 from dnn2fpga.build.tops.ip_top import AXI_LITE, TOP, ip_verilog
-from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.build.tops.stream_port import StreamPorts
 from dnn2fpga.build.vivado.system import system_values
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
@@ -42,14 +42,16 @@ def _manifest_with_sources(bundle: Path) -> Manifest:
 def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequence[Path]) -> dict[str, str]:
     """Texts by their names in `vivado/`; raises `UserError`."""
     manifest = _manifest_with_sources(bundle)
-    entry, exit = (StreamPort.of(ports[0]) for ports in (manifest.inputs, manifest.outputs))
+    streams = StreamPorts.of(manifest)
     period_ps = int(1_000_000 / clock_mhz)
     mhz = f"{clock_mhz:g}"
     values: dict[str, Any] = {
         "board": board,
         "sources": manifest.sources,
         "ip_sources": [*manifest.sources, _IP_VERILOG],
-        "ip": _packaged_ip(),
+        "ip": _packaged_ip(streams),
+        "streams": streams,
+        "manifest": manifest,
         "package_version": __version__,
         "bitstream": BITSTREAM,
         "mhz": mhz,
@@ -59,11 +61,11 @@ def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequ
     }
     # The scripts are those of one design: of another one, results that are there are put aside.
     design = f"{digest(bundle / MANIFEST)}  ../{MANIFEST}\n"
-    files = {"design.sha256": design, f"rtl/{TOP}.v": ip_verilog(entry, exit)}
+    files = {"design.sha256": design, f"rtl/{TOP}.v": ip_verilog(streams)}
     kind = "out_of_context"
     if board.interface is Interface.PROCESSING_SYSTEM:
         kind = "system"
-        values |= system_values(board, mhz, entry, exit)
+        values |= system_values(board, mhz, streams)
         files["driver/accelerator_pynq.py"] = _DRIVER.read_text(encoding="utf-8")
         files["driver/manifest.json"] = (bundle / MANIFEST).read_text(encoding="utf-8")
     elif board_files:
@@ -80,7 +82,7 @@ def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequ
     return files
 
 
-def _packaged_ip() -> dict[str, Any]:
+def _packaged_ip(streams: StreamPorts) -> dict[str, Any]:
     """Name and version of the IP: Vivado wants two numbers, and counts revisions of them."""
     numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", __version__)
     major, minor, patch = numbers.groups(default="0") if numbers else ("0", "0", "0")
@@ -94,7 +96,8 @@ def _packaged_ip() -> dict[str, Any]:
         "vlnv": f"{vendor}:{library}:{TOP}:{major}.{minor}",
         "control": AXI_LITE,
         "range": 1 << ADDRESS_BITS,
-        "registers": REGISTERS,
+        "interfaces": [*streams.axes, AXI_LITE],
+        "registers": registers_of(streams),
     }
 
 

@@ -181,6 +181,9 @@ class FoldedModel(BeatModel):
         self.done <<= cycles * advances
         self.slot += cycles * issues
 
+    def least(self) -> FoldedModel:
+        return FoldedModel(1, self.slots // self.chunks, self.chunks, self.streams)
+
 
 class FoldedSumsComponent(StreamComponent):
     """Hardware of ``FoldedSums``."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import two_ports
 
-from dnn2fpga.data import Data, load_data, spread
+from dnn2fpga.data import Data, load_data, save_inputs, spread
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
 
@@ -106,3 +107,117 @@ def test_inputs_too_large_for_single_precision(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.array([[1e300, 0.0]]))
     with pytest.raises(UserError, match="NaN or infinite values, in single precision at least"):
         load_data(tmp_path / "d.npz", network(2))
+
+
+# Several inputs and outputs
+
+
+def files(data: Data) -> dict[str, np.ndarray]:
+    """As they are called in a file."""
+    return {f"x_{name}": x for name, x in data.x.items()} | {f"y_{name}": y for name, y in data.y.items()}
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_several_inputs_and_labels_are_read_by_name(tmp_path: Path, is_folder: bool) -> None:
+    wanted, file = two_ports.data(), tmp_path if is_folder else tmp_path / "d.npz"
+    if is_folder:
+        for name, array in files(wanted).items():
+            np.save(tmp_path / f"{name}.npy", array)
+    else:
+        np.savez(file, **files(wanted))
+    data = load_data(file, two_ports.GRAPH)
+    assert [*data.inputs(two_ports.SHAPES)] == ["image", "speed"]
+    assert [*data.labels(two_ports.OUTPUTS)] == ["kind", "angle"]
+    rows = spread(60, 9)
+    part = data.sample(9)
+    assert len(part) == 9
+    for mine, theirs in ((part.x, wanted.x), (part.y, wanted.y)):
+        for name, array in mine.items():
+            np.testing.assert_array_equal(array, theirs[name][rows])
+    assert [len(one) for one in data.batches(25)] == [25, 25, 10]
+    if is_folder:
+        assert all(isinstance(array, np.memmap) for array in (*data.x.values(), *data.at(slice(3)).y.values()))
+
+
+def test_labels_of_an_output_may_be_missing(tmp_path: Path) -> None:
+    arrays = files(two_ports.data())
+    del arrays["y_kind"]
+    np.savez(tmp_path / "d.npz", **arrays)
+    data = load_data(tmp_path / "d.npz", two_ports.GRAPH)
+    assert [*data.labels(two_ports.OUTPUTS)] == ["angle"]
+    assert data.for_output("kind", two_ports.OUTPUTS).y is None
+    del arrays["y_angle"]
+    np.savez(tmp_path / "d.npz", **arrays)
+    assert load_data(tmp_path / "d.npz", two_ports.GRAPH).y is None
+
+
+def without(*names: str) -> dict[str, np.ndarray]:
+    return {name: array for name, array in files(two_ports.data()).items() if name not in names}
+
+
+X_ALONE = np.zeros((60, 3))
+REFUSED = {
+    "an input is missing": (without("x_image"), "holds no array 'x_image', but x_speed, y_angle, y_kind"),
+    "one array for all": (without("x_image", "x_speed") | {"x": X_ALONE}, "the inputs are called x_image, x_speed"),
+    "labels of no output": (
+        without("y_kind") | {"y_kinds": X_ALONE},
+        "array 'y_kinds' belongs to no output: the labels",
+    ),
+    "labels without a name": (without("y_kind") | {"y": X_ALONE}, "array 'y' belongs to no output"),
+    "another shape": (
+        without() | {"x_speed": np.zeros((60, 4))},
+        "input 'speed': the model takes inputs of shape (3,)",
+    ),
+    "fewer samples": (without() | {"x_speed": X_ALONE[1:]}, "input 'speed': there are 59 samples, but 60 of the first"),
+    "fewer labels": (without() | {"y_kind": np.zeros(7)}, "output 'kind': there are 60 inputs but 7 labels"),
+    "not a number": (without() | {"x_speed": X_ALONE * np.nan}, "input 'speed': the inputs hold NaN"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_the_network_is_named(tmp_path: Path, case: str) -> None:
+    arrays, message = REFUSED[case]
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(UserError) as caught:
+        load_data(tmp_path / "d.npz", two_ports.GRAPH)
+    assert message in str(caught.value)
+    assert str(tmp_path / "d.npz") in str(caught.value)
+
+
+def test_labels_that_were_asked_for_must_be_there_for_one_output_at_least(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", **without(), label_angle=np.zeros(60))
+    data = load_data(tmp_path / "d.npz", two_ports.GRAPH, y_name="label")
+    assert [*data.labels(two_ports.OUTPUTS)] == ["angle"]
+    with pytest.raises(UserError, match="holds no array 'truth_kind' or 'truth_angle', but"):
+        load_data(tmp_path / "d.npz", two_ports.GRAPH, y_name="truth")
+
+
+def test_data_in_memory_must_fit_the_network_too() -> None:
+    x = two_ports.inputs()
+    assert Data(x).require(two_ports.GRAPH).x is x
+    for wrong, message in (
+        (Data(x["image"]), "arrays are needed for image, speed, not for image"),
+        (Data(x, np.zeros(60)), "labels of several outputs must be given by name: kind, angle"),
+        (Data(x, {"kinds": np.zeros(60)}), "there are labels for 'kinds'; the outputs are kind, angle"),
+        (Data(x | {"speed": X_ALONE[:9]}), "input 'speed': there are 9 samples"),
+    ):
+        with pytest.raises(UserError) as caught:
+            wrong.require(two_ports.GRAPH)
+        assert message in str(caught.value)
+
+
+def test_one_input_may_be_named_or_not(tmp_path: Path) -> None:
+    for name in ("x", "x_input"):
+        np.savez(tmp_path / "d.npz", **{name: X, "y_input": np.arange(6)})
+        data = load_data(tmp_path / "d.npz", IMAGES)
+        np.testing.assert_array_equal(data.x, X)
+        np.testing.assert_array_equal(data.y, np.arange(6))
+
+
+def test_inputs_are_kept_as_they_can_be_read(tmp_path: Path) -> None:
+    for graph, data in ((two_ports.GRAPH, two_ports.data(5)), (IMAGES, Data(X))):
+        save_inputs(data, graph, tmp_path / "kept.npz")
+        kept = load_data(tmp_path / "kept.npz", graph)
+        assert kept.y is None
+        for name, array in kept.inputs(graph.inputs).items():
+            np.testing.assert_array_equal(array, data.inputs(graph.inputs)[name])

@@ -55,10 +55,10 @@ def test_each_output_has_a_task_of_its_own() -> None:
 
 
 def test_tasks_may_be_chosen_for_all_or_by_name() -> None:
-    assert {task.kind for task in with_task(GRAPH, (DATA,), TaskKind.REGRESSION).tasks.values()} == {
-        TaskKind.REGRESSION
-    }
-    chosen = with_task(GRAPH, (Data(DATA.x),), {"angle": TaskKind.CLASSES})
+    unlabelled = Data(DATA.x)
+    for_all = with_task(GRAPH, (unlabelled,), TaskKind.REGRESSION)
+    assert {task.kind for task in for_all.tasks.values()} == {TaskKind.REGRESSION}
+    chosen = with_task(GRAPH, (unlabelled,), {"angle": TaskKind.CLASSES})
     assert {task.kind for task in chosen.tasks.values()} == {TaskKind.CLASSES}
     with pytest.raises(UserError, match="there is no output 'angel'; there are kind, angle"):
         with_task(GRAPH, (DATA,), {"angel": TaskKind.CLASSES})

@@ -77,5 +77,5 @@ def _deadlock(checker: Checker, circle: list[int], cycle: int) -> Fault:
     join, full, missing = min(joins)
     depth = next(r.fifo for r in network.readers[full] if r.reader == join and _is_offered(checker, r))
     room = f"the FIFO of {depth} beats" if depth else "the edge"
-    detail = f"waits for a beat of {network.name(missing)}, which cannot come: {room} from {network.name(full)} is full"
+    detail = f"deadlock: it waits for a beat of {network.name(missing)} while {room} from {network.name(full)} is full"
     return checker.fault(DEADLOCK, join, cycle, detail=detail)

@@ -179,12 +179,6 @@ class Manifest(_Record):
         """The Verilog files, sorted, as paths from the bundle."""
         return sorted(name for name in self.files if re.fullmatch(r"rtl/[A-Za-z0-9_.-]+\.v", name))
 
-    def edges_from(self, tensor: str) -> list[int]:
-        """The beats of the FIFOs between a tensor and each of its readers, in the manifest's order of readers."""
-        edges = [(edge.tensor, edge.fifo) for b in self.boundaries for edge in b.inputs]
-        edges += [(port.tensor, port.fifo) for port in self.outputs]
-        return [fifo for source, fifo in edges if source == tensor]
-
 
 def read_manifest(file: Path) -> Manifest:
     """Return what a manifest says; raises `UserError` when it cannot be read, or lacks what is needed."""

@@ -8,7 +8,7 @@ float64); ``docs/decisions/0004`` says why codes and not real numbers flow throu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,15 @@ class TensorFlowOperations:
     def sum_of_pixels(self, x: Any) -> Any:
         return tf.reduce_sum(x, axis=(1, 2))
 
+    def concatenate(self, x: Sequence[Any], axis: int) -> Any:
+        return tf.concat(x, axis)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        return tf.maximum(x, y)
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        return tf.minimum(x, y)
+
     def function(self, name: str, x: Any) -> Any:
         return {"tanh": tf.tanh, "sigmoid": tf.sigmoid}[name](x)
 
@@ -160,15 +169,20 @@ class TensorFlowOperations:
         return looked_up(tf.cast(codes, tf.float32))
 
     def multiplier(self, ratio: Any) -> tuple[Any, Any]:
-        """As ``scaling.multiplier_and_shift`` does it: a mantissa of ``MULTIPLIER_BITS`` bits."""
-        ratio = tf.convert_to_tensor(ratio, tf.float64)
-        size = tf.where(ratio == 0, tf.ones_like(ratio), tf.abs(ratio))
+        (multiplier,), steps = self.multipliers([ratio])
+        return multiplier, steps
+
+    def multipliers(self, ratios: Sequence[Any]) -> tuple[list[Any], Any]:
+        """As ``scaling.multipliers_and_shift`` does it: a mantissa of ``MULTIPLIER_BITS`` bits for the largest."""
+        ratio = tf.stack([tf.convert_to_tensor(one, tf.float64) for one in ratios])
+        size = tf.reduce_max(tf.abs(ratio), axis=0)
+        size = tf.where(size == 0, tf.ones_like(size), size)
         exponent = tf.floor(tf.math.log(size) / np.log(2.0)) + 1
         # The logarithm is off by one beside a power of two.
         exponent += tf.cast(size >= 2.0**exponent, tf.float64) - tf.cast(size < 2.0 ** (exponent - 1), tf.float64)
         steps = tf.stop_gradient(2.0 ** tf.clip_by_value(MULTIPLIER_BITS - exponent, 0.0, float(LARGEST_SHIFT)))
         multiplier = _half_up(ratio * steps)
-        return multiplier / steps, _without_common_twos(multiplier, steps)
+        return tf.unstack(multiplier / steps), _without_common_twos(multiplier, steps)
 
     def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
         format = output.tensor.format
@@ -206,10 +220,10 @@ class TensorFlowOperations:
 
 
 def _without_common_twos(multiplier: Any, steps: Any) -> Any:
-    """``2**shift`` of the shortest pair: the factors of two that a multiplier shares with it are dropped."""
-    lowest_bit = tf.cast(
-        tf.bitwise.bitwise_and(tf.cast(multiplier, tf.int64), -tf.cast(multiplier, tf.int64)), tf.float64
-    )
+    """The smallest ``2**shift``: the factors of two that it shares with all multipliers (first axis) are dropped."""
+    integers = tf.cast(multiplier, tf.int64)
+    lowest_bit = tf.cast(tf.bitwise.bitwise_and(integers, -integers), tf.float64)
+    lowest_bit = tf.reduce_min(tf.where(integers == 0, steps, lowest_bit), axis=0)
     return tf.stop_gradient(steps / tf.maximum(tf.minimum(lowest_bit, steps), 1.0))
 
 

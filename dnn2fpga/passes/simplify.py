@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
+from dnn2fpga.passes.share_encodings import requantize_fixed_encodings
 from dnn2fpga.task import Ending
 
 
@@ -74,7 +76,7 @@ def _absorb(graph: Graph, merge: Merge) -> Graph:
     """Merge layers into the nearest one before that does more than picking the largest, as long as nobody else reads
     what lies between. What no layer absorbs stays after the pooling, where there is less of it to compute.
     """
-    dag = graph.dag
+    dag, merge = graph.dag, cache(merge)  # a layer in several nodes stays one
     for node in graph.nodes:
         target, past_maximum = _only_source(dag, node), False
         while target is not None and target.layer.commutes_with_monotone:
@@ -93,7 +95,24 @@ def _only_source(dag: Dag[Layer], node: Node[Layer]) -> Node[Layer] | None:
     return dag.by_name.get(node.inputs[0])
 
 
-PASSES: tuple[Callable[[Graph], Graph], ...] = (drop_identities, drop_final_softmax, fold_affine, fuse_clamps)
+def order_inputs(graph: Graph) -> Graph:
+    """Let every layer read its inputs in the order in which hardware takes them: a gate last."""
+
+    def ordered(node: Node[Layer]) -> Node[Layer]:
+        order = node.layer.input_order(*(graph.shapes[name] for name in node.inputs))
+        return replace(node, inputs=tuple(node.inputs[k] for k in order))
+
+    return graph.with_dag(replace(graph.dag, nodes=tuple(ordered(node) for node in graph.nodes)))
+
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    drop_identities,
+    drop_final_softmax,
+    order_inputs,
+    fold_affine,
+    fuse_clamps,
+    requantize_fixed_encodings,
+)
 
 
 def simplify(graph: Graph) -> Graph:

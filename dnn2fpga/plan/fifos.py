@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from dnn2fpga.errors import UserError
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.schedule import EdgeKey, Schedule
 from dnn2fpga.plan.streams import Edge
 from rtl_lib.core.liveness import prove_alive
@@ -90,6 +92,36 @@ def check_alive(schedule: Schedule, depths: Depths) -> None:
     """Raise `Deadlock` where some pauses can make the design hang. A chain cannot."""
     if any(len(boundary.inputs) > 1 for boundary in schedule.boundaries):
         prove_alive(schedule.network(_models(schedule, depths)))
+
+
+def refuse_to_hang(graph: QuantizedGraph, schedule: Schedule) -> None:
+    """Check a design with all its FIFOs.
+
+    :raises UserError: when pauses of a source or a sink can make it hang; names the join, the input that it waits for,
+        the FIFO that is full, and the depths that are needed.
+    """
+    try:
+        check_alive(schedule, {})
+    except Deadlock as dead:
+        waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
+        reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
+        free = schedule.settings.model_copy(
+            update={
+                "fifo": None,
+                "fifos": (),
+                "layers": {
+                    name: own.model_copy(update={"fifo": None}) for name, own in schedule.settings.layers.items()
+                },
+            }
+        )
+        needed = fifo_depths(Schedule(graph, free))
+        listed = [f"{depth:,} beats from '{source}' to '{reader}'" for (source, reader, _), depth in needed.items()]
+        raise UserError(
+            [
+                f"the design can hang when its source or its sink pauses: {reasons}",
+                f"FIFOs are needed: {', '.join(listed)}; leave them out of the settings, and they are calculated",
+            ]
+        ) from dead
 
 
 def _interval(schedule: Schedule, models: Mapping[EdgeKey, BeatModel | None], least: int | None = None) -> int | None:

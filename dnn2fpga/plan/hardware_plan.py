@@ -13,6 +13,7 @@ from pydantic import Field
 from dnn2fpga.files.described import Described
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.estimate.resources import FABRICS, Resources, resources_of
+from dnn2fpga.plan.fifos import refuse_to_hang
 from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plan.streams import Boundary, Output
@@ -83,10 +84,11 @@ def network_resources(plan: HardwarePlan, family: str = "xc7") -> dict[str, Reso
 def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> HardwarePlan:
     """Plan every layer and predict its cycles.
 
-    :raises UserError: for everything in the settings that does not fit the graph.
+    :raises UserError: for everything in the settings that does not fit the graph, and for FIFOs that are too short.
     """
     settings = settings or PlanSettings()
     schedule = Schedule(graph, settings)
+    refuse_to_hang(graph, schedule)
     passages = schedule.trace()
     boundaries, whole = [], Features()
     for boundary in schedule.boundaries:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dnn2fpga.config import DEFAULT_FILE
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.report.streams import reads, why_fifos
 from dnn2fpga.task import Measure, Score
 from dnn2fpga.work_folder import (
     BUNDLE,
@@ -75,6 +76,8 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         console.print(_tries_table(quantization))
     if manifest:
         console.print(_layer_table(manifest))
+        for line in why_fifos(manifest):
+            console.print(escape(line))
         console.print(_resource_table(manifest, work.standing(SYNTHESIS)))
         for result in current_results(folder):
             show_build(result, console)
@@ -202,16 +205,15 @@ def _verification_rows(verification: list[dict[str, Any]] | None) -> list[tuple[
 def _layer_table(manifest: Manifest) -> Table:
     title = "layers: cycles from the first input beat; busy: part of the interval"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("layer", "shape", "format"):
-        table.add_column(heading)
-    for heading in ("first", "last", "busy", "FIFO"):
+    for heading in ("layer", "reads [FIFO]", "shape", "format"):
+        table.add_column(escape(heading))
+    for heading in ("first", "last", "busy"):
         table.add_column(heading, justify="right")
     for b in manifest.boundaries:
         format = f"{'s' if b.signed else 'u'}{b.width}"
         shape = "×".join(map(str, b.shape)) + (f" by {b.pixels}" if b.pixels > 1 else "")
         busy = f"{b.busy_cycles / manifest.interval_cycles:.0%}"
-        fifos = ", ".join(str(depth) for depth in manifest.edges_from(b.tensor) if depth)
-        table.add_row(b.tensor, shape, format, f"{b.first_cycle:,}", f"{b.last_cycle:,}", busy, fifos)
+        table.add_row(b.tensor, escape(reads(b)), shape, format, f"{b.first_cycle:,}", f"{b.last_cycle:,}", busy)
     return table
 
 

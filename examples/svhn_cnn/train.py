@@ -34,9 +34,10 @@ from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.float import Graph  # noqa: E402
+from dnn2fpga.optimize.channel_groups import with_weights  # noqa: E402
 from dnn2fpga.optimize.checkpoints import Checkpoints, key_of  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
-from dnn2fpga.optimize.pruning import PruningSettings, prune, with_weights  # noqa: E402
+from dnn2fpga.optimize.pruning import PruningSettings, prune  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings  # noqa: E402
 from dnn2fpga.task_reading import with_task  # noqa: E402
 

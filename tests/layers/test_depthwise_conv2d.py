@@ -78,7 +78,7 @@ def test_it_is_a_convolution_with_zeros_between_the_channels(
     np.testing.assert_allclose(layer.compute(x), expected, rtol=1e-5, atol=1e-5)
 
     ops = TensorFlowOperations()
-    found = layer.forward(ops, tf.constant(x), {name: tf.constant(value) for name, value in layer.parameters.items()})
+    found = layer.forward(ops, {name: tf.constant(value) for name, value in layer.parameters.items()}, tf.constant(x))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -27,7 +27,7 @@ def values(*shapes: Shape) -> list[np.ndarray]:
     [
         (WeightedSum("add", (1.0, 1.0, 1.0)), lambda a, b, c: a + b + c),
         (WeightedSum("mean", (1 / 3,) * 3), lambda a, b, c: (a + b + c) / 3),
-        (WeightedSum("relu", (1.0, -1.0, 1.0), (0.0, math.inf)), lambda a, b, c: np.maximum(a - b + c, 0)),
+        (WeightedSum("relu", (1.0, -1.0, 1.0), clamp=(0.0, math.inf)), lambda a, b, c: np.maximum(a - b + c, 0)),
         (Extremum("max", maximum=True), lambda a, b, c: np.maximum(np.maximum(a, b), c)),
         (Extremum("min", maximum=False), lambda a, b, c: np.minimum(np.minimum(a, b), c)),
         (Concatenate("rows", 0), lambda a, b, c: np.concatenate([a, b, c], 1)),
@@ -46,7 +46,7 @@ def test_three_tensors(layer: Layer, expected: object) -> None:
 def test_a_product_with_a_gate(gate: Shape) -> None:
     image, factor = values(IMAGE, gate)
     for x in ((image, factor), (factor, image)):
-        y = Product("product", (-0.5, 0.5)).compute(*x)
+        y = Product("product", clamp=(-0.5, 0.5)).compute(*x)
         np.testing.assert_array_equal(y, np.clip(image * factor.reshape(5, *(1,) * (3 - len(gate)), *gate), -0.5, 0.5))
         assert y.shape[1:] == Product("product").output_shape(*(v.shape[1:] for v in x)) == IMAGE
 

@@ -36,7 +36,7 @@ FAULTS = {
     "tvalid": 10,  # m_axis_tvalid falls while it waits
 }
 
-VERILOG = """
+STAGE = """
 module stage #(parameter WIDTH = 8) (input aclk, input aresetn,
   input [WIDTH-1:0] i_payload, input i_valid, output i_ready,
   output [WIDTH-1:0] o_payload, output o_valid, input o_ready);
@@ -57,7 +57,11 @@ module stage #(parameter WIDTH = 8) (input aclk, input aresetn,
     if (!aresetn) begin front_valid <= 0; back_valid <= 0; end
   end
 endmodule
+"""
 
+VERILOG = (
+    STAGE
+    + """
 module network (input aclk, input aresetn, input [15:0] i_payload, input i_valid, output i_ready,
   output [23:0] o_payload, output o_valid, input o_ready);
   integer fault;
@@ -144,6 +148,7 @@ module accelerator (input aclk, input aresetn,
   end
 endmodule
 """
+)
 
 
 def frame_values(rng: random.Random) -> list[list[int]]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import graph_bundle
 import pytest
 import run
 import toolchain
-from blame import verdict
 from bundle import load_manifest
-from checks import EXTRA, MISSING, VALUE, Checker
 from errors import BundleError, ToolError
 from formats import NumberFormat
 from reference_bundle import FRAMES, manifest, write_manifest
 from stalls import PATTERNS, StallPattern
-from vector_files import open_vectors, payloads
+from vector_files import open_vectors
 
 
 def number_format(**changes: Any) -> NumberFormat:
@@ -85,6 +85,33 @@ def test_the_sink_waits_until_nothing_enters_any_more() -> None:
     assert {len(run) for run in taken[:-1]} <= set(range(1, 41))
 
 
+@pytest.mark.parametrize("name", ["starve", "refuse"])
+def test_one_port_in_turn_stalls_until_nothing_moves(name: str) -> None:
+    rest, seen = 0, []
+    turns = StallPattern(name, 1).turns(3, 3, 20, lambda: rest)
+    for _ in range(4000):
+        stalled = next(turns)[("starve", "refuse").index(name)]
+        seen.append("-" if stalled is None else str(stalled))
+        rest = rest + 1 if stalled is not None else 0
+    held = re.findall(r"0+|1+|2+", "".join(seen))[:-1]
+    assert {len(run) for run in held} == {21}
+    assert [run[0] for run in held] == [str(k % 3) for k in range(len(held))]
+    assert {len(run) for run in re.findall("-+", "".join(seen))[:-1]} <= set(range(1, 41))
+    assert len(held) > 60
+
+
+@pytest.mark.parametrize("name", ["none", "source", "sink", "random", "burst", "full"])
+def test_in_other_patterns_no_port_has_a_turn(name: str) -> None:
+    assert set(islice(StallPattern(name, 1).turns(2, 2, 20, lambda: 99), 100)) == {(None, None)}
+
+
+def test_every_port_stalls_in_its_own_way() -> None:
+    pattern = StallPattern("random", 7)
+    drawn = [tuple(islice(pattern.source(port), 200)) for port in range(4)]
+    drawn += [tuple(islice(pattern.sink(port, 20, lambda: 0), 200)) for port in range(4)]
+    assert len(set(drawn)) == 8
+
+
 def test_unknown_stall_pattern() -> None:
     with pytest.raises(
         ValueError, match="must be one of none, source, sink, random, burst, full, starve, refuse, not 'lots'"
@@ -119,6 +146,67 @@ def test_a_bad_manifest_is_refused(bundle: Path, path: list[Any], value: Any, me
         load_manifest(bundle)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["inputs"], [], "inputs must be a list that is not empty"),
+        (["outputs"], {}, "outputs must be a list that is not empty"),
+        (["boundaries", 4, "inputs"], None, r"boundaries\[4\]: inputs must be a list, not None"),
+        (["boundaries", 4, "inputs", 0], "mirror", r"boundaries\[4\]: inputs\[0\]: must be an object"),
+        (["boundaries", 4, "inputs", 1, "fifo"], "2", r"boundaries\[4\]: inputs\[1\]: fifo must be int, not '2'"),
+        (
+            ["boundaries", 4, "inputs", 1, "tensor"],
+            "diff",
+            r"inputs must be tensors of boundaries before it, not 'diff'",
+        ),
+        (
+            ["boundaries", 4, "inputs", 1, "tensor"],
+            "none",
+            r"inputs must be tensors of boundaries before it, not 'none'",
+        ),
+        (["boundaries", 4, "tensor"], "mirror", "there must be one boundary of tensor 'mirror', not several"),
+        (["boundaries", 4, "tensor"], "to/tal", "tensor must be letters, digits and _, not 'to/tal'"),
+        (
+            ["boundaries", 5, "inputs", 0, "tensor"],
+            "mirror",
+            "tensor 'total' must be read by a layer or an output port",
+        ),
+        (["boundaries", 3, "inputs"], [], "inputs must be one port for each of the tensors .*'mirror'"),
+        (["inputs", 1, "tensor"], "left", r"which no layer produces, not \['left', 'left'\]"),
+        (["outputs", 1, "tensor"], "none", "port m_axis_diff: tensor must be that of a boundary, not 'none'"),
+        (["outputs", 1, "axis"], "m_axis_twice", "axis must be another name for each port"),
+        (["outputs", 1, "lanes"], 1, "port m_axis_diff: lanes must be that of boundary 'diff', not 1"),
+        (["outputs", 1, "latency_cycles"], None, r"outputs\[1\]: latency_cycles must be int, not None"),
+    ],
+)
+def test_a_bad_graph_is_refused(tmp_path: Path, path: list[Any], value: Any, message: str) -> None:
+    data: Any = graph_bundle.manifest()
+    item = data
+    for key in path[:-1]:
+        item = item[key]
+    item[path[-1]] = value
+    if path == ["outputs", 1, "tensor"]:  # so that diff is read all the same
+        data["outputs"].append(data["outputs"][1] | {"tensor": "diff", "axis": "another"})
+    write_manifest(tmp_path, data)
+    with pytest.raises(BundleError, match=message):
+        load_manifest(tmp_path)
+
+
+def test_a_bundle_of_an_older_version_is_told_from_a_broken_one(bundle: Path) -> None:
+    write_manifest(bundle, {"manifest_version": 1, "input": {}, "output": {}, "boundaries": []})
+    with pytest.raises(BundleError, match="must be 2, not 1; use the sim/ of the same bundle"):
+        load_manifest(bundle)
+
+
+def test_tests_are_those_that_tell_something(bundle: Path, tmp_path: Path) -> None:
+    chain = load_manifest(bundle)
+    assert [name for name in run.TESTS if name not in run.tests_of(chain)] == ["starve_stalls", "refuse_stalls"]
+    graph = load_manifest(graph_bundle.write_bundle(tmp_path / "graph"))
+    assert run.tests_of(graph) == run.TESTS
+    one_output = replace(graph, outputs=graph.outputs[1:])
+    assert [name for name in run.TESTS if name not in run.tests_of(one_output)] == ["refuse_stalls"]
+
+
 def test_changed_files(bundle: Path) -> None:
     assert load_manifest(bundle).changed_files() == []
     with (bundle / "rtl" / "accelerator.v").open("a") as file:
@@ -147,42 +235,6 @@ def test_frames_are_selected(bundle: Path) -> None:
     assert some.lanes(center, 3, 1) == every.lanes(center, 4, 1)  # after the last frame comes the first of them
     with pytest.raises(BundleError, match=r"first frame must be in 0 \.\. 4"):
         open_vectors(bundle / "sim" / "vectors", load_manifest(bundle), first=FRAMES)
-
-
-def make_checker(bundle: Path, wrong: dict[tuple[int, int], int], absent: tuple[int, ...] = ()) -> Checker:
-    """A run of one frame with some (stream, beat) wrong, and some streams that end early; later streams come first."""
-    checker = Checker(open_vectors(bundle / "sim" / "vectors", load_manifest(bundle)), 1)
-    for stream in reversed(range(4)):
-        for beat in range(checker.beats[stream] - (stream in absent)):
-            expected = payloads(checker.vectors, checker.vectors.manifest.boundaries[stream].tensor)[beat]
-            checker.observe(stream, wrong.get((stream, beat), expected), beat)
-    return checker
-
-
-def test_the_earliest_layer_is_to_blame(bundle: Path) -> None:
-    fault = verdict(make_checker(bundle, {(3, 0): 1, (1, 4): 0, (1, 5): 0, (2, 0): 0}), 9)
-    assert fault is not None
-    assert (fault.kind, fault.stream, fault.beat) == (VALUE, 1, 4)
-
-
-def test_the_first_layer_that_is_behind_is_to_blame(bundle: Path) -> None:
-    checker = make_checker(bundle, {}, absent=(2, 3))
-    fault = verdict(checker, 9)
-    assert fault is not None
-    assert (fault.kind, fault.stream, fault.beat) == (MISSING, 2, 5)
-    # held up by the next layer, which takes nothing: then that one is to blame
-    checker.wait(2)
-    fault = verdict(checker, 9)
-    assert fault is not None
-    assert fault.stream == 3
-
-
-def test_extra_beats_are_faults(bundle: Path) -> None:
-    checker = make_checker(bundle, {})
-    checker.observe(2, 0, 50)
-    fault = verdict(checker, 51)
-    assert fault is not None
-    assert (fault.kind, fault.stream) == (EXTRA, 2)
 
 
 @pytest.mark.parametrize(

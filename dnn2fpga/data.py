@@ -234,7 +234,7 @@ def _wrong_input(x: np.ndarray, shape: Shape, count: int) -> Iterator[str]:
         if x.shape[1:] != shape:
             yield f"the model takes inputs of shape {shape}, the data has samples of shape {x.shape[1:]}"
         if len(x) == 0:
-            yield "holds no samples; at least one is needed"
+            yield "there are no samples; at least one is needed"
         elif len(x) != count:
             yield f"there are {len(x)} samples, but {count} of the first input"
 

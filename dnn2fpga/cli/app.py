@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dnn2fpga import __version__
 from dnn2fpga.cli.boards import boards, build, build_for_board, exit_unless_clock, power, run
 from dnn2fpga.cli.options import (
     Aim,
@@ -39,6 +38,7 @@ from dnn2fpga.cli.process import run_to_its_end
 from dnn2fpga.cli.screen import MISMATCH, MISSED, console, loaded, progress_shown
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.exclusive import exclusive
+from dnn2fpga.version import __version__
 
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
@@ -139,9 +139,7 @@ def synthesize(work: WorkFolder) -> None:
 
     with exclusive(work):
         with progress_shown() as progress:
-            progress("yosys", 0, 1)
-            flow.synthesize(work)
-            progress("yosys", 1, 1)
+            flow.synthesize(work, progress=progress)
         _summary(settings_from(None, {"output": work}, None))
 
 

@@ -87,7 +87,11 @@ def power(
     _check_board(settings)
     with exclusive(work), progress_shown() as progress:
         estimate = flow.power(
-            settings.output, settings.board or "", settings.clock_mhz, simulate=simulation, progress=progress
+            settings.output,
+            settings.board or "",
+            clock_mhz=settings.clock_mhz,
+            simulate=simulation,
+            progress=progress,
         )
     show_power(estimate, console)
 
@@ -134,11 +138,11 @@ def build_for_board(settings: Config, run: bool) -> bool:
         built = flow.build(
             settings.output,
             settings.board or "",
-            settings.clock_mhz,
+            clock_mhz=settings.clock_mhz,
             run=run,
-            settings=settings.build,
+            build=settings.build,
             hardware=settings.hardware,
-            shown=shown,
+            progress=shown,
         )
     for file in built.files:
         console.print(f"wrote {file}")

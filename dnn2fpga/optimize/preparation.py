@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dnn2fpga import __version__
 from dnn2fpga.data import Data
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.optimize.calibration import calibrate
@@ -16,6 +15,7 @@ from dnn2fpga.optimize.problem import Problem
 from dnn2fpga.optimize.pruning import prune, zeros_kept
 from dnn2fpga.optimize.settings import Optimization
 from dnn2fpga.progress import Progress
+from dnn2fpga.version import __version__
 
 PRUNING = "pruning"  # its checkpoint
 

@@ -12,10 +12,12 @@ from judged import TINY, calls_of, problem_of, tiny_data
 
 from dnn2fpga import flow
 from dnn2fpga.data import Data, load_data
+from dnn2fpga.flow.models import KEPT_SAMPLES
 from dnn2fpga.optimize import preparation
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Optimization, TrainingSettings
 from dnn2fpga.optimize.training import split
+from dnn2fpga.work_folder import SAMPLES
 
 FEW = 200  # samples that calibrate: the first 200 of the sorted digits are zeros and ones
 
@@ -87,5 +89,5 @@ def test_outputs_labels_and_reference_are_of_the_same_samples() -> None:
 def test_the_samples_of_the_bundle_are_of_the_whole(tmp_path: Path) -> None:
     data = TRAINING.at(np.argsort(TRAINING.y))
     flow.quantize(trainable.dense_network(), data, work=tmp_path)
-    with np.load(tmp_path / flow.SAMPLES) as kept:
-        np.testing.assert_array_equal(kept["x"], data.sample(flow.KEPT_SAMPLES).x)
+    with np.load(tmp_path / SAMPLES) as kept:
+        np.testing.assert_array_equal(kept["x"], data.sample(KEPT_SAMPLES).x)

@@ -148,12 +148,12 @@ def save_inputs(data: Data, network: Network, file: Path) -> None:
     np.savez_compressed(file, **{names.key(name): np.asarray(x) for name, x in inputs.items()})  # type: ignore[arg-type]
 
 
-def inputs_among(arrays: Mapping[str, np.ndarray], network: Network) -> Data | None:
+def inputs_among(arrays: Mapping[str, np.ndarray], network: Network) -> Values | None:
     """The inputs among the arrays of a file, if all are there in the shapes of the network."""
     shapes = network.input_shapes
     x = _Arrays("x", tuple(shapes), "input", "inputs").of(arrays)
     fits = len(x) == len(shapes) and all(x[name].shape[1:] == tuple(shape) for name, shape in shapes.items())
-    return Data(or_named(x)) if fits else None
+    return or_named(x) if fits else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import two_ports
+import two_inputs
 
 from dnn2fpga.data import Data, load_data, save_inputs, spread
 from dnn2fpga.errors import UserError
@@ -119,15 +119,15 @@ def files(data: Data) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_several_inputs_and_labels_are_read_by_name(tmp_path: Path, is_folder: bool) -> None:
-    wanted, file = two_ports.data(), tmp_path if is_folder else tmp_path / "d.npz"
+    wanted, file = two_inputs.data(), tmp_path if is_folder else tmp_path / "d.npz"
     if is_folder:
         for name, array in files(wanted).items():
             np.save(tmp_path / f"{name}.npy", array)
     else:
         np.savez(file, **files(wanted))
-    data = load_data(file, two_ports.GRAPH)
-    assert [*data.inputs(two_ports.SHAPES)] == ["image", "speed"]
-    assert [*data.labels(two_ports.OUTPUTS)] == ["kind", "angle"]
+    data = load_data(file, two_inputs.GRAPH)
+    assert [*data.inputs(two_inputs.SHAPES)] == ["image", "speed"]
+    assert [*data.labels(two_inputs.OUTPUTS)] == ["kind", "angle"]
     rows = spread(60, 9)
     part = data.sample(9)
     assert len(part) == 9
@@ -140,19 +140,19 @@ def test_several_inputs_and_labels_are_read_by_name(tmp_path: Path, is_folder: b
 
 
 def test_labels_of_an_output_may_be_missing(tmp_path: Path) -> None:
-    arrays = files(two_ports.data())
+    arrays = files(two_inputs.data())
     del arrays["y_kind"]
     np.savez(tmp_path / "d.npz", **arrays)
-    data = load_data(tmp_path / "d.npz", two_ports.GRAPH)
-    assert [*data.labels(two_ports.OUTPUTS)] == ["angle"]
-    assert data.for_output("kind", two_ports.OUTPUTS).y is None
+    data = load_data(tmp_path / "d.npz", two_inputs.GRAPH)
+    assert [*data.labels(two_inputs.OUTPUTS)] == ["angle"]
+    assert data.for_output("kind", two_inputs.OUTPUTS).y is None
     del arrays["y_angle"]
     np.savez(tmp_path / "d.npz", **arrays)
-    assert load_data(tmp_path / "d.npz", two_ports.GRAPH).y is None
+    assert load_data(tmp_path / "d.npz", two_inputs.GRAPH).y is None
 
 
 def without(*names: str) -> dict[str, np.ndarray]:
-    return {name: array for name, array in files(two_ports.data()).items() if name not in names}
+    return {name: array for name, array in files(two_inputs.data()).items() if name not in names}
 
 
 X_ALONE = np.zeros((60, 3))
@@ -179,22 +179,22 @@ def test_what_does_not_fit_the_network_is_named(tmp_path: Path, case: str) -> No
     arrays, message = REFUSED[case]
     np.savez(tmp_path / "d.npz", **arrays)
     with pytest.raises(UserError) as caught:
-        load_data(tmp_path / "d.npz", two_ports.GRAPH)
+        load_data(tmp_path / "d.npz", two_inputs.GRAPH)
     assert message in str(caught.value)
     assert str(tmp_path / "d.npz") in str(caught.value)
 
 
 def test_labels_that_were_asked_for_must_be_there_for_one_output_at_least(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", **without(), label_angle=np.zeros(60))
-    data = load_data(tmp_path / "d.npz", two_ports.GRAPH, y_name="label")
-    assert [*data.labels(two_ports.OUTPUTS)] == ["angle"]
+    data = load_data(tmp_path / "d.npz", two_inputs.GRAPH, y_name="label")
+    assert [*data.labels(two_inputs.OUTPUTS)] == ["angle"]
     with pytest.raises(UserError, match="holds no array 'truth_kind' or 'truth_angle', but"):
-        load_data(tmp_path / "d.npz", two_ports.GRAPH, y_name="truth")
+        load_data(tmp_path / "d.npz", two_inputs.GRAPH, y_name="truth")
 
 
 def test_data_in_memory_must_fit_the_network_too() -> None:
-    x = two_ports.inputs()
-    assert Data(x).require(two_ports.GRAPH).x is x
+    x = two_inputs.inputs()
+    assert Data(x).require(two_inputs.GRAPH).x is x
     for wrong, message in (
         (Data(x["image"]), "arrays are needed for image, speed, not for image"),
         (Data(x, np.zeros(60)), "labels of several outputs must be given by name: kind, angle"),
@@ -202,7 +202,7 @@ def test_data_in_memory_must_fit_the_network_too() -> None:
         (Data(x | {"speed": X_ALONE[:9]}), "input 'speed': there are 9 samples"),
     ):
         with pytest.raises(UserError) as caught:
-            wrong.require(two_ports.GRAPH)
+            wrong.require(two_inputs.GRAPH)
         assert message in str(caught.value)
 
 
@@ -215,7 +215,7 @@ def test_one_input_may_be_named_or_not(tmp_path: Path) -> None:
 
 
 def test_inputs_are_kept_as_they_can_be_read(tmp_path: Path) -> None:
-    for graph, data in ((two_ports.GRAPH, two_ports.data(5)), (IMAGES, Data(X))):
+    for graph, data in ((two_inputs.GRAPH, two_inputs.data(5)), (IMAGES, Data(X))):
         save_inputs(data, graph, tmp_path / "kept.npz")
         kept = load_data(tmp_path / "kept.npz", graph)
         assert kept.y is None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import two_ports
+import two_inputs
 
 import dnn2fpga
 from dnn2fpga import flow
@@ -83,7 +83,7 @@ def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     np.savez(tmp_path / "train.npz", x=x, y=y)
     np.savez(tmp_path / "test.npz", x=x[:30], y=y[:30])
     monkeypatch.chdir(tmp_path)
-    names = {"np": np, "two_inputs": two_ports.GRAPH}
+    names = {"np": np, "two_inputs": two_inputs.GRAPH}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 6
     for block in blocks:

@@ -18,6 +18,7 @@ from dnn2fpga.generate.manifest import MANIFEST, Manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.generate.verilog import to_verilog
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import Values
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan
 
@@ -28,7 +29,7 @@ def write_bundle(
     graph: QuantizedGraph,
     plan: HardwarePlan,
     target: Path,
-    samples: Data | None = None,
+    samples: Values | None = None,
     finish: Callable[[Path], None] = lambda new: None,
 ) -> Manifest:
     """Generate everything into ``target`` (replaced as a whole) and return the manifest.
@@ -55,10 +56,10 @@ def write_bundle(
     return manifest
 
 
-def self_check_inputs(graph: QuantizedGraph, samples: Data | None) -> tuple[dict[str, np.ndarray], str]:
+def self_check_inputs(graph: QuantizedGraph, samples: Values | None) -> tuple[dict[str, np.ndarray], str]:
     """A few quantized frames by the name of the input, and where they come from."""
-    if samples is not None and len(samples):
-        return graph.quantized(samples.at(np.arange(VECTOR_FRAMES) % len(samples)).x), "calibration data"
+    if samples is not None and (kept := Data(samples)):
+        return graph.quantized(kept.at(np.arange(VECTOR_FRAMES) % len(kept)).x), "calibration data"
     return graph.random_inputs(VECTOR_FRAMES, seed=0), "random numbers, seed 0"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga.data import Data, inputs_among
+from dnn2fpga.data import inputs_among
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.graph.ports import Values, by_name, or_named
@@ -21,7 +21,7 @@ from dnn2fpga.plan.wire import Wire
 from rtl_lib.core.formats import Format
 
 
-def kept_samples(file: Path, graph: QuantizedGraph) -> Data | None:
+def kept_samples(file: Path, graph: QuantizedGraph) -> Values | None:
     """Return the real inputs that ``quantize`` has kept; None where there are none for this network.
 
     Raises `UserError` when the file is damaged.

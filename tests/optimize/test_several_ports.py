@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import two_ports
+import two_inputs
 
 from dnn2fpga import flow
 from dnn2fpga.data import Data
@@ -27,8 +27,8 @@ from dnn2fpga.progress import silent
 from dnn2fpga.task import LabelForm, Measure, Score, TaskKind, overall
 from dnn2fpga.task_reading import task_lines, tasks_with, with_task
 
-GRAPH = two_ports.GRAPH
-DATA, TEST = two_ports.data(200, seed=1), two_ports.data(100, seed=2)
+GRAPH = two_inputs.GRAPH
+DATA, TEST = two_inputs.data(200, seed=1), two_inputs.data(100, seed=2)
 LOW = Quantization(weight_bits=3, activation_bits=4)
 
 

@@ -14,6 +14,7 @@ from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.pass_through import Softmax
 from dnn2fpga.layers.reshape import Reshape
+from dnn2fpga.layers.weighted_sum import WeightedSum
 from dnn2fpga.passes.simplify import simplify
 
 SHAPES = {"image": (4, 4, 1), "speed": (3,)}
@@ -21,7 +22,7 @@ OUTPUTS = ("kind", "angle")  # four classes, and two numbers
 
 
 def float_graph() -> Graph:
-    """``image`` → kind; ``speed`` → angle."""
+    """Both inputs are added on the way, and both outputs read the sum."""
     rng = np.random.default_rng(5)
 
     def numbers(*shape: int) -> np.ndarray:
@@ -31,14 +32,16 @@ def float_graph() -> Graph:
         Node("conv", Conv2D("conv", numbers(3, 3, 1, 2), numbers(2), padding="valid"), ("image",)),
         Node("relu", Clamp("relu", 0.0, math.inf), ("conv",)),
         Node("flat", Reshape("flat", None), ("relu",)),
-        Node("logits", Dense("logits", 2 * numbers(8, 4), numbers(4)), ("flat",)),
+        Node("seen", Dense("seen", numbers(8, 5), numbers(5)), ("flat",)),
+        Node("felt", Dense("felt", numbers(3, 5), numbers(5)), ("speed",)),
+        Node("both", WeightedSum("both", (1.0, 1.0)), ("seen", "felt")),
+        Node("bent", Clamp("bent", 0.0, math.inf), ("both",)),
+        Node("logits", Dense("logits", 2 * numbers(5, 4), numbers(4)), ("bent",)),
         Node("softmax", Softmax("softmax"), ("logits",)),
-        Node("hidden", Dense("hidden", numbers(3, 5), numbers(5)), ("speed",)),
-        Node("bent", Clamp("bent", 0.0, math.inf), ("hidden",)),
         Node("wheel", Dense("wheel", numbers(5, 2), numbers(2)), ("bent",)),
     )
     dag = Dag(tuple(SHAPES), nodes, ("softmax", "wheel"))
-    return Graph("two_ports", SHAPES, dag, output_names=OUTPUTS, float_parameters=97)
+    return Graph("two_inputs", SHAPES, dag, output_names=OUTPUTS, float_parameters=125)
 
 
 GRAPH = simplify(float_graph())

@@ -10,7 +10,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dnn2fpga import __version__
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, registers_of
 from dnn2fpga.build.tops.ip_top import AXI_LITE, TOP, ip_verilog
@@ -20,6 +19,7 @@ from dnn2fpga.build.vivado.system import system_values
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.version import __version__
 
 BITSTREAM = "accelerator.bit"
 _TEMPLATES = Path(__file__).parent / "templates"

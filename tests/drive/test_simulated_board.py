@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import two_inputs
 import two_ports
 from command_line import Outcome
 from tiny import quantized_graph, samples
@@ -26,6 +27,10 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.flow import generate
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import BOARD_RUN, WorkFolder
 
 sys.path.insert(0, str(shipped_folder("sim")))
@@ -58,7 +63,9 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
     run = run_on_board(work, Data(x, y), "ulx3s_85f", SIMULATED, noise=noise)
     assert run.passed
     assert run.equal == run.frames == 40
-    assert run.score == run.software_score
+    (output,) = run.outputs.values()
+    assert output.equal == 40
+    assert output.score == output.software_score
     assert run.latency_cycles == (run.planned_latency_cycles,) * 2
     assert run.clock_hz == 50_000_000
     assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
@@ -139,6 +146,40 @@ def test_two_inputs_and_two_outputs(tmp_path: Path, noise: float) -> None:
         np.testing.assert_array_equal(real[name], values[:3] * 0.5)
     assert set(cycles) == {two_ports.LATENCY}
     assert (port.hurt > 0) == (noise > 0)
+
+
+@pytest.fixture(scope="module")
+def two_inputs_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with a generated network of two inputs and two outputs, classes and numbers."""
+    folder = tmp_path_factory.mktemp("two inputs")
+    data = two_inputs.data()
+    graph = with_task(two_inputs.GRAPH, [data])
+    config_files.save(quantize(graph, calibrate(graph, data.x), Quantization()), folder)
+    generate(folder)
+    return folder
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_a_generated_network_with_two_inputs_and_two_outputs(two_inputs_work: Path, noise: float) -> None:
+    run = run_on_board(two_inputs_work, two_inputs.data(30), "ulx3s_85f", SIMULATED, noise=noise)
+    assert run.passed
+    assert run.latency_cycles == (run.planned_latency_cycles,) * 2
+    assert {name: (output.equal, output.measure) for name, output in run.outputs.items()} == {
+        "kind": (30, Measure.ACCURACY),
+        "angle": (30, Measure.R2),
+    }
+    assert all(output.labelled and output.score == output.software_score for output in run.outputs.values())
+    assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
+
+
+def test_the_command_for_several_ports(dnn2fpga: Callable[..., Outcome], two_inputs_work: Path) -> None:
+    data = two_inputs.data(4)
+    np.savez("data.npz", **{f"x_{name}": x for name, x in data.x.items()}, y_kind=data.y["kind"])
+    done = dnn2fpga("run", two_inputs_work, "data.npz", "--port", "simulation", "--board", "ulx3s_85f")
+    assert done.code == 0, done.err
+    assert "4 of 4 equal to the integer model in every number" in done.out
+    assert "kind: board 1" in done.out
+    assert "angle: board 1" in done.out
 
 
 def swapped(text: str, one: str, other: str) -> str:

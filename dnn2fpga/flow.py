@@ -70,11 +70,11 @@ KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
 
 def read_model(model: Path | str) -> Graph:
-    """A Keras file as a simplified float graph. Neither Keras nor TensorFlow is needed."""
+    """Read a model file as a simplified float graph. Neither Keras nor TensorFlow is needed."""
     from dnn2fpga.passes.simplify import simplify
-    from dnn2fpga.read.keras import read_keras_model
+    from dnn2fpga.read import front_ends
 
-    return simplify(read_keras_model(model))
+    return simplify(front_ends.read_model(model))
 
 
 def quantize(

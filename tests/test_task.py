@@ -11,7 +11,7 @@ import small_networks
 import tiny
 
 from dnn2fpga.data import Data
-from dnn2fpga.drive.pynq import AcceleratorError, decisions
+from dnn2fpga.drive.port import AcceleratorError, decisions
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.graph.quantized import QuantizedGraph

@@ -63,7 +63,7 @@ def test_tasks_may_be_chosen_for_all_or_by_name() -> None:
     with pytest.raises(UserError, match="there is no output 'angel'; there are kind, angle"):
         with_task(GRAPH, (DATA,), {"angel": TaskKind.CLASSES})
     assert with_task(GRAPH, (unlabelled,), {"angle": "classes"}).tasks == chosen.tasks
-    with pytest.raises(UserError, match="task: must be one of binary, classes, .*, not 'clases'"):
+    with pytest.raises(UserError, match=r"must be one of binary, classes, .*, not 'clases'"):
         with_task(GRAPH, (DATA,), "clases")
 
 

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.01)
     given = parser.parse_args()
     graph = config_files.load(WorkFolder(given.work).current_bundle().path)
-    data = load_data(given.data, graph.input.shape).sample(given.frames)
+    data = load_data(given.data, graph).sample(given.frames)
     rows = []
     for noise in (0.0, given.noise):
         run = run_on_board(given.work, data, given.board, SIMULATED, progress=show_progress, noise=noise)

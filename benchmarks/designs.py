@@ -12,7 +12,6 @@ from typing import Any
 from tools import xc7_cells, xilinx
 
 from dnn2fpga import flow, work_folder
-from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
 from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph import files as config_files
@@ -65,7 +64,7 @@ def measured(
     start = time.monotonic()
     manifest = flow.generate(folder, PlanSettings.model_validate(settings))
     seconds = time.monotonic() - start
-    protocol, bulk = flow.verify(folder, test.sample(frames), Verification())
+    protocol, bulk = flow.verify(folder, test.sample(frames))
     cycles = protocol.latency_cycles, protocol.interval_cycles
     if not (protocol.passed and bulk.passed) or any(one["predicted"] != one["measured"] for one in cycles):
         sys.exit(f"{name}: the RTL is not what was predicted: {protocol.messages} {bulk.messages} {cycles}")

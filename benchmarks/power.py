@@ -57,7 +57,7 @@ def measured(design: Design) -> tuple[Manifest, dict[str, Any]]:
         if not (design.model / name).is_file():
             sys.exit(f"error: {design.model / name} is missing; run what makes it first: {(__doc__ or '').strip()}")
         shutil.copy(design.model / name, folder)
-    manifest = flow.generate(folder, PlanSettings.model_validate(design.hardware), show_progress)
+    manifest = flow.generate(folder, PlanSettings.model_validate(design.hardware), progress=show_progress)
     return manifest, measure_activity(folder / work_folder.BUNDLE, folder / work_folder.SIMULATION, show_progress)
 
 

@@ -42,7 +42,7 @@ from dnn2fpga.work_folder import (
 
 Run = Callable[..., Outcome]
 
-REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "accuracy": None, "messages": []}
+REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "scores": {}, "messages": []}
 REPORT |= {name: {"predicted": 5, "measured": 5} for name in ("latency_cycles", "interval_cycles")}
 REACHED = QuantizationResult(
     task="2 classes (linear), no labels",
@@ -52,11 +52,12 @@ REACHED = QuantizationResult(
     measure="accuracy",
     float_score=0.9,
     integer_score=0.8125,
+    outputs={},
     test_samples=16,
     float_megabytes=1.0,
     integer_megabytes=0.25,
     tries=(),
-    diagnosis=Diagnosis(outside_range=None, used_codes=(), codes=256, findings=()),
+    diagnosis=Diagnosis(inputs={}, findings=()),
 )
 
 

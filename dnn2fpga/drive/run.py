@@ -28,10 +28,11 @@ from dnn2fpga.files.described import Described
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.manifest import MANIFEST
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import only
 from dnn2fpga.processes.programs import started
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.task import Measure
-from dnn2fpga.task_reading import task_with
+from dnn2fpga.task_reading import tasks_with
 from dnn2fpga.work_folder import BOARD_RUN, CurrentBundle, WorkFolder
 
 SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
@@ -81,7 +82,7 @@ def run_on_board(
     graph = config_files.load(current.path)
     if not len(data):
         raise UserError("there are no samples to send")
-    task = task_with(graph, data)
+    task = only(tasks_with(graph, data), "output")
     q = graph.input.quantize(np.asarray(data.x))
     with opened(current, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from dnn2fpga.data import Data
 from dnn2fpga.files.atomic import replaced_folder
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.accelerator import Accelerator
@@ -17,7 +18,7 @@ from dnn2fpga.generate.manifest import MANIFEST, Manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.generate.verilog import to_verilog
 from dnn2fpga.graph import files as config_files
-from dnn2fpga.graph.ports import Values, by_name
+from dnn2fpga.graph.ports import Values
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan
 
@@ -56,17 +57,10 @@ def write_bundle(
 
 
 def self_check_inputs(graph: QuantizedGraph, samples: Values | None) -> tuple[dict[str, np.ndarray], str]:
-    """A few quantized frames of every input, and where they come from."""
-    if samples is not None:
-        real = by_name(samples, graph.inputs)
-        rows = np.arange(VECTOR_FRAMES) % len(next(iter(real.values())))
-        return graph.quantized({name: values[rows] for name, values in real.items()}), "calibration data"
-    rng = np.random.default_rng(0)
-    q = {}
-    for name, tensor in graph.inputs.items():
-        f = tensor.format
-        q[name] = rng.integers(f.minimum, f.maximum + 1, (VECTOR_FRAMES, *tensor.shape))
-    return q, "random numbers, seed 0"
+    """A few quantized frames by the name of the input, and where they come from."""
+    if samples is not None and (kept := Data(samples)):
+        return graph.quantized(kept.at(np.arange(VECTOR_FRAMES) % len(kept)).x), "calibration data"
+    return graph.random_inputs(VECTOR_FRAMES, seed=0), "random numbers, seed 0"
 
 
 def _readme(manifest: Manifest) -> str:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from dnn2fpga import __version__
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.files.validation import problems_of
@@ -19,6 +18,7 @@ from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan
 from dnn2fpga.plan.streams import Boundary
 from dnn2fpga.task import Task
+from dnn2fpga.version import __version__
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_VERSION: Final = 2

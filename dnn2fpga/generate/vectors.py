@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dnn2fpga.data import inputs_among
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.graph.ports import Values, by_name, or_named
@@ -20,7 +21,7 @@ from dnn2fpga.plan.wire import Wire
 from rtl_lib.core.formats import Format
 
 
-def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
+def kept_samples(file: Path, graph: QuantizedGraph) -> Values | None:
     """Return the real inputs that ``quantize`` has kept; None where there are none for this network.
 
     Raises `UserError` when the file is damaged.
@@ -28,10 +29,9 @@ def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
     if not file.exists():
         return None
     try:
-        samples = read_arrays(file).get("x")
+        return inputs_among(read_arrays(file), graph)
     except UnreadableArrays as error:
         raise UserError(f"{file}: cannot be read ({error}); delete it to use random test vectors instead") from error
-    return samples if samples is not None and samples.shape[1:] == graph.input.shape else None
 
 
 def write_vectors(

@@ -72,6 +72,11 @@ class Graph:
         return dict(self.dag.evaluate(self.inputs, lambda node, *shapes: node.layer.output_shape(*shapes)))
 
     @property
+    def input_shapes(self) -> Mapping[str, Shape]:
+        """The shape of each input, without the batch."""
+        return self.inputs
+
+    @property
     def input_name(self) -> str:
         """The name of the only input."""
         return only_name(self.inputs, "input")
@@ -104,8 +109,7 @@ class Graph:
                 ending = node.layer.ending if node else Ending.LINEAR
             else:
                 tensor = node.inputs[0]
-        shape = next(iter(self.inputs.values()))
-        return Interface(input=shape, output=self.shapes[self.outputs[name]], ending=ending)
+        return Interface(inputs=tuple(self.inputs.values()), output=self.shapes[self.outputs[name]], ending=ending)
 
     @property
     def interface(self) -> Interface:

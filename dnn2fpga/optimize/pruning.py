@@ -5,7 +5,7 @@ single weights become zero (paper 000, section III) and stay zero during quantiz
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -22,6 +22,7 @@ from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.optimize.channel_groups import Block, ChannelGroups, deciding_outputs, with_weights
 from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.progress import Progress, silent
 from dnn2fpga.quantize.scaling import choose_weight_scaling, quantize_weights, weight_levels
 from dnn2fpga.quantize.settings import LayerSettings, Numbers, Symmetry
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MANY_ZEROS = 0.1  # of the weights of a layer: fewer are chance
 
-Progress = Callable[[str, int, int], None]  # what, done, of
 Part = Annotated[float, Field(ge=0, lt=1)]
 Rank = Literal["magnitude", "quantization_error"]
 
@@ -90,7 +90,7 @@ def prune(
     settings: PruningSettings,
     training: TrainingSettings | None,
     quantization: Quantization,
-    progress: Progress = lambda what, done, of: None,
+    progress: Progress = silent,
 ) -> Pruned:
     """Removes filters, then sets weights to zero; trains in floating point after each step.
 

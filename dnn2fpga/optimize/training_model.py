@@ -61,11 +61,15 @@ class FloatModel:
 
     def __call__(self, x: Any) -> Any:
         """Real inputs ``[batch, *shape]`` → real outputs; by name where there are several."""
+        return or_named(self.outputs(x))
+
+    def outputs(self, x: Any) -> dict[str, Any]:
+        """Real inputs → real outputs, by name."""
         tensors = self.graph.dag.evaluate(
             by_name(x, self.graph.inputs),
             lambda node, *values: node.layer.forward(self.ops, self.values(node.name), *values),
         )
-        return or_named(self._leaving(tensors))
+        return self._leaving(tensors)
 
     def _leaving(self, tensors: Iterable[tuple[str, V]]) -> dict[str, V]:
         """The outputs, by name."""
@@ -182,8 +186,8 @@ class CodeModel(FloatModel):
         codes = [q for q, _ in before]
         return node.layer.forward_codes(self.ops, wires, self.values(node.name), *codes), after
 
-    def __call__(self, x: Any) -> Any:
-        return or_named({name: _real(q, wire) for name, (q, wire) in self.codes(x).items()})
+    def outputs(self, x: Any) -> dict[str, Any]:
+        return {name: _real(q, wire) for name, (q, wire) in self.codes(x).items()}
 
     def trained_choices(self) -> dict[str, QuantizationChoice]:
         """The choices with the scales that training has reached."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnn2fpga import __version__
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import replaced_folder
 from dnn2fpga.files.described import Described
@@ -25,6 +24,7 @@ from dnn2fpga.optimize.trials import Selection, Trials
 from dnn2fpga.quantize.settings import Numbers
 from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.task import Measure
+from dnn2fpga.version import __version__
 
 STAGE = "search"
 JOURNAL, TRAINED = "trials.journal", "trained"
@@ -165,9 +165,7 @@ class _Search:
             ],
             seed=self.settings.seed,
         )
-        finished = trials.run(
-            self.settings.trials, self._values, lambda done, of: self.problem.progress("searching widths", done, of)
-        )
+        finished = trials.run(self.settings.trials, self._values, self.problem.progress)
         return tuple(
             Point(
                 number=number,

@@ -20,7 +20,7 @@ from dnn2fpga.read.keras_options import (
     Arrays,
     Extent,
     ImageOptions,
-    KerasOptions,
+    LayerOptions,
     Pair,
     Shapes,
     Undilated,
@@ -33,7 +33,7 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 # Layers with weights
 
 
-class _Weighted(KerasOptions):
+class _Weighted(LayerOptions):
     use_bias: bool = True
     activation: Activation = LINEAR
 
@@ -128,7 +128,7 @@ class SeparableConv2DLayer(_Convolution):
 # Layers without weights
 
 
-class FlattenLayer(KerasOptions):
+class FlattenLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Flatten",)
 
     data_format: Literal["channels_last"] | None = None
@@ -137,7 +137,7 @@ class FlattenLayer(KerasOptions):
         return [Reshape(name, None)]
 
 
-class ReshapeLayer(KerasOptions):
+class ReshapeLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Reshape",)
 
     target_shape: list[Annotated[int, Field(ge=-1, le=LARGEST_EXTENT**2)]]
@@ -182,7 +182,7 @@ class GlobalAveragePooling2DLayer(ImageOptions):
         return [GlobalAverage(name, self.keepdims)]
 
 
-class OnlyInTraining(KerasOptions):
+class OnlyInTraining(LayerOptions):
     """Layers that do nothing at inference."""
 
     stands_for: ClassVar[tuple[str, ...]] = (
@@ -198,7 +198,7 @@ class OnlyInTraining(KerasOptions):
         return [Identity(name)]
 
 
-BY_CLASS = (
+LAYERS: dict[str, type[LayerOptions]] = (
     ACTIVATIONS
     | SCALINGS
     | by_class(

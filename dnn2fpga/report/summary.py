@@ -13,6 +13,7 @@ from rich.table import Table
 from dnn2fpga.config import DEFAULT_FILE
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.report.streams import reads, why_fifos
+from dnn2fpga.task import Measure, Score
 from dnn2fpga.work_folder import (
     BUNDLE,
     GENERATION,
@@ -89,13 +90,7 @@ def _quantization_rows(
         return []
     rows = [("task", result["task"])] if "task" in result else []
     if result["measure"] is not None:
-        of_float, reached = (shown_score(result["measure"], result[f"{who}_score"]) for who in ("float", "integer"))
-        texts = [f"float {of_float}", f"integer {reached}"]
-        streamed = verification[1] if verification and len(verification) > 1 else None
-        if streamed and streamed["accuracy"] is not None:
-            fewer = f" ({streamed['frames']:,} samples)" if streamed["frames"] != result["test_samples"] else ""
-            texts.append(f"RTL {streamed['accuracy']:.2%}{fewer}")
-        rows.append((f"{result['measure']} on {result['test_samples']:,} samples", ", ".join(texts)))
+        rows += _score_rows(result, verification[1] if verification and len(verification) > 1 else {})
     if result["target"] != "none":
         rows.append(("target", f"{result['target']}: " + _verdict(result)))
     ratio = result["float_megabytes"] / result["integer_megabytes"] if result["integer_megabytes"] else 0
@@ -103,6 +98,28 @@ def _quantization_rows(
         f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
     )
     return [*rows, ("model size", sizes), *_findings(result)]
+
+
+def _score_rows(result: dict[str, Any], streamed: dict[str, Any]) -> list[tuple[str, str]]:
+    """The score of the network and, where there are several, of each output.
+
+    :param streamed: the report of the test data that went through the design, if any did.
+    """
+    fewer = f" ({streamed['frames']:,} samples)" if streamed and streamed["frames"] != result["test_samples"] else ""
+    of_design, outputs = streamed.get("scores", {}), result.get("outputs", {})
+
+    def compared(one: dict[str, Any], design: dict[str, Any] | None) -> str:
+        measure = one["measure"]
+        texts = [f"{who} {shown_score(measure, one[f'{who}_score'])}" for who in ("float", "integer")]
+        if design and design["measure"] == measure:
+            texts.append(f"RTL {shown_score(measure, design['value'])}{fewer}")
+        return ", ".join(texts)
+
+    only = next(iter(of_design.values()), None) if len(outputs) <= 1 else None
+    rows = [(f"{result['measure']} on {result['test_samples']:,} samples", compared(result, only))]
+    if len(outputs) > 1:
+        rows += [(f"{one['measure']} of '{name}'", compared(one, of_design.get(name))) for name, one in outputs.items()]
+    return rows
 
 
 def _findings(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -118,7 +135,7 @@ def _verdict(result: dict[str, Any]) -> str:
 
 
 def shown_score(measure: str, value: float) -> str:
-    return f"{value:.4f}" if measure == "r2" else f"{value:.2%}"
+    return str(Score(Measure(measure), value))
 
 
 def _tries_table(result: dict[str, Any]) -> Table:

@@ -6,7 +6,7 @@ A verdict counts only with the numbers that the checker gives for it (``dnn2fpga
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +19,18 @@ from dnn2fpga.generate.bundle import VECTOR_FRAMES
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.progress import Progress, silent
-from dnn2fpga.task import Measure
-from dnn2fpga.task_reading import task_with
+from dnn2fpga.task import Score
+from dnn2fpga.task_reading import tasks_with
 from dnn2fpga.verify.checker import RUN, run_checker
 from dnn2fpga.verify.completeness import Demand, demand_all
 
 if TYPE_CHECKING:
     from dnn2fpga.config import Verification
 
+STREAMING = "simulating the test data"
 CHUNK_BYTES = 64 << 20  # expected values on disk at one time
 
 # Of the checker, in its order. Two meet no stalls (in the end), and the plan's cycles.
@@ -49,8 +51,6 @@ LONGEST_INTERVAL_FOR_COCOTB = 20_000  # cycles; some ten thousand pass in a seco
 # Frames under each pattern. A long stall must last until every layer is full.
 SLOW_PATTERNS = {"none": 6, "source": 3, "sink": 3, "random": 3, "burst": 3, "full": 16, "starve": 8, "refuse": 16}
 
-FramesProgress = Callable[[int, int], None]  # frames done, of how many
-
 
 @dataclass(frozen=True)
 class VerificationReport:
@@ -62,7 +62,7 @@ class VerificationReport:
     frames: int = 0  # of the bulk run
     beats_compared: int = 0
     cycles: int = 0
-    accuracy: float | None = None  # of the design on the frames of the bulk run, where labels say what it must decide
+    scores: dict[str, Score] = field(default_factory=dict)  # by output: of the design on the bulk run, by the labels
     latency_cycles: dict[str, int | None] = field(default_factory=dict)  # predicted, measured
     interval_cycles: dict[str, int | None] = field(default_factory=dict)
 
@@ -82,11 +82,8 @@ def verify_bundle(
     progress("simulating stalls and timing", 1, 1)
     if data is None or not protocol.passed:
         return [protocol]
-    what = "simulating the test data"
-    progress(what, 0, len(data))
     options = settings.model_dump(include={"stalls", "seed", "jobs"})
-    bulk = check_data(bundle, build_dir, data, **options, progress=lambda done, of: progress(what, done, of))
-    return [protocol, bulk]
+    return [protocol, check_data(bundle, build_dir, data, **options, progress=progress)]
 
 
 def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
@@ -119,8 +116,7 @@ def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: Manifest, seed
     graph = config_files.load(bundle)
     patterns = {name: frames for name, frames in SLOW_PATTERNS.items() if _tells(manifest, f"{name}_stalls")}
     patterns["none"] = max(patterns["none"], manifest.steady_frames)
-    format, most = graph.input.format, max(patterns.values())
-    q = np.random.default_rng(seed).integers(format.minimum, format.maximum + 1, (most, *graph.input.shape))
+    q = graph.random_inputs(max(patterns.values()), seed)
     vectors = build_dir / "stall_vectors"  # kept: a message names the command that repeats the run
     write_vectors(graph, manifest.pixels, q, vectors, f"random numbers, seed {seed}")
     options = ["--bulk", str(vectors), "--jobs", "1", "--seed", str(seed)]
@@ -165,7 +161,7 @@ def check_data(
     stalls: str = "none",
     seed: int = 1,
     jobs: int = 2,
-    progress: FramesProgress = lambda done, of: None,
+    progress: Progress = silent,
 ) -> VerificationReport:
     """Streams real inputs through the compiled design, chunk by chunk, and compares everything.
 
@@ -174,32 +170,34 @@ def check_data(
     if len(data) == 0:
         raise UserError("there is no data to verify with; give at least one sample")
     graph = config_files.load(bundle)
-    task, manifest = task_with(graph, data), read_manifest(bundle / MANIFEST)
+    tasks, manifest = tasks_with(graph, data), read_manifest(bundle / MANIFEST)
     chunk = max(1, CHUNK_BYTES // _bytes_per_frame(graph))
     vectors = build_dir / "vectors"  # kept when something differs: the message names the command that repeats the run
     options = ["--bulk", str(vectors), "--jobs", str(jobs), "--stalls", stalls, "--seed", str(seed)]
     frames = beats = cycles = 0
-    outputs: list[np.ndarray] = []
-    for start in range(0, len(data), chunk):
-        q = graph.input.quantize(data.x[start : start + chunk])
-        outputs.append(write_vectors(graph, manifest.pixels, q, vectors, "test data"))
+    outputs: dict[str, list[np.ndarray]] = {name: [] for name in graph.outputs}
+    progress(STREAMING, 0, len(data))
+    for part in data.batches(chunk):
+        expected = write_vectors(graph, manifest.pixels, graph.quantized(part.x), vectors, "test data")
+        for name, values in by_name(expected, outputs).items():
+            outputs[name].append(graph.outputs[name].dequantize(values))
         tests = run_checker(RUN, bundle, build_dir, options)["tests"]
-        demand = Demand(name="bulk", least_frames=len(q), most_frames=len(q), timed=stalls == "none")
+        demand = Demand(name="bulk", least_frames=len(part), most_frames=len(part), timed=stalls == "none")
         demand_all(manifest, tests, [demand], build_dir)
-        frames += len(q)
+        start, frames = frames, frames + len(part)
         beats += sum(_beats(test) for test in tests)
         cycles += sum(test.get("cycles", 0) for test in tests)
         if not all(test["passed"] for test in tests):
             where = f"in the frames from {start} of the data: " if start else ""
             messages = tuple(where + test["message"] for test in tests if not test["passed"])
             return VerificationReport(False, messages, frames=frames, beats_compared=beats, cycles=cycles)
-        progress(frames, len(data))
+        progress(STREAMING, frames, len(data))
     shutil.rmtree(vectors)
     # Every output of the design equalled these integers.
-    real = graph.output.dequantize(np.concatenate(outputs))
-    is_judged = task.measure(data.y is not None) is Measure.ACCURACY
-    accuracy = task.score(real, data.y, real).value if is_judged else None
-    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, accuracy=accuracy)
+    real = {name: np.concatenate(values) for name, values in outputs.items()}
+    labels = data.labels(graph.outputs)
+    scores = {name: tasks[name].score(real[name], labels[name], real[name]) for name in labels}
+    return VerificationReport(True, frames=frames, beats_compared=beats, cycles=cycles, scores=scores)
 
 
 def _beats(test: Mapping[str, Any]) -> int:
@@ -207,5 +205,4 @@ def _beats(test: Mapping[str, Any]) -> int:
 
 
 def _bytes_per_frame(graph: QuantizedGraph) -> int:
-    tensors = [graph.input, *(layer.output for layer in graph.layers)]
-    return sum(tensor.size * tensor.format.dtype.itemsize for tensor in tensors)
+    return sum(tensor.size * tensor.format.dtype.itemsize for tensor in graph.tensors.values())

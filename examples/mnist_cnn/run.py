@@ -27,7 +27,6 @@ from datasets import mnist  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
 from dnn2fpga import flow  # noqa: E402
-from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.generate.manifest import Manifest  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
@@ -89,10 +88,10 @@ def run(name: str, graph: Graph, data: Data, test: Data, images: int, **settings
         seconds[step] = time.monotonic() - start
         return value
 
-    result = timed("optimizing", flow.quantize, graph, data, folder, test=test, progress=show_progress, **settings)
+    result = timed("optimizing", flow.quantize, graph, data, work=folder, test=test, progress=show_progress, **settings)
     manifest = timed("generating", flow.generate, folder)
-    timed("building", flow.verify, folder, test.sample(2), Verification())
-    protocol, bulk = timed("simulating", flow.verify, folder, test.sample(images), Verification())
+    timed("building", flow.verify, folder, test.sample(2))
+    protocol, bulk = timed("simulating", flow.verify, folder, test.sample(images))
     return Case(name, result, manifest, protocol, bulk, seconds)
 
 

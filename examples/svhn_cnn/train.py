@@ -132,11 +132,11 @@ def quantized(graph: Graph, data: Data, test: Data, work: Path, bits: int, epoch
     result = flow.quantize(
         graph,
         data,
-        folder,
-        Quantization(weight_bits=bits, activation_bits=bits, input_bits=INPUT_BITS),
-        Optimization(max_drop=MAX_DROP, stages=STAGES, training=training),
-        test,
-        show_progress,
+        work=folder,
+        test=test,
+        quantization=Quantization(weight_bits=bits, activation_bits=bits, input_bits=INPUT_BITS),
+        optimization=Optimization(max_drop=MAX_DROP, stages=STAGES, training=training),
+        progress=show_progress,
     )
     layers: list[Any] = [layer for layer in config_files.load(folder).layers if hasattr(layer, "weights")]
     zeros = {layer.name: int((layer.weights == 0).sum()) for layer in layers}

@@ -31,28 +31,32 @@ class Source(NetworkPart):
 
     :param most_frames: after which it offers nothing.
     :param drains: whether it offers each beat only when it is released: when nothing else moves any more.
+
+    Once ``paced``, it spreads the beats of a frame evenly over the period.
     """
 
     inputs = 0
 
     def __init__(self, beats: int, period: int = 0, most_frames: float = math.inf, drains: bool = False) -> None:
         self.beats, self.period, self.most_frames, self.drains = beats, period, most_frames, drains
+        self.paced = False
         self.released = False
         self.frames = self.count = self.elapsed = 0
         self.first = -1  # the cycle of the first beat
 
     def _offers(self) -> bool:
-        due = self.count > 0 or self.elapsed >= self._next_frame
-        return due and self._next_frame < math.inf and (self.released or not self.drains)
+        return self.elapsed >= self._due and (self.released or not self.drains)
 
     @property
-    def _next_frame(self) -> float:
-        """The first cycle of the frame that is offered next."""
-        return self.frames * self.period if self.frames < self.most_frames else math.inf
+    def _due(self) -> float:
+        """The first cycle in which the next beat may be offered."""
+        if self.frames >= self.most_frames:
+            return math.inf
+        return self.frames * self.period + (self.count * self.period // self.beats if self.paced else 0)
 
     def release(self) -> bool:
         """Lets one more beat go; whether there is one that was held."""
-        held = self.drains and not self.released and self._next_frame < math.inf
+        held = self.drains and not self.released and self._due < math.inf
         self.released = self.released or held
         return held
 
@@ -76,7 +80,7 @@ class Source(NetworkPart):
     def rests(self, input_valids: Flags, output_readys: Flags) -> float:
         if self._offers():
             return 0 if output_readys[0] else math.inf
-        return math.inf if self.drains else self._next_frame - self.elapsed
+        return math.inf if self.drains else self._due - self.elapsed
 
     def leap(self, cycles: int) -> None:
         self.elapsed += cycles
@@ -167,6 +171,11 @@ class TimingNetwork:
     def sink(self, stream: Stream) -> None:
         """Takes every beat of a stream, which must be watched."""
         self._added(Sink(), (stream,), "")
+
+    def pace(self, period: int) -> None:
+        """Has every source offer a frame per ``period`` cycles, its beats evenly spread over them."""
+        for source in self.sources:
+            source.period, source.paced = period, True
 
     def least(self, *, drains: bool = False) -> TimingNetwork:
         """The network of the parts' ``least``, with sources that offer one frame.

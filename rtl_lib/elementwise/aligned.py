@@ -28,7 +28,7 @@ from rtl_lib.core.pipeline import JoinPipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 from rtl_lib.elementwise.epilogue import Finish, simplified
 from rtl_lib.elementwise.requantize import narrow
-from rtl_lib.elementwise.term import Built, Counted, Steps, Term, is_wires
+from rtl_lib.elementwise.term import Built, Counted, Steps, Term, adder_of, is_wires, register_of
 
 LEVELS_PER_REGISTER = 2  # of the tree
 EXACT = 1 << 62  # what stays below is exact in integers of 64 bits
@@ -46,6 +46,12 @@ class Lane:
     multipliers: list[int]
     offsets: list[int]
     finish: Finish
+
+    @property
+    def unread(self) -> int:
+        """Low bits behind the tree that reach no result."""
+        exact = self.finish.offset or self.finish.rounding is not Rounding.FLOOR
+        return 0 if exact else self.finish.shift
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,8 +106,11 @@ class Aligned(Operator):
         """One step of the tree."""
 
     @abstractmethod
-    def step_features(self, bits: int) -> Features:
-        """Of one step of the tree to a number of ``bits``."""
+    def step_features(self, a: Term, b: Term, dropped: int) -> Features:
+        """Of one step of the tree.
+
+        :param dropped: low bits of its result that nobody reads.
+        """
 
     @abstractmethod
     def lane(self, k: int) -> Lane: ...
@@ -168,9 +177,8 @@ class AlignedPipeline(JoinPipeline):
         counted, form = Counted(), self.output_beat.format
         bill = pipeline_features(self.latency).add(Kind.REGISTER, self.output_beat.layout.size)
         for lane in self.lanes:
-            bits, adds = self._total(counted, lane, [0] * len(lane.multipliers)).format.width, bool(lane.finish.offset)
-            bill.add(Kind.CONSTANT_ADDER, (bits + 1) * adds)
-            bill += lane.finish.features(bits + adds, form.width, adds and form.signed)
+            bits, offset = self._total(counted, lane, [0] * len(lane.multipliers)).format.width, lane.finish.offset
+            bill += adder_of(offset, bits + 1) + lane.finish.features(bits + bool(offset), form.width)
         return bill + counted.bill
 
     def datapath(self, m: Module, build: PipelineBuilder, inputs: list[list[Value]]) -> list[Value]:
@@ -190,11 +198,13 @@ class AlignedPipeline(JoinPipeline):
         if self.adds:
             terms = [_added(steps, term, offset) for term, offset in zip(terms, lane.offsets, strict=True)]
         for level in range(self.levels):
-            pairs = [self.spec.joined(a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
-            joined = [steps.wire(pair, self.spec.step_features(pair.format.width)) for pair in pairs]
+            last = level == self.levels - 1
+            dropped = lane.unread if last else 0
+            pairs = list(zip(terms[::2], terms[1::2], strict=False))
+            joined = [steps.wire(self.spec.joined(a, b), self.spec.step_features(a, b, dropped)) for a, b in pairs]
             terms = joined + terms[2 * len(pairs) :]
-            if level % LEVELS_PER_REGISTER == LEVELS_PER_REGISTER - 1 or level == self.levels - 1:
-                terms = [steps.register(term, f"level_{level}") for term in terms]
+            if level % LEVELS_PER_REGISTER == LEVELS_PER_REGISTER - 1 or last:
+                terms = [steps.register(term, f"level_{level}", register_of(term, dropped)) for term in terms]
         (total,) = terms
         return total
 
@@ -203,13 +213,13 @@ class AlignedPipeline(JoinPipeline):
         if not self.multiplies:
             return product
         if not multiplier or is_wires(multiplier):
-            return steps.register(product, "product")
+            return steps.register(product, "product", register_of(product))
         width, factor = term.format.width, abs(multiplier).bit_length()
         block = Features().add(Kind.PRODUCT, 1, width, factor + 1, width + factor)
-        return steps.register(steps.wire(product, block), "product", bits=0)  # that of the block
+        return steps.register(steps.wire(product, block), "product", Features())  # the block has one
 
 
 def _added(steps: Steps, term: Term, offset: int) -> Term:
-    total = term.plus(offset)
-    adder = Features().add(Kind.CONSTANT_ADDER, total.format.width * bool(offset))
-    return steps.register(steps.wire(total, adder), "aligned")
+    total = replace(term.plus(offset), of_block=False)
+    adder = adder_of(offset, total.format.width, Kind.OFFSET if term.of_block else Kind.CONSTANT_ADDER)
+    return steps.register(steps.wire(total, adder), "aligned", register_of(total))

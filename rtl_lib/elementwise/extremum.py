@@ -55,7 +55,8 @@ class Extremum(Aligned):
         of_bounds = max if self.order is Order.MAXIMUM else min
         first = a.value > b.value if self.order is Order.MAXIMUM else a.value < b.value
         low, high = of_bounds(a.low, b.low), of_bounds(a.high, b.high)
-        return Term(low, high, arithmetic.select(first, a.value, b.value))
+        return Term(low, high, arithmetic.select(first, a.value, b.value), zeros=min(a.zeros, b.zeros))
 
-    def step_features(self, bits: int) -> Features:
-        return Features().add(Kind.COMPARATOR, bits, bits).add(Kind.GATE, bits)
+    def step_features(self, a: Term, b: Term, dropped: int) -> Features:
+        bits = self.joined(a, b).format.width
+        return Features().add(Kind.COMPARATOR, bits, bits).add(Kind.GATE, max(bits - dropped, 0))

@@ -29,7 +29,7 @@ from rtl_lib.core.operator import Operator, Wide
 from rtl_lib.core.pipeline import JoinPipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 from rtl_lib.elementwise.requantize import Requantize
-from rtl_lib.elementwise.term import Built, Counted, Steps, Term
+from rtl_lib.elementwise.term import Built, Counted, Steps, Term, adder_of, register_of
 from rtl_lib.streams.pixel_rows import PixelRows
 
 
@@ -186,8 +186,10 @@ class ProductPipeline(JoinPipeline):
             terms = [self._difference(steps, term, zero) for term, zero in zip(terms, zero_points, strict=True)]
         for _ in range(self.levels):
             pairs = list(zip(terms[::2], terms[1::2], strict=False))
-            products = [steps.register(steps.wire(multiplied(a, b), _block(a, b)), "product", bits=0) for a, b in pairs]
-            terms = products + [steps.register(term, "factor") for term in terms[2 * len(pairs) :]]
+            products = [
+                steps.register(steps.wire(multiplied(a, b), _block(a, b)), "product", Features()) for a, b in pairs
+            ]
+            terms = products + [steps.register(term, "factor", register_of(term)) for term in terms[2 * len(pairs) :]]
         (product,) = terms
         return product
 
@@ -195,8 +197,8 @@ class ProductPipeline(JoinPipeline):
     def _difference(steps: Steps, term: Term, zero_point: int) -> Term:
         difference = term.plus(-zero_point)
         width = difference.format.width
-        adder = Features().add(Kind.CONSTANT_ADDER, width * bool(zero_point)).add(Kind.OPERAND, width)
-        return steps.register(steps.wire(difference, adder), "difference", bits=0)  # those of the operand
+        operand = Features().add(Kind.OPERAND, width)
+        return steps.register(steps.wire(difference, adder_of(-zero_point, width)), "difference", operand)
 
 
 def _block(a: Term, b: Term) -> Features:

@@ -21,12 +21,16 @@ class Term:
     :param low, high: the interval of ``value``.
     :param value: wires; 0 where only sizes are asked for.
     :param negative: the number is ``-value``: it will be subtracted, which costs no more than to add it.
+    :param zeros: low bits of ``value`` that are always 0.
+    :param of_block: ``value`` comes from a multiplier, so a DSP block may do what is done to it next.
     """
 
     low: int
     high: int
     value: Any = 0
     negative: bool = False
+    zeros: int = 0
+    of_block: bool = False
 
     @property
     def format(self) -> Format:
@@ -38,12 +42,28 @@ class Term:
             return Term(0, 0)
         if not is_wires(constant):
             low, high = sorted((self.low * constant, self.high * constant))
-            return Term(low, high, self.value * constant)
+            return Term(low, high, self.value * constant, of_block=True)
         shift = abs(constant).bit_length() - 1
-        return Term(self.low << shift, self.high << shift, self.value << shift, constant < 0)
+        return Term(self.low << shift, self.high << shift, self.value << shift, constant < 0, shift)
 
     def plus(self, constant: int) -> Term:
-        return replace(self, low=self.low + constant, high=self.high + constant, value=self.value + constant)
+        return replace(self, low=self.low + constant, high=self.high + constant, value=self.value + constant, zeros=0)
+
+
+def register_of(term: Term, unread: int = 0) -> Features:
+    """
+    :param unread: low bits that nobody reads.
+    """
+    # One right behind a multiplier, or an adder behind it, is of the DSP block, as those in front of it are.
+    kind = Kind.OPERAND if term.of_block else Kind.REGISTER
+    return Features().add(kind, max(term.format.width - max(unread, term.zeros), 0))
+
+
+def adder_of(constant: int, bits: int, kind: Kind = Kind.CONSTANT_ADDER) -> Features:
+    """Where a known constant is added to a number of ``bits``: only its set bits cost something. (What is counted of
+    ``kind`` are bits of a constant of which half are set.)
+    """
+    return Features().add(kind, 2 * (constant % (1 << bits)).bit_count())
 
 
 def is_wires(constant: int) -> bool:
@@ -59,11 +79,8 @@ class Steps(ABC):
         """The term as a signal of its own, of the width of its interval."""
 
     @abstractmethod
-    def register(self, term: Term, name: str, bits: int | None = None) -> Term:
-        """The term one stage later.
-
-        :param bits: of the register that count; absent: all.
-        """
+    def register(self, term: Term, name: str, made_of: Features) -> Term:
+        """The term one stage later."""
 
 
 class Built(Steps):
@@ -79,7 +96,7 @@ class Built(Steps):
     def wire(self, term: Term, made_of: Features) -> Term:
         return replace(term, value=narrow(self.m, term.value, term.format))
 
-    def register(self, term: Term, name: str, bits: int | None = None) -> Term:
+    def register(self, term: Term, name: str, made_of: Features) -> Term:
         number = self.named[name]
         self.named[name] += 1
         return replace(term, value=self.build.register(term.value, f"{name}_{self.lane}_{number}"))
@@ -95,6 +112,5 @@ class Counted(Steps):
         self.bill += made_of
         return term
 
-    def register(self, term: Term, name: str, bits: int | None = None) -> Term:
-        self.bill.add(Kind.REGISTER, term.format.width if bits is None else bits)
-        return term
+    def register(self, term: Term, name: str, made_of: Features) -> Term:
+        return self.wire(term, made_of)

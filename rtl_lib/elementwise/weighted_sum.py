@@ -34,10 +34,14 @@ class WeightedSum(Aligned):
         return Lane(multipliers, [0] * len(multipliers), replace(finish, offset=offset))
 
     def joined(self, a: Term, b: Term) -> Term:
+        zeros, of_block = min(a.zeros, b.zeros), a.of_block or b.of_block
         if a.negative == b.negative:
-            return Term(a.low + b.low, a.high + b.high, a.value + b.value, a.negative)
+            return Term(a.low + b.low, a.high + b.high, a.value + b.value, a.negative, zeros, of_block)
         plus, minus = (b, a) if a.negative else (a, b)
-        return Term(plus.low - minus.high, plus.high - minus.low, plus.value - minus.value)
+        return Term(plus.low - minus.high, plus.high - minus.low, plus.value - minus.value, False, zeros, of_block)
 
-    def step_features(self, bits: int) -> Features:
-        return Features().add(Kind.ADDER, bits)
+    def step_features(self, a: Term, b: Term, dropped: int) -> Features:
+        if a.of_block or b.of_block:
+            return Features().add(Kind.OFFSET, self.joined(a, b).format.width)
+        # Below the lowest bit of the one, the other goes through.
+        return Features().add(Kind.ADDER, self.joined(a, b).format.width - max(a.zeros, b.zeros))

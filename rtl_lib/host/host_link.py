@@ -29,7 +29,11 @@ RESET_CYCLES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class HostLinkSpec:
-    """The streams of the accelerator: bytes a beat, and beats a frame, in and out."""
+    """The streams of the accelerator: bytes a beat, and beats a frame, in and out.
+
+    :param timed_outside: whether others say when a frame begins and ends: of an accelerator with several inputs or
+        outputs, whose bytes pass `rtl_lib.host.link_ports` first.
+    """
 
     input_beat_bytes: int
     input_beats: int
@@ -38,6 +42,7 @@ class HostLinkSpec:
     clock_hz: int
     cycles_per_bit: int
     design: bytes
+    timed_outside: bool = False
 
     @property
     def input_bytes(self) -> int:
@@ -139,7 +144,8 @@ class HostLink(wiring.Component):
     def __init__(self, spec: HostLinkSpec) -> None:
         self.spec = spec
         super().__init__(
-            {
+            ({"began": In(1), "timing": In(1)} if spec.timed_outside else {})
+            | {
                 "rx": In(1, init=1),
                 "tx": Out(1, init=1),
                 "aresetn": Out(1),
@@ -162,7 +168,7 @@ class HostLink(wiring.Component):
         m.submodules.receiver = receiver = LinkReceiver()
         m.submodules.transmitter = transmitter = LinkTransmitter(spec.identity)
         feeder = FrameFeeder(spec.input_beat_bytes, spec.input_beats)
-        collector = ResultCollector(spec.output_beat_bytes)
+        collector = ResultCollector(spec.output_beat_bytes, spec.timed_outside)
         clear = Signal()
         m.submodules.feeder = ResetInserter(clear)(feeder)
         m.submodules.collector = ResetInserter(clear)(collector)
@@ -297,8 +303,10 @@ class HostLink(wiring.Component):
             collector.tvalid.eq(self.m_axis_tvalid),
             self.m_axis_tready.eq(collector.tready),
             collector.tlast.eq(self.m_axis_tlast),
-            collector.began.eq(feeder.began),
+            collector.began.eq(self.began if self.spec.timed_outside else feeder.began),
         ]
+        if self.spec.timed_outside:
+            m.d.comb += collector.timing.eq(self.timing)
         with m.If(feeder.start):
             m.d.sync += running.eq(1)
         with m.If(collector.done | clear):

@@ -53,6 +53,21 @@ class FifoModel(BeatModel):
         return self.stored == self.depth
 
 
+class QueueModel(FifoModel):
+    """A FIFO that is never full, and remembers the ``most`` beats that were in its memory."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 40)
+        self.most = 0
+
+    def tick(self, input_valid: bool, output_ready: bool) -> None:
+        super().tick(input_valid, output_ready)
+        self.most = max(self.most, self.stored)
+
+    def least(self) -> QueueModel:
+        return self  # who looks at ``most`` finds it here
+
+
 class Fifo(StreamComponent):
     """First in, first out.
 

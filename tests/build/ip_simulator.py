@@ -15,7 +15,7 @@ import numpy as np
 
 from dnn2fpga.build.tops.ip_top import TOP, ip_verilog
 from dnn2fpga.build.tops.stream_port import StreamPorts
-from dnn2fpga.drive.pynq import Port
+from dnn2fpga.drive.port import Port
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph

@@ -12,7 +12,7 @@ import pytest
 import small_networks
 import tiny
 import two_ports
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Const, Module, Signal, Value
 
 from dnn2fpga.build.tops import ip_top
 from dnn2fpga.build.tops.ip_top import AcceleratorIp
@@ -79,8 +79,8 @@ class EveryFrameEndsAPacket(FrameWatch):
 
 
 class NeverTimed(FrameWatch):
-    def _latency(self, m: Module, frame_begins: Signal, frame_out: Signal) -> None:
-        super()._latency(m, Signal(), frame_out)
+    def _latency(self, m: Module, frame_begins: Signal, frame_number: Value, frame_out: Signal) -> None:
+        super()._latency(m, Signal(), frame_number, frame_out)
 
 
 class ReadyFollowsReady(AxiLiteRegisters):

@@ -17,7 +17,7 @@ from dnn2fpga.build.boards import available_boards, load_board
 from dnn2fpga.build.tops.board_top import write_board_top
 from dnn2fpga.data import Data
 from dnn2fpga.drive import link as link_module
-from dnn2fpga.drive.pynq import AcceleratorError
+from dnn2fpga.drive.port import AcceleratorError
 from dnn2fpga.drive.run import SIMULATED, run_on_board, simulated
 from dnn2fpga.drive.serial import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError

@@ -11,8 +11,8 @@ from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.quantize.settings import Granularity, Scales, Symmetry
-from dnn2fpga.read.keras import read_keras_model
-from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+from dnn2fpga.read.keras import BY_CLASS, read_keras_model
+from dnn2fpga.read.keras_layers import OnlyInTraining
 from dnn2fpga.task import Ending
 
 FLOAT_ERROR = 1e-5  # of single precision, for outputs of the order of 1

@@ -11,9 +11,9 @@ import pytest
 from hostile_files import layer, sequential
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.read.keras import read_keras_model
+from dnn2fpga.read.keras import BY_CLASS, read_keras_model
 from dnn2fpga.read.keras_config import Serialized
-from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+from dnn2fpga.read.keras_layers import OnlyInTraining
 from dnn2fpga.read.keras_options import options_of
 from dnn2fpga.read.keras_weights import snake_case
 

@@ -15,7 +15,7 @@ from rtl_lib.core.operator import Operator
 from rtl_lib.core.stream import StreamComponent
 from rtl_lib.core.timing import NetworkPart
 
-PATIENCE = 400  # cycles in which nothing passes
+PATIENCE = 100  # cycles in which nothing passes
 FRAMES = 3
 # How often a stream pauses: inputs and outputs get them in turn.
 STALLS = [((0.0,), (0.0,)), ((0.6, 0.0), (0.0,)), ((0.0, 0.7, 0.3), (0.3,)), ((0.0,), (0.7, 0.0)), ((0.4,), (0.4,))]

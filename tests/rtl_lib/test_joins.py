@@ -161,7 +161,7 @@ def test_integers(spec: Aligned | Product, seed: int) -> None:
 
 
 @given(st.one_of(sums(), extrema(), products()), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_hardware(spec: Operator, seed: int) -> None:
     check_join(spec, [4] * len(spec.input_beats), seed)
 

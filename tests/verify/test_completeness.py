@@ -217,6 +217,6 @@ def test_the_shipped_checker_is_run(work: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_no_data_are_not_verified(work: Path, pretend: Callable[..., None]) -> None:
     pretend(nothing)
-    with pytest.raises(UserError, match="there is no data to verify with"):
+    with pytest.raises(UserError, match="there are no samples"):
         flow.verify(work, Data(np.zeros((0, *tiny.INPUT_SHAPE), np.float32), None))
     assert not (work / VERIFICATION).exists()

@@ -10,19 +10,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dnn2fpga import __version__
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, registers_of
 from dnn2fpga.build.tops.ip_top import AXI_LITE, TOP, ip_verilog
 from dnn2fpga.build.tops.stream_port import StreamPorts
+from dnn2fpga.build.vivado.driver_file import driver_text
 from dnn2fpga.build.vivado.system import system_values
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.version import __version__
 
 BITSTREAM = "accelerator.bit"
 _TEMPLATES = Path(__file__).parent / "templates"
-_DRIVER = Path(__file__).parents[2] / "drive" / "pynq.py"
 _NEIGHBOUR_SHARE_PERCENT = 20  # of the clock period, left to the logic on the other side of a port
 _IP_VERILOG = f"vivado/rtl/{TOP}.v"
 
@@ -66,7 +66,7 @@ def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequ
     if board.interface is Interface.PROCESSING_SYSTEM:
         kind = "system"
         values |= system_values(board, mhz, streams)
-        files["driver/accelerator_pynq.py"] = _DRIVER.read_text(encoding="utf-8")
+        files["driver/accelerator_pynq.py"] = driver_text()
         files["driver/manifest.json"] = (bundle / MANIFEST).read_text(encoding="utf-8")
     elif board_files:
         kind = "board"

@@ -25,7 +25,8 @@ from dnn2fpga.task import (
 from dnn2fpga.task_labels import MANY, Labels, are_signs, observed
 from dnn2fpga.task_text import described
 
-Kinds = TaskKind | Mapping[str, TaskKind] | None  # of all outputs, or by output; what is not said is found out
+Kind = TaskKind | str  # or its name
+Kinds = Kind | Mapping[str, Kind] | None  # of all outputs, or by output; what is not said is found out
 
 
 def with_task(graph: Graph, data: Iterable[Data | None], kind: Kinds = None) -> Graph:
@@ -35,10 +36,20 @@ def with_task(graph: Graph, data: Iterable[Data | None], kind: Kinds = None) -> 
     :param kind: the tasks, where they are not to be found out.
     :raises UserError: when the labels, or the network, do not fit.
     """
-    kinds = kind if isinstance(kind, Mapping) else dict.fromkeys(graph.outputs, kind)
-    if unknown := [name for name in kinds if name not in graph.outputs]:
-        known = ", ".join(graph.outputs)
-        raise UserError([f"task: there is no output '{name}'; there are {known}" for name in unknown])
+    given = kind if isinstance(kind, Mapping) else {} if kind is None else dict.fromkeys(graph.outputs, kind)
+    problems = [
+        f"task: there is no output '{name}'; there are {', '.join(graph.outputs)}"
+        for name in given
+        if name not in graph.outputs
+    ]
+    kinds: dict[str, TaskKind] = {}
+    for name, one in given.items():
+        try:
+            kinds[name] = TaskKind(one)
+        except ValueError:
+            problems.append(f"task: must be one of {', '.join(known.value for known in TaskKind)}, not '{one}'")
+    if problems:
+        raise UserError(problems)
     return replace(graph, decided=_read_tasks(graph.interfaces, data, kinds, {}))
 
 

@@ -62,6 +62,9 @@ def test_tasks_may_be_chosen_for_all_or_by_name() -> None:
     assert {task.kind for task in chosen.tasks.values()} == {TaskKind.CLASSES}
     with pytest.raises(UserError, match="there is no output 'angel'; there are kind, angle"):
         with_task(GRAPH, (DATA,), {"angel": TaskKind.CLASSES})
+    assert with_task(GRAPH, (unlabelled,), {"angle": "classes"}).tasks == chosen.tasks
+    with pytest.raises(UserError, match=r"must be one of binary, classes, .*, not 'clases'"):
+        with_task(GRAPH, (DATA,), "clases")
 
 
 def test_what_is_wrong_with_any_labels_is_said_at_once() -> None:

@@ -85,8 +85,9 @@ def fold_padding(graph: Graph) -> Graph:
         if node.name in graph.dag.outputs or None in merged.values():
             problems.append(
                 f"layer '{node.name}' ({node.layer.kind}): zeros around an image are supported only before "
-                f"convolutions with padding='valid' for which they are what padding='same' adds; here, {_described(padding)} are "
-                f"added to {list(shape)}; use padding='same' in the layers that read them, and train again"
+                "convolutions with padding='valid' for which they are what padding='same' adds; here, "
+                f"{_described(padding)} are added to {list(shape)}; use padding='same' in what reads them, and train "
+                "again"
             )
             continue
         for name, layer in merged.items():

@@ -38,13 +38,14 @@ HEADS = (
 
 def row(noise: float, run: BoardRun) -> tuple[object, ...]:
     told = run.statistics
+    (output,) = run.outputs.values()
     shortest, longest = run.latency_cycles
     latency = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     return (
         f"{noise:.1%}",
         f"{run.frames:,}",
         f"{run.equal:,}",
-        f"{run.score:.2%}, {run.software_score:.2%}",
+        f"{output.score:.2%}, {output.software_score:.2%}",
         f"{latency} ({run.planned_latency_cycles:,})",
         *(
             f"{told[name]:,}"

@@ -69,6 +69,7 @@ class Tally:
     ports: Counter[str] = field(default_factory=Counter)
     readers: Counter[int] = field(default_factory=Counter)
     with_skips: int = 0
+    refused_fifos: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     layers: Counter[str] = field(default_factory=Counter)
     engines: Counter[str] = field(default_factory=Counter)
@@ -90,6 +91,7 @@ class Tally:
         self.ports[f"{len(graph.inputs)} in, {len(graph.outputs)} out"] += 1
         self.readers += forks(graph.dag)
         self.with_skips += skips_across_strides(graph) > 0
+        self.refused_fifos += outcome.refused_fifos
         patterns = self.series.stalls or (specimen.stalls,)
         self.stalls.update(patterns)
         self.choices[f"levels_per_register {specimen.plan.levels_per_register}"] += 1
@@ -178,6 +180,7 @@ def report(tally: Tally, command: str) -> str:
         "ports": listed(tally.ports),
         "readers of a tensor, where several": listed(tally.readers),
         "networks with a skip across strides": f"{tally.with_skips:,}",
+        "networks with FIFOs of their own that were refused, and calculated": f"{tally.refused_fifos:,}",
     }
     rows = {
         "networks, each with and without stalls": f"{tally.networks:,}",

@@ -45,6 +45,29 @@ def sequential(*layers: dict[str, Any], shape: tuple[int, ...] = (4,)) -> dict[s
     return {"module": "keras", "class_name": "Sequential", "config": {"name": "m", "layers": [first, *layers]}}
 
 
+Tensor = tuple[str, int, int]  # a layer, which of its calls, which of its outputs
+
+
+def tensor(name: str, call: int = 0, output: int = 0) -> dict[str, Any]:
+    """An argument of a call."""
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, call, output]}}
+
+
+def called(described: dict[str, Any], *calls: list[Any]) -> dict[str, Any]:
+    """A layer in a Functional model, with the arguments of its calls."""
+    nodes = [{"args": arguments, "kwargs": {}} for arguments in calls]
+    return {**described, "name": described["config"]["name"], "inbound_nodes": nodes}
+
+
+def functional(
+    *layers: dict[str, Any], inputs: Any = ("in", 0, 0), outputs: Any, name: str = "m", shape: tuple[int, ...] = (4,)
+) -> dict[str, Any]:
+    """The configuration of a Functional model with an input layer ``in``."""
+    first = called(layer("InputLayer", name="in", batch_shape=[None, *shape]))
+    body = {"name": name, "layers": [first, *layers], "input_layers": inputs, "output_layers": outputs}
+    return {"module": "keras", "class_name": "Functional", "config": body}
+
+
 DENSE = layer("Dense", name="d", units=3)
 KERNEL, BIAS = "layers/dense/vars/0", "layers/dense/vars/1"
 

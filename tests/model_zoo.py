@@ -175,7 +175,7 @@ class Zoo:
             model = keras.Model(inputs, tensor, name=name)
         else:
             model = keras.Sequential([keras.Input(shape), *layers], name=name)
-        return _with_weights(model, name)
+        return with_weights(model, name)
 
     def expected(self, name: str, x: np.ndarray) -> np.ndarray:
         """What Keras computes, on any processor."""
@@ -185,7 +185,7 @@ class Zoo:
             return np.asarray(self.build(name)(x, training=False))
         make, (down, right) = AT_EVERY_POSITION[name]
         model = keras.Sequential([keras.Input(x.shape[1:]), *make(keras.layers)], name=name)
-        return np.asarray(_with_weights(model, name)(x, training=False))[:, ::down, ::right]
+        return np.asarray(with_weights(model, name)(x, training=False))[:, ::down, ::right]
 
     def inputs(self, name: str) -> np.ndarray:
         shape, _ = MODELS[name]
@@ -202,7 +202,7 @@ class Zoo:
         return Example(path, simplify(read_keras_model(path)), x, self.expected(name, x))
 
 
-def _with_weights(model: Any, name: str) -> Any:
+def with_weights(model: Any, name: str) -> Any:
     """Weights (and statistics) that are anything but zero and one."""
     from dnn2fpga.keras_import import keras
 

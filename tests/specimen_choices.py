@@ -12,7 +12,7 @@ from dnn2fpga.layers.activation import Table
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.plan.goals import Aim, PlanGoal
-from dnn2fpga.plan.settings import LayerPlan, PlanSettings, Stages
+from dnn2fpga.plan.settings import EdgeFifo, LayerPlan, PlanSettings, Stages
 from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.quantize.settings import Granularity, Numbers, Scales, Symmetry
 from dnn2fpga.quantize.weight_sets import WeightSet
@@ -32,6 +32,8 @@ WEIGHT_WIDTHS = {
     WeightSet.POWER_OF_TWO: (2, 5),
     WeightSet.ADDITIVE_POWER_OF_TWO: (3, 7),
 }
+NO_HARDWARE = ("reshape", "pass_through")
+FIFO = st.sampled_from([None, None, None, 0, 2, 3, 7])  # beats
 FOLDED = ("dense", "conv2d", "depthwise_conv2d")
 
 
@@ -77,9 +79,17 @@ def plans(draw: st.DrawFn, graph: Graph, quantization: Quantization) -> PlanSett
             own["simd"] = draw(st.none() | st.integers(1, inputs))
             own["multiplier"] = draw(st.sampled_from([None, *Multiplier]))
             own["weight_memory"] = draw(st.sampled_from([None, *WeightMemory]))
-        if node.layer.kind not in ("reshape", "pass_through"):
-            own["fifo"] = draw(st.sampled_from([None, None, None, 0, 2, 3, 7]))
+        if node.layer.kind not in NO_HARDWARE and len(_readers(graph, node.name)) == 1:
+            own["fifo"] = draw(FIFO)
         layers[node.name] = LayerPlan.model_validate(own)
+    forks = [(name, _readers(graph, name)) for name in graph.dag.names if name not in _without_hardware(graph)]
+    fifos = [
+        EdgeFifo(tensor=name, reader=reader, beats=beats)
+        for name, readers in forks
+        if len(readers) > 1
+        for reader in dict.fromkeys(readers)
+        if (beats := draw(FIFO)) is not None
+    ]
     goals = [None, None, PlanGoal(reuse_factor=draw(st.integers(1, 40))), PlanGoal(aim=draw(st.sampled_from(Aim)))]
     return PlanSettings(
         levels_per_register=draw(st.integers(1, 4)),
@@ -87,8 +97,21 @@ def plans(draw: st.DrawFn, graph: Graph, quantization: Quantization) -> PlanSett
         stages=draw(st.sampled_from(Stages)),
         pixels=draw(st.sampled_from([1, 1, 1, 2, 3, 4])),
         layers=layers,
+        fifos=tuple(fifos),
         goal=draw(st.sampled_from(goals)),
     )
+
+
+def _without_hardware(graph: Graph) -> set[str]:
+    return {node.name for node in graph.nodes if node.layer.kind in NO_HARDWARE}
+
+
+def _readers(graph: Graph, name: str) -> list[str]:
+    """Who reads the stream of a tensor: layers and outputs, also of the same numbers by another name."""
+    found = [output for output, tensor in graph.outputs.items() if tensor == name]
+    for node in graph.dag.readers(name):
+        found += _readers(graph, node.name) if node.layer.kind in NO_HARDWARE else [node.name] * node.inputs.count(name)
+    return found
 
 
 @st.composite

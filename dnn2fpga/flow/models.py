@@ -49,9 +49,9 @@ def read_model(model: Path | str) -> Graph:
     :raises UserError: with everything in the file that cannot be read or is not supported.
     """
     from dnn2fpga.passes.simplify import simplify
-    from dnn2fpga.read.keras import read_keras_model
+    from dnn2fpga.read import front_ends
 
-    return simplify(read_keras_model(model))
+    return simplify(front_ends.read_model(model))
 
 
 def quantize(

@@ -22,8 +22,10 @@ def requantize_fixed_encodings(graph: Graph) -> Graph:
             if shared and _is_fixed(graph, owner):
                 added = dag.unused(f"{node.name}_{name}_requantized")
                 dag = dag.with_node_after(name, added, Clamp(added, *UNLIMITED), [node.name])
-                reason = "is an input" if owner in graph.inputs else "has the range of a function"
-                notes.append(f"'{name}' is requantized for '{node.name}': '{owner}' {reason} and keeps its own scale")
+                reason = (
+                    "is an input and keeps its own scale" if owner in graph.inputs else "has the range of a function"
+                )
+                notes.append(f"'{name}' is requantized for '{node.name}': '{owner}' {reason}")
     return graph.with_dag(dag, notes=tuple(notes))
 
 

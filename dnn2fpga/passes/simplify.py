@@ -47,6 +47,26 @@ def drop_final_softmax(graph: Graph) -> Graph:
     return graph
 
 
+def require_own_outputs(graph: Graph) -> Graph:
+    """Refuse outputs that are no tensors of their own, once what does nothing is left out.
+
+    :raises UserError: with all of them.
+    """
+    problems = []
+    leaving: dict[str, str] = {}
+    for name, tensor in graph.outputs.items():
+        if tensor in graph.inputs and graph.nodes:
+            problems.append(f"the output '{name}' is the input '{tensor}', unchanged; leave it out of the outputs")
+        elif tensor in leaving:
+            problems.append(
+                f"the outputs '{leaving[tensor]}' and '{name}' are one tensor in hardware, '{tensor}'; leave one out"
+            )
+        leaving.setdefault(tensor, name)
+    if problems:
+        raise UserError([f"model '{graph.name}': {problem}" for problem in problems])
+    return graph
+
+
 def fold_affine(graph: Graph) -> Graph:
     """Fold a batch normalization after a layer with weights into the weights, also past a max pooling."""
 
@@ -108,6 +128,7 @@ def order_inputs(graph: Graph) -> Graph:
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identities,
     drop_final_softmax,
+    require_own_outputs,
     order_inputs,
     fold_affine,
     fuse_clamps,

@@ -16,7 +16,7 @@ from rtl_lib.core.timing_network import Stream, TimingNetwork
 from rtl_lib.core.trace import Passage, trace
 
 EdgeKey = tuple[str, str, int]
-Models = Mapping[EdgeKey, BeatModel | None]
+Models = Mapping[EdgeKey, BeatModel]
 
 
 class Schedule:
@@ -116,11 +116,11 @@ class Schedule:
             network.watch(boundary.name, forked, boundary.beats)
             for edge, branch in zip(boundary.edges, forked, strict=True):
                 fifo = boundary.fifo_of(edge)
-                model = fifos[edge.key] if edge.key in fifos else fifo and fifo.beat_model()
+                model = fifos.get(edge.key) or (fifo and fifo.beat_model())
                 streams[edge.key] = network.add(model, branch, name=_label(edge)) if model else branch
             return
         (edge,) = boundary.edges
-        model = fifos[edge.key] if edge.key in fifos else separator and separator.beat_model()
+        model = fifos.get(edge.key) or (separator and separator.beat_model())
         if boundary.is_input:
             network.watch(boundary.name, stream, boundary.beats)
         if model:

@@ -74,6 +74,11 @@ class PlanSettings(LayerPlan):
         """``dsp`` means the blocks that the FPGA has."""
         return BLOCKS.get(self.family, multiplier) if multiplier is Multiplier.DSP else multiplier
 
+    def without_fifos(self) -> PlanSettings:
+        """The same, with all FIFOs as calculated."""
+        layers = {name: own.model_copy(update={"fifo": None}) for name, own in self.layers.items()}
+        return self.model_copy(update={"fifo": None, "fifos": (), "layers": layers})
+
     def own(self, layer: str) -> dict[str, Any]:
         """What is chosen for this layer and no other."""
         return self.layers.get(layer, LayerPlan()).model_dump(exclude_none=True)

@@ -73,6 +73,8 @@ class _Expansion:
             entry = self.top.by_name.get(source.layer)
             if entry is None or not entry.is_input:
                 self.refuse("the model", ValueError(f"its input '{source.layer}' is no input layer"))
+            elif entry in (found for _, found in self.wiring.inputs):
+                self.refuse("the model", ValueError(f"the input '{source.layer}' is there twice"))
             else:
                 self.wiring.inputs.append((key, entry))
         for key, source in zip(self.top.outputs.keys, self.top.outputs.tensors, strict=True):
@@ -147,21 +149,21 @@ class _Expansion:
             if entry is None:
                 raise ValueError(f"reads '{source.layer}', which does not exist")
             if entry.is_input:
+                names = [port.layer for port in model.inputs.tensors]
+                if entry.name not in names:
+                    of = f"'{scope[-1][0]}'" if scope else "the model"
+                    raise ValueError(f"reads '{source.layer}', which is not among the inputs of {of}")
                 if not scope:
                     return Place((), entry.name, 0)
                 *outer, (name, number) = scope
                 scope = tuple(outer)
                 around = self.models[scope].by_name[name]
                 given = model.inputs.matched(Ports.of_call(around.calls[number]))
-                names = [port.layer for port in model.inputs.tensors]
-                if entry.name not in names:
-                    raise ValueError(f"reads '{source.layer}', which is not among the inputs of '{name}'")
                 source = given[names.index(entry.name)]
                 continue
             if source.call >= len(entry.calls):
-                raise ValueError(
-                    f"reads call {source.call} of '{source.layer}', which is called {len(entry.calls)} times"
-                )
+                times = {0: "never called", 1: "called once"}.get(len(entry.calls), f"called {len(entry.calls)} times")
+                raise ValueError(f"reads call {source.call} of '{source.layer}', which is {times}")
             count = len(entry.model.outputs.flat) if entry.model else 1
             if source.output >= count:
                 raise ValueError(f"reads output {source.output} of '{source.layer}', which has {count}")

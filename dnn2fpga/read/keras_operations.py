@@ -9,7 +9,7 @@ from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, InstanceOf, PlainValidator
 
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.affine import Affine
@@ -28,8 +28,8 @@ from dnn2fpga.read.keras_options import (
     KerasOptions,
     Placement,
     Real,
-    Reals,
     by_class,
+    numbers,
     require_last_axis,
 )
 from dnn2fpga.read.keras_scaling import per_channel
@@ -48,8 +48,14 @@ def _named(*names: str) -> Any:
     return Field(validation_alias=AliasChoices(*names))
 
 
+def _operand(value: Any) -> Any:
+    """A tensor or a constant."""
+    tensor = _one(value)
+    return tensor if isinstance(tensor, Input) else numbers(value)
+
+
 OneTensor = Annotated[InstanceOf[Input], BeforeValidator(_one)]
-Operand = Annotated[InstanceOf[Input] | Reals, BeforeValidator(_one)]
+Operand = Annotated[Any, PlainValidator(_operand)]
 
 
 class Operation(KerasOptions):

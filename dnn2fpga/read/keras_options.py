@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
@@ -21,6 +22,7 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 Arrays = Mapping[str, np.ndarray]
 Shapes = dict[str, Shape]
 
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 UNKNOWN_KIND = "this kind of layer is not supported"
 
 
@@ -33,11 +35,16 @@ def _one(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value and value.count(value[0]) == len(value) else value
 
 
-def _numbers(value: Any) -> Any:
-    """Arrays that Keras has serialized as objects."""
+def numbers(value: Any) -> Any:
+    """One number, or a row of them, with any axes of one before; Keras serializes arrays as objects."""
     if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
         config = value.get("config")
-        return config.get("value") if isinstance(config, dict) else None
+        value = config.get("value") if isinstance(config, dict) else None
+    row = value if isinstance(value, list) else [value]
+    while len(row) == 1 and isinstance(row[0], list):
+        row = row[0]
+    if not row or not all(type(number) in (int, float) and abs(number) <= LARGEST_NUMBER for number in row):
+        raise PydanticCustomError("numbers", "must be one number, or one for each channel")
     return value
 
 
@@ -51,7 +58,7 @@ Extent = Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]
 Pair = Annotated[tuple[Extent, Extent], BeforeValidator(_pair)]
 Undilated = Annotated[Literal[1], BeforeValidator(_one)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
-Reals = Annotated[Real | list[Real] | list[list[Real]] | list[list[list[Real]]], BeforeValidator(_numbers)]
+Reals = Annotated[Any, PlainValidator(numbers)]
 Axis = int | list[int] | None
 K = TypeVar("K", bound="KerasOptions")
 Floating = Literal["float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"]

@@ -104,7 +104,7 @@ def per_channel(name: str, value: Any, shape: Shape) -> np.ndarray:
     """A constant as one number a channel."""
     try:
         array = np.asarray(value, np.float32)
-        if math.prod(array.shape[:-1]) != 1:
+        if math.prod(array.shape[:-1]) != 1 or array.ndim > len(shape) + 1:  # with the batch
             raise ValueError
         return np.broadcast_to(array.reshape(-1) if array.ndim else array, shape[-1:])
     except ValueError:

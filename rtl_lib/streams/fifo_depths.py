@@ -57,10 +57,9 @@ class FifoDepths(Generic[Edge]):
 
     def keeps_interval(self, depths: Mapping[Edge, int]) -> bool:
         try:
-            passages = trace(self._with(depths), self.interval).values()
+            return self._reached(self._with(depths)) <= self.interval
         except Deadlock:
             return False
-        return max(passage.interval_cycles for passage in passages) <= self.interval
 
     def is_alive(self, depths: Mapping[Edge, int]) -> bool:
         try:
@@ -91,17 +90,26 @@ class FifoDepths(Generic[Edge]):
         return self.build({edge: FifoModel(max(depth, LEAST)) for edge, depth in depths.items() if depth})
 
     def _waiting(self) -> dict[Edge, int]:
-        """The most beats that ever wait. Where the interval was too short for that (layers that take almost as long as
-        each other keep each other waiting), it is what they reach.
+        """The most beats that ever wait: fewest where the beats of a frame come evenly, if the interval can be met so.
+        Where it is too short (layers that take almost as long as each other keep each other waiting), it becomes what
+        they reach.
         """
         while True:
-            queues = {edge: QueueModel() for edge in self.bits}
-            network = self.build(queues)
-            network.pace(self.interval)
-            reached = max(passage.interval_cycles for passage in trace(network, self.interval).values())
-            if reached <= self.interval:
-                return {edge: queue.most for edge, queue in queues.items()}
-            self.interval = reached
+            for evenly in (True, False):
+                queues = {edge: QueueModel() for edge in self.bits}
+                network = self.build(queues)
+                network.pace(self.interval, evenly=evenly)
+                if self._reached(network) <= self.interval:
+                    break
+            else:
+                endless = self._reached(self.build({edge: QueueModel() for edge in self.bits}))
+                if endless > self.interval:
+                    self.interval = endless
+                    continue
+            return {edge: queue.most for edge, queue in queues.items()}
+
+    def _reached(self, network: TimingNetwork) -> int:
+        return max(passage.interval_cycles for passage in trace(network, self.interval).values())
 
     def _enough(self) -> dict[Edge, int]:
         """What waits alone is in the registers that stand there anyway, mostly."""

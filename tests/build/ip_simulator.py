@@ -18,6 +18,7 @@ from dnn2fpga.build.tops.stream_port import StreamPorts
 from dnn2fpga.drive.port import Port
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.manifest import Manifest
+from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.settings import PlanSettings
@@ -40,10 +41,8 @@ def generated(graph: QuantizedGraph, settings: PlanSettings, frames: int, folder
     """The design of a graph, with random frames."""
     hardware = plan(graph, settings)
     manifest = write_bundle(graph, hardware, folder / "bundle")
-    form = graph.input.format
-    q = np.random.default_rng(5).integers(form.minimum, form.maximum + 1, (frames, *graph.input.shape))
-    q = q.astype(form.dtype)
-    return Design(folder / "bundle", manifest, {manifest.inputs[0].name: q, manifest.outputs[0].name: graph.run(q)})
+    q = graph.random_inputs(frames, seed=5)
+    return Design(folder / "bundle", manifest, q | by_name(graph.run(q), graph.outputs))
 
 
 def simulate(design: Design, folder: Path, tests: Iterable[str]) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ import ip_simulator
 import pytest
 import small_networks
 import tiny
+import two_inputs
 import two_ports
 from amaranth.hdl import Const, Module, Signal, Value
 
@@ -19,6 +20,8 @@ from dnn2fpga.build.tops.ip_top import AcceleratorIp
 from dnn2fpga.build.tops.stream_port import StreamPort
 from dnn2fpga.generate.manifest import read_manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.settings import PlanSettings
 from rtl_lib.host import frame_counters
 from rtl_lib.host.axi_control import AxiLiteRegisters
@@ -138,6 +141,16 @@ def two_ports_design(folder: Path) -> ip_simulator.Design:
 def test_two_inputs_and_two_outputs_between_bus_models(tmp_path: Path) -> None:
     verdicts = ip_simulator.simulate(two_ports_design(tmp_path), tmp_path, ALL_TESTS)
     assert {test.partition("/")[0].rpartition(".")[2] for test in verdicts} == ALL_TESTS
+    assert {test: problem for test, problem in verdicts.items() if problem} == {}
+
+
+def test_a_generated_network_with_two_inputs_and_two_outputs(tmp_path: Path) -> None:
+    """Frames of few beats: a frame may have ended before a register is written."""
+    graph = quantize(two_inputs.GRAPH, calibrate(two_inputs.GRAPH, two_inputs.inputs()), Quantization())
+    design = ip_simulator.generated(graph, PlanSettings(), FRAMES, tmp_path)
+    tests = ALL_TESTS - set(NEEDS_LONG_FRAMES)
+    verdicts = ip_simulator.simulate(design, tmp_path, tests)
+    assert {test.partition("/")[0].rpartition(".")[2] for test in verdicts} == tests
     assert {test: problem for test, problem in verdicts.items() if problem} == {}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from specimens import Specimen
 
+from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import write_bundle
 from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.generate.vectors import write_vectors
@@ -19,6 +20,7 @@ from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.planner import completed
+from dnn2fpga.plan.settings import PlanSettings
 
 SIM = Path(__file__).resolve().parents[2] / "sim"
 sys.path.insert(0, str(SIM))
@@ -39,6 +41,7 @@ class Outcome:
     frames: int
     beats: int
     cycles: int
+    refused_fifos: bool = False  # whether the design would have hung with the FIFOs of the settings
 
 
 def simulate(
@@ -53,7 +56,7 @@ def simulate(
     folder.mkdir(parents=True)
     config_files.save(quantized, folder)
     quantized = config_files.load(folder)  # what the files say is what is built
-    hardware = plan(quantized, completed(quantized, specimen.plan))
+    hardware, refused_fifos = _planned(quantized, specimen.plan)
     bundle, vectors = folder / "bundle", folder / "vectors"
     manifest = write_bundle(quantized, hardware, bundle)
     q = specimen.frames(quantized, manifest.steady_frames)
@@ -74,7 +77,19 @@ def simulate(
             _check_cycles(manifest, test)
         beats += sum(counted)
         cycles += test["cycles"]
-    return Outcome(quantized, hardware, manifest, frames, beats, cycles)
+    return Outcome(quantized, hardware, manifest, frames, beats, cycles, refused_fifos)
+
+
+def _planned(quantized: QuantizedGraph, settings: PlanSettings) -> tuple[HardwarePlan, bool]:
+    """The plan; where the settings' own FIFOs would let it hang, that with calculated ones, and True."""
+    try:
+        return plan(quantized, completed(quantized, settings)), False
+    except UserError as reason:
+        if "can hang" not in str(reason):
+            raise
+    layers = {name: own.model_copy(update={"fifo": None}) for name, own in settings.layers.items()}
+    settings = settings.model_copy(update={"fifos": (), "layers": layers})
+    return plan(quantized, completed(quantized, settings)), True
 
 
 def _check_cycles(manifest: Manifest, test: dict[str, Any]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import joined
 import numpy as np
 import pytest
 import tiny
+from graph_specimens import graph_specimens
 from specimens import Specimen, on_a_random_network
 
 from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.ports import Values, by_name, or_named
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.affine import Affine
@@ -45,13 +50,15 @@ FAMILIES: dict[str, dict[str, object]] = {
 }
 
 
-def codes_of(model: CodeModel, x: np.ndarray) -> np.ndarray:
-    ((q, _),) = model.codes(tf.constant(x)).values()
-    return np.asarray(q).astype(np.int64)
+def codes_of(model: CodeModel, x: Values) -> Any:
+    """The integers of the only output, or of all by name."""
+    given = {name: tf.constant(values) for name, values in by_name(x, model.graph.inputs).items()}
+    return or_named({name: np.asarray(q).astype(np.int64) for name, (q, _) in model.codes(given).items()})
 
 
 def same(one: QuantizedGraph, other: QuantizedGraph) -> None:
-    assert one.input == other.input
+    assert one.inputs == other.inputs
+    assert [node.inputs for node in one.nodes] == [node.inputs for node in other.nodes]
     for ours, theirs in zip(one.layers, other.layers, strict=True):
         arrays = ours.array_fields()
         assert ours.model_dump(exclude={*arrays}) == theirs.model_dump(exclude={*arrays})
@@ -59,20 +66,21 @@ def same(one: QuantizedGraph, other: QuantizedGraph) -> None:
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=f"{ours.name}/{name}")
 
 
-def check(graph: Graph, x: np.ndarray, settings: Quantization) -> None:
+def check(graph: Graph, x: Values, settings: Quantization) -> None:
     """Before any step of training, the training graph is the integer model, however its scales are held."""
+    x = by_name(x, graph.inputs)
     statistics = calibrate(graph, x)
     quantized, choices = quantize(graph, statistics, settings), choose_all(graph, statistics, settings)
-    inputs = np.concatenate([x, 2 * x])  # numbers saturate
-    expected = quantized.run(quantized.input.quantize(inputs))
+    inputs = {name: np.concatenate([values, 2 * values]) for name, values in x.items()}  # numbers saturate
+    expected = by_name(quantized.run(quantized.quantized(inputs)), quantized.outputs)
     in_floats = any(layer.kind.endswith("binary32") for layer in quantized.layers)
     for learn_ranges in (False, True):
         model = CodeModel(graph, settings, choices, learn_ranges)
-        found = codes_of(model, inputs)
-        if in_floats:  # summed in another order: a sum beside the border of two integers may fall to the other side
-            assert np.mean(found != expected) <= 1e-3
-        else:
-            np.testing.assert_array_equal(found, expected)
+        for name, found in by_name(codes_of(model, inputs), quantized.outputs).items():
+            if in_floats:  # summed in another order: a sum beside the border of two integers may fall to the other side
+                assert np.mean(found != expected[name]) <= 1e-3
+            else:
+                np.testing.assert_array_equal(found, expected[name], err_msg=name)
         same(quantize(model.trained(), {}, settings, model.trained_choices()), quantized)
 
 
@@ -81,13 +89,26 @@ def test_the_codes_are_those_of_the_integer_model(family: str) -> None:
     check(GRAPH, tiny.samples(), Quantization(**FAMILIES[family]))
 
 
+def check_one(specimen: Specimen) -> None:
+    if not specimen.is_too_wide():
+        check(specimen.graph, specimen.samples(), specimen.quantization)
+
+
 @pytest.mark.parametrize("seed", range(NETWORKS))
 def test_the_codes_of_random_networks(seed: int) -> None:
-    def check_one(specimen: Specimen) -> None:
-        if not specimen.is_too_wide():
-            check(specimen.graph, specimen.samples(), specimen.quantization)
-
     on_a_random_network(seed, check_one)
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS))
+def test_the_codes_of_random_graphs(seed: int) -> None:
+    """Forks, joins of every kind, several inputs and outputs."""
+    on_a_random_network(seed, check_one, graph_specimens)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_codes_of_every_join(family: str) -> None:
+    graph = joined.every_join()
+    check(graph, joined.samples(graph), Quantization(**FAMILIES[family]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -8,11 +8,12 @@ import pytest
 from small_networks import network
 
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.fifos import LEAST, best_interval, fifo_depths
+from dnn2fpga.plan.fifos import best_interval, fifo_depths
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.planner import with_fifos
 from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import PlanSettings
+from rtl_lib.streams.fifo_depths import LEAST
 
 # A pooling layer brings its pixels in bursts, to a layer that is folded for their average rate.
 FOLDED = {"conv_0": {"engine": "folded", "pe": 2, "simd": 9}, "conv_2": {"engine": "folded", "pe": 1, "simd": 6}}

@@ -138,7 +138,7 @@ def test_a_layer_without_weights_is_used_twice_under_two_names(tmp_path: Path) -
     for name in ("a", "relu_2", "b"):
         tensor = relu(keras.layers.Dense(4, name=name)(tensor))
     keras.Model(inputs, tensor).save(tmp_path / "m.keras")
-    names = [layer.name for layer in read_keras_model(tmp_path / "m.keras").layers]
+    names = [node.name for node in read_keras_model(tmp_path / "m.keras").nodes]
     assert names == ["a", "relu", "relu_2", "relu_3", "b", "relu_4"]
 
 

@@ -14,6 +14,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.plan.goals import Aim
+from dnn2fpga.plan.settings import EdgeFifo
 from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.quantize.settings import Granularity, Scales
 from dnn2fpga.task import TaskKind
@@ -100,6 +101,7 @@ hardware:
     reuse_factor: 4
     budget: {lut: 20000, ff: 40000, dsp: 90, bram18: 100}
   layers: {dense: {engine: folded, simd: 4}}
+  fifos: [{tensor: conv, reader: add, beats: 30}]
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
 build: {seed: 5, placements: 7}
 board: pynq_z2
@@ -148,6 +150,7 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
         "float_units": 3,
         "fifo": 4,
     }
+    assert config.hardware.fifos == (EdgeFifo(tensor="conv", reader="add", beats=30),)
     goal = config.hardware.goal
     assert goal is not None
     assert (goal.aim, goal.interval_cycles, goal.latency_cycles, goal.reuse_factor) == (Aim.LATENCY, 1000, 2000, 4)

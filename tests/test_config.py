@@ -94,6 +94,8 @@ hardware:
   stages: runs
   family: ecp5
   pixels: 2
+  fifos:
+  - {tensor: conv2d, reader: add, beats: 9}
   goal:
     aim: latency
     interval_cycles: 1000
@@ -101,7 +103,6 @@ hardware:
     reuse_factor: 4
     budget: {lut: 20000, ff: 40000, dsp: 90, bram18: 100}
   layers: {dense: {engine: folded, simd: 4}}
-  fifos: [{tensor: conv, reader: add, beats: 30}]
 verification: {frames: 100, stalls: burst, seed: 7, jobs: 1}
 build: {seed: 5, placements: 7}
 board: pynq_z2
@@ -150,7 +151,7 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
         "float_units": 3,
         "fifo": 4,
     }
-    assert config.hardware.fifos == (EdgeFifo(tensor="conv", reader="add", beats=30),)
+    assert config.hardware.fifos == (EdgeFifo(tensor="conv2d", reader="add", beats=9),)
     goal = config.hardware.goal
     assert goal is not None
     assert (goal.aim, goal.interval_cycles, goal.latency_cycles, goal.reuse_factor) == (Aim.LATENCY, 1000, 2000, 4)

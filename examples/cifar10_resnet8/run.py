@@ -43,15 +43,15 @@ def quantized(data: Data, test: Data, folder: Path) -> QuantizationResult:
     return flow.quantize(
         flow.read_model(MODEL),
         data,
-        folder,
-        Quantization(weight_bits=BITS, activation_bits=BITS, input_bits=BITS),
-        Optimization(
+        work=folder,
+        test=test,
+        quantization=Quantization(weight_bits=BITS, activation_bits=BITS, input_bits=BITS),
+        optimization=Optimization(
             max_drop=MOST_POINTS_LOST,
             stages=(Stage.POST_TRAINING, Stage.TRAINING_AWARE),
             training=TrainingSettings(epochs=3, learning_rate=5e-4),
         ),
-        test,
-        show_progress,
+        progress=show_progress,
     )
 
 

@@ -184,7 +184,7 @@ def test_a_block_with_pooling_inside_is_quantized_and_trained(tmp_path: Path) ->
     stages = (Stage.POST_TRAINING, Stage.TRAINING_AWARE)
     both = Optimization(stages=stages, target_accuracy=1.0, training=training)
 
-    result = quantize(graph, data, tmp_path, widths, both, data)
+    result = quantize(graph, data, work=tmp_path, test=data, quantization=widths, optimization=both)
 
     assert (result.tries[0].stage, result.tries[-1].stage) == ("ptq", "qat")
     assert min(one.score or 0 for one in result.tries) > 0.9

@@ -41,7 +41,7 @@ PLAN: dict[str, Any] = {
 def quantized(data: Data, test: Data, folder: Path) -> QuantizationResult:
     """Rounding alone where that is enough; else trained again."""
     return flow.quantize(
-        flow.read_model(MODEL),
+        MODEL,
         data,
         work=folder,
         test=test,

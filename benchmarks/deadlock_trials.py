@@ -104,7 +104,7 @@ The first two rows must show no hang: `rtl_lib/core/liveness.py` has the proof, 
 third shows that the check can fail: that a design does not hang while nothing pauses is no proof. These FIFOs were
 tried where they are shorter than those of the proof: in {number("unpaused shorter than proved")} blocks.
 
-In {number("full rate alone not proved")} blocks the FIFOs of the full rate were not enough for the proof; the planner made them deeper.
+In {number("full rate alone not proved")} blocks the FIFOs of the full rate were no proof; the planner made them deeper.
 
 | blocks with | |
 |---|---|

@@ -38,13 +38,14 @@ HEADS = (
 
 def row(noise: float, run: BoardRun) -> tuple[object, ...]:
     told = run.statistics
+    (output,) = run.outputs.values()
     shortest, longest = run.latency_cycles
     latency = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     return (
         f"{noise:.1%}",
         f"{run.frames:,}",
         f"{run.equal:,}",
-        f"{run.score:.2%}, {run.software_score:.2%}",
+        f"{output.score:.2%}, {output.software_score:.2%}",
         f"{latency} ({run.planned_latency_cycles:,})",
         *(
             f"{told[name]:,}"
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.01)
     given = parser.parse_args()
     graph = config_files.load(WorkFolder(given.work).current_bundle().path)
-    data = load_data(given.data, graph.input.shape).sample(given.frames)
+    data = load_data(given.data, graph).sample(given.frames)
     rows = []
     for noise in (0.0, given.noise):
         run = run_on_board(given.work, data, given.board, SIMULATED, progress=show_progress, noise=noise)

@@ -12,8 +12,8 @@ from typing import Any
 from tools import xc7_cells, xilinx
 
 from dnn2fpga import flow, work_folder
-from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.settings import PlanSettings
 
@@ -25,7 +25,7 @@ class Measured:
     """What came of one design."""
 
     name: str
-    manifest: dict[str, Any]
+    manifest: Manifest
     latency: int  # simulated
     interval: int
     frames: int  # equal to the integer model in RTL, at every boundary
@@ -36,7 +36,7 @@ class Measured:
     @property
     def predicted(self) -> dict[str, float]:
         """Resources by the plan."""
-        return {key: sum(b["resources"][key] for b in self.manifest["boundaries"]) for key in RESOURCES}
+        return {key: sum(b.resources[key] for b in self.manifest.boundaries) for key in RESOURCES}
 
     @property
     def found(self) -> dict[str, int]:
@@ -47,7 +47,7 @@ class Measured:
     @property
     def foldings(self) -> str:
         """Layer by layer."""
-        return ", ".join(f"{b['layer']} {b['folding']}" for b in self.manifest["boundaries"] if b["folding"])
+        return ", ".join(f"{b.tensor} {b.folding}" for b in self.manifest.boundaries if b.folding)
 
 
 def measured(
@@ -64,7 +64,7 @@ def measured(
     start = time.monotonic()
     manifest = flow.generate(folder, PlanSettings.model_validate(settings))
     seconds = time.monotonic() - start
-    protocol, bulk = flow.verify(folder, test.sample(frames), Verification())
+    protocol, bulk = flow.verify(folder, test.sample(frames))
     cycles = protocol.latency_cycles, protocol.interval_cycles
     if not (protocol.passed and bulk.passed) or any(one["predicted"] != one["measured"] for one in cycles):
         sys.exit(f"{name}: the RTL is not what was predicted: {protocol.messages} {bulk.messages} {cycles}")

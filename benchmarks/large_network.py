@@ -121,8 +121,8 @@ def main() -> None:
     rows = [
         ("weights", f"{weights:,}"),
         ("layers", len(graph.layers)),
-        ("interval, cycles", f"{manifest['interval_cycles']:,}"),
-        ("latency, cycles", f"{manifest['latency_cycles']:,}"),
+        ("interval, cycles", f"{manifest.interval_cycles:,}"),
+        ("latency, cycles", f"{manifest.latency_cycles:,}"),
         ("configuration files to bundle, s", f"{seconds:.0f}"),
         ("largest process, GB", f"{memory:.2f}"),
         ("Verilog, MB", f"{megabytes:.0f}"),

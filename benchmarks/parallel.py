@@ -31,7 +31,6 @@ from peers import VERSIONS, build_peer  # noqa: E402
 from tools import XilinxCells, estimate_ecp5, place_ecp5, synthesize_xc7  # noqa: E402
 
 from dnn2fpga import flow  # noqa: E402
-from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.quantized import QuantizedGraph  # noqa: E402
@@ -141,10 +140,10 @@ def build(graph: QuantizedGraph, folder: Path, settings: PlanSettings) -> Figure
     # As the command does: from the files, with the adders solved anew.
     manifest = flow.generate(folder, settings)
     seconds = time.monotonic() - start
-    if manifest["interval_cycles"] != 1:
-        sys.exit(f"{graph.name}: the interval is {manifest['interval_cycles']} cycles, not 1")
+    if manifest.interval_cycles != 1:
+        sys.exit(f"{graph.name}: the interval is {manifest.interval_cycles} cycles, not 1")
     cells = synthesize_xc7([verilog(folder)], "accelerator")
-    return figures_of("dnn2fpga", graph.name, manifest["latency_cycles"], cells, seconds)
+    return figures_of("dnn2fpga", graph.name, manifest.latency_cycles, cells, seconds)
 
 
 def figures_of(who: str, case: str, cycles: int, cells: XilinxCells, seconds: float) -> Figures:
@@ -179,7 +178,7 @@ def verify(graph: QuantizedGraph, case: Any, folder: Path) -> int:
     form = graph.input.format
     more = np.random.default_rng(1).integers(form.minimum, form.maximum + 1, (VECTORS - len(given), 16))
     x = np.concatenate([given, more]).astype(np.float64)
-    protocol, bulk = flow.verify(folder, Data(x, None), Verification())
+    protocol, bulk = flow.verify(folder, Data(x, None))
     if not (protocol.passed and bulk.passed):
         sys.exit(f"{graph.name}: the RTL differs from the integer model")
     return bulk.frames

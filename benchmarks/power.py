@@ -23,6 +23,7 @@ from reporting import markdown_table, show_progress  # noqa: E402
 from dnn2fpga import flow, work_folder  # noqa: E402
 from dnn2fpga.build.boards import load_board  # noqa: E402
 from dnn2fpga.build.power import KINDS, PowerEstimate, estimate_power  # noqa: E402
+from dnn2fpga.generate.manifest import Manifest  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 from dnn2fpga.verify.activity import measure_activity  # noqa: E402
@@ -48,7 +49,7 @@ DESIGNS = (
 )
 
 
-def measured(design: Design) -> tuple[dict[str, Any], dict[str, Any]]:
+def measured(design: Design) -> tuple[Manifest, dict[str, Any]]:
     """Manifest and activity."""
     folder = WORK / "".join(c if c.isalnum() else "_" for c in design.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,11 +57,11 @@ def measured(design: Design) -> tuple[dict[str, Any], dict[str, Any]]:
         if not (design.model / name).is_file():
             sys.exit(f"error: {design.model / name} is missing; run what makes it first: {(__doc__ or '').strip()}")
         shutil.copy(design.model / name, folder)
-    manifest = flow.generate(folder, PlanSettings.model_validate(design.hardware), show_progress)
+    manifest = flow.generate(folder, PlanSettings.model_validate(design.hardware), progress=show_progress)
     return manifest, measure_activity(folder / work_folder.BUNDLE, folder / work_folder.SIMULATION, show_progress)
 
 
-def row(design: Design, manifest: dict[str, Any], activity: dict[str, Any], board: str) -> tuple[Any, ...]:
+def row(design: Design, manifest: Manifest, activity: dict[str, Any], board: str) -> tuple[Any, ...]:
     target = load_board(board)
     found = estimate_power(manifest, target, target.clock_mhz, activity)
     default = estimate_power(manifest, target, target.clock_mhz)

@@ -5,6 +5,7 @@
 Each network (tests/specimens.py) is quantized, planned, written as a bundle and simulated twice, without
 stalls and with a random stall pattern. One network takes about three seconds. The result is written to
 docs/measurements/random_networks.md. A failure is shrunk to a small network, which is printed; its bundle is kept.
+``random_graphs.py`` does the same with networks that branch.
 """
 
 from __future__ import annotations
@@ -14,30 +15,61 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
+from hypothesis.strategies import SearchStrategy
 from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "end_to_end")]
-from simulated import Outcome, simulate  # noqa: E402 - needs the paths above
-from specimens import Specimen, on_a_random_network  # noqa: E402
+from graph_specimens import forks, skips_across_strides  # noqa: E402 - needs the paths above
+from simulated import Outcome, simulate  # noqa: E402
+from specimens import Specimen, on_a_random_network, specimens  # noqa: E402
 
 from dnn2fpga.errors import UserError  # noqa: E402
 
-REPORT = ROOT / "docs" / "measurements" / "random_networks.md"
+MEASUREMENTS = ROOT / "docs" / "measurements"
 FAILED = ROOT / "build" / "random_networks"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Which networks are drawn, and what they meet.
+
+    :param script: without suffix; the page has its name.
+    :param stalls: patterns of stalls, all of them for each network; None: one that is drawn with it.
+    """
+
+    title: str
+    script: str
+    networks: Callable[[], SearchStrategy[Specimen]]
+    count: int
+    stalls: tuple[str, ...] | None = None
+
+
+def chains() -> SearchStrategy[Specimen]:
+    """Not hypothesis' own object, which no other process can be sent."""
+    return specimens()
+
+
+CHAINS = Series("Random networks", "random_networks", chains, count=200)
 
 
 @dataclass
 class Tally:
     """What was covered; every counter by the name of what it counts."""
 
+    series: Series
     networks: int = 0
+    nodes: Counter[int] = field(default_factory=Counter)
+    ports: Counter[str] = field(default_factory=Counter)
+    readers: Counter[int] = field(default_factory=Counter)
+    with_skips: int = 0
+    refused_fifos: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     layers: Counter[str] = field(default_factory=Counter)
     engines: Counter[str] = field(default_factory=Counter)
@@ -53,10 +85,17 @@ class Tally:
     failure: str = ""
 
     def add(self, specimen: Specimen, outcome: Outcome) -> None:
+        graph, manifest = specimen.graph, outcome.manifest
         self.networks += 1
-        self.stalls[specimen.stalls] += 1
+        self.nodes[len(graph.nodes)] += 1
+        self.ports[f"{len(graph.inputs)} in, {len(graph.outputs)} out"] += 1
+        self.readers += forks(graph.dag)
+        self.with_skips += skips_across_strides(graph) > 0
+        self.refused_fifos += outcome.refused_fifos
+        patterns = self.series.stalls or (specimen.stalls,)
+        self.stalls.update(patterns)
         self.choices[f"levels_per_register {specimen.plan.levels_per_register}"] += 1
-        for tensor in (outcome.quantized.input, *(layer.output for layer in outcome.quantized.layers)):
+        for tensor in outcome.quantized.tensors.values():
             self.activation_bits[tensor.width] += 1
         for layer in outcome.quantized.layers:
             self.layers[layer.kind] += 1
@@ -71,13 +110,14 @@ class Tally:
                 self.choices.update([f"padding {padding}", *(f"stride {stride}" for stride in layer.strides)])
         goal = specimen.plan.goal
         self.hardware["planned" if goal else "chosen"] += 1
-        self.hardware[f"{specimen.plan.pixels} pixels a beat"] += outcome.plan.boundaries[0].pixels > 1
-        for boundary in outcome.plan.boundaries[1:]:
+        self.hardware[f"{specimen.plan.pixels} pixels a beat"] += any(port.pixels > 1 for port in manifest.inputs)
+        edges = [*(edge for b in manifest.boundaries for edge in b.inputs), *manifest.outputs]
+        self.hardware["FIFOs"] += sum(edge.fifo > 0 for edge in edges)
+        for boundary in manifest.layers:
             self.engines.update(boundary.engine.split(" + "))
             self.hardware["folded layers"] += bool(boundary.folding)
-            self.hardware["FIFOs"] += boundary.fifo > 0
-        self.boundaries += len(outcome.plan.boundaries)
-        self.frames += 2 * outcome.frames
+        self.boundaries += len(manifest.boundaries)
+        self.frames += (1 + len(patterns)) * outcome.frames
         self.beats += outcome.beats
         self.cycles += outcome.cycles
 
@@ -87,12 +127,13 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         ours, theirs = vars(self), vars(other)
         failure = self.failure or other.failure
-        return Tally(**{name: ours[name] + theirs[name] for name in ours if name != "failure"}, failure=failure)
+        added = {name: ours[name] + theirs[name] for name in ours if name not in ("series", "failure")}
+        return Tally(self.series, **added, failure=failure)
 
 
-def run_share(count: int, first_seed: int, share: int) -> Tally:
+def run_share(series: Series, count: int, first_seed: int, share: int) -> Tally:
     """``count`` networks in this process; ends at the first that fails, once it is shrunk."""
-    tally = Tally()
+    tally = Tally(series)
     with tempfile.TemporaryDirectory() as scratch:
         number = 0
         while tally.networks < count and not tally.failure and sum(tally.refused.values()) <= count:
@@ -113,7 +154,7 @@ def _add_network(seed: int, tally: Tally, scratch: Path) -> None:
             tally.refused[str(reason)] += 1
             return
         last = specimen
-        outcome = simulate(specimen, quantized, kept, scratch)
+        outcome = simulate(specimen, quantized, kept, scratch, tally.series.stalls)
         for old in scratch.glob("bulk-*"):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
         tally.add(specimen, outcome)
@@ -121,7 +162,7 @@ def _add_network(seed: int, tally: Tally, scratch: Path) -> None:
         print(f"{seed}: {kinds}: {outcome.beats} beats in {outcome.cycles} cycles", flush=True)
 
     try:
-        on_a_random_network(seed, check)
+        on_a_random_network(seed, check, tally.series.networks)
     except Exception as error:  # whatever went wrong is told with its network
         tally.failure = f"seed {seed}: {type(error).__name__}: {error}\n  {last}\n  its bundle: {kept / 'bundle'}"
     else:
@@ -134,8 +175,16 @@ def report(tally: Tally, command: str) -> str:
     def listed(counter: Counter) -> str:  # type: ignore[type-arg]
         return ", ".join(f"{name}: {count:,}" for name, count in sorted(counter.items()))
 
+    branches = {
+        "nodes in a network": listed(tally.nodes),
+        "ports": listed(tally.ports),
+        "readers of a tensor, where several": listed(tally.readers),
+        "networks with a skip across strides": f"{tally.with_skips:,}",
+        "networks with FIFOs of their own that were refused, and calculated": f"{tally.refused_fifos:,}",
+    }
     rows = {
         "networks, each with and without stalls": f"{tally.networks:,}",
+        **(branches if tally.readers else {}),
         "refused by the quantization with a message": f"{sum(tally.refused.values()):,}",
         "layers": f"{sum(tally.layers.values()):,}: {listed(tally.layers)}",
         "operators": listed(tally.engines),
@@ -150,17 +199,16 @@ def report(tally: Tally, command: str) -> str:
         "cycles simulated": f"{tally.cycles:,}",
     }
     lines = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"# Random networks\n\nWritten by `{command}`.\n\n| what | how much |\n|---|---|\n{lines}\n"
+    return f"# {tally.series.title}\n\nWritten by `{command}`.\n\n| what | how much |\n|---|---|\n{lines}\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=200, help="networks (default 200)")
+def main(arguments: Sequence[str] | None = None, series: Series = CHAINS) -> int:
+    page = MEASUREMENTS / f"{series.script}.md"
+    parser = argparse.ArgumentParser(description=f"{series.title} as simulated Verilog.")
+    parser.add_argument("--count", type=int, default=series.count, help=f"networks (default {series.count})")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other networks (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes; they share the networks (default 1)")
-    parser.add_argument(
-        "--report", type=Path, default=REPORT, help=f"page to write (default {REPORT.relative_to(ROOT)})"
-    )
+    parser.add_argument("--report", type=Path, default=page, help=f"page to write (default {page.relative_to(ROOT)})")
     options = parser.parse_args(arguments)
     if min(options.count, options.jobs) < 1:
         parser.error("--count and --jobs must be at least 1")
@@ -168,11 +216,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.count * (job + 1) // options.jobs - options.count * job // options.jobs for job in range(options.jobs)
     ]
     with ProcessPoolExecutor(options.jobs) as pool:
-        tallies = list(pool.map(run_share, shares, [options.seed] * options.jobs, range(options.jobs)))
+        tallies = list(
+            pool.map(run_share, [series] * options.jobs, shares, [options.seed] * options.jobs, range(options.jobs))
+        )
     tally = reduce(Tally.__add__, tallies)
-    command = (
-        f"python benchmarks/random_networks.py --count {options.count} --seed {options.seed} --jobs {options.jobs}"
-    )
+    choices = f"--count {options.count} --seed {options.seed} --jobs {options.jobs}"
+    command = f"python benchmarks/{series.script}.py {choices}"
     if tally.failure:
         print(f"FAILED: {tally.failure}\n  again: {command}", file=sys.stderr)
         return 1

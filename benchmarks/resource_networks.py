@@ -170,7 +170,7 @@ def drawn(count: int = RANDOM_NETWORKS) -> Iterator[Network]:
             layer.name: _folded(operator, rng)
             for layer in graph.layers
             for operator in graph.operators[layer.name]
-            if "pe" in getattr(operator, "create_options", ())
+            if "pe" in operator.create_options
         }
         levels = int(rng.integers(2, 5))
         plan = PlanSettings.model_validate({"layers": own, "levels_per_register": levels})

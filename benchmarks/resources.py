@@ -28,9 +28,8 @@ from resource_networks import Network, all_networks, drawn  # noqa: E402
 
 from dnn2fpga.generate.accelerator import Accelerator  # noqa: E402
 from dnn2fpga.generate.verilog import to_verilog  # noqa: E402
-from dnn2fpga.plan.estimate.resources import Resources, network_resources  # noqa: E402
-from dnn2fpga.plan.hardware_plan import plan  # noqa: E402
-from dnn2fpga.plan.layout import lay_out  # noqa: E402
+from dnn2fpga.plan.estimate.resources import Resources  # noqa: E402
+from dnn2fpga.plan.hardware_plan import network_resources, plan  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "resources.md"
 FEW = (0, 1, 3, 4, 5, 7, 9, 11)  # of the drawn networks
@@ -72,10 +71,10 @@ def networks(family: str) -> Iterator[Network]:
 
 def check_network(network: Network, family: str) -> Checked:
     planned = plan(network.graph, network.plan)
-    layers = network_resources(planned, lay_out(network.graph, planned.settings), family)
+    layers = network_resources(planned, family)
     total = sum(layers.values(), Resources())
     estimated = {kind: round(float(getattr(total, kind)), 1) for kind in KINDS}
-    used = cells_used(to_verilog(Accelerator(network.graph, planned)), family, "accelerator")
+    used = cells_used(to_verilog(Accelerator(planned)), family, "accelerator")
     return Checked(network.name, {kind: used[kind] for kind in KINDS}, estimated)
 
 

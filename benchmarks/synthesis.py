@@ -69,7 +69,7 @@ def rows(design: Design, with_ecp5: bool) -> Iterator[tuple[Any, ...]]:
         cells = synthesize_xc7(verilog, "accelerator")
         luts = cells.luts + cells.lut_rams
         used = {"LUT": luts + cells.inverters, "FF": cells.ffs, "DSP": cells.dsps, "BRAM36": cells.bram36}
-        cycles = (manifest["latency_cycles"], manifest["interval_cycles"])
+        cycles = (manifest.latency_cycles, manifest.interval_cycles)
         counts = (f"{luts:,}", f"{cells.inverters:,}", f"{cells.estimated_lcs:,}", f"{cells.ffs:,}", cells.dsps)
         yield (design.name, "7-series", *cycles, *counts, cells.bram36, fitting(used, PARTS))
         if with_ecp5:

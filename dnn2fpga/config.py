@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.errors import UserError
@@ -21,6 +21,17 @@ from dnn2fpga.plan.settings import LayerPlan, PlanSettings
 from dnn2fpga.task import TaskKind
 
 DEFAULT_FILE = "dnn2fpga.yaml"
+
+
+def _is_by_output(value: Any) -> str:
+    return "outputs" if isinstance(value, dict) else "all"
+
+
+# One for all outputs, or one for each by its name.
+Tasks = Annotated[
+    Annotated[TaskKind, Tag("all")] | Annotated[dict[str, TaskKind], Tag("outputs")],
+    Discriminator(_is_by_output),
+]
 
 
 class DataFiles(Described):
@@ -47,7 +58,7 @@ class Config(Described):
     model: Path | None = None
     output: Path = Path("work")
     data: DataFiles = Field(default_factory=DataFiles)
-    task: TaskKind | None = None  # what the network is for, where last layer and labels are not to decide it
+    task: Tasks | None = None  # what the outputs are for, where last layer and labels are not to decide it
     quantization: Quantization = Field(default_factory=Quantization)
     optimization: Optimization = Field(default_factory=Optimization)
     search: SearchSettings = Field(default_factory=SearchSettings)

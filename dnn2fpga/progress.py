@@ -1,9 +1,23 @@
 """How a long step tells how far it is."""
 
-from collections.abc import Callable
-
-Progress = Callable[[str, int, int], None]  # what is being done, done so far, of how many
+from typing import Protocol
 
 
-def silent(what: str, done: int, of: int) -> None:
+class Progress(Protocol):
+    """What every step that takes a while can be given: a function that is told how far the step is.
+
+    It is called with ``done`` 0 when an activity begins, now and then while it lasts, and with ``done`` equal to ``of``
+    when it has ended. One step may have several activities, one after the other.
+    """
+
+    def __call__(self, what: str, done: int, of: int, news: str = "", /) -> None:
+        """Take note.
+
+        :param what: the activity, in a few words; it always has the same ones.
+        :param done: how much of it is done, of ``of``.
+        :param news: what a tool says meanwhile, where one says something; given only when there is some.
+        """
+
+
+def silent(what: str, done: int, of: int, news: str = "") -> None:
     """Tell nobody."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -69,6 +70,7 @@ class Measure(enum.StrEnum):
     ACCURACY = "accuracy"  # share of decisions that equal the label
     AGREEMENT = "agreement"  # share of decisions that equal the float model's
     R2 = "r2"  # 1 - squared error / variance of the targets
+    MEAN = "mean"  # of the scores of several outputs
 
 
 class Training(enum.Enum):
@@ -87,14 +89,26 @@ class Score:
     value: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f}" if self.measure == Measure.R2 else f"{self.value:.2%}"
+        return f"{self.value:.4f}" if self.measure in (Measure.R2, Measure.MEAN) else f"{self.value:.2%}"
+
+
+def overall(scores: Mapping[str, Score]) -> Score | None:
+    """The one number for a network: the score of its only output, or the mean of the scores of several.
+
+    :param scores: by output; without any there is no number.
+    """
+    if len(scores) <= 1:
+        return next(iter(scores.values()), None)
+    return Score(Measure.MEAN, sum(score.value for score in scores.values()) / len(scores))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:
-    """What of a network its task depends on: the shapes of its input and output, and its last layer."""
+    """What of a network the task of one output depends on: the shapes of all inputs and of the output, and its last
+    layer.
+    """
 
-    input: tuple[int, ...]
+    inputs: tuple[tuple[int, ...], ...]
     output: tuple[int, ...]
     ending: Ending
 
@@ -110,9 +124,13 @@ class Interface:
 
     @property
     def is_autoencoder(self) -> bool:
-        """Whether outputs may repeat inputs."""
-        size = math.prod(self.output)
-        return math.prod(self.input) == size > 1 and self.ending is not Ending.SOFTMAX
+        """Whether the output may repeat an input."""
+        return math.prod(self.output) > 1 and self.has_size_of_an_input and self.ending is not Ending.SOFTMAX
+
+    @property
+    def has_size_of_an_input(self) -> bool:
+        """Whether the output has as many numbers as an input."""
+        return math.prod(self.output) in map(math.prod, self.inputs)
 
     @property
     def deciding_kind(self) -> TaskKind:
@@ -206,7 +224,7 @@ def unlabelled_task(interface: Interface, kind: TaskKind | None = None) -> Task:
     """What a network is for as far as it says itself: its last layer decides, or it gives numbers."""
     ending = interface.ending
     if kind is None:
-        if interface.is_autoencoder:
+        if interface.is_autoencoder and len(interface.inputs) == 1:  # of several, chance alone makes two of one size
             kind = TaskKind.RECONSTRUCTION
         elif ending is Ending.SOFTMAX and interface.channels > 1:
             kind = interface.choosing_kind
@@ -233,7 +251,7 @@ def kind_problem(interface: Interface, kind: TaskKind) -> str | None:
             "several outputs, one for each label, and no softmax, which chooses one of them",
         ),
         TaskKind.REGRESSION: (True, ""),
-        TaskKind.RECONSTRUCTION: (outputs == math.prod(interface.input), "as many outputs as inputs"),
+        TaskKind.RECONSTRUCTION: (interface.has_size_of_an_input, "as many outputs as inputs"),
     }
     fits, what = needs[kind]
     return None if fits else f"{kind.value} needs {what}, but the model's output has the shape {interface.output}"

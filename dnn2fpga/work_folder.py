@@ -16,7 +16,7 @@ from typing import Any
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.records import UnreadableRecord, changes, digests, read_record, write_record
 from dnn2fpga.generate.kept import BY_PRODUCTS
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.graph.files import MODEL_FILE, WEIGHTS_FILE
 
 BUNDLE, SIMULATION = "bundle", "simulation"  # compiled simulators are kept when the bundle is generated again
@@ -46,7 +46,7 @@ class CurrentBundle:
     rests_on: Mapping[str, str]
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """What `manifest.json` says."""
         return read_manifest(self.path / MANIFEST)
 

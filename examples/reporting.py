@@ -11,7 +11,7 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> li
     return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
 
 
-def show_progress(what: str, done: int, of: int) -> None:
+def show_progress(what: str, done: int, of: int, news: str = "") -> None:
     """One line that is written over, on a terminal."""
     if sys.stderr.isatty():
         print(f"\r{what}: {done} of {of}   ", end="\n" if done == of else "", file=sys.stderr, flush=True)

@@ -1,10 +1,9 @@
 // Activity: streams words through the design, round and round without a stall, and counts how often the bits of its registers toggle.
 // Started by activity.py, which has made the registers public and nothing else.
 //
-// Usage: activity <words> <result.json> <warm-up cycles> <measured cycles>      words: s_axis_tdata, beat after beat
+// Usage: activity <result.json> <warm-up cycles> <measured cycles> <words>...      words: of each input, tdata beat after beat
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -14,16 +13,30 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "axi_ports.h"
+#include "give_up.h"
 #include "verilated.h"
 #include "verilated_syms.h"
 
 // Called by Verilator's run time where a design asks for $time.
 double sc_time_stamp() { return 0; }
 
-[[noreturn]] static void give_up(const std::string& message) {
-    std::fprintf(stderr, "%s\n", message.c_str());
-    std::exit(2);
-}
+// Offers words to an input port, round and round.
+struct Source {
+    AxiPort port;
+    std::vector<char> words;
+    size_t at = 0;
+
+    Source(const AxiPort& to, const char* path) : port{to} {
+        std::ifstream file{path, std::ios::binary};
+        words.assign(std::istreambuf_iterator<char>{file}, {});
+        if (words.empty() || words.size() % port.bytes != 0) give_up(port.axis + "_tdata must be as wide as manifest.json says");
+    }
+    void drive() { std::memcpy(port.tdata, &words[at], port.bytes); }
+    void sample() {
+        if (*port.tvalid && *port.tready) at = (at + port.bytes) % words.size();
+    }
+};
 
 // The registers of one instance, side by side.
 struct Scope {
@@ -61,10 +74,10 @@ struct Scope {
 
 class Bench {
 public:
-    explicit Bench(const char* words_path) : m_top{&m_context} {
-        std::ifstream file{words_path, std::ios::binary};
-        m_words.assign(std::istreambuf_iterator<char>{file}, {});
-        if (m_words.empty() || m_words.size() % sizeof m_top.s_axis_tdata != 0) give_up("s_axis_tdata must be as wide as manifest.json says");
+    explicit Bench(const std::vector<const char*>& words_paths) : m_top{&m_context}, m_sinks{output_ports(m_top)} {
+        const std::vector<AxiPort> inputs = input_ports(m_top);
+        if (inputs.size() != words_paths.size()) give_up("words are needed for each of the inputs");
+        for (size_t k = 0; k < inputs.size(); ++k) m_sources.emplace_back(inputs[k], words_paths[k]);
         for (const auto& [name, scope] : *m_context.scopeNameMap()) {
             if (!scope->varsp()) continue;
             Scope found;
@@ -77,10 +90,10 @@ public:
     }
 
     void run(uint64_t warm_up, uint64_t measured) {
-        m_top.m_axis_tready = 1;
+        for (AxiPort& sink : m_sinks) *sink.tready = 1;
         for (int i = 0; i < 5; ++i) cycle();
         m_top.aresetn = 1;
-        m_top.s_axis_tvalid = 1;
+        for (Source& source : m_sources) *source.port.tvalid = 1;
         for (uint64_t i = 0; i < warm_up; ++i) cycle();
         for (Scope& scope : m_scopes) scope.remember();
         m_output_beats = 0;
@@ -103,27 +116,27 @@ public:
 private:
     VerilatedContext m_context;
     Vtop m_top;
-    std::vector<char> m_words;
+    std::vector<Source> m_sources;
+    std::vector<AxiPort> m_sinks;
     std::vector<Scope> m_scopes;
-    size_t m_at = 0;
     uint64_t m_output_beats = 0;
 
     void cycle() {
-        std::memcpy(&m_top.s_axis_tdata, &m_words[m_at], sizeof m_top.s_axis_tdata);
+        for (Source& source : m_sources) source.drive();
         m_top.aclk = 0;
         m_top.eval();
-        if (m_top.s_axis_tvalid && m_top.s_axis_tready) m_at = (m_at + sizeof m_top.s_axis_tdata) % m_words.size();
-        m_output_beats += m_top.m_axis_tvalid;
+        for (Source& source : m_sources) source.sample();
+        for (const AxiPort& sink : m_sinks) m_output_beats += *sink.tvalid;
         m_top.aclk = 1;
         m_top.eval();
     }
 };
 
 int main(int argc, char** argv) {
-    if (argc != 5) give_up("usage: activity <words> <result.json> <warm-up cycles> <measured cycles>");
-    const uint64_t measured = std::strtoull(argv[4], nullptr, 10);
-    auto bench = std::make_unique<Bench>(argv[1]);
-    bench->run(std::strtoull(argv[3], nullptr, 10), measured);
-    bench->write(argv[2], measured);
+    if (argc < 5) give_up("usage: activity <result.json> <warm-up cycles> <measured cycles> <words>...");
+    const uint64_t measured = std::strtoull(argv[3], nullptr, 10);
+    auto bench = std::make_unique<Bench>(std::vector<const char*>(argv + 4, argv + argc));
+    bench->run(std::strtoull(argv[2], nullptr, 10), measured);
+    bench->write(argv[1], measured);
     return 0;
 }

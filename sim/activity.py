@@ -22,9 +22,10 @@ if str(SIM) not in sys.path:  # when imported from elsewhere
     sys.path.insert(0, str(SIM))
 
 from builds import build_activity, exclusive  # noqa: E402 - needs the path above
-from bundle import Manifest, Vectors, load_manifest, open_vectors, read_json  # noqa: E402
+from bundle import Manifest, Port, load_manifest, read_json  # noqa: E402
 from errors import BundleError, SimulationError, ToolError  # noqa: E402
 from toolchain import find_toolchain  # noqa: E402
+from vector_files import Vectors, open_vectors, words  # noqa: E402
 
 PUBLIC = "/*verilator public_flat_rd*/"
 _NAME = r"(?:\\\S+|[A-Za-z_]\w*)"
@@ -52,7 +53,7 @@ def with_public_registers(verilog: str) -> str:
 def measure_activity(
     bundle: Path, vectors: Path | None = None, *, frames: int | None = None, build_dir: Path | None = None
 ) -> dict[str, Any]:
-    """Toggles a cycle of the registers of every layer; `input` has what belongs to no layer.
+    """Toggles per cycle of the registers of every layer; the first input has what belongs to no layer.
 
     Raises `BundleError` or `ToolError` when nothing could be measured.
     """
@@ -83,36 +84,32 @@ def measure_activity(
 def _run(executable: Path, vectors: Vectors, folder: Path) -> dict[str, Any]:
     """Every frame once, after as many cycles as the design needs to be full and in its steady state."""
     folder.mkdir(parents=True, exist_ok=True)
-    words, result = folder / "words.bin", folder / "result.json"
-    words.write_bytes(_words(vectors))
+    manifest, result = vectors.manifest, folder / "result.json"
     result.unlink(missing_ok=True)
-    manifest = vectors.manifest
+    files = [folder / f"{port.axis}.bin" for port in manifest.inputs]
+    for file, port in zip(files, manifest.inputs, strict=True):
+        file.write_bytes(_tdata(vectors, port))
     warm_up = manifest.latency_cycles + manifest.steady_frames * manifest.interval_cycles
-    command = [executable, words, result, str(warm_up), str(vectors.frames * manifest.interval_cycles)]
+    command = [executable, result, str(warm_up), str(vectors.frames * manifest.interval_cycles), *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError(f"the simulation broke off: {(done.stderr or done.stdout).strip()}")
     return read_json(result)
 
 
-def _words(vectors: Vectors) -> bytes:
-    """The beats as they lie in s_axis_tdata: 1, 2, 4 or 8 bytes, or as many 32-bit words as it takes."""
-    port, bits = vectors.manifest.input, vectors.manifest.input.tdata_bits
-    size = next((size for size in (1, 2, 4, 8) if 8 * size >= bits), -(-bits // 32) * 4)
-    return b"".join(
-        port.pack(vectors.lanes(0, frame, beat), port.lane_bits).to_bytes(size, "little")
-        for frame in range(vectors.frames)
-        for beat in range(port.beats)
-    )
+def _tdata(vectors: Vectors, port: Port) -> bytes:
+    """The beats as they lie in tdata: 1, 2, 4 or 8 bytes, or as many 32-bit words as it takes."""
+    size = next((size for size in (1, 2, 4, 8) if 8 * size >= port.tdata_bits), -(-port.tdata_bits // 32) * 4)
+    return b"".join(word.to_bytes(size, "little") for word in words(vectors, port))
 
 
 def _by_layer(manifest: Manifest, scopes: dict[str, list[int]], cycles: int) -> dict[str, dict[str, float]]:
-    instances = {f"layer_{b.index}_{b.layer}": b.layer for b in manifest.boundaries[1:]}
-    sums = {b.layer: [0, 0] for b in manifest.boundaries}
+    instances = {f"layer_{b.index}_{b.tensor}": b.tensor for b in manifest.boundaries if b.inputs}
+    sums = {b.tensor: [0, 0] for b in manifest.boundaries}
     for scope, (bits, toggles) in scopes.items():
         # TOP.accelerator.network.layer_3_dense...
         inside = scope.split(".")[3:4]
-        layer = instances.get(inside[0] if inside else "", manifest.boundaries[0].layer)
+        layer = instances.get(inside[0] if inside else "", manifest.boundaries[0].tensor)
         sums[layer] = [sums[layer][0] + bits, sums[layer][1] + toggles]
     return {name: {"bits": bits, "toggles_per_cycle": toggles / cycles} for name, (bits, toggles) in sums.items()}
 

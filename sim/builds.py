@@ -31,7 +31,7 @@ COMPLETE = "complete"  # in the folder of a build that was finished: digests of 
 BOUNDARIES_VLT = """`verilator_config
 public_flat_rd -module "*network" -var "boundary_*"
 """
-PORTS_VLT = """public_flat_rw -module "accelerator" -var "*axis_t*"
+PORTS_VLT = """public_flat_rw -module "accelerator" -var "?_axis_*"
 public_flat_rw -module "accelerator" -var "aclk"
 public_flat_rw -module "accelerator" -var "aresetn"
 """
@@ -128,27 +128,27 @@ def _build_harness(
     build_dir: Path,
 ) -> Path:
     """The executable of `<kind>.cpp` and what `sources` puts into the folder of the build."""
-    harness = SIM / f"{kind}.cpp"
+    harness, ports = SIM / f"{kind}.cpp", _port_names(manifest)
 
     def build(folder: Path, log: Path) -> None:
-        verilate: list[str | Path] = [
-            toolchain.verilator,
-            "--cc",
-            "--exe",
-            *BULK_OPTIONS,
-            "--prefix",
-            "Vtop",
-            "--top-module",
-            manifest.top,
-        ]
+        (folder / "port_names.h").write_text(ports, encoding="utf-8")
+        verilate: list[str | Path] = [toolchain.verilator, "--cc", "--exe", *BULK_OPTIONS, "--prefix", "Vtop"]
+        verilate += ["--top-module", manifest.top]
         verilate += ["-Mdir", folder, "-o", kind, *sources(folder), harness]
         make: list[str | Path] = ["make", f"-j{os.cpu_count() or 1}", "-C", folder, "-f", "Vtop.mk"]
         with log.open("w", encoding="utf-8") as output:
             for command in (verilate, make):
                 subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
-    parts = [kind, *parts, *BULK_OPTIONS, harness.read_text(encoding="utf-8")]
+    headers = [header.read_text(encoding="utf-8") for header in sorted(SIM.glob("*.h"))]
+    parts = [kind, *parts, *BULK_OPTIONS, harness.read_text(encoding="utf-8"), *headers, ports]
     return cached(kind, parts, manifest, toolchain, build_dir, build) / kind
+
+
+def _port_names(manifest: Manifest) -> str:
+    """The header by which a harness knows the ports of the design (`axi_ports.h`)."""
+    inputs, outputs = (" ".join(f"PORT({p.axis})" for p in ports) for ports in (manifest.inputs, manifest.outputs))
+    return f"#define INPUT_PORTS(PORT) {inputs}\n#define OUTPUT_PORTS(PORT) {outputs}\n"
 
 
 def _control_file(folder: Path, text: str) -> Path:

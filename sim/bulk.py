@@ -13,13 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from blame import verdict
 from builds import build_bulk, exclusive, log_tail
-from bundle import Vectors, load_manifest, open_vectors
+from bundle import load_manifest
 from checks import Checker, Fault, limits
 from errors import ToolError
+from network import Network
 from report import Circumstances, describe, run_command
 from stalls import PATTERNS
 from toolchain import find_toolchain
+from vector_files import Vectors, open_vectors
 
 POLL_SECONDS = 0.05
 
@@ -77,7 +80,7 @@ def run_bulk(
         seconds = time.monotonic() - start
         test = _merge([_judge(part, stalls, command) for part in slices], seconds)
     return {
-        "results_version": 1,
+        "results_version": 2,
         "mode": "bulk",
         "passed": test["passed"],
         "model": manifest.model,
@@ -145,15 +148,13 @@ def _plan(part: Slice, stalls: str) -> str:
         f"frames {vectors.first} {vectors.frames}",
         f"stalls {source} {sink} {part.seed} {manifest.interval_cycles}",
         f"limits {patience} {drain}",
-        *(
-            f"{name} {p.lanes} {p.width} {p.lane_bits}"
-            for name, p in (("input", manifest.input), ("output", manifest.output))
-        ),
     ]
+    readers = Network(manifest).readers
     for b in manifest.boundaries:
-        lines.append(
-            f"boundary {b.lanes} {b.width} {b.element_bytes} {int(b.signed)} {b.beats} {vectors.path(b.index)}"
-        )
+        numbers = f"{b.lanes} {b.width} {b.element_bytes} {int(b.signed)} {b.beats}"
+        lines.append(f"boundary {b.tensor} {len(readers[b.index])} {numbers} {vectors.path(b)}")
+    for name, ports in (("input", manifest.inputs), ("output", manifest.outputs)):
+        lines += [f"{name} {port.axis} {manifest.boundary(port.tensor).index} {port.lane_bits}" for port in ports]
     return "\n".join(lines) + "\n"
 
 
@@ -163,8 +164,8 @@ def _judge(part: Slice, stalls: str, command: Sequence[str]) -> dict[str, Any]:
         raw = json.loads((part.folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ToolError(f"the simulation broke off\n{log_tail(part.log)}") from error
-    checker = _as_checker(raw["streams"], part.vectors)
-    fault = checker.verdict(raw["cycles"], gave_up=raw["gave_up"])
+    checker = _as_checker(raw, part.vectors)
+    fault = verdict(checker, raw["cycles"], gave_up=raw["gave_up"])
     if fault is None and stalls == "none":
         fault = checker.timing_fault()
     circumstances = Circumstances(stalls, part.seed, _command(part, stalls, fault, command))
@@ -179,12 +180,12 @@ def _judge(part: Slice, stalls: str, command: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _as_checker(streams: list[dict[str, Any]], vectors: Vectors) -> Checker:
+def _as_checker(raw: dict[str, Any], vectors: Vectors) -> Checker:
     """Put what the harness saw into the checker that would have seen it in a cocotb test."""
     checker = Checker(vectors, vectors.frames, load=False)
-    origin, steady = streams[0]["first_cycle"], vectors.manifest.steady_frames
-    for k, stream in enumerate(streams):
-        checker.restore(k, stream["count"], stream["waiting"], stream["waited_cycles"])
+    checker.origin, steady = raw["origin"], max(3, vectors.manifest.steady_frames)
+    for k, stream in enumerate(raw["streams"]):
+        checker.restore(k, **{key: stream[key] for key in ("count", "waiting", "taken", "waited_cycles")})
         if stream["count"]:
             checker.first_cycles[k] = stream["first_cycle"]
         beats = checker.beats[k]
@@ -194,7 +195,7 @@ def _as_checker(streams: list[dict[str, Any]], vectors: Vectors) -> Checker:
             checker.last_cycles[k] = [first] if frames < steady else [first] * (frames - 1) + [first + both]
         if stream["fault"]:
             f = stream["fault"]
-            cycle, got = f["cycle"] - origin, int(f["got"], 16)
+            cycle, got = f["cycle"] - (checker.origin or 0), int(f["got"], 16)
             checker.faults[k] = Fault(
                 kind=f["kind"], stream=k, frame=f["frame"], beat=f["beat"], cycle=cycle, got=got, detail=f["detail"]
             )
@@ -235,8 +236,6 @@ def _merge(parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "cycles_per_second": round(cycles / seconds) if seconds else 0,
     }
-    counted = [part for part in parts if "beats_compared" in part]
-    if counted:
-        merged["beats_compared"] = [sum(column) for column in zip(*(p["beats_compared"] for p in counted), strict=True)]
-        merged["output_beats_compared"] = sum(p["output_beats_compared"] for p in counted)
+    for key in ("beats_compared", "output_beats_compared"):
+        merged[key] = [sum(column) for column in zip(*(part[key] for part in parts), strict=True)]
     return merged

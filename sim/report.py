@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle import Vectors
-from checks import EXTRA, MISSING, RESET, TIMING, VALUE, Fault, stream_name
+from bundle import Boundary
+from checks import DEADLOCK, EXTRA, MISSING, RESET, TIMING, VALUE, Fault
+from network import Network
+from vector_files import Vectors
 
 SIM = Path(__file__).resolve().parent
 
@@ -21,6 +23,25 @@ class Circumstances:
     stalls: str
     seed: int
     command: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a fault was seen: at a boundary, or at an output port, whose lanes are `lane_bits` wide."""
+
+    name: str
+    boundary: Boundary
+    lane_bits: int | None = None
+
+    @classmethod
+    def of(cls, fault: Fault, vectors: Vectors) -> Place:
+        """The place of the stream of a fault."""
+        manifest = vectors.manifest
+        if fault.stream < len(manifest.boundaries):
+            boundary = manifest.boundaries[fault.stream]
+            return cls(boundary.tensor, boundary)
+        port = manifest.outputs[fault.stream - len(manifest.boundaries)]
+        return cls(port.axis, manifest.boundary(port.tensor), port.lane_bits)
 
 
 def run_command(bundle: Path, build_dir: Path | None, plusargs: Sequence[str]) -> list[str]:
@@ -37,13 +58,13 @@ def run_command(bundle: Path, build_dir: Path | None, plusargs: Sequence[str]) -
 
 def describe(fault: Fault, vectors: Vectors, circumstances: Circumstances) -> dict[str, Any]:
     """A fault with everything that is known about it, and in `message` all of it as text."""
-    manifest = vectors.manifest
-    boundary = manifest.boundaries[min(fault.stream, len(manifest.boundaries) - 1)]
+    place = Place.of(fault, vectors)
+    network = Network(vectors.manifest)
     facts: dict[str, Any] = {
         "kind": fault.kind,
-        "layer": boundary.layer if fault.stream == boundary.index else "m_axis",
-        "layer_kind": boundary.kind if fault.stream == boundary.index else "output port",
-        "boundary": fault.stream if fault.stream == boundary.index else None,
+        "layer": place.name,
+        "layer_kind": "output port" if place.lane_bits else place.boundary.kind,
+        "boundary": None if place.lane_bits else place.boundary.tensor,
         "frame": vectors.first + fault.frame % vectors.frames,
         "beat": fault.beat,
         "cycle": fault.cycle,
@@ -52,8 +73,8 @@ def describe(fault: Fault, vectors: Vectors, circumstances: Circumstances) -> di
         "command": circumstances.command,
     }
     if fault.kind == VALUE:
-        facts |= _wrong_lane(fault, vectors)
-    lines = [f"{stream_name(manifest, fault.stream)}: {_what(fault, facts, vectors)}"]
+        facts |= _wrong_lane(fault, place, vectors)
+    lines = [f"{network.name(fault.stream)}: {_what(fault, facts, network)}"]
     if fault.kind != TIMING:
         lines.append(f"in cycle {fault.cycle}, stalls: {circumstances.stalls}, seed {circumstances.seed}")
     lines.append(f"reproduce: {circumstances.command}")
@@ -61,11 +82,13 @@ def describe(fault: Fault, vectors: Vectors, circumstances: Circumstances) -> di
     return facts
 
 
-def _what(fault: Fault, facts: dict[str, Any], vectors: Vectors) -> str:
+def _what(fault: Fault, facts: dict[str, Any], network: Network) -> str:
     """The fault in one clause."""
     place = f"frame {facts['frame']}, beat {fault.beat}"
     if fault.kind == MISSING:
-        return f"beat {fault.beat} of frame {facts['frame']} never came{_why_missing(fault, vectors)}"
+        return f"beat {fault.beat} of frame {facts['frame']} never came{_why_missing(fault, network)}"
+    if fault.kind == DEADLOCK:
+        return f"{fault.detail}; beat {fault.beat} of frame {facts['frame']} never came"
     if fault.kind == EXTRA:
         return "an extra beat came after the last beat of the last frame"
     if fault.kind == VALUE:
@@ -76,20 +99,19 @@ def _what(fault: Fault, facts: dict[str, Any], vectors: Vectors) -> str:
     return fault.detail if fault.kind in (TIMING, RESET) else f"{place}: {fault.detail}"
 
 
-def _why_missing(fault: Fault, vectors: Vectors) -> str:
-    if fault.stream == 0:
+def _why_missing(fault: Fault, network: Network) -> str:
+    sources = [read.source for read in network.sources[fault.stream]]
+    if not sources:
         return ", although the source offers it"
-    return f", while {stream_name(vectors.manifest, fault.stream - 1)} has delivered its part"
+    have = "have" if len(set(sources)) > 1 else "has"
+    return f", while {network.names(sources, 'and')} {have} delivered the beats for it"
 
 
-def _wrong_lane(fault: Fault, vectors: Vectors) -> dict[str, Any]:
+def _wrong_lane(fault: Fault, place: Place, vectors: Vectors) -> dict[str, Any]:
     """The first lane of a beat that is wrong, and all lanes side by side."""
-    manifest = vectors.manifest
-    is_port = fault.stream == len(manifest.boundaries)
-    boundary = manifest.boundaries[-1] if is_port else manifest.boundaries[fault.stream]
-    bits = manifest.output.lane_bits if is_port else boundary.width
-    got = boundary.unpack(fault.got or 0, bits)
-    expected = vectors.lanes(boundary.index, fault.frame, fault.beat)
+    boundary = place.boundary
+    got = boundary.unpack(fault.got or 0, place.lane_bits)
+    expected = vectors.lanes(boundary, fault.frame, fault.beat)
     wrong = [lane for lane in range(boundary.lanes) if got[lane] != expected[lane]]
     return {
         "position": boundary.position(fault.beat, wrong[0]),
@@ -99,17 +121,16 @@ def _wrong_lane(fault: Fault, vectors: Vectors) -> dict[str, Any]:
         "wrong_lanes": len(wrong),
         "expected_lanes": expected,
         "got_lanes": got,
-        "hint": _hint(got, expected, vectors, boundary.index, fault),
+        "hint": _hint(got, expected, vectors, boundary, fault),
     }
 
 
-def _hint(got: Sequence[int], expected: Sequence[int], vectors: Vectors, boundary: int, fault: Fault) -> str:
+def _hint(got: Sequence[int], expected: Sequence[int], vectors: Vectors, boundary: Boundary, fault: Fault) -> str:
     """A guess at the cause, where the wrong values are themselves telling."""
-    beats = vectors.manifest.boundaries[boundary].beats
-    n = fault.frame * beats + fault.beat
-    if n > 0 and got == vectors.lanes(boundary, *divmod(n - 1, beats)):
+    n = fault.frame * boundary.beats + fault.beat
+    if n > 0 and got == vectors.lanes(boundary, *divmod(n - 1, boundary.beats)):
         return "these are the values of the beat before: a beat was repeated?"
-    if got == vectors.lanes(boundary, *divmod(n + 1, beats)):
+    if got == vectors.lanes(boundary, *divmod(n + 1, boundary.beats)):
         return "these are the values of the next beat: a beat was lost?"
     if sorted(got) == sorted(expected):
         return "the same values in other lanes"

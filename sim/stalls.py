@@ -1,7 +1,7 @@
-"""Stall patterns: in which cycles the source offers nothing and the sink takes nothing.
+"""Stall patterns: in which cycles a source offers nothing and a sink takes nothing.
 
 Both simulations (`testbench.py` and `bulk.cpp`) draw the same patterns from the same generator: a seed means the same
-in both.
+in both. Every port has a generator of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 MASK = 0xFFFFFFFF
 LONGEST_BURST = 128
 
-# how the source and the sink stall under each named pattern
+# how the sources and the sinks stall under each named pattern
 PATTERNS = {
     "none": ("never", "never"),
     "source": ("random", "never"),
@@ -20,6 +20,8 @@ PATTERNS = {
     "random": ("random", "random"),
     "burst": ("burst", "burst"),
     "full": ("never", "full"),
+    "starve": ("turns", "never"),
+    "refuse": ("never", "turns"),
 }
 
 
@@ -53,25 +55,44 @@ class StallPattern:
         if self.name not in PATTERNS:
             raise ValueError(f"a stall pattern must be one of {', '.join(PATTERNS)}, not {self.name!r}")
 
-    def source(self) -> Iterator[bool]:
-        """For every cycle in which the source has nothing on offer: does it keep waiting?"""
-        return stalls(PATTERNS[self.name][0], 2 * self.seed)
+    def source(self, port: int) -> Iterator[bool]:
+        """For every cycle in which the source of an input has nothing on offer: does it keep waiting?"""
+        return stalls(PATTERNS[self.name][0], 2 * self._of(port))
 
-    def sink(self, interval: int, idle: Callable[[], int]) -> Iterator[bool]:
-        """For every cycle: does the sink refuse? `idle()`: for how many cycles nothing has entered the design."""
-        how, seed = PATTERNS[self.name][1], 2 * self.seed + 1
+    def sink(self, port: int, interval: int, idle: Callable[[], int]) -> Iterator[bool]:
+        """For every cycle: does the sink of an output refuse?
+
+        `idle()`: for how many cycles nothing has entered the design.
+        """
+        how, seed = PATTERNS[self.name][1], 2 * self._of(port) + 1
         return until_full(seed, interval, idle) if how == "full" else stalls(how, seed)
+
+    def turns(
+        self, inputs: int, outputs: int, interval: int, rest: Callable[[], int]
+    ) -> Iterator[tuple[int | None, int | None]]:
+        """For every cycle: the input whose source offers nothing, and the output whose sink refuses, if one has to.
+
+        `rest()`: for how many cycles no beat has passed anywhere.
+        """
+        source, sink = PATTERNS[self.name]
+        if source == "turns":
+            return ((port, None) for port in until_rest(2 * self.seed, inputs, interval, rest))
+        if sink == "turns":
+            return ((None, port) for port in until_rest(2 * self.seed + 1, outputs, interval, rest))
+        return iter(lambda: (None, None), None)
+
+    def _of(self, port: int) -> int:
+        return self.seed + (port << 16)
 
 
 def stalls(how: str, seed: int) -> Iterator[bool]:
-    """An endless series of stall decisions: `never`, `random` (one half), or `burst` (long runs of both kinds)."""
+    """An endless series of stall decisions: `random` (one half), `burst` (long runs of both kinds), otherwise never."""
     generator = Xorshift32(seed)
-    if how == "never":
-        while True:
-            yield False
     if how == "random":
         while True:
             yield generator.next() >= 0x80000000
+    while how != "burst":
+        yield False
     while True:
         for stalled in (False, True):
             # of all sizes: short ones too, so that a small design meets several
@@ -84,7 +105,7 @@ def until_full(seed: int, interval: int, idle: Callable[[], int]) -> Iterator[bo
     """Refuse until nothing has entered the design for more than an interval: then every layer is held up. Take for some
     cycles, and refuse again.
 
-    Short stalls never reach the first layers of a design that gives one beat in a thousand cycles.
+    Short stalls never reach the first layers of a design that produces one beat in a thousand cycles.
     """
     generator = Xorshift32(seed)
     while True:
@@ -92,3 +113,18 @@ def until_full(seed: int, interval: int, idle: Callable[[], int]) -> Iterator[bo
             yield True
         for _ in range(1 + generator.next() % (2 * interval)):
             yield False
+
+
+def until_rest(seed: int, ports: int, interval: int, rest: Callable[[], int]) -> Iterator[int | None]:
+    """The port that stalls while all others go on: until no beat has passed anywhere for more than an interval. Then
+    none stalls for some cycles, and it is the turn of the next port.
+
+    Every join then waits for each of its inputs while the others are full, and every fork for each of its readers.
+    """
+    generator = Xorshift32(seed)
+    while True:
+        for port in range(ports):
+            while rest() <= interval:
+                yield port
+            for _ in range(1 + generator.next() % (2 * interval)):
+                yield None

@@ -12,22 +12,33 @@ import json
 import random
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cocotb
-from bundle import Vectors, load_manifest, open_vectors
-from checks import RESET, UNSTABLE, Checker, Fault, frames_to_fill, input_words, limits
+from blame import verdict
+from bundle import Manifest, load_manifest
+from checks import RESET, Checker, Fault, frames_to_fill, limits
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
+from network import Network
+from ports import Probe, SignalMissing, Sink, Source
 from report import Circumstances, describe
 from stalls import StallPattern
+from vector_files import Vectors, open_vectors, words
 
 STALLED_CYCLES = 1000  # the least in which stalls of all sizes meet a small design
 RESET_CYCLES = 5
 RANDOM_RESETS = 4  # in case that a fixed moment happens to be a harmless one
+# Frames in which a pattern meets a full design, and every port has its turn.
+FRAMES: dict[str, Callable[[Manifest], int]] = {
+    "full": lambda manifest: frames_to_fill(manifest) + manifest.steady_frames,
+    "starve": lambda manifest: 4 * len(manifest.inputs) + manifest.steady_frames,
+    "refuse": lambda manifest: len(manifest.outputs) * frames_to_fill(manifest) + manifest.steady_frames,
+}
 
 
 class CheckFailed(AssertionError):
@@ -56,112 +67,74 @@ def read_settings() -> tuple[Settings, Vectors]:
 
 
 class Bench:
-    """The design with a source at `s_axis`, a sink at `m_axis` and an eye on every boundary."""
+    """The design with a source at every input, a sink at every output and a probe at every boundary."""
 
     def __init__(self, dut: Any, vectors: Vectors, seed: int) -> None:
         self.dut, self.vectors, self.manifest = dut, vectors, vectors.manifest
-        self._words = input_words(vectors)
-        port = self.manifest.input
-        self._used_bits = port.pack([(1 << port.width) - 1] * port.lanes, port.lane_bits)
-        self._noise = random.Random(seed)
-        self._boundaries = [
-            tuple(self._find(f"boundary_{b.index}_{name}") for name in ("valid", "ready", "payload"))
-            for b in self.manifest.boundaries
-        ]
-
-    def _find(self, name: str) -> Any:
+        network = Network(self.manifest)
         try:
-            return getattr(self.dut.network, name)
-        except AttributeError:
-            raise CheckFailed(
-                f"signal network.{name} was not found in {self.manifest.top}: cannot compare it"
-            ) from None
+            self._sources = [
+                Source(dut, port, words(vectors, port), random.Random(seed + k))
+                for k, port in enumerate(self.manifest.inputs)
+            ]
+            self._sinks = [
+                Sink(dut, port, stream) for stream, port in zip(network.outputs, self.manifest.outputs, strict=True)
+            ]
+            self._probes = [
+                Probe(dut.network, b, shared=len(network.readers[b.index]) > 1) for b in self.manifest.boundaries
+            ]
+        except SignalMissing as name:
+            raise CheckFailed(f"signal {name} was not found in {self.manifest.top}: cannot compare it") from None
 
     async def reset(self, checker: Checker) -> None:
-        """Hold the reset for some cycles, during which the output must not be valid."""
-        dut = self.dut
-        await FallingEdge(dut.aclk)
-        dut.aresetn.value = 0
-        dut.s_axis_tvalid.value = 0
-        dut.s_axis_tdata.value = 0
-        dut.s_axis_tlast.value = 0
-        dut.m_axis_tready.value = 0
+        """Hold the reset for some cycles, during which no output must be valid."""
+        await FallingEdge(self.dut.aclk)
+        self.dut.aresetn.value = 0
+        for end in (*self._sources, *self._sinks):
+            end.reset()
         for _ in range(RESET_CYCLES):
-            await FallingEdge(dut.aclk)
+            await FallingEdge(self.dut.aclk)
         await ReadOnly()
-        if int(dut.m_axis_tvalid.value):
-            checker.blame(RESET, checker.outputs, 0, detail="m_axis_tvalid must be 0 in reset")
-        await FallingEdge(dut.aclk)
-        dut.aresetn.value = 1
+        for stream, sink, port in zip(checker.network.outputs, self._sinks, self.manifest.outputs, strict=True):
+            if sink.is_valid:
+                checker.blame(RESET, stream, 0, detail=f"{port.axis}_tvalid must be 0 in reset")
+        await FallingEdge(self.dut.aclk)
+        self.dut.aresetn.value = 1
 
     async def play(self, checker: Checker, pattern: StallPattern, *, cycles: int | None = None) -> int:
         """Send frames until all has come, nothing comes any more, or `cycles` are over; returns the cycle reached."""
-        beats = self.manifest.input.beats
-        total, sent, offering, held = beats * checker.frames, 0, False, None
+        interval = self.manifest.interval_cycles
         patience, drain = limits(self.manifest)
         cycle = done = entered = 0
-        sources, sinks = pattern.source(), pattern.sink(self.manifest.interval_cycles, lambda: cycle - entered)
-        dut = self.dut
+        for k, source in enumerate(self._sources):
+            source.start(checker.frames, pattern.source(k), noisy=pattern.name != "none")
+        for k, sink in enumerate(self._sinks):
+            sink.start(pattern.sink(k, interval, lambda: cycle - entered))
+        ports = len(self._sources), len(self._sinks)
+        turns = pattern.turns(*ports, interval, lambda: cycle - checker.progress_cycle)
         while cycle - checker.progress_cycle < patience and cycle != cycles:
-            await FallingEdge(dut.aclk)
-            if not offering and sent < total and not next(sources):
-                offering = True
-                self._offer(sent, beats, pattern)
-            elif not offering:
-                self._offer_nothing(pattern)
-            tready = not next(sinks)
-            dut.m_axis_tready.value = tready
+            await FallingEdge(self.dut.aclk)
+            starved, refusing = next(turns)
+            for k, source in enumerate(self._sources):
+                source.drive(starve=k == starved)
+            for k, sink in enumerate(self._sinks):
+                sink.drive(refuse=k == refusing)
             await ReadOnly()
-            if offering and int(dut.s_axis_tready.value):
-                sent, offering, entered = sent + 1, False, cycle
-            self._sample_boundaries(checker, cycle)
-            held = self._sample_output(checker, cycle, tready, held)
+            for source in self._sources:
+                if source.sample():
+                    checker.entered(cycle)
+                    entered = cycle
+            for probe in self._probes:
+                probe.sample(checker, cycle)
+            for sink in self._sinks:
+                sink.sample(checker, cycle)
             cycle += 1
             done = done + 1 if checker.complete else 0
             if done > drain:
                 break
+        for probe in self._probes:
+            probe.finish(checker, cycle)
         return cycle
-
-    def _offer(self, n: int, beats: int, pattern: StallPattern) -> None:
-        """Put beat `n` on `s_axis`; under stalls with noise in the bits that the contract says are ignored."""
-        port, word = self.manifest.input, self._words[n % len(self._words)]
-        tlast = (n + 1) % beats == 0
-        if pattern.name != "none":
-            tlast = bool(self._noise.getrandbits(1))
-            word = (word & self._used_bits) | (self._noise.getrandbits(port.tdata_bits) & ~self._used_bits)
-        self.dut.s_axis_tdata.value = word
-        self.dut.s_axis_tlast.value = tlast
-        self.dut.s_axis_tvalid.value = 1
-
-    def _offer_nothing(self, pattern: StallPattern) -> None:
-        self.dut.s_axis_tvalid.value = 0
-        if pattern.name != "none":
-            self.dut.s_axis_tdata.value = self._noise.getrandbits(self.manifest.input.tdata_bits)
-
-    def _sample_boundaries(self, checker: Checker, cycle: int) -> None:
-        for stream, (valid, ready, payload) in enumerate(self._boundaries):
-            if not int(valid.value):
-                checker.waiting[stream] = False
-            elif int(ready.value):
-                checker.waiting[stream] = False
-                checker.observe(stream, int(payload.value), cycle)
-            else:
-                checker.wait(stream)
-
-    def _sample_output(self, checker: Checker, cycle: int, tready: bool, held: tuple[int, int] | None) -> Any:
-        """Check `m_axis`; `held` is what was offered and not taken in the cycle before, and must still be there."""
-        dut, output = self.dut, checker.outputs
-        tvalid = int(dut.m_axis_tvalid.value)
-        word = (int(dut.m_axis_tdata.value), int(dut.m_axis_tlast.value)) if tvalid else None
-        if held is not None and word is None:
-            checker.blame(UNSTABLE, output, cycle, detail="m_axis_tvalid fell before m_axis_tready came")
-        elif held is not None and word is not None and word != held:
-            name = "m_axis_tdata" if word[0] != held[0] else "m_axis_tlast"
-            checker.blame(UNSTABLE, output, cycle, detail=f"{name} changed while it waited for m_axis_tready")
-        checker.waiting[output] = word is not None and not tready
-        if word is not None and tready:
-            checker.observe_output(word[0], bool(word[1]), cycle)
-        return None if tready else word
 
 
 async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> None:
@@ -175,8 +148,8 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
     frames = max(vectors.frames, vectors.manifest.steady_frames)
     if stalls != "none":
         frames = max(frames, -(-STALLED_CYCLES // vectors.manifest.interval_cycles))
-    if stalls == "full":
-        frames = max(frames, frames_to_fill(vectors.manifest) + vectors.manifest.steady_frames)
+    if stalls in FRAMES:
+        frames = max(frames, FRAMES[stalls](vectors.manifest))
     try:
         Clock(dut.aclk, 10, unit="ns").start()
         bench = Bench(dut, vectors, seed)
@@ -186,7 +159,7 @@ async def check(dut: Any, name: str, stalls: str, *, resets: bool = False) -> No
         cycle = await bench.play(checker, StallPattern(stalls, seed))
         if interrupted is not None:
             circumstances = replace(circumstances, stalls="random, ended by resets")
-        fault = interrupted or checker.verdict(cycle)
+        fault = interrupted or verdict(checker, cycle)
         if fault is None and stalls == "none":
             fault = checker.timing_fault()
         record |= {"cycles": cycle, "frames": frames, **checker.measurements()}
@@ -219,38 +192,50 @@ async def play_and_interrupt(bench: Bench, seed: int, frames: int) -> Fault | No
 
 @cocotb.test
 async def no_stalls(dut: Any) -> None:
-    """The source never waits and the sink always takes: all values, and all cycles exactly as predicted."""
+    """No source waits and every sink takes: all values, and all cycles exactly as predicted."""
     await check(dut, "no_stalls", "none")
 
 
 @cocotb.test
 async def source_stalls(dut: Any) -> None:
-    """The source waits at random."""
+    """The sources wait at random."""
     await check(dut, "source_stalls", "source")
 
 
 @cocotb.test
 async def sink_stalls(dut: Any) -> None:
-    """The sink refuses at random."""
+    """The sinks refuse at random."""
     await check(dut, "sink_stalls", "sink")
 
 
 @cocotb.test
 async def random_stalls(dut: Any) -> None:
-    """Source and sink stall at random."""
+    """Sources and sinks stall at random."""
     await check(dut, "random_stalls", "random")
 
 
 @cocotb.test
 async def burst_stalls(dut: Any) -> None:
-    """Source and sink stall for long runs of cycles."""
+    """Sources and sinks stall for long runs of cycles."""
     await check(dut, "burst_stalls", "burst")
 
 
 @cocotb.test
 async def full_stalls(dut: Any) -> None:
-    """The sink waits until the whole design is full."""
+    """The sinks wait until the whole design is full."""
     await check(dut, "full_stalls", "full")
+
+
+@cocotb.test
+async def starve_stalls(dut: Any) -> None:
+    """One source in turn offers nothing until nothing moves any more, while the others offer."""
+    await check(dut, "starve_stalls", "starve")
+
+
+@cocotb.test
+async def refuse_stalls(dut: Any) -> None:
+    """One sink in turn takes nothing until nothing moves any more, while the others take."""
+    await check(dut, "refuse_stalls", "refuse")
 
 
 @cocotb.test

@@ -69,31 +69,65 @@ def foreign_layer() -> Any:
     return _sequential(Foreign(name="stranger"), keras.layers.Flatten(), keras.layers.Dense(2))
 
 
-def branch() -> Any:
+def output_is_input() -> Any:
+    keras = _keras()
+    i, j = keras.Input((4,), name="i"), keras.Input((4,), name="j")
+    return keras.Model([i, j], [keras.layers.Dense(3)(keras.layers.Concatenate()([i, j])), j])
+
+
+def output_twice() -> Any:
     keras = _keras()
     i = keras.Input((4,))
-    a, b = keras.layers.Dense(3, name="a")(i), keras.layers.Dense(3, name="b")(i)
-    return keras.Model(i, keras.layers.Add(name="join")([a, b]))
+    a = keras.layers.Dense(3, name="a")(i)
+    return keras.Model(i, {"one": a, "other": a, "third": keras.layers.Dense(3)(a)})
 
 
-def two_inputs() -> Any:
-    keras = _keras()
-    i, j = keras.Input((4,)), keras.Input((4,))
-    return keras.Model([i, j], keras.layers.Dense(2)(keras.layers.Concatenate(name="both")([i, j])))
-
-
-def two_outputs() -> Any:
+def outputs_that_become_one() -> Any:
     keras = _keras()
     i = keras.Input((4,))
-    a = keras.layers.Dense(3)(i)
-    return keras.Model(i, [a, keras.layers.Dense(3)(a)])
+    a = keras.layers.Dense(3, name="logits")(i)
+    return keras.Model(i, [a, keras.layers.Softmax(name="classes")(a)])
 
 
-def shared_layer() -> Any:
+def unread_input() -> Any:
     keras = _keras()
+    i, j = keras.Input((4,), name="used"), keras.Input((4,), name="idle")
+    return keras.Model([i, j], keras.layers.Dense(3)(i))
+
+
+def many_problems_of_joins() -> Any:
+    """Shapes that do not go together, of which each is told."""
+    keras = _keras()
+    layers = keras.layers
+    i = keras.Input((4, 4, 3), name="i")
+    a, b = layers.Conv2D(2, 1, name="a")(i), layers.Conv2D(1, 1, name="b")(i)
+    spread = layers.Add(name="spread")([a, b])
+    line = layers.Maximum(name="line")([i, keras.Input((1, 1, 3), name="j")])
+    return keras.Model([i, line._keras_history.operation.input[1]], [spread, line, layers.Dot(-1, name="dot")([i, i])])
+
+
+def training_inside() -> Any:
+    keras = _keras()
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dropout(0.5)], name="inner")
     i = keras.Input((4,))
-    twice = keras.layers.Dense(4, name="twice")
-    return keras.Model(i, twice(twice(i)))
+    return keras.Model(i, keras.layers.Dense(2)(inner(i, training=True)))
+
+
+def zero_padding() -> Any:
+    """Zeros that no convolution with padding="same" adds, zeros before a pooling, and zeros that leave."""
+    keras = _keras()
+    layers = keras.layers
+    i = keras.Input((6, 6, 1))
+    wide = layers.Conv2D(2, 3, name="c")(layers.ZeroPadding2D(2, name="wide")(i))
+    pooled = layers.MaxPooling2D(3)(layers.ZeroPadding2D(1, name="pooled")(i))
+    both = layers.ZeroPadding2D(1, name="both")(i)
+    return keras.Model(i, [wide, pooled, both, layers.Conv2D(2, 3)(both)])
+
+
+def lambda_inside() -> Any:
+    keras = _keras()
+    inner = keras.Sequential([keras.Input((4,)), lambda_layer(keras, "secret")], name="inner")
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), inner, keras.layers.Dense(2)])
 
 
 def nan_weights() -> Any:
@@ -120,11 +154,6 @@ def batch_norm_on_rows() -> Any:
     return _sequential(layers.BatchNormalization(axis=1, name="rows"), layers.Flatten(), layers.Dense(2))
 
 
-def clashing_names() -> Any:
-    layers = _keras().layers
-    return _sequential(layers.Dense(3, name="a-b"), layers.Dense(2, name="a_b"), shape=(4,))
-
-
 # name → (makes the model, what the message must say)
 MODELS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "with_lambda": (with_lambda, ("layer 'secret' (Lambda)", "never run")),
@@ -145,16 +174,22 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ),
     ),
     "foreign_layer": (foreign_layer, ("layer 'stranger'", "Foreign", "never loaded")),
-    "branch": (branch, ("layer 'join' (Add)", "reads 2 tensors", "is read by a, b")),
-    "two_inputs": (two_inputs, ("'both' (Concatenate)", "more than one input")),
-    "two_outputs": (two_outputs, ("2 outputs",)),
-    "shared_layer": (shared_layer, ("'twice' (Dense)", "only chains")),
+    "output_is_input": (output_is_input, ("the output 'j'", "is an input of the model, unchanged")),
+    "output_twice": (output_twice, ("the output 'other'", "is the same tensor as the output 'one'")),
+    "outputs_that_become_one": (outputs_that_become_one, ("'logits' and 'classes' are one tensor in hardware",)),
+    "unread_input": (unread_input, ("the input 'idle'", "no output depends on it")),
+    "many_problems_of_joins": (many_problems_of_joins, ("'dot' (Dot)", "this kind of layer is not supported")),
+    "training_inside": (training_inside, ("layer 'inner' (Sequential)", "is called with training=True")),
+    "zero_padding": (
+        zero_padding,
+        ("'wide' (zero_padding)", "2 + 2 rows and 2 + 2 columns are added to [6, 6, 1]", "'pooled'", "'both'"),
+    ),
+    "lambda_inside": (lambda_inside, ("layer 'inner/secret' (Lambda)", "never run")),
     "nan_weights": (nan_weights, ("'sick' (Dense)", "its kernel holds NaN", "its bias holds NaN")),
     "unknown_dimension": (unknown_dimension, ("input shape must be fixed",)),
     "time_series": (time_series, ("a vector or an image",)),
     "softmax_in_the_middle": (softmax_in_the_middle, ("layer 'early' (softmax)", "only as the last layer")),
     "batch_norm_on_rows": (batch_norm_on_rows, ("'rows' (BatchNormalization)", "axis=1")),
-    "clashing_names": (clashing_names, ("the name 'a_b' is taken twice",)),
     "never_built": (lambda: _keras().Sequential([_keras().layers.Dense(2)]), ("has never been built",)),
     "no_layers": (lambda: _keras().Sequential([_keras().Input((4,))]), ("has no layers",)),
     "nothing_to_compute": (lambda: _sequential(_keras().layers.Dropout(0.5), shape=(4,)), ("nothing to compute",)),

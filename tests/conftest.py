@@ -69,8 +69,6 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation:DeprecationWarning:keras")  # Keras' own
-    # A plan creates components only to ask for their timing.
-    config.addinivalue_line("filterwarnings", "ignore::amaranth.hdl.UnusedElaboratable")
 
 
 @pytest.fixture

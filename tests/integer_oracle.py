@@ -6,6 +6,7 @@ It is written from docs/arithmetic.md and imports neither dnn2fpga nor rtl_lib, 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -65,13 +66,17 @@ def fitted(value: int, low: int, high: int, how: str) -> int:
     return sorted((low, value, high))[1]
 
 
-def of_lane(value: int | list[int], lane: int) -> int:
+def of_lane(value: Any, lane: int) -> Any:
     """One number for all lanes, or one a lane."""
     return value[lane] if isinstance(value, list) else value
 
 
 def requantized(layer: dict[str, Any], lane: int, total: int) -> int:
     exact = Fraction(total * layer["multiplier"][lane] + layer["offset"][lane], 2 ** layer["shift"][lane])
+    return in_bounds(layer, lane, exact)
+
+
+def in_bounds(layer: dict[str, Any], lane: int, exact: Fraction) -> int:
     low, high, how = of_lane(layer["low"], lane), of_lane(layer["high"], lane), layer["arithmetic"]
     return fitted(rounded(exact, how["rounding"]), low, high, how["overflow"])
 
@@ -240,6 +245,68 @@ def reshape(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     return dict(zip(product(*map(range, layer["output"]["shape"])), (x[p] for p in sorted(x)), strict=True))
 
 
+def weighted_sum(layer: dict[str, Any], *read: Any) -> Image:
+    def total(lane: int, values: list[int]) -> Fraction:
+        products = sum(m[lane] * value for m, value in zip(layer["multiplier"], values, strict=True))
+        return Fraction(products + layer["offset"][lane], 2 ** layer["shift"][lane])
+
+    return number_by_number(layer, read, total)
+
+
+def extremum(layer: dict[str, Any], *read: Any) -> Image:
+    def largest(lane: int, values: list[int]) -> Fraction:
+        """Each input is brought to the output's scale before they are compared."""
+        lanes = zip(layer["multiplier"], layer["offset"], values, strict=True)
+        aligned = [Fraction(m[lane] * value + o[lane], 2 ** layer["shift"][lane]) for m, o, value in lanes]
+        return {"maximum": max, "minimum": min}[layer["order"]](aligned)
+
+    return number_by_number(layer, read, largest)
+
+
+def number_by_number(
+    layer: dict[str, Any], read: tuple[Any, ...], combined: Callable[[int, list[int]], Fraction]
+) -> Image:
+    lanes = layer["output"]["lanes"]
+    assert all(tensor["lanes"] == lanes for tensor in read[::2])
+    return {
+        place: in_bounds(layer, k % lanes, combined(k % lanes, [x[place] for x in read[1::2]]))
+        for k, place in enumerate(sorted(read[1]))
+    }
+
+
+def product_of_two(
+    layer: dict[str, Any], tensor: dict[str, Any], x: Image, other: dict[str, Any], gate: Image
+) -> Image:
+    """A gate has one number per channel, for all pixels."""
+    lanes, is_gate, y = tensor["lanes"], tensor["shape"] != other["shape"], {}
+    of_channel = {place[-1]: value for place, value in gate.items()}
+    for k, place in enumerate(sorted(x)):
+        factor = of_channel[place[-1]] if is_gate else gate[place]
+        zeros = [of_lane(one["zero_point"], k % lanes) for one in (tensor, other)]
+        y[place] = requantized(layer, k % lanes, (x[place] - zeros[0]) * (factor - zeros[1]))
+    return y
+
+
+def concatenate(layer: dict[str, Any], *read: Any) -> Image:
+    axis, start, y = layer["axis"], 0, {}
+    for tensor, x in zip(read[::2], read[1::2], strict=True):
+        for place, value in x.items():
+            there = (*place[:axis], place[axis] + start, *place[axis + 1 :])
+            assert meaning(layer["output"], there) == meaning(tensor, place)
+            y[there] = value
+        start += tensor["shape"][axis]
+    return y
+
+
+def meaning(tensor: dict[str, Any], place: tuple[int, ...]) -> tuple[float, int]:
+    """The scale and the zero point of a number."""
+    flat = 0
+    for extent, index in zip(tensor["shape"], place, strict=True):
+        flat = flat * extent + index
+    lane = flat % tensor["lanes"]
+    return of_lane(tensor["scale"], lane), of_lane(tensor["zero_point"], lane)
+
+
 KINDS = {
     "conv2d": conv2d,
     "conv2d_binary32": conv2d_binary32,
@@ -254,4 +321,8 @@ KINDS = {
     "affine": lane_wise,
     "table": table,
     "reshape": reshape,
+    "weighted_sum": weighted_sum,
+    "extremum": extremum,
+    "product": product_of_two,
+    "concatenate": concatenate,
 }

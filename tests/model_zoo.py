@@ -36,6 +36,12 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     "conv_tanh": (IMAGE, lambda L: [L.Conv2D(3, 3, activation="tanh")]),
     "conv_sigmoid": (IMAGE, lambda L: [L.Conv2D(3, 3, activation="sigmoid")]),
     "conv_conv": (IMAGE, lambda L: [L.Conv2D(3, 3, activation="relu"), L.Conv2D(2, 2, padding="same")]),
+    "conv_zero_padding": (
+        IMAGE,
+        lambda L: [L.ZeroPadding2D(((0, 1), (0, 1))), L.Conv2D(2, 3, strides=2, activation="relu")],
+    ),
+    "conv_zero_padding_odd": (ODD_IMAGE, lambda L: [L.ZeroPadding2D((2, 1)), L.Conv2D(2, (5, 3))]),
+    "depthwise_zero_padding": (ODD_IMAGE, lambda L: [L.ZeroPadding2D(1), L.DepthwiseConv2D(3, strides=2)]),
     "depthwise": (IMAGE, lambda L: [L.DepthwiseConv2D(3)]),
     "depthwise_1x1": (IMAGE, lambda L: [L.DepthwiseConv2D(1, depth_multiplier=3)]),
     "depthwise_multiplier": (ODD_IMAGE, lambda L: [L.DepthwiseConv2D((2, 3), depth_multiplier=2)]),
@@ -175,7 +181,7 @@ class Zoo:
             model = keras.Model(inputs, tensor, name=name)
         else:
             model = keras.Sequential([keras.Input(shape), *layers], name=name)
-        return _with_weights(model, name)
+        return with_weights(model, name)
 
     def expected(self, name: str, x: np.ndarray) -> np.ndarray:
         """What Keras computes, on any processor."""
@@ -185,7 +191,7 @@ class Zoo:
             return np.asarray(self.build(name)(x, training=False))
         make, (down, right) = AT_EVERY_POSITION[name]
         model = keras.Sequential([keras.Input(x.shape[1:]), *make(keras.layers)], name=name)
-        return np.asarray(_with_weights(model, name)(x, training=False))[:, ::down, ::right]
+        return np.asarray(with_weights(model, name)(x, training=False))[:, ::down, ::right]
 
     def inputs(self, name: str) -> np.ndarray:
         shape, _ = MODELS[name]
@@ -202,7 +208,7 @@ class Zoo:
         return Example(path, simplify(read_keras_model(path)), x, self.expected(name, x))
 
 
-def _with_weights(model: Any, name: str) -> Any:
+def with_weights(model: Any, name: str) -> Any:
     """Weights (and statistics) that are anything but zero and one."""
     from dnn2fpga.keras_import import keras
 

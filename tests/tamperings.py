@@ -70,7 +70,7 @@ def one_frame_left(work: Path) -> None:
 
 
 def one_expected_value(work: Path) -> None:
-    file = work / "bundle" / "sim" / "vectors" / "boundary_2.bin"
+    file = work / "bundle" / "sim" / "vectors" / "boundary_pool.bin"
     first, *others = file.read_bytes()
     file.write_bytes(bytes([first ^ 1, *others]))
 
@@ -88,9 +88,9 @@ def one_weight(folder: str) -> Tampering:
 
 def swapped_boundaries(work: Path) -> None:
     vectors = work / "bundle" / "sim" / "vectors"
-    (vectors / "boundary_1.bin").rename(vectors / "kept")
-    (vectors / "boundary_2.bin").rename(vectors / "boundary_1.bin")
-    (vectors / "kept").rename(vectors / "boundary_2.bin")
+    (vectors / "boundary_conv.bin").rename(vectors / "kept")
+    (vectors / "boundary_pool.bin").rename(vectors / "boundary_conv.bin")
+    (vectors / "kept").rename(vectors / "boundary_pool.bin")
 
 
 def same_weights_everywhere(work: Path) -> None:
@@ -118,18 +118,18 @@ OF_BUNDLES: dict[str, Tampering] = {
     "another folder in sim": lambda work: shutil.copytree(work / "bundle/sim/vectors", work / "bundle/sim/cocotb"),
     "files emptied": in_manifest(lambda m: m.update(files={})),
     "files without the Verilog": in_manifest(lambda m: m["files"].pop("rtl/accelerator.v")),
-    "another scale at the output": in_manifest(lambda m: m["output"].update(scale=1.0)),
+    "another scale at the output": in_manifest(lambda m: m["outputs"][0].update(scale=1.0)),
     "another scale at a boundary": in_manifest(lambda m: m["boundaries"][1].update(scale=1.0)),
-    "another zero point": in_manifest(lambda m: m["input"].update(zero_point=1)),
+    "another zero point": in_manifest(lambda m: m["inputs"][0].update(zero_point=1)),
     "steady_frames": in_manifest(lambda m: m.update(steady_frames=1000)),
     "latency": in_manifest(lambda m: m.update(latency_cycles=m["latency_cycles"] + 1)),
     "interval": in_manifest(lambda m: m.update(interval_cycles=1)),
     "first cycle of a boundary": in_manifest(lambda m: m["boundaries"][1].update(first_cycle=0)),
     "a boundary less": in_manifest(lambda m: m["boundaries"].pop()),
-    "a boundary of another layer": in_manifest(lambda m: m["boundaries"][1].update(layer="other")),
+    "a boundary of another layer": in_manifest(lambda m: m["boundaries"][1].update(tensor="other")),
     "fewer beats": in_manifest(lambda m: m["boundaries"][1].update(beats=1)),
     "resources": in_manifest(lambda m: m["boundaries"][1]["resources"].update(lut=1.0)),
-    "another version of the manifest": in_manifest(lambda m: m.update(manifest_version=2)),
+    "another version of the manifest": in_manifest(lambda m: m.update(manifest_version=3)),
     "the manifest laid out in another way": lambda work: (work / "bundle/manifest.json").write_text(
         json.dumps(json.loads((work / "bundle/manifest.json").read_text()))
     ),
@@ -141,10 +141,10 @@ OF_BUNDLES: dict[str, Tampering] = {
     "more Verilog": added("bundle/rtl/more.v", "module more; endmodule\n"),
     "one frame of vectors": one_frame_left,
     "no frames": lambda work: (work / "bundle/sim/vectors/vectors.json").write_text('{"frames": 0}'),
-    "another input": appended("bundle/sim/vectors/boundary_0.bin"),
+    "another input": appended("bundle/sim/vectors/boundary_input.bin"),
     "one expected value": one_expected_value,
     "vectors of two boundaries swapped": swapped_boundaries,
-    "vectors of a boundary missing": removed("bundle/sim/vectors/boundary_1.bin"),
+    "vectors of a boundary missing": removed("bundle/sim/vectors/boundary_conv.bin"),
     "a weight in the bundle": one_weight("bundle"),
     "a weight in the work folder": one_weight(""),
     "a weight in both": same_weights_everywhere,

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from command_line import HANG_S, MAIN, Run, listing, program
 
-from dnn2fpga import flow
 from dnn2fpga.drive.serial import open_port
 from dnn2fpga.errors import UserError
+from dnn2fpga.work_folder import WorkFolder
 
 # ``generate`` that stops in the middle of writing, until somebody ends it.
 HALFWAY = """
@@ -115,7 +115,7 @@ def test_a_package_that_is_missing(tmp_path: Path, work: Path, package: str) -> 
 
 
 def test_the_last_resort(tmp_path: Path) -> None:
-    fault = "import dnn2fpga.cli.boards as c; c.exit_unless_clock; import dnn2fpga.build.boards as b\n"
+    fault = "import dnn2fpga.cli.boards as c; c.exit_unless_clock; from dnn2fpga.build import boards as b\n"
     fault += "def available_boards(): raise ValueError('two\\nlines')\nb.available_boards = available_boards"
     result = program(fault, "boards", cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
     assert result.returncode == 70
@@ -131,7 +131,7 @@ def test_the_last_resort(tmp_path: Path) -> None:
 
 def raising(error: str) -> str:
     return f"""
-import dnn2fpga.build.boards as boards
+from dnn2fpga.build import boards
 def available_boards(): {error}
 boards.available_boards = available_boards
 """
@@ -219,7 +219,7 @@ def test_closed_streams(tmp_path: Path, work: Path, closed: tuple[int, ...]) -> 
 
     result = program("", "generate", work, cwd=tmp_path, preexec_fn=close)
     assert result.returncode == 0, result
-    flow.WorkFolder(work).current_bundle()
+    WorkFolder(work).current_bundle()
     assert program("", "generate", "nowhere", cwd=tmp_path, preexec_fn=close).returncode == 2
 
 

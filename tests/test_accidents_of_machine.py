@@ -17,9 +17,11 @@ from dnn2fpga import flow
 from dnn2fpga.build.tops.ip_top import ip_verilog
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import sweep
+from dnn2fpga.generate import bundle
 from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.generate.verilog import to_verilog
 from dnn2fpga.plan.hardware_plan import plan
+from dnn2fpga.work_folder import WorkFolder
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_a_home_that_cannot_be_written(tmp_path: Path, work: Path, variable: str
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     environment = os.environ | {variable: "/proc/nowhere", "TMPDIR": str(temporary)}
-    before = "import dnn2fpga.generate.verilog as v, dnn2fpga.generate.bundle as b; b.to_verilog = lambda _: ''"
+    before = "from dnn2fpga.generate import bundle as b, verilog as v; b.to_verilog = lambda _: ''"
     result = program(before, "generate", work, cwd=tmp_path, env=environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert {entry.name for entry in temporary.iterdir()} == {f"dnn2fpga-caches-{os.getuid()}"}
@@ -120,7 +122,8 @@ def test_no_place_for_temporary_files(work: Path) -> None:
 
 
 SMALL_FILES = """
-import resource, dnn2fpga.generate.bundle as bundle
+import resource
+from dnn2fpga.generate import bundle
 def limited(*given, write=bundle.write_vectors):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
     write(*given)
@@ -226,7 +229,7 @@ def test_arguments_that_are_too_long_for_the_system(tmp_path: Path) -> None:
 
 
 def test_samples_that_memory_cannot_hold(dnn2fpga: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnn2fpga.generate.bundle.write_vectors", lambda *_, **__: np.zeros(1 << 50))
+    monkeypatch.setattr(bundle, "write_vectors", lambda *_, **__: np.zeros(1 << 50))
     assert "out of memory: Unable to allocate" in refused(dnn2fpga, work, "generate", work)
 
 
@@ -237,10 +240,10 @@ def test_samples_that_memory_cannot_hold(dnn2fpga: Run, work: Path, monkeypatch:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written counts here, not how long it takes to find out."""
     hardware = plan(tiny.quantized_graph())
-    text = to_verilog(Accelerator(tiny.quantized_graph(), hardware))
+    text = to_verilog(Accelerator(hardware))
     monkeypatch.setattr(flow, "plan", lambda *_: hardware)
     monkeypatch.setattr(flow, "completed", lambda *_: None)
-    monkeypatch.setattr("dnn2fpga.generate.bundle.to_verilog", lambda _: text.replace("8'h", "8'b"))
+    monkeypatch.setattr(bundle, "to_verilog", lambda _: text.replace("8'h", "8'b"))
     monkeypatch.setattr(flow, "plot_plan", lambda _, file: file.write_bytes(b"drawn"))
 
 
@@ -264,7 +267,7 @@ def test_a_full_disk_at_any_step_leaves_the_old_bundle(tmp_path: Path, generated
     found = []
     for work in at_every_step(full_disk, prepared(tmp_path, generated), flow.generate, lasts=True, counts=takes_space):
         assert not list(work.rglob(".dnn2fpga*"))
-        flow.WorkFolder(work).current_bundle()  # no bundle without its record
+        WorkFolder(work).current_bundle()  # no bundle without its record
         found.append(bundle_of(work))
     assert len(found) > 30
     after = found[-1]
@@ -280,7 +283,7 @@ def test_a_kill_before_any_renaming_leaves_a_whole_bundle_or_one_that_is_told(tm
         sweep(work)
         assert not list(work.rglob(".dnn2fpga*"))
         found.append(bundle_of(work))
-        stands = not flow.WorkFolder(work).problems("generation.json")
+        stands = not WorkFolder(work).problems("generation.json")
         assert stands or found[-1] != before, "the old bundle is as it was, and so is its record"
     after = found[-1]
     assert after != before

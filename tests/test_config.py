@@ -92,6 +92,8 @@ hardware:
   stages: runs
   family: ecp5
   pixels: 2
+  fifos:
+  - {tensor: conv2d, reader: add, beats: 9}
   goal:
     aim: latency
     interval_cycles: 1000
@@ -157,7 +159,8 @@ def test_the_example_says_every_key_there_is() -> None:
         for name, field in kind.model_fields.items():
             for inner in (field.annotation, *get_args(field.annotation)):  # also ``Inner | None``
                 if isinstance(inner, type) and issubclass(inner, BaseModel) and name != "layers":
-                    compare(told[name], inner, name)
+                    for one in told[name] if isinstance(told[name], list) else [told[name]]:
+                        compare(one, inner, name)
 
     compare(yaml.safe_load(EVERYTHING), Config, "top")
 

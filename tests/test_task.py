@@ -11,11 +11,12 @@ import small_networks
 import tiny
 
 from dnn2fpga.data import Data
-from dnn2fpga.drive.pynq import AcceleratorError, decisions
+from dnn2fpga.drive.port import AcceleratorError, decisions
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.task import BELOW_ALL, Ending, Interface, LabelForm, Measure, Task, TaskKind, Training, unlabelled_task
-from dnn2fpga.task_reading import read_task, task_with
+from dnn2fpga.task_reading import read_task, tasks_with
 from dnn2fpga.task_text import described
 
 RNG = np.random.default_rng(0)
@@ -32,7 +33,13 @@ SOFTMAX, SIGMOID, TANH, LINEAR = Ending
 
 
 def network(*output: int, ending: Ending, input: tuple[int, ...] = (7,)) -> Interface:
-    return Interface(input=input, output=output, ending=ending)
+    return Interface(inputs=(input,), output=output, ending=ending)
+
+
+def task_with(model: QuantizedGraph, data: Data) -> Task:
+    """Of the only output."""
+    (task,) = tasks_with(model, data).values()
+    return task
 
 
 def data(y: np.ndarray | None, x: np.ndarray | None = None) -> Data:
@@ -350,7 +357,7 @@ def test_extents_of_one_do_not_matter_in_one_hot_labels(shape: tuple[int, ...]) 
 def test_one_hot_maps_may_be_flat(shape: tuple[int, ...]) -> None:
     classes = np.random.default_rng(0).integers(0, 2, (20, 4, 5))
     outputs, labels = np.eye(2)[classes] + 0.1, np.eye(2)[classes].reshape(shape)
-    interface = Interface(input=(4, 5, 1), output=(4, 5, 2), ending=Ending.SOFTMAX)
+    interface = Interface(inputs=((4, 5, 1),), output=(4, 5, 2), ending=Ending.SOFTMAX)
     task = read_task(interface, [data(labels)])
     assert task.kind is TaskKind.CLASSES_PER_POSITION
     assert task.score(outputs, labels, outputs).value == 1

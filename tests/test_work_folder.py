@@ -42,7 +42,7 @@ from dnn2fpga.work_folder import (
 
 Run = Callable[..., Outcome]
 
-REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "accuracy": None, "messages": []}
+REPORT = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7, "scores": {}, "messages": []}
 REPORT |= {name: {"predicted": 5, "measured": 5} for name in ("latency_cycles", "interval_cycles")}
 REACHED = QuantizationResult(
     task="2 classes (linear), no labels",
@@ -52,11 +52,12 @@ REACHED = QuantizationResult(
     measure="accuracy",
     float_score=0.9,
     integer_score=0.8125,
+    outputs={},
     test_samples=16,
     float_megabytes=1.0,
     integer_megabytes=0.25,
     tries=(),
-    diagnosis=Diagnosis(outside_range=None, used_codes=(), codes=256, findings=()),
+    diagnosis=Diagnosis(inputs={}, findings=()),
 )
 
 
@@ -70,7 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = flow.generate(folder)
     current = WorkFolder(folder).current_bundle()
     current.write_verdict(folder, VERIFICATION, {"reports": [REPORT]})
-    layers = {b["layer"]: {"lut": 12345, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest["boundaries"]}
+    layers = {b.tensor: {"lut": 12345, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest.boundaries}
     current.write_verdict(folder, SYNTHESIS, {"tool": "Yosys 9.9", "layers": layers})
     flow.power(folder, "icebreaker", simulate=False)
     return folder

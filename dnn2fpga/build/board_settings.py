@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dnn2fpga.build.boards import Board, load_board
 from dnn2fpga.build.fitting import DoesNotFit, slower_design
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.generate.verilog import without_garbage_collection
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
@@ -38,9 +37,7 @@ def _usable(board: Board) -> Budget:
     return Budget(lut=int(USABLE * has.lut), ff=int(USABLE * has.ff), dsp=has.dsp, bram18=board.bram18)
 
 
-def what_would_fit(
-    folder: Path, board: Board, settings: PlanSettings, manifest: Mapping[str, Any], error: DoesNotFit
-) -> str:
+def what_would_fit(folder: Path, board: Board, settings: PlanSettings, manifest: Manifest, error: DoesNotFit) -> str:
     """Advice for a design that does not fit: the command that generates the fastest one that would."""
     wanted = settings.model_copy(update={"goal": PlanGoal(aim=Aim.FASTEST)})
     with without_garbage_collection():
@@ -51,6 +48,6 @@ def what_would_fit(
         return "no slower design that fits was found: take narrower numbers, a smaller model or a larger board"
     limits = "".join(f" --set hardware.goal.budget.{name}={limit}" for name, limit in slower.budget.items())
     return (
-        f"a slower design is smaller (this one takes {manifest['interval_cycles']:,} cycles per frame): "
+        f"a slower design is smaller (this one takes {manifest.interval_cycles:,} cycles per frame): "
         f"dnn2fpga generate {folder} --board {board.name} --goal smallest --interval {slower.interval_cycles}{limits}"
     )

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dnn2fpga.build.boards import Board, Interface
 from dnn2fpga.build.build_result import BuildResult, result_folder
 from dnn2fpga.build.families import Tools
 from dnn2fpga.build.fitting import planned
-from dnn2fpga.build.live_log import StepShown, silent
 from dnn2fpga.build.open.flow import build_open
 from dnn2fpga.build.open.project import write_project
 from dnn2fpga.build.settings import BuildSettings
@@ -19,7 +17,8 @@ from dnn2fpga.build.tops.board_top import write_board_top
 from dnn2fpga.build.vivado.project import VivadoScript, run_vivado, write_vivado
 from dnn2fpga.build.vivado.result import VivadoResult
 from dnn2fpga.files.atomic import replaced_folder, scratch_folder
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.progress import Progress, silent
 
 # What is run when Vivado is installed: all the way to a bitstream, where there can be one.
 _SCRIPTS = {
@@ -39,7 +38,7 @@ class Request:
     clock_mhz: float | None = None
     settings: BuildSettings = field(default_factory=BuildSettings)
     run: bool = True
-    shown: StepShown = silent
+    progress: Progress = silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ def _write_vivado(request: Request) -> list[Path]:
         return write_vivado(request.bundle, board, clock_mhz, [*design.verilog, design.constraints])
 
 
-def _beside_the_plan(result: VivadoResult, manifest: dict[str, Any], board: Board) -> str:
+def _beside_the_plan(result: VivadoResult, manifest: Manifest, board: Board) -> str:
     """What Vivado has counted, in one line."""
     estimated = planned(manifest, board)
     words = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks"}
@@ -88,7 +87,9 @@ def _beside_the_plan(result: VivadoResult, manifest: dict[str, Any], board: Boar
 def _open(request: Request) -> Built:
     if not request.run:
         return Built(files=tuple(_sources(request)))
-    result = build_open(request.work, request.bundle, request.board, request.clock_mhz, request.settings, request.shown)
+    result = build_open(
+        request.work, request.bundle, request.board, request.clock_mhz, request.settings, request.progress
+    )
     bitstream = result_folder(request.work, request.board) / result.bitstream
     return Built(files=(bitstream,), met=result.met, result=result)
 

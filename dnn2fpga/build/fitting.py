@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.open.toolchains import Usage
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.fifos import best_interval
 from dnn2fpga.plan.goals import Budget
-from dnn2fpga.plan.hardware_plan import Schedule
 from dnn2fpga.plan.planner import Planner
+from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import PlanSettings
 
 LARGEST_LAYERS = 3
@@ -33,21 +33,21 @@ def available(board: Board) -> Usage:
     return dict(board.resources.model_dump())
 
 
-def planned(manifest: Mapping[str, Any], board: Board) -> dict[str, float]:
+def planned(manifest: Manifest, board: Board) -> dict[str, float]:
     """What the network is estimated to take, without the host link, in the board's blocks."""
-    own = manifest["estimates"][board.architecture.estimates]
+    own = manifest.estimates[board.architecture.estimates]
     halves = 18 / board.architecture.bram_kbit
     return {name: own[name] for name in ("lut", "ff", "dsp")} | {"bram": math.ceil(own["bram18"] * halves - 0.05)}
 
 
-def _planned_by_layer(manifest: Mapping[str, Any], board: Board) -> dict[str, dict[str, float]]:
-    own = {b["layer"]: b["resources"] for b in manifest["boundaries"]}
+def _planned_by_layer(manifest: Manifest, board: Board) -> dict[str, dict[str, float]]:
+    own = {b.tensor: b.resources for b in manifest.boundaries}
     found = {resource: {layer: r[resource] for layer, r in own.items()} for resource in ("lut", "ff", "dsp")}
     halves = 18 / board.architecture.bram_kbit
     return found | {"bram": {layer: math.ceil(r["bram18"] * halves) for layer, r in own.items()}}
 
 
-def check_fits(used: Usage, board: Board, names: Mapping[str, str], manifest: Mapping[str, Any]) -> None:
+def check_fits(used: Usage, board: Board, names: Mapping[str, str], manifest: Manifest) -> None:
     """:raises DoesNotFit: with everything that runs out, and the layers that take most of it."""
     has = available(board)
     over = [resource for resource in used if used[resource] > has[resource]]
@@ -59,7 +59,7 @@ def check_fits(used: Usage, board: Board, names: Mapping[str, str], manifest: Ma
     raise DoesNotFit([f"does not fit the {board.title}: needs {needs}", *_largest(over, names, manifest, board)], used)
 
 
-def _largest(over: list[str], names: Mapping[str, str], manifest: Mapping[str, Any], board: Board) -> list[str]:
+def _largest(over: list[str], names: Mapping[str, str], manifest: Manifest, board: Board) -> list[str]:
     of_layers = _planned_by_layer(manifest, board)
     lines = []
     for resource in over:
@@ -79,7 +79,7 @@ class Slower:
 
 
 def slower_design(
-    graph: QuantizedGraph, settings: PlanSettings, manifest: Mapping[str, Any], used: Usage, board: Board
+    graph: QuantizedGraph, settings: PlanSettings, manifest: Manifest, used: Usage, board: Board
 ) -> Slower | None:
     """The fastest one that would fit, if it is slower than the manifest's; None where none was found.
 
@@ -97,7 +97,7 @@ def slower_design(
             interval = best_interval(Schedule(graph, Planner(graph, changed, goal).chosen()))
         except UserError:
             return None
-        if interval > manifest["interval_cycles"]:
+        if interval > manifest.interval_cycles:
             limits = budget.limits
             return Slower(interval, {name: limits[name] for name, had in usable.limits.items() if limits[name] < had})
         budget = Budget(**{name: int(limit * TIGHTER) for name, limit in budget.limits.items()})

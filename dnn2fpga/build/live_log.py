@@ -5,21 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from dnn2fpga.processes.programs import started
 
 POLL_SECONDS = 0.2
-
-
-class StepShown(Protocol):
-    """Called when a step begins (with ``""``), with each news of it, and with its seconds when it has ended."""
-
-    def __call__(self, step: str, news: str = "", seconds: float | None = None) -> None: ...
-
-
-def silent(step: str, news: str = "", seconds: float | None = None) -> None:
-    pass
 
 
 def run_watched(

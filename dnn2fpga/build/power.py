@@ -7,7 +7,7 @@ The energies are data (``power.yaml``), of the order of magnitude and not calibr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from dnn2fpga.build.boards import Board
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.yaml_files import read_yaml
+from dnn2fpga.generate.manifest import BoundaryRecord, Manifest
 
 CONSTANTS = Path(__file__).with_name("power.yaml")
 DEFAULT_TOGGLE_RATE = 0.125  # of all bits in a cycle: what Xilinx's estimator assumes, too (UG440)
@@ -104,7 +105,7 @@ class PowerEstimate(Described):
 
 
 def estimate_power(
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     board: Board,
     clock_mhz: float,
     activity: Mapping[str, Any] | None = None,
@@ -124,25 +125,25 @@ def estimate_power(
         known = ", ".join(constants.families)
         raise UserError(f"power can be estimated for {known}, not for '{board.family}'; add it to {CONSTANTS.name}")
     family, energies = constants.families[board.family], constants.energies_pj(board.family)
-    boundaries = manifest["boundaries"]
-    used = resources if resources is not None else {b["layer"]: b["resources"] for b in boundaries}
+    boundaries = manifest.boundaries
+    used = resources if resources is not None else {b.tensor: b.resources for b in boundaries}
     rates = _toggle_rates(boundaries, activity)
     _require_layers("the resources", boundaries, used)
     layers = []
     for boundary in boundaries:
-        name = boundary["layer"]
-        busy = min(1.0, boundary.get("busy_cycles", 0) / manifest["interval_cycles"])
+        name = boundary.tensor
+        busy = min(1.0, boundary.busy_cycles / manifest.interval_cycles)
         picojoules = _energy_per_cycle(used[name], rates[name], busy, energies)
         if boundary is boundaries[0]:
             picojoules["clock"] += family.clock_tree_pj
         # 1 pJ in every cycle of 1 MHz is 1 µW
         milliwatts = {kind: energy * clock_mhz / 1e3 for kind, energy in picojoules.items()}
         layers.append(LayerPower(layer=name, toggle_rate=rates[name], milliwatts=milliwatts))
-    source = "as given" if resources else f"the estimates of the plan, for the family {manifest['family']}"
+    source = "as given" if resources else f"the estimates of the plan, for the family {manifest.family}"
     return PowerEstimate(
         board=board.name,
         clock_mhz=clock_mhz,
-        interval_cycles=manifest["interval_cycles"],
+        interval_cycles=manifest.interval_cycles,
         static_mw=family.static_mw.base + family.static_mw.per_klut * board.resources.lut / 1000,
         layers=tuple(layers),
         assumptions=(*_assumptions(board, family, activity, source), *_too_large(board, used)),
@@ -163,10 +164,10 @@ def _energy_per_cycle(
     return {kind: amounts[kind] * energies[kind] for kind in KINDS}
 
 
-def _toggle_rates(boundaries: list[dict[str, Any]], activity: Mapping[str, Any] | None) -> dict[str, float]:
+def _toggle_rates(boundaries: Sequence[BoundaryRecord], activity: Mapping[str, Any] | None) -> dict[str, float]:
     """By layer. One without registers switches as the design does on average."""
     if activity is None:
-        return {b["layer"]: DEFAULT_TOGGLE_RATE for b in boundaries}
+        return {b.tensor: DEFAULT_TOGGLE_RATE for b in boundaries}
     layers = activity["layers"]
     _require_layers("the activity", boundaries, layers)
     bits = sum(layer["bits"] for layer in layers.values())
@@ -176,8 +177,8 @@ def _toggle_rates(boundaries: list[dict[str, Any]], activity: Mapping[str, Any] 
     }
 
 
-def _require_layers(what: str, boundaries: list[dict[str, Any]], given: Mapping[str, Any]) -> None:
-    if missing := [b["layer"] for b in boundaries if b["layer"] not in given]:
+def _require_layers(what: str, boundaries: Sequence[BoundaryRecord], given: Mapping[str, Any]) -> None:
+    if missing := [b.tensor for b in boundaries if b.tensor not in given]:
         raise UserError(
             f"{what} must have every layer of the bundle, but {', '.join(missing)} is missing; measure again"
         )

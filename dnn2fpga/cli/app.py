@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dnn2fpga import __version__
 from dnn2fpga.cli.boards import boards, build, build_for_board, exit_unless_clock, power, run
 from dnn2fpga.cli.options import (
     Aim,
@@ -39,6 +38,7 @@ from dnn2fpga.cli.process import run_to_its_end
 from dnn2fpga.cli.screen import MISMATCH, MISSED, console, loaded, progress_shown
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.exclusive import exclusive
+from dnn2fpga.version import __version__
 
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
@@ -139,9 +139,7 @@ def synthesize(work: WorkFolder) -> None:
 
     with exclusive(work):
         with progress_shown() as progress:
-            progress("yosys", 0, 1)
-            flow.synthesize(work)
-            progress("yosys", 1, 1)
+            flow.synthesize(work, progress=progress)
         _summary(settings_from(None, {"output": work}, None))
 
 
@@ -194,7 +192,7 @@ def _exit_unless(met: bool) -> None:
 def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
     """Model, training data and test data; says what the network is for."""
     from dnn2fpga import flow
-    from dnn2fpga.task_reading import task_line, with_task
+    from dnn2fpga.task_reading import task_lines, with_task
 
     problems = []
     if settings.model is None:
@@ -207,9 +205,10 @@ def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
         progress("reading the model", 0, 1)
         graph = flow.read_model(settings.model)  # type: ignore[arg-type]
         progress("reading the model", 1, 1)
-    test = loaded(settings.data.test, graph.input_shape, settings) if settings.data.test else None
-    data = loaded(settings.data.train, graph.input_shape, settings)
-    console.print(f"task: {task_line(with_task(graph, (data, test), settings.task), test)}", markup=False)
+    test = loaded(settings.data.test, graph, settings) if settings.data.test else None
+    data = loaded(settings.data.train, graph, settings)  # type: ignore[arg-type]
+    for line in task_lines(with_task(graph, (data, test), settings.task), test):
+        console.print(f"task: {line}", markup=False)
     return graph, data, test
 
 
@@ -220,7 +219,14 @@ def _quantize(settings: Config) -> bool:
     graph, data, test = _read(settings)
     with progress_shown() as progress:
         result = flow.quantize(
-            graph, data, settings.output, settings.quantization, settings.optimization, test, progress, settings.task
+            graph,
+            data,
+            work=settings.output,
+            test=test,
+            task=settings.task,
+            quantization=settings.quantization,
+            optimization=settings.optimization,
+            progress=progress,
         )
     return result.met
 
@@ -234,13 +240,13 @@ def _search(settings: Config) -> bool:
         result = flow.search(
             graph,
             data,
-            settings.output,
-            test,
-            settings.search,
-            settings.quantization,
-            settings.optimization,
-            progress,
-            settings.task,
+            work=settings.output,
+            test=test,
+            task=settings.task,
+            search=settings.search,
+            quantization=settings.quantization,
+            optimization=settings.optimization,
+            progress=progress,
         )
     return result.met
 
@@ -252,7 +258,14 @@ def _generate(settings: Config) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
     with progress_shown() as progress:
-        flow.generate(settings.output, settings.hardware, progress, settings.board, settings.clock_mhz, told)
+        flow.generate(
+            settings.output,
+            settings.hardware,
+            board=settings.board,
+            clock_mhz=settings.clock_mhz,
+            progress=progress,
+            told=told,
+        )
 
 
 def _verify(settings: Config, waves: bool = False) -> None:
@@ -262,10 +275,9 @@ def _verify(settings: Config, waves: bool = False) -> None:
     test, work = None, work_folder.WorkFolder(settings.output)
     if settings.data.test:
         work.remove(work_folder.VERIFICATION)  # what goes wrong with the data leaves no old verdict either
-        shape = config_files.load(work.current_bundle().path).input.shape
-        test = loaded(settings.data.test, shape, settings)
+        test = loaded(settings.data.test, config_files.load(work.current_bundle().path), settings)
     with progress_shown() as progress:
-        reports = flow.verify(settings.output, test, settings.verification, waves=waves, progress=progress)
+        reports = flow.verify(settings.output, test, verification=settings.verification, waves=waves, progress=progress)
     _summary(settings)
     for report in reports:
         for message in report.messages:

@@ -87,7 +87,11 @@ def power(
     _check_board(settings)
     with exclusive(work), progress_shown() as progress:
         estimate = flow.power(
-            settings.output, settings.board or "", settings.clock_mhz, simulate=simulation, progress=progress
+            settings.output,
+            settings.board or "",
+            clock_mhz=settings.clock_mhz,
+            simulate=simulation,
+            progress=progress,
         )
     show_power(estimate, console)
 
@@ -134,11 +138,11 @@ def build_for_board(settings: Config, run: bool) -> bool:
         built = flow.build(
             settings.output,
             settings.board or "",
-            settings.clock_mhz,
+            clock_mhz=settings.clock_mhz,
             run=run,
-            settings=settings.build,
+            build=settings.build,
             hardware=settings.hardware,
-            shown=shown,
+            progress=shown,
         )
     for file in built.files:
         console.print(f"wrote {file}")
@@ -157,8 +161,7 @@ def _run_on_board(settings: Config, data: Path, port: str, frames: int | None, n
 
     work = work_folder.WorkFolder(settings.output)
     work.remove(work_folder.BOARD_RUN)  # what goes wrong with the data leaves no old result either
-    shape = config_files.load(work.current_bundle().path).input.shape
-    chosen = loaded(data, shape, settings).sample(frames)
+    chosen = loaded(data, config_files.load(work.current_bundle().path), settings).sample(frames)
     with progress_shown() as progress:
         board, clock = settings.board or "", settings.clock_mhz
         result = run_on_board(settings.output, chosen, board, port, clock, progress, noise)

@@ -4,13 +4,13 @@ download).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dnn2fpga.files.atomic import added_files
+from dnn2fpga.progress import Progress
 
 EPOCHS = 30
 TRAINING = 1437  # of 1,797: four fifths
@@ -23,7 +23,7 @@ class Prepared:
     test: Path
 
 
-def prepare(folder: Path, progress: Callable[[str, int, int], None]) -> Prepared:
+def prepare(folder: Path, progress: Progress) -> Prepared:
     """Trains a small CNN in seconds and writes model and data into ``folder``; a second call finds them there."""
     prepared = Prepared(folder / "digits.keras", folder / "train.npz", folder / "test.npz")
     if all(path.is_file() for path in vars(prepared).values()):
@@ -42,7 +42,7 @@ def prepare(folder: Path, progress: Callable[[str, int, int], None]) -> Prepared
     return prepared
 
 
-def _train(x: np.ndarray, y: np.ndarray, file: Path, progress: Callable[[str, int, int], None]) -> None:
+def _train(x: np.ndarray, y: np.ndarray, file: Path, progress: Progress) -> None:
     from dnn2fpga.keras_import import keras
 
     layers = keras.layers

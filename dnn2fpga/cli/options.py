@@ -83,10 +83,10 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "task": (
         "task",
         _option(
-            str,
+            list[str],
             "--task",
-            "binary, classes, classes_per_position, several_labels, regression or reconstruction "
-            "(default: by the last layer and the labels, docs/tasks.md)",
+            "binary, classes, classes_per_position, several_labels, regression or reconstruction; for several outputs "
+            "OUTPUT=TASK, once for each (default: by the last layer and the labels, docs/tasks.md)",
         ),
     ),
     "bits": ("", _option(int, "--bits", "width of weights, activations and input, 1-16")),
@@ -159,10 +159,22 @@ def model_settings(given: dict[str, Any]) -> Config:
     chosen: dict[str, Any] = dict.fromkeys(
         ("quantization.input_bits", "quantization.weight_bits", "quantization.activation_bits"), given["bits"]
     )
+    given["task"] = _tasks(given["task"])
     stages = given["stages"]
     given["stages"] = stages and [name.strip() for name in stages.split(",")]
     chosen |= {key: given[name] for name, (key, _) in MODEL_OPTIONS.items() if key and given[name] is not None}
     return settings_from(given["config"], chosen, given["settings"])
+
+
+def _tasks(texts: list[str] | None) -> str | dict[str, str] | None:
+    """``["classes"]`` → ``"classes"``; ``["a=classes", "b=regression"]`` → by output."""
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return texts[0]
+    if problems := [f"--task {text}: must be OUTPUT=TASK where several are given" for text in texts if "=" not in text]:
+        raise UserError(problems)
+    return dict(text.split("=", 1) for text in texts)  # type: ignore[arg-type, misc]
 
 
 def settings_from(file: Path | None, chosen: dict[str, Any], texts: list[str] | None = None) -> Config:

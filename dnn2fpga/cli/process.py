@@ -27,10 +27,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from dnn2fpga import __version__
 from dnn2fpga.cli.caches import find_writable_caches
 from dnn2fpga.errors import UserError
 from dnn2fpga.processes.interrupts import ended_by_signals
+from dnn2fpga.version import __version__
 
 USAGE, FAULT, INTERRUPTED = 2, 70, 128 + signal.SIGINT
 NOBODY_READS = 128 + signal.SIGPIPE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,22 @@ from dnn2fpga.cli.progress_log import ProgressLog
 
 if TYPE_CHECKING:
     from dnn2fpga.config import Config
-    from dnn2fpga.data import Data
+    from dnn2fpga.data import Data, Network
+    from dnn2fpga.progress import Progress as Shown
 
 MISMATCH, MISSED = 1, 3  # exit codes; ``cli_process`` has the others
 console = Console(highlight=False)
 
 
-def loaded(path: Path | None, shape: tuple[int, ...], settings: Config) -> Data:
+def loaded(path: Path, network: Network, settings: Config) -> Data:
+    """The data in a file, for a network."""
     from dnn2fpga.data import load_data
 
-    return load_data(path or "", shape, settings.data.x, settings.data.y)
+    return load_data(path, network, settings.data.x, settings.data.y)
 
 
 @contextmanager
-def progress_shown() -> Iterator[Callable[[str, int, int], None]]:
+def progress_shown() -> Iterator[Shown]:
     """A bar with the time left for each named activity; on a pipe or in a log file a line now and then."""
     if not console.is_terminal:
         log = ProgressLog(console)
@@ -52,7 +54,7 @@ def progress_shown() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 
-        def show(what: str, done: int, of: int) -> None:
+        def show(what: str, done: int, of: int, news: str = "") -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=of)
             bars.update(tasks[what], completed=done, total=of)

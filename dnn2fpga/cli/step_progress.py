@@ -12,15 +12,15 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from dnn2fpga.cli.progress_log import ProgressLog
 
 if TYPE_CHECKING:
-    from dnn2fpga.build.live_log import StepShown
+    from dnn2fpga.progress import Progress as Shown
 
 
 @contextmanager
-def steps_shown(console: Console) -> Iterator[StepShown]:
+def steps_shown(console: Console) -> Iterator[Shown]:
     if not console.is_terminal:
         log = ProgressLog(console)
         with log.running():
-            yield lambda step, news="", seconds=None: log.show(step, int(seconds is not None), 1, news)
+            yield log.show
         return
     columns = (
         SpinnerColumn(finished_text="✓"),
@@ -31,11 +31,9 @@ def steps_shown(console: Console) -> Iterator[StepShown]:
     with Progress(*columns, console=console) as lines:
         tasks = {}
 
-        def show(step: str, news: str = "", seconds: float | None = None) -> None:
+        def show(step: str, done: int, of: int, news: str = "") -> None:
             if step not in tasks:
-                tasks[step] = lines.add_task(step, total=1, news=news)
-            lines.update(tasks[step], news=news)
-            if seconds is not None:
-                lines.update(tasks[step], completed=1)
+                tasks[step] = lines.add_task(step, total=of, news=news)
+            lines.update(tasks[step], completed=done, news=news)
 
         yield show

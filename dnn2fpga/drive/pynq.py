@@ -9,20 +9,26 @@ This file and the bundle's manifest.json are all that the board needs beside the
     c = accelerator.decide(x)           # class numbers, or yes and no, as the manifest's task says
     q = accelerator.run_integers(p)     # the integers themselves
     print(accelerator.counters())
+
+Arrays of several inputs, and of several outputs, are mappings from their names.
 """
 
 from __future__ import annotations
 
 import json
 import time
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-IDENTITY, MAP_VERSION = 0x444E3246, 1
+from dnn2fpga.drive.port import AcceleratorError, Driver, Port
+from dnn2fpga.graph.ports import Values, or_named
+
+MANIFEST_VERSION = 2
+IDENTITY, MAP_VERSION, MAP_VERSION_OF_SEVERAL = 0x444E3246, 1, 2
 REGISTERS = {
     "identity": 0x00,
     "version": 0x04,
@@ -37,154 +43,41 @@ REGISTERS = {
     "interval": 0x28,
     "input_frame_bytes": 0x2C,
     "output_frame_bytes": 0x30,
+    "waits": 0x34,  # this one, and what follows, only where there are several inputs or outputs
 }
+PORT_FRAME_BYTES = 0x40  # of each of them, inputs first
 RUN, SOFT_RESET = 1 << 0, 1 << 1
 BUSY, DONE, INPUT_WAITS, OUTPUT_WAITS, TLAST_EARLY, TLAST_MISSING = (1 << bit for bit in range(6))
 LARGEST_PACKET = 2**16 - 1  # frames
 LONGEST_TRANSFER = 2**26 - 1  # bytes, of the DMA's length register
 USUAL_BUFFER = 2**22  # bytes; PYNQ has 128 MiB of contiguous memory or less for everything
-GIVES_NUMBERS = ("regression", "reconstruction")  # kinds of tasks
 DMA_CONTROL, DMA_RESET = 0x00, 1 << 2  # of AXI DMA; resets both channels
 
 
-class AcceleratorError(RuntimeError):
-    """The accelerator or its data are not as they must be."""
-
-
 @dataclass(frozen=True)
-class Port:
-    """A tensor on one of the two streams, as manifest.json describes it."""
+class Stream:
+    """An input or output, its channel of a DMA, and its buffer."""
 
-    shape: tuple[int, ...]
-    signed: bool
-    width: int
-    scale: float | list[float]
-    zero_point: int | list[int]
-    lanes: int
-    beats: int
-    pixels: int
-    lane_bits: int
+    what: str
+    port: Port
+    channel: Any
+    buffer: Any
 
-    @classmethod
-    def of(cls, manifest: dict[str, Any], name: str) -> Port:
-        given = {field: manifest[name][field] for field in cls.__dataclass_fields__}
-        return cls(**{**given, "shape": tuple(given["shape"])})
+    def transfer(self, frames: int) -> None:
+        """Begin to send or receive."""
+        self.channel.transfer(self.buffer, nbytes=frames * self.port.frame_bytes)
 
-    @property
-    def channels(self) -> int:
-        """Numbers of one pixel."""
-        return self.lanes // self.pixels
+    def send(self, q: np.ndarray) -> None:
+        """Begin to send integers ``[frames, *shape]``."""
+        self.buffer[: len(q) * self.port.frame_bytes] = self.port.pack(q).reshape(-1)
+        self.transfer(len(q))
 
-    @property
-    def beat_bytes(self) -> int:
-        """A beat fills a power of two of bytes; those above its lanes are 0, and ignored at the input."""
-        return 1 << (self.lanes * self.lane_bits // 8 - 1).bit_length()
-
-    @property
-    def frame_bytes(self) -> int:
-        return self.beats * self.beat_bytes
-
-    @property
-    def minimum(self) -> int:
-        return -(1 << (self.width - 1)) if self.signed else 0
-
-    @property
-    def maximum(self) -> int:
-        return (1 << (self.width - self.signed)) - 1
-
-    @property
-    def dtype(self) -> np.dtype:
-        size = next(size for size in (1, 2, 4) if 8 * size >= self.width)
-        return np.dtype(f"{'i' if self.signed else 'u'}{size}")
-
-    def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers → integers: nearest (half up), saturated.
-
-        :raises AcceleratorError: for NaN, which no integer stands for.
-        """
-        return self.saturated(self.rounded(x))
-
-    def rounded(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers → whole numbers, which need not lie in the format.
-
-        :raises AcceleratorError: for NaN.
-        """
-        pixels = np.asarray(x, np.float64).reshape(-1, self.channels)
-        q = np.floor(pixels / np.asarray(self.scale, np.float64) + 0.5) + np.asarray(self.zero_point)
-        if unknown := int(np.isnan(q).sum()):
-            raise AcceleratorError(f"{unknown} of {q.size} inputs are NaN; no integer stands for them")
-        return q.reshape(np.shape(x))
-
-    def saturated(self, q: np.ndarray) -> np.ndarray:
-        """Whole numbers → integers of the format."""
-        return np.clip(q, self.minimum, self.maximum).astype(self.dtype)
-
-    def clipped(self, q: np.ndarray) -> int:
-        """How many whole numbers saturate by more than one step, which is a loss that calibration did not choose.
-
-        Warns of them.
-        """
-        count = int(((q < self.minimum - 1) | (q > self.maximum + 1)).sum())
-        if count:
-            told = f"{count} of {q.size} inputs lie outside the range that the network was calibrated for"
-            warnings.warn(f"{told}, and were clipped; were they prepared as in training?", stacklevel=3)
-        return count
-
-    def dequantize(self, q: np.ndarray) -> np.ndarray:
-        """Integers → real numbers."""
-        pixels = q.astype(np.float64).reshape(-1, self.channels) - np.asarray(self.zero_point)
-        return (pixels * np.asarray(self.scale, np.float64)).reshape(q.shape)
-
-    def pack(self, q: np.ndarray) -> np.ndarray:
-        """Integers ``[frames, *shape]`` → bytes ``[frames, frame_bytes]`` as the DMA sends them."""
-        beats = self._with_surplus(q.reshape(len(q), -1, self.channels)).reshape(len(q), self.beats, self.lanes)
-        lanes = beats.astype("<i8")[..., np.newaxis].view(np.uint8)[..., : self.lane_bits // 8]
-        packed = np.zeros((len(q), self.beats, self.beat_bytes), np.uint8)
-        packed[..., : self.lanes * self.lane_bits // 8] = lanes.reshape(len(q), self.beats, -1)
-        return packed.reshape(len(q), self.frame_bytes)
-
-    def unpack(self, data: np.ndarray) -> np.ndarray:
-        """Bytes as the DMA has received them → integers ``[frames, *shape]``."""
-        beats = data.reshape(-1, self.beats, self.beat_bytes)[..., : self.lanes * self.lane_bits // 8]
-        lanes = np.zeros((*beats.shape[:2], self.lanes, 8), np.uint8)
-        lanes[..., : self.lane_bits // 8] = beats.reshape(*lanes.shape[:3], -1)
-        raw = lanes.view("<i8")[..., 0] & ((1 << self.width) - 1)
-        sign = 1 << (self.width - 1) if self.signed else 0
-        pixels = ((raw ^ sign) - sign).astype(self.dtype).reshape(len(lanes), -1, self.channels)
-        return self._without_surplus(pixels).reshape(-1, *self.shape)
-
-    def _row(self) -> tuple[int, int]:
-        """Pixels of a row, and places for pixels in its beats."""
-        width = self.shape[1]
-        return width, -(-width // self.pixels) * self.pixels
-
-    def _with_surplus(self, pixels: np.ndarray) -> np.ndarray:
-        if self.pixels == 1:
-            return pixels
-        width, places = self._row()
-        rows = pixels.reshape(len(pixels), -1, width, self.channels)
-        return np.pad(rows, ((0, 0), (0, 0), (0, places - width), (0, 0)))
-
-    def _without_surplus(self, pixels: np.ndarray) -> np.ndarray:
-        if self.pixels == 1:
-            return pixels
-        width, places = self._row()
-        return pixels.reshape(len(pixels), -1, places, self.channels)[:, :, :width]
+    def received(self, frames: int) -> np.ndarray:
+        """The integers that have come."""
+        return self.port.unpack(np.array(self.buffer[: frames * self.port.frame_bytes]))
 
 
-def decisions(task: dict[str, Any], y: np.ndarray) -> np.ndarray:
-    """Real outputs ``[frames, *shape]`` → decisions: whether each output exceeds the threshold of the task, or without
-    one the number of the largest channel, at every position.
-
-    :param task: of manifest.json.
-    :raises AcceleratorError: when the network decides nothing.
-    """
-    if task["kind"] in GIVES_NUMBERS:
-        raise AcceleratorError(f"a network for {task['kind']} decides nothing; predict() returns its numbers")
-    return y.argmax(axis=-1) if task["threshold"] is None else y > task["threshold"]
-
-
-class Accelerator:
+class Accelerator(Driver):
     """The accelerator of a bitstream that ``vivado/project.tcl`` has built.
 
     :param manifest: its bundle's manifest.json; by default the one beside this file.
@@ -203,55 +96,56 @@ class Accelerator:
         import pynq
 
         file = Path(manifest) if manifest else Path(__file__).with_name("manifest.json")
-        description = json.loads(file.read_text(encoding="utf-8"))
-        self.input, self.output = Port.of(description, "input"), Port.of(description, "output")
-        self.task = description["task"]
+        super().__init__(_read_manifest(file))
         self.timeout_s = timeout_s
-        largest = max(self.input.frame_bytes, self.output.frame_bytes)
+        self.frames_per_transfer = self._frames_per_transfer(frames_per_transfer)
+        overlay = pynq.Overlay(str(bitstream))
+        self._registers = overlay.accelerator
+        self._check_it_is_the_one(file)
+        count = max(len(self.inputs), len(self.outputs))
+        names = ["dma"] if count == 1 else [f"dma_{k}" for k in range(count)]
+        self._dmas = [_part(overlay, name, file) for name in names]  # DMA k serves input k and output k
+        sending = [_part(dma, "sendchannel", file) for dma in self._dmas[: len(self.inputs)]]
+        receiving = [_part(dma, "recvchannel", file) for dma in self._dmas[: len(self.outputs)]]
+        self._sent = self._streams("input", self.inputs, sending, pynq.allocate)
+        self._received = self._streams("output", self.outputs, receiving, pynq.allocate)
+        self._packet = 0
+        self._write("control", SOFT_RESET | RUN)
+
+    def _frames_per_transfer(self, wanted: int | None) -> int:
+        largest = max(port.frame_bytes for port in (*self.inputs.values(), *self.outputs.values()))
         most = min(LARGEST_PACKET, LONGEST_TRANSFER // largest)
         if most < 1:
             raise AcceleratorError(f"a frame must fit into one DMA transfer of {LONGEST_TRANSFER} bytes, not {largest}")
-        wanted = frames_per_transfer or max(1, min(most, USUAL_BUFFER // largest))
-        if not 1 <= wanted <= most:
-            raise AcceleratorError(f"frames_per_transfer must be 1 to {most}, not {wanted}")
-        self.frames_per_transfer = wanted
-        overlay = pynq.Overlay(str(bitstream))
-        self._registers, self._dma = overlay.accelerator, overlay.dma
-        self._check_it_is_the_one(file)
-        self._sent = pynq.allocate(shape=(wanted * self.input.frame_bytes,), dtype=np.uint8)
-        self._received = pynq.allocate(shape=(wanted * self.output.frame_bytes,), dtype=np.uint8)
-        self._packet = 0
-        self.clipped_inputs = 0  # values, of all calls of predict()
-        self._write("control", SOFT_RESET | RUN)
+        chosen = wanted or max(1, min(most, USUAL_BUFFER // largest))
+        if not 1 <= chosen <= most:
+            raise AcceleratorError(f"frames_per_transfer must be 1 to {most}, not {chosen}")
+        return chosen
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest.
+    def _streams(
+        self, side: str, ports: dict[str, Port], channels: list[Any], allocate: Callable[..., Any]
+    ) -> dict[str, Stream]:
+        """By the name of the port."""
+        return {
+            name: Stream(
+                side if len(ports) == 1 else f"{side} '{name}'",
+                port,
+                channel,
+                allocate(shape=(self.frames_per_transfer * port.frame_bytes,), dtype=np.uint8),
+            )
+            for (name, port), channel in zip(ports.items(), channels, strict=True)
+        }
 
-        Warns of inputs that are clipped; ``clipped_inputs`` counts them.
-
-        :raises AcceleratorError: for NaN and for another shape.
-        """
-        x = np.asarray(x)
-        self._check_shape(x)
-        q = self.input.rounded(x)
-        self.clipped_inputs += self.input.clipped(q)
-        return self.output.dequantize(self.run_integers(self.input.saturated(q)))
-
-    def decide(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``decisions``."""
-        return decisions(self.task, self.predict(x))
-
-    def run_integers(self, q: np.ndarray) -> np.ndarray:
-        """Integers ``[frames, *shape]`` → integers."""
-        q = np.asarray(q)
-        self._check_shape(q)
-        if q.dtype.kind not in "iu":
-            raise AcceleratorError(f"integers are needed, not {q.dtype}; predict() takes real numbers")
-        if q.size and not self.input.minimum <= q.min() <= q.max() <= self.input.maximum:
-            raise AcceleratorError(f"inputs must be {self.input.minimum} to {self.input.maximum}")
-        chunks = [q[k : k + self.frames_per_transfer] for k in range(0, len(q), self.frames_per_transfer)]
-        results = [np.zeros((0, *self.output.shape), self.output.dtype), *map(self._run_packet, chunks)]
-        return np.concatenate(results)
+    def run_integers(self, q: Values) -> Any:
+        """Integers ``[frames, *shape]`` → integers; of several inputs or outputs, mappings from their names."""
+        given = self._checked(q)
+        for name, values in given.items():
+            port, which = self.inputs[name], "inputs" if len(given) == 1 else f"input '{name}'"
+            if values.dtype.kind not in "iu":
+                raise AcceleratorError(f"integers are needed, not {values.dtype}; predict() takes real numbers")
+            if values.size and not port.minimum <= values.min() <= values.max() <= port.maximum:
+                raise AcceleratorError(f"{which} must be {port.minimum} to {port.maximum}")
+        return or_named(self._run(given))
 
     def counters(self) -> dict[str, int]:
         """``cycles`` are of the clock of the accelerator; docs/vivado.md says what each of them counts."""
@@ -262,71 +156,99 @@ class Accelerator:
 
     def reset(self) -> None:
         """Forgets all frames under way, in the accelerator and in the DMA. Counters begin again."""
-        self._dma.write(DMA_CONTROL, DMA_RESET)
-        if not self._comes_true(lambda: not self._dma.read(DMA_CONTROL) & DMA_RESET):
+        for dma in self._dmas:
+            dma.write(DMA_CONTROL, DMA_RESET)
+        if not self._comes_true(lambda: not any(dma.read(DMA_CONTROL) & DMA_RESET for dma in self._dmas)):
             raise AcceleratorError(
                 f"the DMA did not come out of reset within {self.timeout_s} s; load the overlay again"
             )
         self._write("control", SOFT_RESET | RUN)
         self._packet = 0
-        self._dma.sendchannel.start()
-        self._dma.recvchannel.start()
+        for stream in self._all:
+            stream.channel.start()
 
     def close(self) -> None:
         """Stops the accelerator and gives its buffers back."""
         self._write("control", 0)
-        self._sent.freebuffer()
-        self._received.freebuffer()
+        for stream in self._all:
+            stream.buffer.freebuffer()
 
-    def _run_packet(self, q: np.ndarray) -> np.ndarray:
-        if len(q) != self._packet:
-            self._write("packet", len(q))
-            self._packet = len(q)
-        sent, received = len(q) * self.input.frame_bytes, len(q) * self.output.frame_bytes
-        self._sent[:sent] = self.input.pack(q).reshape(-1)
-        send, receive = self._dma.sendchannel, self._dma.recvchannel
-        receive.transfer(self._received, nbytes=received)  # first: the accelerator must never wait for room
-        send.transfer(self._sent, nbytes=sent)
-        if not self._comes_true(lambda: (send.idle and receive.idle) or send.error or receive.error):
-            raise self._gone_wrong(f"no answer for {len(q)} frames within {self.timeout_s} s")
-        if send.error or receive.error:
-            raise self._gone_wrong(f"the DMA reports an error in {'sending' if send.error else 'receiving'}")
-        send.wait()  # idle already: they only hand the buffers back to the processor
-        receive.wait()
+    @property
+    def _all(self) -> list[Stream]:
+        return [*self._sent.values(), *self._received.values()]
+
+    def _run(self, q: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        parts = {name: [np.zeros((0, *port.shape), port.dtype)] for name, port in self.outputs.items()}
+        for start in range(0, len(next(iter(q.values()))), self.frames_per_transfer):
+            packet = {name: values[start : start + self.frames_per_transfer] for name, values in q.items()}
+            for name, result in self._run_packet(packet).items():
+                parts[name].append(result)
+        return {name: np.concatenate(results) for name, results in parts.items()}
+
+    def _run_packet(self, q: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        frames = len(next(iter(q.values())))
+        if frames != self._packet:
+            self._write("packet", frames)
+            self._packet = frames
+        for stream in self._received.values():  # first: the accelerator must never wait for room
+            stream.transfer(frames)
+        for name, stream in self._sent.items():
+            stream.send(q[name])
+        channels = [stream.channel for stream in self._all]
+        if not self._comes_true(lambda: all(c.idle for c in channels) or any(c.error for c in channels)):
+            raise self._gone_wrong(f"no answer for {frames} frames within {self.timeout_s} s")
+        if any(channel.error for channel in channels):
+            sides = {"sending": self._sent, "receiving": self._received}
+            wrong = [side for side, streams in sides.items() if any(s.channel.error for s in streams.values())]
+            raise self._gone_wrong(f"the DMA reports an error in {wrong[0]}")
+        for channel in channels:
+            channel.wait()  # idle already: this only hands the buffer back to the processor
         if self._read("status") & (TLAST_EARLY | TLAST_MISSING):
             raise self._gone_wrong("the transfer and the frames did not end together")
-        return self.output.unpack(np.array(self._received[:received]))
+        return {name: stream.received(frames) for name, stream in self._received.items()}
 
     def _gone_wrong(self, what: str) -> AcceleratorError:
         """Says where the frames are, and makes ready for others."""
         status, taken, given = (self._read(name) for name in ("status", "frames_in", "frames_out"))
-        waits = [f"{side} waits" for side, bit in (("input", INPUT_WAITS), ("output", OUTPUT_WAITS)) if status & bit]
+        waits = [f"{side} waits" for side in self._waiting(status)]
         self.reset()
         state = ", ".join([f"status 0x{status:02x}", *waits])
         return AcceleratorError(f"{what}: {taken} frames taken, {given} given since the last reset, {state}; was reset")
 
-    def _comes_true(self, condition: Any) -> bool:
+    def _waiting(self, status: int) -> list[str]:
+        """The inputs and outputs at which a beat waits."""
+        if self._is_single:
+            return [side for side, bit in (("input", INPUT_WAITS), ("output", OUTPUT_WAITS)) if status & bit]
+        bits = self._read("waits")
+        places = [*range(len(self._sent)), *range(16, 16 + len(self._received))]
+        return [stream.what for stream, place in zip(self._all, places, strict=True) if bits >> place & 1]
+
+    @property
+    def _is_single(self) -> bool:
+        return len(self.inputs) == len(self.outputs) == 1
+
+    def _comes_true(self, condition: Callable[[], bool]) -> bool:
         end = time.monotonic() + self.timeout_s
         while time.monotonic() < end:
             if condition():
                 return True
         return bool(condition())  # a processor that was busy with something else did not look
 
-    def _check_shape(self, frames: np.ndarray) -> None:
-        if frames.shape[1:] != self.input.shape or frames.ndim == 0:
-            raise AcceleratorError(
-                f"inputs must have the shape (frames, {', '.join(map(str, self.input.shape))}), not {frames.shape}"
-            )
-
     def _check_it_is_the_one(self, file: Path) -> None:
+        inputs, outputs = ([port.frame_bytes for port in side.values()] for side in (self.inputs, self.outputs))
         expected = {
             "identity": IDENTITY,
-            "version": MAP_VERSION,
-            "input_frame_bytes": self.input.frame_bytes,
-            "output_frame_bytes": self.output.frame_bytes,
+            "version": MAP_VERSION if self._is_single else MAP_VERSION_OF_SEVERAL,
+            "input_frame_bytes": sum(inputs),
+            "output_frame_bytes": sum(outputs),
         }
-        for name, value in expected.items():
-            if (found := self._read(name)) != value:
+        checks = [(name, REGISTERS[name], value) for name, value in expected.items()]
+        if not self._is_single:
+            names = [f"frame_bytes of '{name}'" for name in (*self.inputs, *self.outputs)]
+            offsets = range(PORT_FRAME_BYTES, PORT_FRAME_BYTES + 4 * len(names), 4)
+            checks += zip(names, offsets, [*inputs, *outputs], strict=True)
+        for name, offset, value in checks:
+            if (found := int(self._registers.read(offset))) != value:
                 raise AcceleratorError(
                     f"the bitstream does not belong to {file}: register {name} must be {value}, not {found}"
                 )
@@ -336,3 +258,19 @@ class Accelerator:
 
     def _write(self, register: str, value: int) -> None:
         self._registers.write(REGISTERS[register], value)
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    description: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if (version := description.get("manifest_version")) != MANIFEST_VERSION:
+        raise AcceleratorError(
+            f"{file}: manifest_version must be {MANIFEST_VERSION}, not {version}; use the driver of the same bundle"
+        )
+    return description
+
+
+def _part(owner: Any, name: str, file: Path) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        raise AcceleratorError(f"the bitstream does not belong to {file}: it has no {name}") from error

@@ -28,28 +28,37 @@ from dnn2fpga.files.described import Described
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.manifest import MANIFEST
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import by_name
 from dnn2fpga.processes.programs import started
 from dnn2fpga.progress import Progress, silent
-from dnn2fpga.task import Measure
-from dnn2fpga.task_reading import task_with
+from dnn2fpga.task import Measure, Task
+from dnn2fpga.task_reading import tasks_with
+from dnn2fpga.tensors.tensor import Tensor
 from dnn2fpga.work_folder import BOARD_RUN, CurrentBundle, WorkFolder
 
 SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
 NETLIST = "netlist"  # the same with what synthesis has made of it
 
 
-class BoardRun(Described):
-    """What came of it. Scores are by the labels, where there are some; else by what the integer model gives."""
+class OutputRun(Described):
+    """One output of the board. Scores are by its labels, where there are some; else by what the integer model gives."""
 
-    board: str
-    port: str
-    frames: int
-    clipped_inputs: int  # values that the input's format cannot hold
     equal: int  # frames whose every number is that of the integer model
     labelled: bool
     measure: Measure
     score: float
     software_score: float
+
+
+class BoardRun(Described):
+    """What came of it."""
+
+    board: str
+    port: str
+    frames: int
+    clipped_inputs: int  # values that the formats of the inputs cannot hold
+    equal: int  # frames whose every number, at all outputs, is that of the integer model
+    outputs: dict[str, OutputRun]
     clock_hz: int
     latency_cycles: tuple[int, int]  # shortest and longest, measured on the device
     planned_latency_cycles: int
@@ -72,6 +81,7 @@ def run_on_board(
 ) -> BoardRun:
     """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
 
+    :param data: samples for every input, by its name where there are several.
     :param port: the name of a serial port, ``simulation`` or ``netlist``.
     :param noise: share of the bytes to be lost or changed on the way, to try the protocol.
     """
@@ -81,36 +91,58 @@ def run_on_board(
     graph = config_files.load(current.path)
     if not len(data):
         raise UserError("there are no samples to send")
-    task = task_with(graph, data)
-    q = graph.input.quantize(np.asarray(data.x))
+    tasks = tasks_with(graph, data)
+    x = {name: np.asarray(values) for name, values in data.inputs(graph.inputs).items()}
+    q = graph.quantized(x)
     with opened(current, description, port, description.target_mhz(clock_mhz), progress) as line:
         noisy = NoisyPort(line, noise)
         accelerator = SerialAccelerator(noisy if noise else line, current.path / MANIFEST)
         start = time.monotonic()
-        got, cycles = accelerator.run_integers(q, lambda done, of: progress("images through the board", done, of))
+        results, cycles = accelerator.run_integers(q, lambda done, of: progress("images through the board", done, of))
         seconds = time.monotonic() - start
-    wanted = graph.run(q).reshape(got.shape)
-    real, expected = graph.output.dequantize(got), graph.output.dequantize(wanted)
-    reached = task.score(real, data.y, expected)
+    got, wanted = (by_name(values, graph.outputs) for values in (results, graph.run(q)))
+    labels = data.labels(graph.outputs)
+    equal = {name: _equal_frames(got[name], wanted[name]) for name in graph.outputs}
+    outputs = {
+        name: _compared(tensor, tasks[name], equal[name], got[name], wanted[name], labels.get(name))
+        for name, tensor in graph.outputs.items()
+    }
     result = BoardRun(
         board=board,
         port=port,
-        frames=len(q),
-        clipped_inputs=int(graph.input.clips(np.asarray(data.x)).sum()),
-        equal=int((got == wanted).reshape(len(q), -1).all(axis=1).sum()),
-        labelled=data.y is not None,
-        measure=reached.measure,
-        score=reached.value,
-        software_score=task.score(expected, data.y, expected).value,
+        frames=len(data),
+        clipped_inputs=sum(int(tensor.clips(x[name]).sum()) for name, tensor in graph.inputs.items()),
+        equal=int(np.all([*equal.values()], axis=0).sum()),
+        outputs=outputs,
         clock_hz=accelerator.identity.clock_hz,
         latency_cycles=(int(cycles.min()), int(cycles.max())),
-        planned_latency_cycles=current.manifest["latency_cycles"],
+        planned_latency_cycles=current.manifest.latency_cycles,
         seconds=round(seconds, 3),
         statistics=asdict(accelerator.statistics) | {"hurt_bytes": noisy.hurt},
     )
     with added_files(folder) as new:
         current.write_verdict(new, BOARD_RUN, result.model_dump(mode="json"))
     return result
+
+
+def _equal_frames(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Whether each frame is equal in every number."""
+    return (got == wanted.reshape(got.shape)).reshape(len(got), -1).all(axis=1)
+
+
+def _compared(
+    tensor: Tensor, task: Task, equal: np.ndarray, got: np.ndarray, wanted: np.ndarray, labels: np.ndarray | None
+) -> OutputRun:
+    """One output beside the integer model's."""
+    real, expected = tensor.dequantize(got), tensor.dequantize(wanted.reshape(got.shape))
+    reached = task.score(real, labels, expected)
+    return OutputRun(
+        equal=int(equal.sum()),
+        labelled=labels is not None,
+        measure=reached.measure,
+        score=reached.value,
+        software_score=task.score(expected, labels, expected).value,
+    )
 
 
 @contextmanager

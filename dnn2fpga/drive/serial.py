@@ -9,6 +9,8 @@
         y = accelerator.predict(x)                    # real numbers [frames, *shape] in and out
         c = accelerator.decide(x)                     # class numbers, or yes and no, as the manifest's task says
         q, cycles = accelerator.run_integers(p)       # integers, and the latency of every frame on the device
+
+Arrays of several inputs, and of several outputs, are mappings from their names.
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dnn2fpga.drive.link import Link, Statistics
 from dnn2fpga.drive.link import Port as Line
-from dnn2fpga.drive.pynq import Port as MemoryPort
-from dnn2fpga.drive.pynq import decisions
+from dnn2fpga.drive.port import Driver
+from dnn2fpga.drive.port import Port as MemoryPort
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.generate.manifest import read_manifest
+from dnn2fpga.graph.ports import Values, or_named
 from rtl_lib.host.link_protocol import LATENCY_BYTES, Identity
 
 READ_TIMEOUT_S = 0.002
@@ -64,7 +68,7 @@ def open_port(name: str, baud: int) -> Iterator[Line]:
             raise UserError(f"{name}: the connection was lost: {error}") from error
 
 
-class SerialAccelerator:
+class SerialAccelerator(Driver):
     """The accelerator of a bitstream that ``dnn2fpga build`` has made.
 
     :param manifest: of the bundle that the bitstream was made from; it is asked whether it is this one.
@@ -72,10 +76,7 @@ class SerialAccelerator:
     """
 
     def __init__(self, port: Line, manifest: Path | str) -> None:
-        description = read_manifest(Path(manifest))
-        self.input, self.output = LinePort.of(description, "input"), LinePort.of(description, "output")
-        self.clipped_inputs = 0  # values, of all calls of predict()
-        self.task = description["task"]
+        super().__init__(read_manifest(Path(manifest)).model_dump(mode="json"), LinePort)
         self._link = Link(port)
         self.identity: Identity = self._link.open()
         expected = bytes.fromhex(digest(Path(manifest)))[: len(self.identity.design)]
@@ -90,32 +91,29 @@ class SerialAccelerator:
         """What the transfers took."""
         return self._link.statistics
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → real outputs, by the scales and zero points of the manifest.
-
-        Warns of inputs that are clipped; ``clipped_inputs`` counts them.
-
-        :raises AcceleratorError: for NaN.
+    def run_integers(self, q: Values, progress: Progress | None = None) -> tuple[Any, np.ndarray]:
+        """Integers ``[frames, *shape]`` → integers (of several inputs or outputs, mappings from their names), and the
+        latency of each frame on the device: cycles from its first beat in to its last beat out.
         """
-        q = self.input.rounded(np.asarray(x))
-        self.clipped_inputs += self.input.clipped(q)
-        return self.output.dequantize(self.run_integers(self.input.saturated(q))[0])
+        results, cycles = self._exchange(self._checked(q), progress)
+        return or_named(results), cycles
 
-    def decide(self, x: np.ndarray) -> np.ndarray:
-        """Real inputs ``[frames, *shape]`` → what the network decides about each: see ``pynq.decisions``."""
-        return decisions(self.task, self.predict(x))
+    def _run(self, q: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._exchange(q)[0]
 
-    def run_integers(self, q: np.ndarray, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Integers ``[frames, *shape]`` → integers, and the latency of each frame on the device: cycles from its first
-        beat in to its last beat out.
-        """
-        size = self.output.frame_bytes + LATENCY_BYTES
-        frames = [row.tobytes() for row in self.input.pack(np.asarray(q))]
+    def _exchange(
+        self, q: dict[str, np.ndarray], progress: Progress | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Send frames, input after input; what comes back is the outputs, one after the other, and the latency."""
+        sizes = [*(port.frame_bytes for port in self.outputs.values()), LATENCY_BYTES]
+        packed = np.concatenate([port.pack(q[name]) for name, port in self.inputs.items()], axis=1)
+        frames = [row.tobytes() for row in packed]
         results = []
-        for result in self._link.run(frames, size):
+        for result in self._link.run(frames, sum(sizes)):
             results.append(np.frombuffer(result, np.uint8))
             if progress is not None:
                 progress(len(results), len(frames))
-        table = np.stack(results) if results else np.zeros((0, size), np.uint8)
-        cycles = np.ascontiguousarray(table[:, -LATENCY_BYTES:]).view("<u4")[:, 0]
-        return self.output.unpack(np.ascontiguousarray(table[:, :-LATENCY_BYTES])), cycles
+        table = np.stack(results) if results else np.zeros((0, sum(sizes)), np.uint8)
+        *parts, cycles = map(np.ascontiguousarray, np.split(table, np.cumsum(sizes)[:-1], axis=1))
+        numbers = {name: port.unpack(part) for (name, port), part in zip(self.outputs.items(), parts, strict=True)}
+        return numbers, cycles.view("<u4")[:, 0]

@@ -1,118 +1,201 @@
-"""``manifest.json``: what a tool must know about a bundle (docs/bundle.md)."""
+"""``manifest.json``: what a tool must know about a bundle (docs/bundle.md), one type for writer and readers."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from dnn2fpga import __version__
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.files.validation import problems_of
-from dnn2fpga.generate.accelerator import lane_bits
+from dnn2fpga.generate.accelerator import axis_of, lane_bits
 from dnn2fpga.generate.verilog import TOP
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.hardware_plan import Boundary, HardwarePlan
+from dnn2fpga.plan.hardware_plan import HardwarePlan
+from dnn2fpga.plan.streams import Boundary
+from dnn2fpga.task import Task
+from dnn2fpga.version import __version__
 
-MANIFEST, MANIFEST_VERSION = "manifest.json", 1
+MANIFEST: Final = "manifest.json"
+MANIFEST_VERSION: Final = 2
 
 _MOST_PROBLEMS = 5  # in a message
 _Count = Annotated[int, Field(ge=0)]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class _Stream(BaseModel):
-    """The keys below are needed; what a newer version adds is no error."""
+class _Record(BaseModel):
+    """The keys that are declared are needed; what a newer generator adds is no error."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
-    shape: list[PositiveInt]
+
+class StreamRecord(_Record):
+    """How a tensor is sent: shape, format and scale of the numbers, numbers per beat (lanes), beats per frame."""
+
+    shape: tuple[PositiveInt, ...]
     signed: bool
     width: PositiveInt
-    scale: float | list[float]
-    zero_point: int | list[int]
+    scale: float | tuple[float, ...]
+    zero_point: int | tuple[int, ...]
     lanes: PositiveInt
     beats: PositiveInt
-    pixels: PositiveInt
+    pixels: PositiveInt  # of an image in one beat
 
 
-class _Port(_Stream):
+class PortRecord(StreamRecord):
+    """An AXI4-Stream port. ``tensor`` names the boundary at it, and the names of its signals begin with ``axis``."""
+
+    name: _Name  # what the model calls it
+    tensor: _Name
+    axis: _Name
     lane_bits: PositiveInt
     tdata_bits: PositiveInt
 
 
-class _Boundary(_Stream):
+class OutputRecord(PortRecord):
+    """An output port: what its numbers are for, when frame 0 leaves by it, and how often frames do in the steady
+    state.
+    """
+
+    task: Task
+    fifo: _Count  # beats, on the edge from the tensor to this port
+    latency_cycles: _Count
+    interval_cycles: PositiveInt
+
+
+class EdgeRecord(_Record):
+    """A tensor that a layer reads, and the beats that a FIFO between the two holds (0: there is none)."""
+
+    tensor: _Name
+    fifo: _Count
+
+
+class BoundaryRecord(StreamRecord):
+    """The stream of one tensor, the layer that produces it, and when the beats of frame 0 pass."""
+
     index: _Count
-    layer: str
+    tensor: _Name
     kind: str
+    inputs: tuple[EdgeRecord, ...]
     engine: str
     folding: str
     first_cycle: _Count
     last_cycle: _Count
     interval_cycles: _Count
     busy_cycles: _Count
-    fifo: _Count
     resources: dict[str, float]
 
+    @property
+    def is_input(self) -> bool:
+        """Does the model read this tensor, rather than a layer produce it?"""
+        return not self.inputs
 
-class _Manifest(BaseModel):
-    model_config = ConfigDict(strict=True)
 
-    manifest_version: Literal[1]
+class Manifest(_Record):
+    """All that a bundle says about itself. Boundaries are in topological order, the model's inputs first."""
+
+    manifest_version: Literal[2]
+    generator: str
     model: str
+    notes: tuple[str, ...]
     top: Literal["accelerator"]
     files: dict[str, str]
-    input: _Port
-    output: _Port
-    boundaries: Annotated[list[_Boundary], Field(min_length=2)]
+    inputs: Annotated[tuple[PortRecord, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[OutputRecord, ...], Field(min_length=1)]
+    boundaries: Annotated[tuple[BoundaryRecord, ...], Field(min_length=2)]
     latency_cycles: _Count
     interval_cycles: PositiveInt
     steady_frames: PositiveInt
     family: str
     estimates: dict[str, dict[str, float]]
 
+    @classmethod
+    def of(cls, graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) -> Manifest:
+        """Describe a planned design.
 
-def read_manifest(file: Path) -> dict[str, Any]:
+        :param files: the bundle's files whose digests are recorded, by their names in the bundle.
+        """
+        by_name = {boundary.name: boundary for boundary in plan.boundaries}
+        tasks, names = graph.tasks, [output.name for output in plan.outputs]
+        inputs = [boundary.name for boundary in plan.inputs]
+        return cls(
+            manifest_version=MANIFEST_VERSION,
+            generator=f"dnn2fpga {__version__}",
+            model=graph.name,
+            notes=tuple(graph.notes),
+            top=TOP,
+            files={name: digest(path) for name, path in sorted(files.items())},
+            inputs=tuple(
+                PortRecord(**_port(boundary), name=boundary.name, axis=axis_of("s_axis", boundary.name, inputs))
+                for boundary in plan.inputs
+            ),
+            outputs=tuple(
+                OutputRecord(
+                    **_port(by_name[output.edge.source]),
+                    name=output.name,
+                    axis=axis_of("m_axis", output.name, names),
+                    task=tasks[output.name],
+                    fifo=output.edge.fifo,
+                    latency_cycles=output.latency_cycles,
+                    interval_cycles=output.interval_cycles,
+                )
+                for output in plan.outputs
+            ),
+            boundaries=tuple(_boundary(boundary) for boundary in plan.boundaries),
+            latency_cycles=plan.latency_cycles,
+            interval_cycles=plan.interval_cycles,
+            steady_frames=plan.steady_frames,
+            family=plan.settings.family,
+            estimates=plan.estimates,
+        )
+
+    @property
+    def text(self) -> str:
+        """The file."""
+        return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
+
+    @property
+    def layers(self) -> tuple[BoundaryRecord, ...]:
+        """The boundaries after layers: all but those of the model's inputs."""
+        return tuple(b for b in self.boundaries if not b.is_input)
+
+    @property
+    def has_joins(self) -> bool:
+        """Do inputs, or tensors that one layer reads, arrive independently of each other?"""
+        return len(self.inputs) > 1 or any(len(b.inputs) > 1 for b in self.boundaries)
+
+    @property
+    def pixels(self) -> dict[str, int]:
+        """By tensor: the pixels that are sent in one beat."""
+        return {b.tensor: b.pixels for b in self.boundaries}
+
+    @property
+    def sources(self) -> list[str]:
+        """The Verilog files, sorted, as paths from the bundle."""
+        return sorted(name for name in self.files if re.fullmatch(r"rtl/[A-Za-z0-9_.-]+\.v", name))
+
+
+def read_manifest(file: Path) -> Manifest:
     """Return what a manifest says; raises `UserError` when it cannot be read, or lacks what is needed."""
     advice = "run 'dnn2fpga generate' again"
     try:
-        text = file.read_bytes()
-        _Manifest.model_validate_json(text)
+        return Manifest.model_validate_json(file.read_bytes())
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror or error}; {advice}") from error
     except ValidationError as error:
         found = problems_of(error, file, {})
         raise UserError([*found[:_MOST_PROBLEMS], f"{file}: is damaged, or of another version; {advice}"]) from error
-    return dict(json.loads(text))
 
 
-def manifest(graph: QuantizedGraph, plan: HardwarePlan, files: dict[str, Path]) -> dict[str, Any]:
-    """``files``: the bundle's files whose digests are recorded, by their names in the bundle."""
-    return {
-        "manifest_version": MANIFEST_VERSION,
-        "generator": f"dnn2fpga {__version__}",
-        "model": graph.name,
-        "task": graph.task.model_dump(mode="json"),
-        "notes": list(graph.notes),
-        "top": TOP,
-        "files": {name: digest(path) for name, path in sorted(files.items())},
-        "input": _port(plan.boundaries[0]),
-        "output": _port(plan.boundaries[-1]),
-        "boundaries": [_boundary(boundary) for boundary in plan.boundaries],
-        "latency_cycles": plan.latency_cycles,
-        "interval_cycles": plan.interval_cycles,
-        "steady_frames": plan.steady_frames,
-        "family": plan.settings.family,
-        "estimates": plan.estimates,
-    }
-
-
-def _wire(boundary: Boundary) -> dict[str, Any]:
+def _stream(boundary: Boundary) -> dict[str, Any]:
     tensor = boundary.tensor
     return {
-        "shape": list(tensor.shape),
+        "shape": tuple(tensor.shape),
         "signed": tensor.signed,
         "width": tensor.width,
         "scale": tensor.scale,
@@ -125,21 +208,22 @@ def _wire(boundary: Boundary) -> dict[str, Any]:
 
 def _port(boundary: Boundary) -> dict[str, Any]:
     bits = lane_bits(boundary.tensor)
-    return {**_wire(boundary), "lane_bits": bits, "tdata_bits": bits * boundary.beat.lanes}
+    sizes = {"lane_bits": bits, "tdata_bits": bits * boundary.beat.lanes}
+    return {"tensor": boundary.name, **_stream(boundary), **sizes}
 
 
-def _boundary(boundary: Boundary) -> dict[str, Any]:
-    return {
-        "index": boundary.index,
-        "layer": boundary.layer,
-        "kind": boundary.kind,
-        "engine": boundary.engine,
-        "folding": boundary.folding,
-        **_wire(boundary),
-        "first_cycle": boundary.first_cycle,
-        "last_cycle": boundary.last_cycle,
-        "interval_cycles": boundary.interval_cycles,
-        "busy_cycles": boundary.busy_cycles,
-        "fifo": boundary.fifo,
-        "resources": boundary.resources,
-    }
+def _boundary(boundary: Boundary) -> BoundaryRecord:
+    return BoundaryRecord(
+        index=boundary.index,
+        tensor=boundary.name,
+        kind=boundary.kind,
+        inputs=tuple(EdgeRecord(tensor=edge.source, fifo=edge.fifo) for edge in boundary.inputs),
+        engine=boundary.engine,
+        folding=boundary.folding,
+        **_stream(boundary),
+        first_cycle=boundary.first_cycle,
+        last_cycle=boundary.last_cycle,
+        interval_cycles=boundary.interval_cycles,
+        busy_cycles=boundary.busy_cycles,
+        resources=boundary.resources,
+    )

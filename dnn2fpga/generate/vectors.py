@@ -8,17 +8,20 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dnn2fpga.data import inputs_among
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
+from dnn2fpga.graph.ports import Values, by_name, or_named
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.layout import Wire
+from dnn2fpga.plan.wire import Wire
 from rtl_lib.core.formats import Format
 
 
-def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
+def kept_samples(file: Path, graph: QuantizedGraph) -> Values | None:
     """Return the real inputs that ``quantize`` has kept; None where there are none for this network.
 
     Raises `UserError` when the file is damaged.
@@ -26,43 +29,48 @@ def kept_samples(file: Path, graph: QuantizedGraph) -> np.ndarray | None:
     if not file.exists():
         return None
     try:
-        samples = read_arrays(file).get("x")
+        return inputs_among(read_arrays(file), graph)
     except UnreadableArrays as error:
         raise UserError(f"{file}: cannot be read ({error}); delete it to use random test vectors instead") from error
-    return samples if samples is not None and samples.shape[1:] == graph.input.shape else None
 
 
 def write_vectors(
     graph: QuantizedGraph,
-    boundaries: Mapping[str, tuple[int, int]],
-    q: np.ndarray,
+    pixels: Mapping[str, int],
+    q: Values,
     folder: Path,
     source: str,
     batch: int = 32,
-) -> np.ndarray:
-    """``boundaries``: number of the boundary behind each layer that has hardware (and of ``input``), and how many
-    pixels travel there in one beat.
+) -> Any:
+    """Write what must pass every boundary when the design reads ``q``.
 
-    :param q: quantized inputs ``[frames, *shape]``.
+    :param pixels: of each tensor that has a boundary, by its name: how many pixels of it are sent in one beat.
+    :param q: quantized inputs ``[frames, *shape]``, by name where there are several.
     :param source: where they come from, for people.
-    :returns: the expected outputs ``[frames, *shape]``.
+    :returns: the expected outputs ``[frames, *shape]``, by name where there are several.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    outputs = [np.zeros((0, *graph.output.shape), graph.output.format.dtype)]
+    given = by_name(q, graph.inputs)
+    frames = len(next(iter(given.values())))
+    parts = {name: [np.zeros((0, *of.shape), of.format.dtype)] for name, of in graph.outputs.items()}
     with ExitStack() as stack:
-        files = {
-            layer: stack.enter_context((folder / f"boundary_{index}.bin").open("wb"))
-            for layer, (index, _) in boundaries.items()
-        }
-        tensors = graph.tensors
-        for start in range(0, len(q), batch):
-            for layer, beats in graph.boundaries(q[start : start + batch]):
-                if layer in files:
-                    beats_there = Wire.of(tensors[layer].shape, boundaries[layer][1]).pack(beats)
-                    files[layer].write(beats_there.astype(element_type(tensors[layer].format)).tobytes())
-            outputs.append(beats.reshape(-1, *graph.output.shape))
-    (folder / "vectors.json").write_text(json.dumps({"frames": len(q), "source": source}) + "\n")
-    return np.concatenate(outputs)
+        files = {tensor: stack.enter_context((folder / vector_file(tensor)).open("wb")) for tensor in pixels}
+        for start in range(0, frames, batch):
+            some = {name: values[start : start + batch] for name, values in given.items()}
+            for name, beats in graph.boundaries(some):
+                tensor = graph.tensors[name]
+                if name in files:
+                    sent = Wire.of(tensor.shape, pixels[name]).pack(beats)
+                    files[name].write(sent.astype(element_type(tensor.format)).tobytes())
+                for output in (output for output, leaving in graph.leaving.items() if leaving == name):
+                    parts[output].append(beats.reshape(-1, *tensor.shape))
+    (folder / "vectors.json").write_text(json.dumps({"frames": frames, "source": source}) + "\n")
+    return or_named({name: np.concatenate(values) for name, values in parts.items()})
+
+
+def vector_file(tensor: str) -> str:
+    """Return the name of the file with the values of a tensor."""
+    return f"boundary_{tensor}.bin"
 
 
 def element_type(format: Format) -> np.dtype:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from amaranth.back import verilog
 
@@ -14,7 +15,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.generate.accelerator import Accelerator
 from rtl_lib.streams.rom import VerilogRoms
 
-TOP = "accelerator"
+TOP: Final = "accelerator"
 
 
 def to_verilog(accelerator: Accelerator) -> str:

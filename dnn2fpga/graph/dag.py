@@ -104,6 +104,12 @@ class Dag(Generic[L]):
         alone = len(readers) == 1 and name not in self.outputs and readers[0].inputs.count(name) == 1
         return readers[0] if alone else None
 
+    def unused(self, name: str) -> str:
+        """The name, or one made of it that no tensor has."""
+        while name in self.names:
+            name += "_"
+        return name
+
     # Walking
 
     def evaluate(self, given: Mapping[str, V], step: Callable[..., V]) -> Iterator[tuple[str, V]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.encodings import Encodings
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
@@ -71,6 +72,11 @@ class Graph:
         return dict(self.dag.evaluate(self.inputs, lambda node, *shapes: node.layer.output_shape(*shapes)))
 
     @property
+    def input_shapes(self) -> Mapping[str, Shape]:
+        """The shape of each input, without the batch."""
+        return self.inputs
+
+    @property
     def input_name(self) -> str:
         """The name of the only input."""
         return only_name(self.inputs, "input")
@@ -99,12 +105,11 @@ class Graph:
         ending = self.left_out.get(name)
         while ending is None:
             node = self.dag.by_name.get(tensor)
-            if node is None or not node.layer.preserves_encoding:
+            if node is None or not node.layer.preserves_encoding or len(node.inputs) > 1:
                 ending = node.layer.ending if node else Ending.LINEAR
             else:
                 tensor = node.inputs[0]
-        shape = next(iter(self.inputs.values()))
-        return Interface(input=shape, output=self.shapes[self.outputs[name]], ending=ending)
+        return Interface(inputs=tuple(self.inputs.values()), output=self.shapes[self.outputs[name]], ending=ending)
 
     @property
     def interface(self) -> Interface:
@@ -125,32 +130,18 @@ class Graph:
         """The same network, of which the only output is for this task."""
         return replace(self, decided={only_name(self.outputs, "output"): task})
 
-    def _reaching(self, asks: Callable[[Any], bool]) -> dict[str, bool]:
-        """The tensors whose integers reach an output, or a layer that asks for it, without being computed on before."""
-
-        def through(node: Node[Any], asked: bool | None) -> list[bool | None]:
-            passed_on = True if asks(node.layer) else asked if node.layer.preserves_encoding else None
-            return [passed_on] * len(node.inputs)
-
-        return self.dag.demand(dict.fromkeys(self.dag.outputs, True), through, lambda one, other: one or other)
-
     @cached_property
-    def _uniform(self) -> dict[str, bool]:
-        return self._reaching(lambda layer: layer.needs_uniform_scale)
-
-    @cached_property
-    def _leaving(self) -> dict[str, bool]:
-        return self._reaching(lambda layer: False)
+    def encodings(self) -> Encodings:
+        """Which tensors share their scales, and which have one scale for all channels."""
+        return Encodings(self.dag, self.shapes)
 
     def needs_uniform_scale_downstream(self, tensor: str) -> bool:
-        """Whether all channels of a tensor must share one scale: those of the model's outputs, and those that reach a
-        layer which asks for it without being computed on before.
-        """
-        return self._uniform.get(tensor, False)
+        """Whether all channels of a tensor must share one scale (`Encodings.uniform`)."""
+        return self.encodings.uniform(tensor)
 
     def leaves(self, tensor: str) -> bool:
         """Whether the integers of a tensor are those of an output."""
-        return self._leaving.get(tensor, False)
+        return self.encodings.leaving(tensor)
 
     # Computing
 

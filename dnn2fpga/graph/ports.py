@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 V = TypeVar("V")
@@ -25,6 +25,13 @@ def by_name(values: Values, names: Iterable[str]) -> dict[str, Any]:
 def or_named(values: dict[str, Any]) -> Any:
     """The only array, or arrays by name."""
     return next(iter(values.values())) if len(values) == 1 else values
+
+
+def each(values: Values, change: Callable[[Any], Any]) -> Values:
+    """The only array, or arrays by name, each changed."""
+    if isinstance(values, Mapping):
+        return {name: change(value) for name, value in values.items()}
+    return change(values)
 
 
 def only_name(values: Mapping[str, Any], what: str) -> str:

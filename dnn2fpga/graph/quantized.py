@@ -16,6 +16,7 @@ from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
+from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 
@@ -67,6 +68,11 @@ class QuantizedGraph:
         return tuple(self.tensors[name] for name in node.inputs)
 
     @property
+    def input_shapes(self) -> dict[str, Shape]:
+        """The shape of each input, without the batch."""
+        return {name: tensor.shape for name, tensor in self.inputs.items()}
+
+    @property
     def input_name(self) -> str:
         """The name of the only input."""
         return only_name(self.inputs, "input")
@@ -94,9 +100,9 @@ class QuantizedGraph:
     @property
     def interfaces(self) -> dict[str, Interface]:
         """What the task of each output depends on."""
-        shape = next(iter(self.inputs.values())).shape
+        shapes = tuple(self.input_shapes.values())
         return {
-            name: Interface(input=shape, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
+            name: Interface(inputs=shapes, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
             for name, tensor in self.leaving.items()
         }
 
@@ -133,6 +139,14 @@ class QuantizedGraph:
     def quantized(self, x: Values) -> dict[str, np.ndarray]:
         """Real inputs ``[frames, *shape]`` → integers by the name of the input."""
         return {name: self.inputs[name].quantize(values) for name, values in by_name(x, self.inputs).items()}
+
+    def random_inputs(self, frames: int, seed: int) -> dict[str, np.ndarray]:
+        """Any integers that the inputs can hold ``[frames, *shape]``, by the name of the input."""
+        rng = np.random.default_rng(seed)
+        return {
+            name: rng.integers(of.format.minimum, of.format.maximum + 1, (frames, *of.shape))
+            for name, of in self.inputs.items()
+        }
 
     def boundaries(self, q: Values) -> Iterator[tuple[str, np.ndarray]]:
         """Yield every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, in

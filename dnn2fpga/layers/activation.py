@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.layers.base import BuildableLayer, Layer
+from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
@@ -85,9 +85,6 @@ class Clamp(BuildableLayer):
         )
         return ops.reshape(fitted, (-1, *wires.output.tensor.shape))
 
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
-        return self, kept
-
 
 @register
 class QuantizedTable(QuantizedLayer):
@@ -153,9 +150,6 @@ class Table(BuildableLayer):
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         table = self.quantize(QuantizationChoice(wires.output.tensor), wires.settings, wires.input.tensor).table
         return ops.lookup(self.function, q, wires, table)
-
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
-        return self, kept
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -95,6 +96,6 @@ class Affine(BuildableLayer):
         how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         return ops.fit(levels * multiplier + offset, output, self.clamp, how)
 
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Affine, np.ndarray]:
-        normalization = self.normalization and self.normalization.of_channels(kept)
-        return replace(self, scale=self.scale[kept], offset=self.offset[kept], normalization=normalization), kept
+    def keep_channels(self, inputs: Sequence[np.ndarray], output: np.ndarray) -> Affine:
+        normalization = self.normalization and self.normalization.of_channels(output)
+        return replace(self, scale=self.scale[output], offset=self.offset[output], normalization=normalization)

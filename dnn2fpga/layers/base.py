@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, Wire, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
 from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.image.window_schedule import Padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +65,24 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
         """Return ``(low, high)``, when the layer is a clamp."""
         return None
 
+    def as_padding(self) -> Padding | None:
+        """Return the rows and columns of zeros that the layer adds, when it does just that."""
+        return None
+
+    def input_order(self, *shapes: Shape) -> tuple[int, ...]:
+        """Where its inputs, of these shapes, should stand: the places of the first, the second, …."""
+        return tuple(range(len(shapes)))
+
     def absorb_affine(self, affine: AffineMap) -> Layer | None:
         """Return this layer followed by a per-channel affine map, as one layer."""
         return None
 
     def absorb_clamp(self, low: float, high: float) -> Layer | None:
         """Return this layer followed by a clamp, as one layer."""
+        return None
+
+    def absorb_padding(self, padding: Padding, shape: Shape) -> Layer | None:
+        """Return this layer after zeros are added to an image of ``shape``, as one layer."""
         return None
 
 
@@ -80,6 +95,10 @@ class Quantizable(ABC):
     def needs_uniform_scale(self) -> bool:
         """Whether all channels of its inputs must share one scale, which training must not move."""
         return False
+
+    def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
+        """How many numbers of each input it needs in a beat; by default as many as there are."""
+        return tuple(one.lanes for one in inputs)
 
     @abstractmethod
     def choose(self, seen: Observed, settings: LayerSettings, *inputs: Any) -> QuantizationChoice:
@@ -107,23 +126,35 @@ class Trainable(ABC):
     def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
         """``compute``, differentiable."""
 
+    def carried_scales(self, ops: Operations, output: Tensor, *inputs: Wire) -> Any:
+        """The scales of the output of a layer that preserves the encoding: of every lane, or one for all."""
+        (source,) = inputs
+        return source.scales if source.tensor.lanes == output.lanes else source.scales[:1]
+
     @abstractmethod
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:
         """The integer layer on quantized values, differentiable."""
 
 
-class Prunable(ABC):
-    """What is left of a layer when channels are removed (paper 003, section IV)."""
+class Prunable(ABC):  # noqa: B024 - every question has a default answer
+    """What becomes of a layer when channels are removed (paper 003, section IV); a channel is an index of the last
+    axis. By default a layer works on each channel by itself, and knows no number of them.
+    """
 
-    def keep_outputs(self, kept: np.ndarray) -> Layer | None:
-        """Return the layer with only these of its output channels; None when it does not decide about them."""
-        return None
+    ties_channels: ClassVar[bool] = False  # it has filters that come and go with the channels of its input
 
-    @abstractmethod
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray | None]:
-        """Return the layer for an input of ``shape`` of which only these channels are left, and which channels of its
-        output are left (None: all).
+    def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
+        """Which channel of each input a channel of the output stands and falls with: ``[output channels]`` for each
+        input; -1 where it does not depend on one.
+
+        :param output: its shape, as of every input.
+        :raises Unsupported: where no channel can be removed.
         """
+        return [np.arange(output[-1])] * len(inputs)
+
+    def keep_channels(self, inputs: Sequence[np.ndarray], output: np.ndarray) -> Self:
+        """Return the layer with only these channels of its inputs and of its output."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +179,18 @@ class Layer(Absorbing):
     @abstractmethod
     def compute(self, *x: Any) -> np.ndarray:
         """Compute the float reference: ``[frames, *input_shape]`` for each input → ``[frames, *output_shape]``."""
+
+    def in_beats(self, shapes: Sequence[Shape], before: Sequence[bool]) -> bool:
+        """Whether its output may need several beats for one vector (of the last axis).
+
+        :param shapes: of its inputs.
+        :param before: whether they may.
+        """
+        return any(before)
+
+    def needs_one_encoding(self, shapes: Sequence[Shape], in_beats: Sequence[bool]) -> bool:
+        """Whether all inputs must share one scale and zero point, because their numbers meet in the same lanes."""
+        return False
 
     @property
     def ending(self) -> Ending:

@@ -6,8 +6,9 @@ So the last axis is the output, as in every layer with weights; ``m`` (``depth_m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -90,11 +91,9 @@ class DepthwiseConv2D(Convolution):
 
     # Pruning
 
-    def keep_outputs(self, kept: np.ndarray) -> NoReturn:
-        raise Unsupported("they are tied to the channels of its input")
+    def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
+        (shape,) = inputs
+        return [np.repeat(np.arange(shape[-1]), output[-1] // shape[-1])]
 
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Self, np.ndarray]:
-        """With a channel go its outputs."""
-        each = self.outputs // shape[-1]
-        outputs = (kept[:, np.newaxis] * each + np.arange(each)).reshape(-1)
-        return self.keep_filters(outputs), outputs
+    def keep_channels(self, inputs: Sequence[np.ndarray], output: np.ndarray) -> Self:
+        return self.keep_filters(output)

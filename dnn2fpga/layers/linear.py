@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -51,7 +52,6 @@ class Linear(BuildableLayer):
     unfolded: Unfolded | None = None
 
     has_weights: ClassVar[bool] = True
-    ties_channels: ClassVar[bool] = False  # its outputs come and go with its input's channels, never by themselves
     quantized: ClassVar[type[QuantizedLinear]]
     binary32: ClassVar[type[Binary32Linear]]
 
@@ -83,6 +83,9 @@ class Linear(BuildableLayer):
     @property
     def outputs(self) -> int:
         return self.weights.shape[-1]
+
+    def in_beats(self, shapes: Sequence[Shape], before: Sequence[bool]) -> bool:
+        return False
 
     # Quantization
 
@@ -195,8 +198,13 @@ class Linear(BuildableLayer):
 
     # Pruning
 
-    def keep_outputs(self, kept: np.ndarray) -> Self:
-        return self.keep_filters(kept)
+    def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
+        return [np.full(output[-1], -1)]
+
+    def keep_channels(self, inputs: Sequence[np.ndarray], output: np.ndarray) -> Self:
+        (kept,) = inputs
+        unfolded = self.unfolded and replace(self.unfolded, weights=self.unfolded.weights[..., kept, :])
+        return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded).keep_filters(output)
 
     def keep_filters(self, kept: np.ndarray) -> Self:
         """Only these output channels."""
@@ -204,10 +212,6 @@ class Linear(BuildableLayer):
             self.unfolded.weights[..., kept], self.unfolded.bias[kept], self.unfolded.normalization.of_channels(kept)
         )
         return replace(self, weights=self.weights[..., kept], bias=self.bias[kept], unfolded=unfolded)
-
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Self, np.ndarray | None]:
-        unfolded = self.unfolded and replace(self.unfolded, weights=self.unfolded.weights[..., kept, :])
-        return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded), None
 
 
 def _without_dust(values: np.ndarray) -> np.ndarray:

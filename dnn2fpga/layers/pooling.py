@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.layers.base import BuildableLayer, Layer
+from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
@@ -136,9 +136,6 @@ class Pooling(BuildableLayer):
         """The largest and the mean of some integers are integers of the same meaning."""
         return QuantizationChoice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
 
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
-        return self, kept
-
     def windows(self, shape: Shape, fill: int = 0) -> Windows:
         return image_windows(shape, Format(True, 8), self.pool_size, self.strides, self.padding, fill)
 
@@ -250,6 +247,3 @@ class GlobalAverage(BuildableLayer):
         how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         codes = ops.requantize(total, source.scales / output.scales / source.tensor.beats, output, self.clamp, how)
         return ops.reshape(codes, (-1, *output.tensor.shape))
-
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Layer, np.ndarray]:
-        return self, kept

@@ -14,7 +14,7 @@ from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, Tensor
+from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, Tensor, one_or_each
 from rtl_lib.core.arithmetic import Overflow
 from rtl_lib.core.formats import Format
 from rtl_lib.elementwise.requantize import Requantize
@@ -41,41 +41,43 @@ class Fitted(QuantizedLayer):
         return self
 
 
-class Requantized(Fitted):
-    """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``."""
+class Scaled(Fitted):
+    """A layer that multiplies with ``multiplier / 2**shift`` before."""
 
     multiplier: IntegerArray
     shift: IntegerArray
     offset: IntegerArray
 
+    @property
+    def operator_fields(self) -> dict[str, Any]:
+        """The fields of an operator that does so."""
+        return {
+            "output_format": self.output.format,
+            "multiplier": self.multiplier,
+            "shift": self.shift,
+            "offset": self.offset,
+            "low": np.asarray(self.low),
+            "high": np.asarray(self.high),
+            "rounding": self.arithmetic.rounding,
+            "overflow": self.arithmetic.overflow,
+        }
+
+
+class Requantized(Scaled):
+    """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``."""
+
     def requantize(self, accumulator: Format) -> Requantize:
-        """The operator behind an accumulator of this format; one lane for each entry of ``multiplier``."""
-        return Requantize(
-            input_format=accumulator,
-            output_format=self.output.format,
-            multiplier=self.multiplier,
-            shift=self.shift,
-            offset=self.offset,
-            low=np.asarray(self.low),
-            high=np.asarray(self.high),
-            rounding=self.arithmetic.rounding,
-            overflow=self.arithmetic.overflow,
-        )
+        """The operator after an accumulator of this format; one lane for each entry of ``multiplier``."""
+        return Requantize(input_format=accumulator, **self.operator_fields)
 
 
 def fitting(output: Tensor, clamp: tuple[float, float], settings: LayerSettings) -> dict[str, Any]:
     """The fields of ``Fitted`` for a clamp to real bounds."""
     if settings.overflow is Overflow.WRAP and clamp != (-math.inf, math.inf):
         raise Unsupported("overflow 'wrap' cannot be joined with a clamp such as ReLU; let this layer saturate")
-    low, high = (_shared(codes) for codes in clamp_codes(output, *clamp))
+    low, high = (one_or_each([int(code) for code in codes]) for codes in clamp_codes(output, *clamp))
     arithmetic = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
     return {"output": output, "arithmetic": arithmetic, "low": low, "high": high}
-
-
-def _shared(codes: np.ndarray) -> int | tuple[int, ...]:
-    """One number where all lanes have the same."""
-    first, *rest = (int(code) for code in codes)
-    return first if all(code == first for code in rest) else (first, *rest)
 
 
 def requantization(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ class QuantizedReshape(QuantizedLayer):
     kind: ClassVar[str] = "reshape"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        if self.output.size != input.size or not self.output.numbers_like(input):
+        if self.output.size != input.size or not self.output.numbers_like(input.in_lanes(self.output.lanes)):
             raise ValueError("a reshape must keep the number of elements, the format and the scale")
         return list(repack(input.format, input.lanes, self.output.lanes))
 
@@ -37,7 +38,7 @@ class QuantizedReshape(QuantizedLayer):
 
 @dataclass(frozen=True, eq=False)
 class Reshape(BuildableLayer):
-    """Row-major reshape to ``target`` (``None``: to a vector)."""
+    """Row-major reshape to ``target`` (``None``: to a vector), of which the last extent follows from the others."""
 
     target: Shape | None
 
@@ -45,7 +46,13 @@ class Reshape(BuildableLayer):
     preserves_encoding: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return self.target or (math.prod(input_shape),)
+        before = self.target[:-1] if self.target else ()
+        return (*before, math.prod(input_shape) // math.prod(before))
+
+    def in_beats(self, shapes: Sequence[Shape], before: Sequence[bool]) -> bool:
+        """A vector travels in the beats that the image had."""
+        (shape,) = shapes
+        return len(self.output_shape(shape)) == 1 and (any(before) or math.prod(shape[:-1]) > 1)
 
     @property
     def needs_uniform_scale(self) -> bool:
@@ -69,8 +76,8 @@ class Reshape(BuildableLayer):
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         return self.forward(ops, parameters, q)
 
-    def keep_inputs(self, kept: np.ndarray, shape: Shape) -> tuple[Reshape, np.ndarray]:
-        if self.target is not None:
-            raise Unsupported("a reshape to a fixed shape stands behind it")
-        positions = np.arange(math.prod(shape)).reshape(shape)
-        return self, positions[..., kept].ravel()
+    def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
+        (shape,) = inputs
+        if self.target is not None and output[-1] != shape[-1]:
+            raise Unsupported("a reshape to a fixed shape follows")
+        return [np.tile(np.arange(shape[-1]), output[-1] // shape[-1])]

@@ -13,8 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
+from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.ports import Values, each
+from dnn2fpga.progress import Progress, silent
 from dnn2fpga.quantize.ranges import Distribution, bin_numbers
 from dnn2fpga.tensors.basics import Interval
 
@@ -24,8 +27,6 @@ LARGEST_BLOCK = 1 << 21  # values whose bins are found at a time: each takes ten
 FAR = 64  # times the usual magnitude: a range that wide is stretched by outliers, and its bins would see nothing else
 COVERED = 16  # times the usual magnitude is what the bins of such a channel cover
 MOMENTUM = 0.9  # of the moving average over batches
-
-Progress = Callable[[int, int], None]  # samples done, of how many
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,24 +158,27 @@ class _Histogram:
 
 def calibrate(
     graph: Graph,
-    data: np.ndarray,
+    x: Values,
     batch: int = 128,
-    progress: Progress = lambda done, of: None,
+    progress: Progress = silent,
 ) -> dict[str, TensorStatistics]:
-    """What every tensor (by the name of the layer that gives it, and of the input) holds on ``data [frames, *shape]``.
+    """What every tensor holds on real inputs ``[frames, *shape]``; of several inputs, arrays by name.
 
     :param progress: told after every batch how many samples are done, counting both passes.
     :raises UserError: for no data, and for a model whose numbers are not finite on it.
     """
+    data = Data(x)
     if len(data) == 0:
         raise UserError("the calibration data is empty; give at least one sample")
 
     def run(observe: Callable[[str, np.ndarray], None], done_before: int) -> None:
         """Shows every tensor of every batch as ``[rows, channels]``."""
-        for start in range(0, len(data), batch):
-            for name, values in graph.tensors(data[start : start + batch].astype(np.float32)):
+        done = done_before
+        for part in data.batches(batch):
+            for name, values in graph.tensors(each(part.x, lambda array: array.astype(np.float32))):
                 observe(name, values.reshape(-1, values.shape[-1]))
-            progress(done_before + min(start + batch, len(data)), 2 * len(data))
+            done += len(part)
+            progress("calibrating", done, 2 * len(data))
 
     ranges: dict[str, _Ranges] = {}
 

@@ -88,10 +88,10 @@ def key_of(graph: Graph, data: Iterable[Data | None], settings: Iterable[str]) -
         for name, array in _arrays_of(node.layer, "").items():
             sum.update(name.encode() + np.ascontiguousarray(array).tobytes())
     for one in data:
-        for part in (one.x, one.y) if one else ():
-            if part is not None:
-                rows = np.linspace(0, len(part) - 1, min(len(part), ROWS)).astype(np.int64)
-                sum.update(repr(part.shape).encode() + np.ascontiguousarray(part[rows]).tobytes())
+        for what, arrays in (("x", one.inputs(graph.inputs)), ("y", one.labels(graph.outputs))) if one else ():
+            for name, array in arrays.items():
+                rows = np.linspace(0, len(array) - 1, min(len(array), ROWS)).astype(np.int64)
+                sum.update(f"{what} {name} {array.shape}".encode() + np.ascontiguousarray(array[rows]).tobytes())
     return sum.hexdigest()
 
 

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 
 from dnn2fpga.graph.quantized import QuantizedGraph
-from rtl_lib.core.operator import predicted_luts
 
 # Solving adder graphs is what takes the time, and trials of a search have many layers in common.
 _luts_of_layers: dict[bytes, float] = {}
@@ -28,7 +27,7 @@ def luts(model: QuantizedGraph) -> float:
         described = f"{node.layer.kind} {node.layer.model_dump_json()} {' '.join(read)}"
         key = hashlib.sha256(described.encode()).digest()
         if key not in _luts_of_layers:
-            _luts_of_layers[key] = sum(predicted_luts(operator) for operator in model.operators[node.name])
+            _luts_of_layers[key] = sum(float(operator.luts) for operator in model.operators[node.name])
         total += _luts_of_layers[key]
     return total
 

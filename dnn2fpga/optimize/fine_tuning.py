@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from dnn2fpga.data import Data
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.keras_import import tf
-from dnn2fpga.optimize.pruning import Progress, Pruned, magnitude_mask, masked
+from dnn2fpga.optimize.pruning import Pruned, magnitude_mask, masked
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training import train
 from dnn2fpga.optimize.training_model import FloatModel
+from dnn2fpga.progress import Progress
 
 RAMP = 0.75  # of the steps: by then a polynomial schedule has reached its sparsity; the others are to recover
 
@@ -30,7 +31,7 @@ class FineTuning:
     def __call__(self, graph: Graph, what: str, masks: Mapping[str, np.ndarray] | None = None) -> Graph:
         """The graph after training, its masked weights still zero."""
         model = FloatModel(graph)
-        train(model, self.data, self.settings, self.teacher, masks=masks, progress=self._progress(what))
+        train(model, self.data, self.settings, self.teacher, masks=masks, what=what, progress=self.progress)
         return model.trained()
 
     def gradually(self, graph: Graph, what: str, sparsity_of: Mapping[str, float], every: int) -> Pruned:
@@ -56,13 +57,11 @@ class FineTuning:
             self.teacher,
             masks=masks,
             before_step=choose_zeros,
-            progress=self._progress(what),
+            what=what,
+            progress=self.progress,
         )
         final_masks = {name: mask.numpy() for name, mask in masks.items()}
         return Pruned(masked(model.trained(), final_masks), final_masks)
-
-    def _progress(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, of: self.progress(what, done, of)
 
 
 def polynomial_sparsity(final: float, time: float) -> float:

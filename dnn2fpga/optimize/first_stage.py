@@ -124,4 +124,4 @@ def _candidate(problem: Problem, model: QuantizedGraph, what: str, settings: Qua
 
 def _tensors(model: QuantizedGraph) -> list[Tensor]:
     """All that the changes change; the rest of the integers follows."""
-    return [model.input, *(layer.output for layer in model.layers)]
+    return [*model.inputs.values(), *(layer.output for layer in model.layers)]

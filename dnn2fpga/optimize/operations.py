@@ -8,7 +8,7 @@ float64); ``docs/decisions/0004`` says why codes and not real numbers flow throu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,18 +82,12 @@ class TensorFlowOperations:
         return tf.tensordot(x, tf.cast(weights, x.dtype), 1) if x.ndim > 2 else x @ tf.cast(weights, x.dtype)
 
     def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
-        return tf.nn.conv2d(x, tf.cast(weights, x.dtype), strides, padding.upper())
+        return _evenly_strided(tf.nn.conv2d, x, tf.cast(weights, x.dtype), strides, padding)
 
     def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
         rows, columns, outputs = weights.shape
         kernel = tf.reshape(tf.cast(weights, x.dtype), (rows, columns, x.shape[-1], outputs // x.shape[-1]))
-        if strides[0] == strides[1]:
-            return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), padding.upper())
-        # TensorFlow does not take uneven strides: all windows, and of these some.
-        if padding == "same":
-            pads = Padding.same(tuple(x.shape[1:3]), (rows, columns), strides)
-            x = tf.pad(x, [(0, 0), (pads.top, pads.bottom), (pads.left, pads.right), (0, 0)])
-        return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID")[:, :: strides[0], :: strides[1]]
+        return _evenly_strided(tf.nn.depthwise_conv2d, x, kernel, strides, padding)
 
     def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
         return tf.nn.max_pool2d(x, size, strides, padding.upper())
@@ -104,11 +98,20 @@ class TensorFlowOperations:
         channels = x.shape[-1]
         # One channel at a time as an image of its own: a depthwise convolution does not take uneven strides.
         apart = tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, *x.shape[1:3], 1))
-        total = tf.nn.conv2d(apart, ones, strides, padding.upper())
+        total = _evenly_strided(tf.nn.conv2d, apart, ones, strides, padding)
         return tf.transpose(tf.reshape(total, (-1, channels, *total.shape[1:3])), (0, 2, 3, 1))
 
     def sum_of_pixels(self, x: Any) -> Any:
         return tf.reduce_sum(x, axis=(1, 2))
+
+    def concatenate(self, x: Sequence[Any], axis: int) -> Any:
+        return tf.concat(x, axis)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        return tf.maximum(x, y)
+
+    def minimum(self, x: Any, y: Any) -> Any:
+        return tf.minimum(x, y)
 
     def function(self, name: str, x: Any) -> Any:
         return {"tanh": tf.tanh, "sigmoid": tf.sigmoid}[name](x)
@@ -160,15 +163,20 @@ class TensorFlowOperations:
         return looked_up(tf.cast(codes, tf.float32))
 
     def multiplier(self, ratio: Any) -> tuple[Any, Any]:
-        """As ``scaling.multiplier_and_shift`` does it: a mantissa of ``MULTIPLIER_BITS`` bits."""
-        ratio = tf.convert_to_tensor(ratio, tf.float64)
-        size = tf.where(ratio == 0, tf.ones_like(ratio), tf.abs(ratio))
+        (multiplier,), steps = self.multipliers([ratio])
+        return multiplier, steps
+
+    def multipliers(self, ratios: Sequence[Any]) -> tuple[list[Any], Any]:
+        """As ``scaling.multipliers_and_shift`` does it: a mantissa of ``MULTIPLIER_BITS`` bits for the largest."""
+        ratio = tf.stack([tf.convert_to_tensor(one, tf.float64) for one in ratios])
+        size = tf.reduce_max(tf.abs(ratio), axis=0)
+        size = tf.where(size == 0, tf.ones_like(size), size)
         exponent = tf.floor(tf.math.log(size) / np.log(2.0)) + 1
         # The logarithm is off by one beside a power of two.
         exponent += tf.cast(size >= 2.0**exponent, tf.float64) - tf.cast(size < 2.0 ** (exponent - 1), tf.float64)
         steps = tf.stop_gradient(2.0 ** tf.clip_by_value(MULTIPLIER_BITS - exponent, 0.0, float(LARGEST_SHIFT)))
         multiplier = _half_up(ratio * steps)
-        return multiplier / steps, _without_common_twos(multiplier, steps)
+        return tf.unstack(multiplier / steps), _without_common_twos(multiplier, steps)
 
     def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
         format = output.tensor.format
@@ -205,11 +213,26 @@ class TensorFlowOperations:
         return self.fit(tf.cast(accumulator, tf.float64) * multiplier, output, clamp, how)
 
 
+def _evenly_strided(convolution: Any, x: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
+    """A convolution of TensorFlow with any strides. Its CPU kernels refuse uneven ones (depthwise) or compute something
+    else (oneDNN 1.x in TensorFlow 2.21, strides 1 and 2, one column of outputs): it does more windows, and of these
+    some are taken.
+    """
+    if strides[0] == strides[1]:
+        return convolution(x, kernel, (1, *strides, 1), padding.upper())
+    if padding == "same":
+        pads = Padding.same(tuple(x.shape[1:3]), tuple(kernel.shape[:2]), strides)
+        x = tf.pad(x, [(0, 0), (pads.top, pads.bottom), (pads.left, pads.right), (0, 0)])
+    even = math.gcd(*strides)
+    windows = convolution(x, kernel, (1, even, even, 1), "VALID")
+    return windows[:, :: strides[0] // even, :: strides[1] // even]
+
+
 def _without_common_twos(multiplier: Any, steps: Any) -> Any:
-    """``2**shift`` of the shortest pair: the factors of two that a multiplier shares with it are dropped."""
-    lowest_bit = tf.cast(
-        tf.bitwise.bitwise_and(tf.cast(multiplier, tf.int64), -tf.cast(multiplier, tf.int64)), tf.float64
-    )
+    """The smallest ``2**shift``: the factors of two that it shares with all multipliers (first axis) are dropped."""
+    integers = tf.cast(multiplier, tf.int64)
+    lowest_bit = tf.cast(tf.bitwise.bitwise_and(integers, -integers), tf.float64)
+    lowest_bit = tf.reduce_min(tf.where(integers == 0, steps, lowest_bit), axis=0)
     return tf.stop_gradient(steps / tf.maximum(tf.minimum(lowest_bit, steps), 1.0))
 
 

@@ -40,15 +40,15 @@ def out_of_quantization(settings: PartialSettings) -> dict[str, Any]:
 
 
 def _sets(problem: Problem, settings: PartialSettings, start: Quantization) -> Iterator[tuple[str, ...]]:
-    layers = [node.layer for node in problem.graph.nodes if node.layer.has_weights]
+    nodes = [node for node in problem.graph.nodes if node.layer.has_weights]
     if settings.policy == "convolutions":
-        chosen = tuple(layer.name for layer in layers if layer.is_convolution)
+        chosen = tuple(node.name for node in nodes if node.layer.is_convolution)
         if not chosen:
             raise UserError("partial.policy 'convolutions': the model has no convolution; use 'sensitivity'")
         yield chosen
         return
     lost = sensitivity(problem, settings, start)
-    size = {layer.name: layer.parameter_count for layer in layers}
+    size = {node.name: node.layer.parameter_count for node in nodes}
     yield from cheapest_first(lost, size, _allowed_loss(problem))[: settings.most_tries]
 
 

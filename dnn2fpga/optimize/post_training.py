@@ -4,7 +4,7 @@ Algorithm 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, cast
 
 from pydantic import Field, create_model
@@ -12,17 +12,19 @@ from pydantic import Field, create_model
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count
-from dnn2fpga.graph.dag import Node
+from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.quantize.ranges import RangeMethod
-from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, with_one_scale
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, joint, with_one_scale
 from dnn2fpga.quantize.settings import Bits, Granularity, LayerSettings, Percentile, Symmetry
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 
 WIDEST_INPUT_BEAT = 1024  # bits; a longer input vector arrives in several beats
+SHARED = ("calibration", "activation_symmetry", "percentile", "scales")  # settings of those that share an encoding
 
 # Settings of one layer; what is not given is the model's.
 LayerOverrides: Any = create_model(  # type: ignore[call-overload]
@@ -59,13 +61,27 @@ class Quantization(LayerSettings):
         return self.model_copy(update={"layers": {name: LayerOverrides(**merged[name]) for name in sorted(merged)}})
 
     def of_layer(self, graph: Graph, name: str) -> LayerSettings:
-        """The settings of a node, its own and what its place asks for."""
+        """The settings of a node, its own and what its place asks for.
+
+        Tensors that share one encoding have the most bits that one of them asks for; for what else decides about an
+        encoding, the first of them stands.
+        """
+        settings = self._own(graph, name)
+        owners = graph.encodings.owners(name)
+        if len(owners) > 1 and name in owners:
+            own = [self._own(graph, owner) for owner in owners]
+            shared = {field: getattr(own[0], field) for field in SHARED}
+            shared["activation_bits"] = max(one.activation_bits for one in own)
+            settings = settings.model_copy(update=shared)
+        return with_one_scale(settings) if graph.needs_uniform_scale_downstream(name) else settings
+
+    def _own(self, graph: Graph, name: str) -> LayerSettings:
         settings = self.defaults
         if graph.leaves(name):
             settings = settings.model_copy(update={"activation_bits": max(self.output_bits, self.activation_bits)})
         if name in self.layers:
             settings = settings.model_copy(update=self.layers[name].model_dump(exclude_none=True))
-        return with_one_scale(settings) if graph.needs_uniform_scale_downstream(name) else settings
+        return settings
 
 
 Choices = Mapping[str, QuantizationChoice]  # by tensor
@@ -106,42 +122,66 @@ class _Quantized:
             self.choices[name] = (
                 choices[name] if choices else QuantizationChoice(choose_input(graph, name, statistics[name], settings))
             )
+        self.nodes: dict[str, Node[QuantizedLayer]] = {}
         # What follows a layer that cannot be quantized depends on it, and is not looked at.
-        known: dict[str, Any] = {name: choice.output for name, choice in self.choices.items()}
-        layers = {name: layer for name, layer in graph.dag.evaluate(known, self._quantized) if name not in graph.inputs}
+        known: dict[str, bool] = dict.fromkeys(graph.inputs, True)
+        for _ in graph.dag.evaluate(known, self._quantized):
+            pass
         if self.problems:
             raise UserError(self.problems)
         self.model = QuantizedGraph(
             name=graph.name,
-            inputs=known,
-            dag=graph.dag.mapped(lambda node: layers[node.name]),
+            inputs={name: self.choices[name].output for name in graph.inputs},
+            dag=Dag(graph.dag.inputs, tuple(self.nodes.values()), graph.dag.outputs),
             output_names=graph.output_names,
             decided=graph.tasks,
             notes=graph.notes,
             float_parameters=graph.float_parameters,
         )
 
-    def _quantized(self, node: Node[Any], *before: Any) -> QuantizedLayer | None:
-        """The integer layer of a node; None where it, or one that it depends on, cannot be quantized.
+    def _quantized(self, node: Node[Any], *before: bool) -> bool:
+        """Add the integer layer of a node; False where it, or one that it depends on, cannot be quantized.
 
-        :param before: the layers, or the tensors of the inputs, that it reads.
+        :param before: whether the layers that it reads could be.
         """
-        if any(one is None for one in before):
-            return None
-        inputs = [self.choices[name].output for name in node.inputs]
+        if not all(before):
+            return False
         own = self.settings.of_layer(self.graph, node.name)
         try:
+            inputs = in_needed_lanes(node.layer, [self.choices[name].output for name in node.inputs])
             choice = self.given[node.name] if self.given else self._choice(node, own, inputs)
             layer: QuantizedLayer = node.layer.quantize(choice, own, *inputs).model_copy(update={"name": node.name})
             layer.operators(*inputs)  # refuses what cannot be computed exactly
         except (Unsupported, ValueError, OverflowError) as reason:
             self.problems.append(f"layer '{node.name}' ({node.layer.kind}): {reason}")
-            return None
+            return False
         self.choices[node.name] = choice
-        return layer
+        read = tuple(self._repacked(name, tensor) for name, tensor in zip(node.inputs, inputs, strict=True))
+        self.nodes[node.name] = Node(node.name, layer, read)
+        return True
+
+    def _repacked(self, name: str, tensor: Tensor) -> str:
+        """The name of a tensor in the lanes of ``tensor``: its own, or that of a further node."""
+        if self.choices[name].output.lanes == tensor.lanes:
+            return name
+        added = self.graph.dag.unused(f"{name}_in_{tensor.lanes}_lanes")
+        self.nodes.setdefault(added, Node(added, QuantizedReshape(name=added, output=tensor), (name,)))
+        return added
 
     def _choice(self, node: Node[Any], settings: LayerSettings, inputs: Iterable[Tensor]) -> QuantizationChoice:
-        return cast(QuantizationChoice, node.layer.choose(self.statistics[node.name], settings, *inputs))
+        encodings = self.graph.encodings
+        shared = len(encodings.owners(node.name)) > 1
+        names = encodings.joins(node.name) if shared else [node.name]
+        seen: Observed = joint([self.statistics[name] for name in names])
+        return cast(QuantizationChoice, node.layer.choose(seen, settings, *inputs))
+
+
+def in_needed_lanes(layer: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs of a layer in beats of the sizes that it needs.
+
+    :raises ValueError: where that is not possible.
+    """
+    return [one.in_lanes(lanes) for one, lanes in zip(inputs, layer.input_lanes(*inputs), strict=True)]
 
 
 def choose_input(graph: Graph, name: str, seen: Observed, settings: Quantization) -> Tensor:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dnn2fpga import __version__
 from dnn2fpga.data import Data
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.checkpoints import Checkpoints, key_of
 from dnn2fpga.optimize.post_training import Quantization
-from dnn2fpga.optimize.problem import Problem, Progress
+from dnn2fpga.optimize.problem import Problem
 from dnn2fpga.optimize.pruning import prune, zeros_kept
 from dnn2fpga.optimize.settings import Optimization
+from dnn2fpga.progress import Progress
+from dnn2fpga.version import __version__
 
 PRUNING = "pruning"  # its checkpoint
 
@@ -40,7 +41,7 @@ def prepare(
         if finished is None:
             checkpoints.save_arrays(PRUNING, pruned, masks)
     samples = data.sample(quantization.calibration_samples).x
-    statistics = calibrate(pruned, samples, progress=lambda done, of: progress("calibrating", done, of))
+    statistics = calibrate(pruned, samples, progress=progress)
     problem = Problem(graph, pruned, statistics, quantization, optimization, data, test, masks, progress)
     return problem, checkpoints
 

@@ -5,9 +5,10 @@ single weights become zero (paper 000, section III) and stay zero during quantiz
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -16,14 +17,14 @@ from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count, CountOrNone
-from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
+from dnn2fpga.optimize.channel_groups import Block, ChannelGroups, deciding_outputs, with_weights
 from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.progress import Progress, silent
 from dnn2fpga.quantize.scaling import choose_weight_scaling, quantize_weights, weight_levels
 from dnn2fpga.quantize.settings import LayerSettings, Numbers, Symmetry
-from dnn2fpga.tensors.basics import Unsupported
 
 if TYPE_CHECKING:
     from dnn2fpga.optimize.fine_tuning import FineTuning
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MANY_ZEROS = 0.1  # of the weights of a layer: fewer are chance
 
-Progress = Callable[[str, int, int], None]  # what, done, of
 Part = Annotated[float, Field(ge=0, lt=1)]
 Rank = Literal["magnitude", "quantization_error"]
 
@@ -60,16 +60,19 @@ class PruningSettings(Described):
         return {name: sparsity for name, sparsity in wanted.items() if sparsity}
 
     def filters_left(self, graph: Graph) -> dict[str, int]:
-        """How many filters stay, by layer, where not all of them do."""
+        """How many filters stay, by block (``channel_groups``), where not all of them do.
+
+        A block is a layer, or layers whose filters live and die together.
+        """
         result = {}
-        for layer in with_weights(graph)[:-1]:
-            if layer.ties_channels:
-                continue
-            part = self.filters_of.get(layer.name, self.filters) or 0.0
-            wanted = max(layer.outputs - round(part * layer.outputs), 1)
-            left = min(math.ceil(wanted / self.multiple) * self.multiple, layer.outputs)
-            if left < layer.outputs:
-                result[layer.name] = left
+        last = deciding_outputs(graph)
+        for block in ChannelGroups(graph).blocks:
+            given = [self.filters_of[name] for name in block.layers if name in self.filters_of]
+            part = max(given) if given else 0.0 if last & set(block.layers) else self.filters or 0.0
+            wanted = max(len(block.groups) - round(part * len(block.groups)), 1)
+            left = min(math.ceil(wanted / self.multiple) * self.multiple, len(block.groups))
+            if left < len(block.groups):
+                result[block.name] = left
         return result
 
 
@@ -87,7 +90,7 @@ def prune(
     settings: PruningSettings,
     training: TrainingSettings | None,
     quantization: Quantization,
-    progress: Progress = lambda what, done, of: None,
+    progress: Progress = silent,
 ) -> Pruned:
     """Removes filters, then sets weights to zero; trains in floating point after each step.
 
@@ -140,16 +143,17 @@ def magnitude_masks(graph: Graph, sparsity_of: Mapping[str, float]) -> dict[str,
 def masked(graph: Graph, masks: Mapping[str, np.ndarray]) -> Graph:
     """The graph with zeros where the masks have them."""
 
-    def with_zeros(node: Node[Any]) -> Layer:
-        if node.name not in masks:
-            return cast(Layer, node.layer)
-        linear, mask = cast(Linear, node.layer), masks[node.name]
+    @cache  # a layer in several nodes stays one
+    def with_zeros(layer: Layer) -> Layer:
+        if layer.name not in masks:
+            return layer
+        linear, mask = cast(Linear, layer), masks[layer.name]
         values = linear.parameters
         return linear.with_parameters(
             values | {"weights": values["weights"] * mask}, (linear.weights * mask, linear.bias)
         )
 
-    return graph.mapped(with_zeros)
+    return graph.mapped(lambda node: with_zeros(node.layer))
 
 
 def zeros_kept(graph: Graph, quantization: Quantization) -> dict[str, np.ndarray]:
@@ -167,36 +171,49 @@ def zeros_kept(graph: Graph, quantization: Quantization) -> dict[str, np.ndarray
 
 
 def remove_filters(graph: Graph, left: Mapping[str, int], rank: Rank, quantization: Quantization) -> Graph:
-    """The graph in which only ``left`` filters (or neurons) of some layers are left, and what follows does not know of
+    """The graph in which only ``left`` filters (or neurons) of some blocks are left, and what follows does not know of
     the others. It computes what it would if nothing read them.
 
-    :raises UserError: for all layers whose filters cannot be removed.
+    :raises UserError: for all blocks whose filters cannot be removed.
     """
-    kept = {}
-    for node in graph.nodes:
-        if node.name in left:
-            order = _first_to_go(cast(Linear, node.layer), rank, quantization.of_layer(graph, node.name))
-            kept[node.name] = np.sort(order[len(order) - left[node.name] :])
-    layers, problems = _keep_only(graph, kept)
-    if problems:
+    groups = ChannelGroups(graph)
+    if problems := _pinned(groups, left):
         raise UserError(problems)
-    return graph.mapped(lambda node: layers[node.name])
+    removed: list[int] = []
+    for block in groups.blocks:
+        if block.name in left:
+            order = _first_to_go(groups, block, rank, quantization)
+            removed += order[: len(order) - left[block.name]]
+    return groups.without(removed)
 
 
 def rounds(graph: Graph, final: Mapping[str, int], count: int) -> list[dict[str, int]]:
     """How many filters are left after each of ``count`` rounds of about equal parts; none when all filters stay."""
-    first = {layer.name: layer.outputs for layer in with_weights(graph)}
+    first = {block.name: len(block.groups) for block in ChannelGroups(graph).blocks}
     return [
         {name: first[name] - (first[name] - last) * done // count for name, last in final.items()}
         for done in range(1, count + 1 if final else 1)
     ]
 
 
-def _first_to_go(layer: Linear, rank: Rank, settings: LayerSettings) -> np.ndarray:
-    """All filters, the least important one first; of equal quantization errors the smallest filter."""
-    norms = np.square(layer.weights, dtype=np.float64).reshape(-1, layer.outputs).sum(axis=0)
-    errors = quantization_errors(layer, settings) if rank == "quantization_error" else np.zeros_like(norms)
-    return np.lexsort((norms, -errors))
+def _first_to_go(groups: ChannelGroups, block: Block, rank: Rank, quantization: Quantization) -> list[int]:
+    """All groups of a block, the least important one first; of equal quantization errors the smallest filters. What
+    belongs together counts together.
+    """
+    graph = groups.graph
+    norms, errors = np.zeros((2, len(block.groups)))
+    of_node: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for place, group in enumerate(block.groups):
+        for name, index in groups.filters[group]:
+            if name not in of_node:
+                layer = cast(Linear, graph.dag.by_name[name].layer)
+                squares = np.square(layer.weights, dtype=np.float64).reshape(-1, layer.outputs).sum(axis=0)
+                settings = quantization.of_layer(graph, name)
+                error = quantization_errors(layer, settings) if rank == "quantization_error" else 0 * squares
+                of_node[name] = squares, error
+            norms[place] += of_node[name][0][index]
+            errors[place] += of_node[name][1][index]
+    return [block.groups[place] for place in np.lexsort((norms, -errors))]
 
 
 def quantization_errors(layer: Linear, settings: LayerSettings) -> np.ndarray:
@@ -208,32 +225,13 @@ def quantization_errors(layer: Linear, settings: LayerSettings) -> np.ndarray:
     return np.square(quantized - layer.weights).reshape(-1, layer.outputs).mean(axis=0)
 
 
-def _keep_only(graph: Graph, kept: Mapping[str, np.ndarray]) -> tuple[dict[str, Layer], list[str]]:
-    """The layers with only the ``kept`` filters of some, and the problems of those for which it cannot be done."""
-    layers: dict[str, Layer] = {}
-    problems: list[str] = []
-    arriving, source, shape = None, "", graph.input_shape  # the channels that are left of the tensor, and since where
-    for node in graph.nodes:
-        layer = node.layer
-        if arriving is not None:
-            try:
-                layer, arriving = layer.keep_inputs(arriving, shape)
-            except Unsupported as reason:
-                problems.append(
-                    f"layer '{source}': its filters cannot be removed: {reason}; set pruning.filters_of.{source}: 0"
-                )
-                arriving = None
-        if node.name in kept:
-            layer = layer.keep_outputs(kept[node.name]) or layer
-            arriving, source = kept[node.name], node.name
-        layers[node.name] = layer
-        shape = graph.shapes[node.name]
-    if arriving is not None:
-        problems.append(
-            f"layer '{source}': its filters cannot be removed: the model's outputs are computed channel by channel from"
-            f" them; set pruning.filters_of.{source}: 0"
-        )
-    return layers, problems
+def _pinned(groups: ChannelGroups, left: Mapping[str, int]) -> list[str]:
+    """The problems of the blocks that cannot be changed."""
+    return [
+        f"layer '{block.name}': its filters cannot be removed: {block.reason}; set pruning.filters_of.{block.name}: 0"
+        for block in groups.blocks
+        if block.name in left and block.reason
+    ]
 
 
 # What cannot be done
@@ -242,6 +240,7 @@ def _keep_only(graph: Graph, kept: Mapping[str, np.ndarray]) -> tuple[dict[str, 
 def _problems(graph: Graph, settings: PruningSettings, quantization: Quantization) -> list[str]:
     """All of them."""
     names = [layer.name for layer in with_weights(graph)]
+    groups, last = ChannelGroups(graph), deciding_outputs(graph)
     problems = [
         f"pruning.{key}.{name}: there is no such layer with weights; there are {', '.join(names)}"
         for key, asked in (("layers", settings.layers), ("filters_of", settings.filters_of))
@@ -253,22 +252,29 @@ def _problems(graph: Graph, settings: PruningSettings, quantization: Quantizatio
         for layer in with_weights(graph)
         if layer.ties_channels and settings.filters_of.get(layer.name)
     ]
-    if names and settings.filters_of.get(names[-1]):
-        problems.append(
-            f"pruning.filters_of.{names[-1]}: these are the model's outputs; remove filters of other layers"
-        )
+    problems += [
+        f"pruning.filters_of.{name}: these are the model's outputs; remove filters of other layers"
+        for name in names
+        if name in last and settings.filters_of.get(name)
+    ]
+    problems += [
+        f"pruning.filters_of: the filters of {' and '.join(block.layers)} go together; say the same of all, or of one"
+        for block in groups.blocks
+        if len({settings.filters_of[name] for name in block.layers if name in settings.filters_of}) > 1
+    ]
     sparse, thinned = settings.sparsity_of(graph), settings.filters_left(graph)
+    ranked = {name for block in groups.blocks if block.name in thinned for name in block.layers}
     for node in graph.nodes:
         layer, of_layer = node.layer, quantization.of_layer(graph, node.name)
         try:
             if layer.name in sparse and not _has_zero(of_layer):
                 own = f"pruning.layers.{layer.name}"
                 raise ValueError(f"its weights are only -1 and +1, never 0; set {own}: 0, or give it 2 bits or more")
-            if layer.name in thinned:
+            if layer.name in ranked:
                 weight_levels(of_layer)
         except ValueError as reason:
             problems.append(f"layer '{layer.name}' ({layer.kind}): {reason}")
-    return problems + _keep_only(graph, {name: np.arange(count) for name, count in thinned.items()})[1]
+    return problems + _pinned(groups, {name: count for name, count in thinned.items() if name not in last})
 
 
 def _has_zero(settings: LayerSettings) -> bool:
@@ -279,12 +285,9 @@ def _has_zero(settings: LayerSettings) -> bool:
 
 def _notes(graph: Graph, left: Mapping[str, int], sparsity_of: Mapping[str, float]) -> list[str]:
     """For the summary."""
-    count = {layer.name: layer.outputs for layer in with_weights(graph)}
-    removed = ", ".join(f"{name} {count[name]} → {n}" for name, n in left.items())
+    blocks = {block.name: block for block in ChannelGroups(graph).blocks}
+    removed = ", ".join(
+        f"{' = '.join(blocks[name].layers)} {len(blocks[name].groups)} → {n}" for name, n in left.items()
+    )
     zeros = ", ".join(f"{name} {sparsity:.0%}" for name, sparsity in sparsity_of.items())
     return [f"filters left by pruning: {removed}"] * bool(left) + [f"weights pruned to zero: {zeros}"] * bool(zeros)
-
-
-def with_weights(graph: Graph) -> list[Linear]:
-    """What may be pruned."""
-    return [cast(Linear, layer) for layer in graph.layers if layer.has_weights]

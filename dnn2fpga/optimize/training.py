@@ -6,7 +6,7 @@ Deterministic: the same data, settings and seed give the same numbers on the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,7 @@ from dnn2fpga.keras_import import keras, tf
 from dnn2fpga.optimize.losses import loss_for
 from dnn2fpga.optimize.settings import TrainingSettings
 from dnn2fpga.optimize.training_model import FloatModel
-
-Progress = Callable[[int, int], None]  # batches done, of how many
+from dnn2fpga.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,16 @@ BeforeStep = Callable[[int, int], None]
 Masks = Mapping[str, Any]  # by layer: 0 where a weight stays 0
 
 
-def learns_from_labels(data: Data, settings: TrainingSettings) -> bool:
-    if settings.teacher == "labels" and data.y is None:
-        raise UserError("training.teacher is 'labels', but the training data has none (array y)")
-    return settings.teacher != "float_model" and data.y is not None
+def learns_from_labels(data: Data, settings: TrainingSettings, outputs: Collection[str]) -> list[str]:
+    """The outputs that learn from labels; the others learn from the float model.
+
+    :raises UserError: when labels are asked for that are not there.
+    """
+    labelled = list(data.labels(outputs))
+    if settings.teacher == "labels" and (missing := [name for name in outputs if name not in labelled]):
+        of = f" for {', '.join(missing)} (arrays y_<output>)" if len(outputs) > 1 else " (array y)"
+        raise UserError(f"training.teacher is 'labels', but the training data has none{of}")
+    return [] if settings.teacher == "float_model" else labelled
 
 
 def split(count: int, settings: TrainingSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -57,17 +62,20 @@ def train(
     *,
     masks: Masks | None = None,
     before_step: BeforeStep | None = None,
-    progress: Progress = lambda done, of: None,
+    what: str = "training",
+    progress: Progress = silent,
 ) -> list[Epoch]:
-    """Trains the variables of ``model`` in place and leaves those of the best epoch in them.
+    """Train the variables of ``model`` in place and leave those of the best epoch in them. The loss is the sum of the
+    losses of all outputs.
 
     :param data: streamed in batches; may be memory-mapped.
-    :param teacher: the float model; asked when there are no labels.
+    :param teacher: the float model; asked about outputs that have no labels.
+    :param what: the activity, for ``progress``.
     """
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     rng = np.random.default_rng(settings.seed)
-    labelled = learns_from_labels(data, settings)
+    labelled = learns_from_labels(data, settings, teacher.outputs)
     if labelled and settings.mix_inputs:
         raise UserError("training.mix_inputs: inputs between two others have no label; use teacher float_model")
     validation, training = split(len(data), settings, rng)
@@ -89,7 +97,7 @@ def train(
                 before_step(done, total)
             chosen = np.sort(shuffled[step * settings.batch : (step + 1) * settings.batch])
             losses.append(run.step(chosen, rng))
-            progress(done + 1, total)
+            progress(what, done + 1, total)
         model.ops.observing.assign(False)
         loss = float(np.mean(losses))
         history.append(Epoch(loss, run.loss_on(validation) if len(validation) else loss))
@@ -102,52 +110,76 @@ def train(
 
 
 class _Run:
-    """One model, one optimizer, one compiled step."""
+    """One model, one optimizer, one compiled step. Inputs, outputs and targets are arrays by name."""
 
     optimizer: Any
 
     def __init__(
-        self, model: FloatModel, data: Data, settings: TrainingSettings, teacher: Graph, labelled: bool, masks: Masks
+        self,
+        model: FloatModel,
+        data: Data,
+        settings: TrainingSettings,
+        teacher: Graph,
+        labelled: Collection[str],
+        masks: Masks,
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
         self.masks = masks
-        self.teacher = None if labelled else FloatModel(teacher)
-        self.task, self.channels = teacher.task, teacher.output_shape[-1]
-        self.loss = loss_for(self.task, labelled, settings.temperature)
-        some = np.asarray(data.sample(1000).x, np.float32)
-        self.deviation = some.std(axis=0) * settings.input_noise
+        self.graph, self.labelled = teacher, labelled
+        self.teacher = FloatModel(teacher) if len(labelled) < len(teacher.outputs) else None
+        self.losses = {
+            name: loss_for(task, name in labelled, settings.temperature) for name, task in teacher.tasks.items()
+        }
+        some = self._inputs(data.sample(1000))
+        self.deviation = {name: x.std(axis=0) * settings.input_noise for name, x in some.items()}
         # One trace each, for batches of any size.
-        inputs = tf.TensorSpec((None, *teacher.input_shape), tf.float32)
-        targets = tf.TensorSpec((None, *teacher.output_shape), tf.float32)
-        if labelled:
-            one = self._of_labels(np.arange(1))
-            targets = tf.TensorSpec((None, *one.shape[1:]), one.dtype)
+        inputs = {name: tf.TensorSpec((None, *shape), tf.float32) for name, shape in teacher.inputs.items()}
+        targets = {
+            name: tf.TensorSpec((None, *teacher.shapes[tensor]), tf.float32) for name, tensor in teacher.outputs.items()
+        }
+        for name, one in self._of_labels(data.at(slice(0, 1))).items():
+            targets[name] = tf.TensorSpec((None, *one.shape[1:]), one.dtype)
         self.compiled = _compiled(self._step, inputs, targets)
-        self.compiled_loss = _compiled(lambda x, y: self.loss(self.model(x), y), inputs, targets)
-        self.compiled_teacher = _compiled(self.teacher, inputs) if self.teacher else None
+        self.compiled_loss = _compiled(self._loss, inputs, targets)
+        self.compiled_teacher = _compiled(self.teacher.outputs, inputs) if self.teacher else None
+
+    def _inputs(self, part: Data) -> dict[str, np.ndarray]:
+        return {name: np.asarray(x, np.float32) for name, x in part.inputs(self.graph.inputs).items()}
 
     def step(self, chosen: np.ndarray, rng: np.random.Generator) -> float:
-        x = np.asarray(self.data.x[chosen], np.float32)
-        if self.settings.mix_inputs and len(x) > 1:
-            half = len(x) // 2
-            share = rng.random((half, *[1] * (x.ndim - 1)), np.float32)
-            x[:half] = share * x[:half] + (1 - share) * x[rng.permutation(len(x))[:half]]
+        part = self.data.at(chosen)
+        x = self._inputs(part)
+        if self.settings.mix_inputs and len(part) > 1:
+            half = len(part) // 2
+            share, other = rng.random(half, np.float32), rng.permutation(len(part))[:half]
+            for values in x.values():
+                own = share.reshape(half, *[1] * (values.ndim - 1))
+                values[:half] = own * values[:half] + (1 - own) * values[other]
         if self.settings.input_noise:
-            x += rng.normal(size=x.shape).astype(np.float32) * self.deviation
-        return float(self.compiled(x, self._targets(x, chosen)))
+            for name, values in x.items():
+                values += rng.normal(size=values.shape).astype(np.float32) * self.deviation[name]
+        return float(self.compiled(x, self._targets(x, part)))
 
-    def _targets(self, x: np.ndarray, chosen: np.ndarray) -> Any:
-        if self.compiled_teacher is not None:
-            return self.compiled_teacher(x)
-        return self._of_labels(chosen)
+    def _targets(self, x: dict[str, np.ndarray], part: Data) -> dict[str, Any]:
+        """Of labels where there are some, else of the teacher."""
+        taught = self.compiled_teacher(x) if self.compiled_teacher is not None else {}
+        return {**taught, **self._of_labels(part)}
 
-    def _of_labels(self, chosen: np.ndarray) -> np.ndarray:
-        return self.task.targets(np.asarray(self.data.y[chosen]), self.channels)  # type: ignore[index]
+    def _of_labels(self, part: Data) -> dict[str, np.ndarray]:
+        labels, tasks = part.labels(self.graph.outputs), self.graph.tasks
+        return {
+            name: tasks[name].targets(np.asarray(labels[name]), self.graph.shapes[self.graph.outputs[name]][-1])
+            for name in self.labelled
+        }
+
+    def _loss(self, x: Any, targets: Any) -> Any:
+        outputs = self.model.outputs(x)
+        return sum(loss(outputs[name], targets[name]) for name, loss in self.losses.items())
 
     def _step(self, x: Any, y: Any) -> Any:
         variables = self.model.trainable
         with tf.GradientTape() as tape:
-            loss = self.loss(self.model(x), y)
+            loss = self._loss(x, y)
         gradients = tape.gradient(loss, [v.value for v in variables])
         found = [(g, v) for g, v in zip(gradients, variables, strict=True)]
         self.optimizer.apply([tf.zeros_like(v.value) if g is None else g for g, v in found], variables)
@@ -160,8 +192,8 @@ class _Run:
         """The mean loss on some samples of the data, as they are."""
         total = 0.0
         for start in range(0, len(chosen), 256):
-            part = chosen[start : start + 256]
-            x = np.asarray(self.data.x[part], np.float32)
+            part = self.data.at(chosen[start : start + 256])
+            x = self._inputs(part)
             total += float(self.compiled_loss(x, self._targets(x, part))) * len(part)
         return total / len(chosen)
 

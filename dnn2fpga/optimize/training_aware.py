@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dnn2fpga.graph.ports import by_name
+from dnn2fpga.data import Data
+from dnn2fpga.graph.ports import Values, by_name, each
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.problem import Candidate, Problem
@@ -24,7 +25,7 @@ def training_candidates(
 ) -> Iterator[Candidate]:
     """:param attempts: settings to train with, and the layers that they leave out."""
     for quantization, kept_out in attempts:
-        how = "with labels" if learns_from_labels(problem.data, settings) else "from the float model"
+        how = _teachers(problem, settings)
         what = f"{settings.epochs} epochs {how}" + (f", {', '.join(kept_out)} left out" if kept_out else "")
         model, differing = train_quantized(problem, settings, quantization)
         yield problem.candidate(model, quantization, Stage.TRAINING_AWARE.value, what, kept_out, differing)
@@ -42,17 +43,27 @@ def train_quantized(
         settings,
         problem.reference,
         masks=problem.masks,
-        progress=lambda done, of: problem.progress("quantization-aware training", done, of),
+        what="quantization-aware training",
+        progress=problem.progress,
     )
     built = quantize(model.trained(), problem.statistics, quantization, model.trained_choices())
     return built, None if problem.test is None else differing_outputs(model, built, problem.test.sample(COMPARED).x)
 
 
-def differing_outputs(trained: CodeModel, built: QuantizedGraph, x: np.ndarray) -> float:
-    """The fraction of outputs whose integers are not the same."""
+def _teachers(problem: Problem, settings: TrainingSettings) -> str:
+    """What the outputs learn from, in words."""
+    outputs = problem.graph.outputs
+    labelled = learns_from_labels(problem.data, settings, outputs)
+    if labelled and len(labelled) < len(outputs):
+        return f"with labels of {', '.join(labelled)}, else from the float model"
+    return "with labels" if labelled else "from the float model"
+
+
+def differing_outputs(trained: CodeModel, built: QuantizedGraph, x: Values) -> float:
+    """The fraction of numbers of all outputs whose integers are not the same."""
     different = total = 0
-    for start in range(0, len(x), 256):
-        part = np.asarray(x[start : start + 256], np.float32)
+    for batch in Data(x).batches(256):
+        part = each(batch.x, lambda array: np.asarray(array, np.float32))
         integers = by_name(built.run(built.quantized(part)), built.outputs)
         for name, (codes, _) in trained.codes(part).items():
             different += int((np.asarray(codes).reshape(integers[name].shape) != integers[name]).sum())

@@ -15,7 +15,7 @@ from dnn2fpga.keras_import import keras, tf
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.optimize.operations import TensorFlowOperations
-from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.post_training import Quantization, in_needed_lanes
 from dnn2fpga.quantize.operations import Wire, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice, WeightScaling, weight_levels
 from dnn2fpga.quantize.settings import LayerSettings, Scales
@@ -61,11 +61,15 @@ class FloatModel:
 
     def __call__(self, x: Any) -> Any:
         """Real inputs ``[batch, *shape]`` → real outputs; by name where there are several."""
+        return or_named(self.outputs(x))
+
+    def outputs(self, x: Any) -> dict[str, Any]:
+        """Real inputs → real outputs, by name."""
         tensors = self.graph.dag.evaluate(
             by_name(x, self.graph.inputs),
             lambda node, *values: node.layer.forward(self.ops, self.values(node.name), *values),
         )
-        return or_named(self._leaving(tensors))
+        return self._leaving(tensors)
 
     def _leaving(self, tensors: Iterable[tuple[str, V]]) -> dict[str, V]:
         """The outputs, by name."""
@@ -111,13 +115,13 @@ class CodeModel(FloatModel):
         self.learned: dict[str, Any] = {}
         for node in graph.nodes:
             choice = self.choices[node.name]
-            fixed = (
-                node.layer.preserves_encoding
-                or node.layer.fixed_range
-                or graph.needs_uniform_scale_downstream(node.name)
-            )
-            if learn_ranges and not fixed:
-                self._learn(node.name, np.size(choice.output.scale))
+            if learn_ranges and not node.layer.preserves_encoding and not graph.encodings.fixed(node.name):
+                # Tensors that share an encoding share the variable.
+                first, *_ = graph.encodings.owners(node.name)
+                if first != node.name:
+                    self.learned[node.name] = self.learned[first]
+                else:
+                    self._learn(node.name, np.size(choice.output.scale))
             if learn_ranges and choice.weights is not None:
                 self._learn(f"{node.name}/weights", choice.weights.scale.size)
         self.wide = {node.name: self._is_wide(node) for node in graph.nodes}
@@ -146,7 +150,7 @@ class CodeModel(FloatModel):
 
     @property
     def trainable(self) -> list[Any]:
-        return [*super().trainable, *self.learned.values()]
+        return [*super().trainable, *{id(variable): variable for variable in self.learned.values()}.values()]
 
     def codes(self, x: Any) -> dict[str, Coded]:
         """Real inputs → the quantized values of the outputs, by name, and the wires that say what they mean."""
@@ -166,8 +170,7 @@ class CodeModel(FloatModel):
     def _step(self, node: Node[Any], *before: Coded) -> Coded:
         choice, settings = self.choices[node.name], self.settings[node.name]
         if node.layer.preserves_encoding:
-            source = before[0][1]
-            scales = source.scales if isinstance(choice.output.scale, tuple) else source.scales[:1]
+            scales = node.layer.carried_scales(self.ops, choice.output, *(wire for _, wire in before))
         else:
             scales = self._scales(node.name, choice.output.scale, settings)
         after = Wire(choice.output, tf.broadcast_to(scales, (choice.output.lanes,)))
@@ -183,8 +186,8 @@ class CodeModel(FloatModel):
         codes = [q for q, _ in before]
         return node.layer.forward_codes(self.ops, wires, self.values(node.name), *codes), after
 
-    def __call__(self, x: Any) -> Any:
-        return or_named({name: _real(q, wire) for name, (q, wire) in self.codes(x).items()})
+    def outputs(self, x: Any) -> dict[str, Any]:
+        return {name: _real(q, wire) for name, (q, wire) in self.codes(x).items()}
 
     def trained_choices(self) -> dict[str, QuantizationChoice]:
         """The choices with the scales that training has reached."""
@@ -193,8 +196,8 @@ class CodeModel(FloatModel):
             choice, settings = self.choices[node.name], self.settings[node.name]
             output, weights = choice.output, choice.weights
             if node.layer.preserves_encoding:
-                before = result[node.inputs[0]].output
-                output = output.model_copy(update={"scale": before.scale})
+                before = in_needed_lanes(node.layer, [result[name].output for name in node.inputs])
+                output = node.layer.choose(None, settings, *before).output  # what was seen does not matter
             elif node.name in self.learned:
                 scale = np.asarray(self._scales(node.name, np.atleast_1d(output.scale), settings)).tolist()
                 output = output.model_copy(update={"scale": scale[0] if len(scale) == 1 else tuple(scale)})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.progress import Progress
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DIRECTIONS: tuple[Literal["maximize", "minimize"], ...] = ("maximize", "minimize")
+SEARCHING = "searching widths"
 DRAWS = 20  # of which all must have been tried already, for the search to count as complete
 
 Selection = dict[str, int]  # by parameter, the place of what was chosen in the list of what may be
@@ -37,7 +39,7 @@ class Trials:
         self,
         wanted: int,
         values: Callable[[int, Selection], tuple[float, float]],
-        progress: Callable[[int, int], None],
+        progress: Progress,
     ) -> list[FrozenTrial]:
         """The first ``wanted`` trials, after those that were missing have been run; fewer when all has been tried.
 
@@ -47,13 +49,13 @@ class Trials:
 
         study = self._study()
         for number in range(len(study.trials), wanted):
-            progress(number, wanted)
+            progress(SEARCHING, number, wanted)
             choice = self._choice(number, study.trials)
             if choice is None:
                 break
             reached = values(number, choice)
             study.add_trial(create_trial(params=choice, distributions=self._distributions, values=reached))
-        progress(wanted, wanted)
+        progress(SEARCHING, wanted, wanted)
         return study.trials[:wanted]
 
     def _study(self) -> Study:

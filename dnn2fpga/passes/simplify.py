@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
+from dnn2fpga.passes.share_encodings import requantize_fixed_encodings
 from dnn2fpga.task import Ending
+from rtl_lib.image.window_schedule import Padding
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -45,6 +48,60 @@ def drop_final_softmax(graph: Graph) -> Graph:
     return graph
 
 
+def require_own_outputs(graph: Graph) -> Graph:
+    """Refuse outputs that are no tensors of their own, once what does nothing is left out.
+
+    :raises UserError: with all of them.
+    """
+    problems = []
+    leaving: dict[str, str] = {}
+    for name, tensor in graph.outputs.items():
+        if tensor in graph.inputs and graph.nodes:
+            problems.append(f"the output '{name}' is the input '{tensor}', unchanged; leave it out of the outputs")
+        elif tensor in leaving:
+            problems.append(
+                f"the outputs '{leaving[tensor]}' and '{name}' are one tensor in hardware, '{tensor}'; leave one out"
+            )
+        leaving.setdefault(tensor, name)
+    if problems:
+        raise UserError([f"model '{graph.name}': {problem}" for problem in problems])
+    return graph
+
+
+def fold_padding(graph: Graph) -> Graph:
+    """Make zeros around an image part of the convolutions that read them.
+
+    :raises UserError: with all that cannot be.
+    """
+    absorb = cache(lambda layer, padding, shape: layer.absorb_padding(padding, shape))  # a shared layer stays one
+    dag, problems = graph.dag, []
+    for node in graph.nodes:
+        padding = node.layer.as_padding()
+        if padding is None:
+            continue
+        shape = graph.shapes[node.inputs[0]]
+        readers = dag.readers(node.name)
+        merged = {reader.name: absorb(reader.layer, padding, shape) for reader in readers}
+        if node.name in graph.dag.outputs or None in merged.values():
+            problems.append(
+                f"layer '{node.name}' ({node.layer.kind}): zeros around an image are supported only before "
+                "convolutions with padding='valid' for which they are what padding='same' adds; here, "
+                f"{_described(padding)} are added to {list(shape)}; use padding='same' in what reads them, and train "
+                "again"
+            )
+            continue
+        for name, layer in merged.items():
+            dag = dag.with_layer(name, layer)
+        dag = dag.without(node.name)
+    if problems:
+        raise UserError(problems)
+    return graph.with_dag(dag)
+
+
+def _described(padding: Padding) -> str:
+    return f"{padding.top} + {padding.bottom} rows and {padding.left} + {padding.right} columns"
+
+
 def fold_affine(graph: Graph) -> Graph:
     """Fold a batch normalization after a layer with weights into the weights, also past a max pooling."""
 
@@ -74,7 +131,7 @@ def _absorb(graph: Graph, merge: Merge) -> Graph:
     """Merge layers into the nearest one before that does more than picking the largest, as long as nobody else reads
     what lies between. What no layer absorbs stays after the pooling, where there is less of it to compute.
     """
-    dag = graph.dag
+    dag, merge = graph.dag, cache(merge)  # a layer in several nodes stays one
     for node in graph.nodes:
         target, past_maximum = _only_source(dag, node), False
         while target is not None and target.layer.commutes_with_monotone:
@@ -93,7 +150,38 @@ def _only_source(dag: Dag[Layer], node: Node[Layer]) -> Node[Layer] | None:
     return dag.by_name.get(node.inputs[0])
 
 
-PASSES: tuple[Callable[[Graph], Graph], ...] = (drop_identities, drop_final_softmax, fold_affine, fuse_clamps)
+def order_inputs(graph: Graph) -> Graph:
+    """Let every layer read its inputs in the order in which hardware takes them: a gate last."""
+
+    def ordered(node: Node[Layer]) -> Node[Layer]:
+        order = node.layer.input_order(*(graph.shapes[name] for name in node.inputs))
+        return replace(node, inputs=tuple(node.inputs[k] for k in order))
+
+    return graph.with_dag(replace(graph.dag, nodes=tuple(ordered(node) for node in graph.nodes)))
+
+
+def name_layers(graph: Graph) -> Graph:
+    """Let every layer have the name of the first node that it is in: one that was in several may have become two."""
+
+    @cache
+    def named(layer: Layer) -> Layer:
+        first = next(node.name for node in graph.nodes if node.layer is layer)
+        return layer if layer.name == first else replace(layer, name=first)
+
+    return graph.mapped(lambda node: named(node.layer))
+
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    drop_identities,
+    drop_final_softmax,
+    require_own_outputs,
+    order_inputs,
+    fold_padding,
+    fold_affine,
+    fuse_clamps,
+    requantize_fixed_encodings,
+    name_layers,
+)
 
 
 def simplify(graph: Graph) -> Graph:

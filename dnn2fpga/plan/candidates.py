@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product as pairs
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from dnn2fpga.plan.estimate.resources import Resources, estimate, folded_resources, parallel_resources
 from dnn2fpga.plan.layout import LayerLayout
 from dnn2fpga.plan.settings import PlanSettings
+from rtl_lib.core.operator import Operator
 from rtl_lib.matrix.folded.multipliers import Multiplier
 from rtl_lib.matrix.folded.sums import WeightMemory
 from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
@@ -111,9 +112,9 @@ class _Rows:
         self.costs.append(np.column_stack(columns).astype(float))
 
 
-def matrix_product_of(operators: list[Any]) -> MatrixProduct | None:
+def matrix_product_of(operators: Sequence[Operator]) -> MatrixProduct | None:
     """The operator of a layer that can be folded."""
-    return next((operator for operator in operators if hasattr(operator, "default_engine")), None)
+    return next((operator for operator in operators if isinstance(operator, MatrixProduct)), None)
 
 
 def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, settings: PlanSettings) -> Candidates:

@@ -1,101 +1,103 @@
-"""The depth of the FIFOs, from the schedule: as small as the throughput allows.
-
-A layer that is folded for the average rate of its input needs somewhere to put the bursts: behind a pooling layer, say,
-a row of pixels comes in every second row's time. With a queue of any length everywhere the slowest layer alone sets the
-interval; that is what is kept. A design that meets it when its frames come no faster has, at every boundary, a largest
-number of beats that wait: FIFOs of that depth are enough, and then each is made as small as it can be.
-
-No depth leads to a deadlock: layers form a chain, and each takes its input in order.
+"""The depths of a design's FIFOs (``rtl_lib.streams.fifo_depths``): on which edges they may stand, and what is said
+where those that a user gave are too short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from dnn2fpga.plan.hardware_plan import Schedule
+from dnn2fpga.errors import UserError
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.plan.schedule import EdgeKey, Schedule
+from dnn2fpga.plan.streams import Edge
+from rtl_lib.core.liveness import prove_alive
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.trace import trace_chain
-from rtl_lib.streams.fifo import FifoModel
-
-LEAST = 2  # beats that a FIFO holds
-STAGE_HOLDS = 2
-ENDLESS = 1 << 40
-
-
-class _Queue(FifoModel):
-    """A FIFO that is never full, and remembers how full it was."""
-
-    def __init__(self) -> None:
-        super().__init__(ENDLESS)
-        self.most = 0
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        super().tick(input_valid, output_ready)
-        self.most = max(self.most, self.stored)
+from rtl_lib.core.timing_network import TimingNetwork
+from rtl_lib.core.trace import Deadlock
+from rtl_lib.streams.fifo import QueueModel
+from rtl_lib.streams.fifo_depths import FifoDepths
 
 
 def best_interval(schedule: Schedule) -> int:
     """The interval with queues of any length: mostly that of the slowest layer. (Layers that are all as slow as that
     lose some cycles to each other; in the end they would not, but the end is many frames away.)
     """
-    interval = schedule.trace()[-1].interval_cycles
-    return interval if interval <= max(schedule.alone) else schedule.trace(_queues(schedule))[-1].interval_cycles
+    slowest = max(schedule.alone.values())
+    try:
+        interval = _interval(schedule, {})
+    except Deadlock:
+        interval = slowest + 1
+    if interval <= slowest:
+        return interval
+    return _interval(schedule, {edge.key: QueueModel() for edge in _open(schedule)})
 
 
-def fifo_depths(schedule: Schedule) -> dict[str, int]:
-    """By layer, the beats that must fit into a FIFO behind it for the best interval; layers that need none are not
-    named.
+def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
+    """The beats that FIFOs must hold for the best interval, and so that nothing hangs, by edge; edges that need none
+    are not named.
     """
-    interval = best_interval(schedule)
+    slowest = max(schedule.alone.values())
+    if is_alive(schedule):
+        interval = _interval(schedule, {})
+        if interval <= slowest or interval <= best_interval(schedule):
+            return {}
+    bits = {edge.key: schedule.by_name[edge.source].beat.layout.size for edge in _open(schedule)}
 
-    def holds(separators: list[BeatModel | None]) -> bool:
-        return schedule.trace(separators, least_interval=interval)[-1].interval_cycles <= interval
+    def build(queues: Mapping[EdgeKey, BeatModel]) -> TimingNetwork:
+        return schedule.network(queues)
 
-    if holds(schedule.separators()):
-        return {}
-    queues = _queues(schedule)
-    trace_chain(*schedule.chain(queues), source_period=interval, least_interval=interval)
-    depths = {place: queue.most for place, queue in enumerate(queues) if isinstance(queue, _Queue)}
-    while not holds(_separators(schedule, depths)):
-        depths = {place: 2 * depth for place, depth in depths.items()}
-    # What a stage can hold needs no FIFO, mostly.
-    if holds(_separators(schedule, few := {k: depth if depth > STAGE_HOLDS else 0 for k, depth in depths.items()})):
-        depths = few
-    # The widest first: there a beat less saves most.
-    for k in sorted(depths, key=lambda k: -schedule.boundaries[k].beat.layout.size * depths[k]):
-        others = {**depths}
-        if depths[k]:
-            depths[k] = _smallest(depths[k], lambda depth: holds(_separators(schedule, {**others, k: depth})))  # noqa: B023 - called at once
-    return {schedule.boundaries[k].layer: depth for k, depth in sorted(depths.items()) if depth}
+    return FifoDepths(build, bits, best_interval(schedule)).best()
 
 
-def _smallest(enough: int, holds: Callable[[int], bool]) -> int:
-    """The least depth that does, knowing one that is enough; 0: no FIFO."""
-    if holds(0):
-        return 0
-    least, enough = LEAST, max(enough, LEAST)
-    while least < enough:
-        middle = (least + enough) // 2
-        if holds(middle):
-            enough = middle
-        else:
-            least = middle + 1
-    return enough
+def is_alive(schedule: Schedule) -> bool:
+    """Whether no pauses of sources and sinks can make the design hang (``rtl_lib.core.liveness``)."""
+    try:
+        check_alive(schedule)
+    except Deadlock:
+        return False
+    return True
 
 
-def _queues(schedule: Schedule) -> list[BeatModel | None]:
-    """Everywhere, but before the first layer and where the settings say what shall stand there."""
+def check_alive(schedule: Schedule) -> None:
+    """Raise `Deadlock` where some pauses can make the design hang. Where nothing is joined, none can."""
+    if any(len(boundary.inputs) > 1 for boundary in schedule.boundaries):
+        prove_alive(schedule.network())
+
+
+def refuse_to_hang(graph: QuantizedGraph, schedule: Schedule) -> None:
+    """Check a design with all its FIFOs.
+
+    :raises UserError: when pauses of a source or a sink can make it hang; names the join, the input that it waits for,
+        the FIFO that is full, and the depths that are needed.
+    """
+    try:
+        check_alive(schedule)
+    except Deadlock as dead:
+        waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
+        reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
+        needed = fifo_depths(Schedule(graph, schedule.settings.without_fifos()))
+        listed = [f"{depth:,} beats from '{source}' to '{reader}'" for (source, reader, _), depth in needed.items()]
+        raise UserError(
+            [
+                f"the design can hang when a source or a sink pauses: {reasons}",
+                f"FIFOs are needed: {', '.join(listed)}; leave them out of the settings, and they are calculated",
+            ]
+        ) from dead
+
+
+def _interval(schedule: Schedule, models: Mapping[EdgeKey, BeatModel]) -> int:
+    return max(passage.interval_cycles for passage in schedule.trace(models).values())
+
+
+def _open(schedule: Schedule) -> list[Edge]:
+    """The edges on which a FIFO may be put: all but those of which the settings say what shall stand there, and those
+    of a model's input that has one reader. (A source waits by itself.)
+    """
+    given = {(one.tensor, one.reader) for one in schedule.settings.fifos}
     return [
-        twin if place == 0 or "fifo" in schedule.settings.options(boundary.layer) else _Queue()
-        for place, (boundary, twin) in enumerate(zip(schedule.boundaries, schedule.separators(), strict=True))
+        edge
+        for boundary in schedule.boundaries
+        for edge in boundary.edges
+        if (boundary.forks and edge.key[:2] not in given)
+        or not (boundary.forks or boundary.is_input or "fifo" in schedule.settings.options(boundary.name))
     ]
-
-
-def _separators(schedule: Schedule, depths: dict[int, int]) -> list[BeatModel | None]:
-    """The schedule's, with other depths at some boundaries."""
-    found: list[BeatModel | None] = []
-    for place, boundary in enumerate(schedule.boundaries):
-        depth = depths.get(place, boundary.fifo)
-        component = boundary.model_copy(update={"fifo": max(depth, LEAST) if depth else 0}).separator()
-        found.append(component and component.beat_model())
-    return found

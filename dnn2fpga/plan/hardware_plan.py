@@ -1,85 +1,56 @@
 """The hardware plan: which engine computes each layer, how deep it is pipelined, and when every beat will pass.
 
 The cycles are not estimates: the handshakes of the planned components are replayed exactly
-(``rtl_lib.core.timing``), and simulation must agree to the cycle.
+(``rtl_lib.core.trace``), and simulation must agree to the cycle.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import Any
+
+from pydantic import Field
 
 from dnn2fpga.files.described import Described
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.estimate.resources import FABRICS, resources_of
-from dnn2fpga.plan.layout import LayerLayout, Wire, lay_out
-from dnn2fpga.plan.settings import PlanSettings, Stages
-from dnn2fpga.tensors.tensor import Tensor
-from rtl_lib.core.features import Features
-from rtl_lib.core.stream import Beat, StreamComponent
-from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.trace import Passage, trace_chain
-from rtl_lib.streams.fifo import Fifo
-from rtl_lib.streams.master_slave_stage import MasterSlaveStage
-
-
-class Boundary(Described):
-    """The stream behind a layer's master-slave stage (or the input), and when frame 0 passes it.
-
-    ``pixels`` of an image travel in one beat (1: as ``tensor`` says).
-    """
-
-    index: int
-    layer: str
-    kind: str
-    engine: str
-    folding: str  # PE × SIMD
-    tensor: Tensor
-    pixels: int
-    first_cycle: int
-    last_cycle: int
-    interval_cycles: int
-    busy_cycles: int  # that the layer itself needs for a frame
-    resources: dict[str, float]  # of the layer, estimated: lut, ff, dsp, bram18
-    staged: bool  # whether a master-slave stage stands before it (behind it, for the input)
-    fifo: int  # beats that a FIFO in the place of that stage holds; 0: there is none
-
-    @property
-    def wire(self) -> Wire:
-        return Wire.of(self.tensor.shape, self.pixels)
-
-    @property
-    def beats(self) -> int:
-        """A frame."""
-        return self.wire.beats(self.tensor)
-
-    @property
-    def beat(self) -> Beat:
-        return self.wire.beat(self.tensor)
-
-    def separator(self) -> StreamComponent | None:
-        """What stands between this boundary and the layer before it."""
-        if self.fifo:
-            return Fifo(self.beat, self.fifo)
-        return MasterSlaveStage(self.beat) if self.staged else None
+from dnn2fpga.plan.estimate.resources import FABRICS, Resources, resources_of
+from dnn2fpga.plan.fifos import refuse_to_hang
+from dnn2fpga.plan.schedule import Schedule
+from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.plan.streams import Boundary, Output
+from rtl_lib.core.features import Features, Kind, index_bits
 
 
 class HardwarePlan(Described):
-    """Layers without hardware (a flatten) have no boundary of their own.
+    """Everything that is decided about the hardware; generation only connects it.
 
-    ``latency_cycles``: from the first input beat to the last output beat of a frame; ``interval_cycles``: between
-    two frames, once ``steady_frames`` have left. ``estimates``: resources of the whole network in every FPGA family,
-    while those of the boundaries are of the settings' family.
+    Layers without hardware (a flatten) have no boundary of their own.
+
+    :param boundaries: the streams of all tensors in topological order, the model's inputs first.
+    :param outputs: the ports where frames leave.
+    :param layout: the components.
+    :param latency_cycles: from the first input beat of a frame anywhere to its last output beat.
+    :param interval_cycles: between two frames, once ``steady_frames`` have left.
+    :param estimates: resources of the whole network in every FPGA family; those of the boundaries are of the settings'
+        family.
     """
 
     settings: PlanSettings
     boundaries: tuple[Boundary, ...]
+    outputs: tuple[Output, ...]
+    layout: Any = Field(default=None, exclude=True, repr=False)  # a `Layout`; None in a plan that was read
     steady_frames: int
+    latency_cycles: int
+    interval_cycles: int
     estimates: dict[str, dict[str, float]]
+
+    def __eq__(self, other: object) -> bool:
+        """Two plans are equal when they decide the same; components are made anew for each."""
+        return isinstance(other, HardwarePlan) and self.model_dump() == other.model_dump()
+
+    @property
+    def inputs(self) -> tuple[Boundary, ...]:
+        """The boundaries of the model's inputs."""
+        return tuple(boundary for boundary in self.boundaries if boundary.is_input)
 
     @property
     def resources(self) -> dict[str, float]:
@@ -87,139 +58,63 @@ class HardwarePlan(Described):
         return {name: sum(b.resources[name] for b in self.boundaries) for name in self.boundaries[0].resources}
 
     @property
-    def travel(self) -> dict[str, tuple[int, int]]:
-        """By layer: the number of the boundary behind it, and the pixels that travel there in one beat."""
-        return {boundary.layer: (boundary.index, boundary.pixels) for boundary in self.boundaries}
+    def pixels(self) -> dict[str, int]:
+        """By tensor that has a boundary: the pixels that are sent in one beat."""
+        return {boundary.name: boundary.pixels for boundary in self.boundaries}
 
-    @property
-    def latency_cycles(self) -> int:
-        return self.boundaries[-1].last_cycle
 
-    @property
-    def interval_cycles(self) -> int:
-        return self.boundaries[-1].interval_cycles
+def network_resources(plan: HardwarePlan, family: str = "xc7") -> dict[str, Resources]:
+    """By layer, each with what separates it from its readers, and all that the boundaries and ports add."""
+    bills = {boundary.name: Features() for boundary in plan.boundaries}
+    for layer in plan.layout.layers:
+        for part in layer.components:
+            bills[layer.name] += part.features()
+    for boundary in plan.boundaries:
+        for part in boundary.components:
+            bills[boundary.name] += part.features()
+        if boundary.wire.has_surplus:
+            bills[boundary.name] += Features().add(Kind.COUNTER, index_bits(boundary.wire.rows.beats_per_row))
+    by_name = {boundary.name: boundary for boundary in plan.boundaries}
+    counters = Features()
+    for output in plan.outputs:
+        counters = counters.add(Kind.COUNTER, index_bits(by_name[output.edge.source].beats))
+    return {name: resources_of(bill, family) for name, bill in (bills | {"outputs": counters}).items()}
 
 
 def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> HardwarePlan:
-    """Plans every layer and predicts its cycles."""
+    """Plan every layer and predict its cycles.
+
+    :raises UserError: for everything in the settings that does not fit the graph, and for FIFOs that are too short.
+    """
     settings = settings or PlanSettings()
     schedule = Schedule(graph, settings)
+    refuse_to_hang(graph, schedule)
     passages = schedule.trace()
-    busy = [schedule.boundaries[0].beats, *schedule.alone]
-    parts = [[], *([component for _, component in layout.parts] for layout in schedule.layouts)]
     boundaries, whole = [], Features()
-    for boundary, passage, cycles, own in zip(schedule.boundaries, passages, busy, parts, strict=True):
-        separator = boundary.separator()
-        bill = sum((part.features() for part in [*own, *([separator] if separator else [])]), Features())
-        resources = resources_of(bill, settings.family).rounded
-        known = {**vars(passage), "busy_cycles": cycles, "resources": resources}
+    for boundary in schedule.boundaries:
+        bill = sum((part.features() for part in schedule.components_of(boundary)), Features())
+        passage = passages[boundary.name]
+        known = {
+            "first_cycle": passage.first_cycle,
+            "last_cycle": passage.last_cycle,
+            "interval_cycles": passage.interval_cycles,
+            "busy_cycles": schedule.alone.get(boundary.name, boundary.beats),
+            "resources": resources_of(bill, settings.family).rounded,
+        }
         boundaries.append(boundary.model_copy(update=known))
         whole += bill
+    ports = [passages[schedule.port_of(output)] for output in schedule.outputs]
+    outputs = [
+        output.model_copy(update={"latency_cycles": port.last_cycle, "interval_cycles": port.interval_cycles})
+        for output, port in zip(schedule.outputs, ports, strict=True)
+    ]
     return HardwarePlan(
         settings=settings,
         boundaries=tuple(boundaries),
-        steady_frames=passages[-1].steady_frames,
+        outputs=tuple(outputs),
+        layout=schedule.layout,
+        steady_frames=max(port.steady_frames for port in ports),
+        latency_cycles=max(port.last_cycle for port in ports),
+        interval_cycles=max(port.interval_cycles for port in ports),
         estimates={family: resources_of(whole, family).rounded for family in FABRICS},
     )
-
-
-class Schedule:
-    """The twins of a design, from which the cycles of all its boundaries follow."""
-
-    def __init__(self, graph: QuantizedGraph, settings: PlanSettings) -> None:
-        self.settings = settings
-        self.layouts = lay_out(graph, settings)
-        self.boundaries = _boundaries(graph, settings, self.layouts)  # their cycles are not known yet
-
-    @cached_property
-    def alone(self) -> list[int]:
-        """Cycles between two frames of every layer by itself, which nothing keeps waiting."""
-        beats = [boundary.beats for boundary in self.boundaries]
-        models = [[part.beat_model() for _, part in layout.parts] for layout in self.layouts]
-        return [
-            _remembered(own, [(0, before), (len(own), behind)])[-1].interval_cycles
-            for own, (before, behind) in zip(models, pairwise(beats), strict=True)
-        ]
-
-    def separators(self) -> list[BeatModel | None]:
-        """Twins of what stands before the boundaries."""
-        made = [boundary.separator() for boundary in self.boundaries]
-        return [component and component.beat_model() for component in made]
-
-    def trace(
-        self,
-        separators: list[BeatModel | None] | None = None,
-        source_period: int = 0,
-        least_interval: int | None = None,
-    ) -> Sequence[Passage]:
-        """
-        :param separators: others than the schedule's own.
-        :param source_period, least_interval: of ``rtl_lib.core.timing.trace``; no interval is shorter than that of the
-            slowest layer.
-        """
-        least = least_interval or max([*self.alone, source_period])
-        return _remembered(*self.chain(separators or self.separators()), source_period, least)
-
-    def chain(self, separators: list[BeatModel | None]) -> tuple[list[BeatModel], list[tuple[int, int]]]:
-        """What ``rtl_lib.core.timing.trace`` takes."""
-        entry, *behind = separators
-        positions = [(0, self.boundaries[0].beats)]
-        models = [entry] if entry else []
-        for boundary, layout, separator in zip(self.boundaries[1:], self.layouts, behind, strict=True):
-            models += [part.beat_model() for _, part in layout.parts]
-            models += [separator] if separator else []
-            positions.append((len(models), boundary.beats))
-        return models, positions
-
-
-def _remembered(*given: Any) -> Sequence[Passage]:
-    """``trace``, once for the same twins: many layers are alike, and planning comes back to the same designs."""
-    return _trace_of(pickle.dumps(given))
-
-
-@lru_cache(maxsize=512)
-def _trace_of(given: bytes) -> Sequence[Passage]:
-    return trace_chain(*pickle.loads(given))
-
-
-def _boundaries(graph: QuantizedGraph, settings: PlanSettings, layouts: list[LayerLayout]) -> list[Boundary]:
-    """All that is known of them without a schedule."""
-    pipelines = [all(part.is_pipeline for _, part in layout.parts) for layout in layouts]
-    staged = [
-        settings.stages is Stages.EVERY_LAYER or not (here and behind)
-        for here, behind in zip(pipelines, [*pipelines, False][1:], strict=True)
-    ]
-    # An engine that goes on reading its input must not keep the source waiting.
-    held = bool(layouts) and layouts[0].parts[0][1].holds_input
-    described = [("input", "input", "-", "", graph.input, Wire.into(graph.input, settings.pixels), held, 0)]
-    for layout, stage in zip(layouts, staged, strict=True):
-        layer = layout.layer
-        fifo = settings.options(layer.name).get("fifo", 0)
-        folding = ", ".join(part.detail for _, part in layout.parts if part.detail)
-        engine = _engine(layout.parts)
-        described.append((layer.name, layer.kind, engine, folding, layer.output, layout.wire, stage, fifo))
-    return [
-        Boundary(
-            index=index,
-            layer=name,
-            kind=kind,
-            engine=engine,
-            folding=folding,
-            tensor=tensor,
-            pixels=wire.pixels,
-            first_cycle=0,
-            last_cycle=0,
-            interval_cycles=0,
-            busy_cycles=0,
-            resources={},
-            staged=stage,
-            fifo=fifo,
-        )
-        for index, (name, kind, engine, folding, tensor, wire, stage, fifo) in enumerate(described)
-    ]
-
-
-def _engine(parts: list[tuple[str, StreamComponent]]) -> str:
-    """A short name for reports: the operators of the layer, without the requantization that most end in."""
-    names = [re.sub(r"(_\d+)+$", "", name).replace("_", " ") for name, _ in parts]
-    return " + ".join([name for name in names if name != "requantize"] or names)

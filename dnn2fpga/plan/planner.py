@@ -9,11 +9,10 @@ its candidate promised must try harder, and the FIFOs get their depths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -21,11 +20,13 @@ from dnn2fpga.plan.candidates import COSTS, Candidates, candidates, matrix_produ
 from dnn2fpga.plan.estimate.resources import Resources, estimate
 from dnn2fpga.plan.fifos import best_interval, fifo_depths
 from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
-from dnn2fpga.plan.hardware_plan import Schedule
 from dnn2fpga.plan.layout import LayerLayout, components_of
-from dnn2fpga.plan.settings import LayerPlan, PlanSettings
+from dnn2fpga.plan.program import SLIGHTLY, Program
+from dnn2fpga.plan.schedule import Schedule
+from dnn2fpga.plan.settings import EdgeFifo, LayerPlan, PlanSettings
+from rtl_lib.core.stream import StreamComponent
 from rtl_lib.core.trace import trace_chain
-from rtl_lib.matrix.matrix_product import Engine
+from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 # What stands for a limit that nobody gave, when costs are added up: a Zynq 7020.
@@ -49,9 +50,14 @@ def completed(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
 
 def with_fifos(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
     """The settings with the depths of all FIFOs that they do not give."""
-    depths = fifo_depths(Schedule(graph, settings))
-    free = {layer: {"fifo": depth} for layer, depth in depths.items() if "fifo" not in settings.options(layer)}
-    return _with_layers(settings, free)
+    schedule = Schedule(graph, settings)
+    layers, edges = {}, []
+    for (source, reader, _), depth in fifo_depths(schedule).items():
+        if schedule.by_name[source].forks:
+            edges.append(EdgeFifo(tensor=source, reader=reader, beats=depth))
+        else:
+            layers[source] = {"fifo": depth}
+    return _with_layers(settings, layers).model_copy(update={"fifos": (*settings.fifos, *edges)})
 
 
 def _with_layers(settings: PlanSettings, options: dict[str, dict[str, Any]]) -> PlanSettings:
@@ -73,32 +79,42 @@ class Planner:
         self.fixed = Resources(0, 0, 0, 0)
         self.tail = float(wanted.latency_cycles or np.inf)  # cycles of the latency that the layers may share
         # No layer can be faster than its beats come or go: cycles, by layer.
-        self.least = {boundary.layer: boundary.beats for boundary in schedule.boundaries}
-        for layout, before in zip(schedule.layouts, schedule.boundaries, strict=False):
-            self._add(layout, before.beats)
+        self.least = {boundary.name: boundary.beats for boundary in schedule.boundaries}
+        for layout in schedule.layout.layers:
+            self._add(schedule, layout)
+        self.upstream = _upstream(schedule, {of_layer.layer for of_layer in self.free})
 
-    def _add(self, layout: LayerLayout, beats: int) -> None:
-        """What a layer offers, and what of it costs the same in any case.
-
-        :param beats: of a frame, that it takes.
-        """
-        operators = self.graph.operators[layout.layer.name]
-        product = matrix_product_of(operators)
-        place = len(operators) if product is None else operators.index(product)
-        options = self.settings.options(layout.layer.name)
-        before, wire = components_of(operators[:place], layout.source, options)
-        behind, _ = components_of(operators[place + 1 :], layout.wire, options)
-        stage = MasterSlaveStage(layout.parts[-1][1].output_beat)
-        for component in [stage, *(component for _, component in before + behind)]:
+    def _add(self, schedule: Schedule, layout: LayerLayout) -> None:
+        """What a layer offers, and what of it costs the same in any case."""
+        boundary = schedule.by_name[layout.name]
+        fixed = [boundary.separator() or MasterSlaveStage(boundary.beat)]
+        product = matrix_product_of(self.graph.operators[layout.name])
+        if product is None:
+            fixed += [part for _, part in layout.parts]
+            least = schedule.alone[layout.name]
+        else:
+            around, least = self._around(schedule, layout, product)
+            fixed += around
+        for component in fixed:
             self.fixed = self.fixed + estimate(component, self.settings.family)
+        self.least[layout.name] = max(self.least[layout.name], least)
+
+    def _around(
+        self, schedule: Schedule, layout: LayerLayout, product: MatrixProduct
+    ) -> tuple[list[StreamComponent], int]:
+        """The components around a product that may be folded, and the cycles that the layer takes at least."""
+        operators, options = self.graph.operators[layout.name], self.settings.options(layout.name)
+        (source,) = layout.sources
+        place = operators.index(product)
+        before, wire = components_of(operators[:place], source.wire, options)
+        after, _ = components_of(operators[place + 1 :], layout.wire, options)
         models = [part.beat_model() for _, part in before]
-        vectors = layout.wire.beats(layout.layer.output)  # also in front of the product: windows give one each
+        beats = schedule.by_name[source.boundary].beats
+        vectors = layout.wire.beats(layout.layer.output)  # also before the product: windows give one each
         least = trace_chain(models, [(0, beats), (len(models), vectors)])[-1].interval_cycles if models else 0
-        if product is not None:
-            widened = None if product.beatwise or wire.has_surplus else product.widened(wire.pixels)
-            self.free.append(candidates(widened or product, layout, wire.pixels, self.settings))
-            least = max(least, int(self.free[-1].cycles.min()))
-        self.least[layout.layer.name] = max(self.least[layout.layer.name], least)
+        widened = None if product.beatwise or wire.has_surplus else product.widened(wire.pixels)
+        self.free.append(candidates(widened or product, layout, wire.pixels, self.settings))
+        return [part for _, part in [*before, *after]], max(least, int(self.free[-1].cycles.min()))
 
     def chosen(self) -> PlanSettings:
         """The settings without FIFOs."""
@@ -165,19 +181,14 @@ class Planner:
         """Whether the latency is longer than wanted; then less is left for the layers' parts of it."""
         if self.wanted.latency_cycles is None:
             return False
-        latency = schedule.trace(source_period=interval)[-1].last_cycle
+        latency = _latency(schedule, interval)
         self.tail -= max(0, latency - self.wanted.latency_cycles)
         return latency > self.wanted.latency_cycles
 
     def _try_harder(self, schedule: Schedule, picks: list[Candidates], interval: int) -> bool:
         """Notes of each layer that takes longer than its candidate said; whether there are any."""
         of_layer = {pick.layer: place for place, pick in enumerate(picks)}
-        names = [layout.layer.name for layout in schedule.layouts]
-        slow = {
-            layer: cycles
-            for layer, cycles in zip(names, schedule.alone, strict=True)
-            if cycles > interval and layer in of_layer
-        }
+        slow = {layer: cycles for layer, cycles in schedule.alone.items() if cycles > interval and layer in of_layer}
         for layer, cycles in slow.items():
             place = of_layer[layer]
             if picks[place].slots[0] == 1:  # it waits for its beats, however fast it is
@@ -191,10 +202,8 @@ class Planner:
         limits = self.wanted.budget.with_defaults(USUAL).limits
         return np.array([MISSED[name] / max(limits[name], 1) for name in COSTS])
 
-    # The integer program
-
     def solve(self, interval: float, objective: str | None = None) -> list[Candidates] | None:
-        """One candidate a layer; None where none fit the budget.
+        """One candidate per layer; None where none fit the budget.
 
         :param objective: instead of the goal's: the resource of which as little as possible is to be used, without
             any limit.
@@ -203,34 +212,14 @@ class Planner:
         offered = [of_layer.within(interval).undominated(in_time) for of_layer in self.free]
         if not all(len(of_layer) for of_layer in offered):
             return None
-        if not offered:
-            return []
-        costs = np.concatenate([of_layer.costs for of_layer in offered])
-        tails = np.concatenate([of_layer.tail for of_layer in offered])
-        owner = np.repeat(np.arange(len(offered)), [len(of_layer) for of_layer in offered])
-        one_each = (owner == np.arange(len(offered))[:, np.newaxis]).astype(float)
-        constraints = [LinearConstraint(one_each, 1, 1)]
-        if objective is None:
-            if np.isfinite(self.tail):
-                constraints.append(LinearConstraint(tails, -np.inf, self.tail))
-            limits = self.wanted.budget.limits
-            left = [limits.get(name, np.inf) - getattr(self.fixed, name) for name in COSTS]
-            constraints.append(LinearConstraint(costs.T, -np.inf, left))
-        spent = costs @ self._prices
+        program = Program(offered, self.upstream)
         if objective is not None:
-            goal = costs[:, COSTS.index(objective)]
-        elif self.wanted.aim is Aim.LATENCY:
-            goal = tails + spent
-        else:
-            goal = spent + tails * 1e-6
-        found = milp(goal, constraints=constraints, integrality=np.ones(len(goal)), bounds=Bounds(0, 1))
-        if found.x is None:
-            return None
-        picked = np.flatnonzero(found.x > 0.5)
-        starts = np.searchsorted(owner, np.arange(len(offered)))
-        return [
-            of_layer.only(np.array([k - start])) for of_layer, k, start in zip(offered, picked, starts, strict=True)
-        ]
+            prices = np.array([float(name == objective) for name in COSTS])
+            return program.solve(prices, np.full(len(COSTS), np.inf), price_of_cycle=0)
+        limits = self.wanted.budget.limits
+        left = np.array([limits.get(name, np.inf) - getattr(self.fixed, name) for name in COSTS])
+        price = 1.0 if self.wanted.aim is Aim.LATENCY else SLIGHTLY
+        return program.solve(self._prices, left, latency=self.tail, price_of_cycle=price)
 
     def _fastest(self, least: int) -> int:
         """The shortest interval that fits the budget, at least ``least``."""
@@ -271,7 +260,7 @@ class Planner:
             quickest = Schedule(self.graph, Planner(self.graph, self.settings, wanted).chosen())
         except UserError:
             return []
-        latency = quickest.trace(source_period=best_interval(quickest))[-1].last_cycle
+        latency = _latency(quickest, best_interval(quickest))
         return [f"with this interval a latency of {latency:,} cycles would fit"]
 
     def _what_would_fit(self, interval: float) -> list[str]:
@@ -285,3 +274,19 @@ class Planner:
         except UserError:
             return none
         return [f"an interval of {best_interval(Schedule(self.graph, fastest)):,} cycles would fit"]
+
+
+def _latency(schedule: Schedule, interval: int) -> int:
+    """From the first input beat to the last output beat, when frames come no faster than the interval."""
+    passages = schedule.trace(source_period=interval)
+    return max(passages[schedule.port_of(output)].last_cycle for output in schedule.outputs)
+
+
+def _upstream(schedule: Schedule, free: Set[str]) -> dict[str, list[str]]:
+    """By layer with candidates, the nearest such layers that it reads from."""
+    nearest: dict[str, list[str]] = {}
+    for boundary in schedule.boundaries:
+        sources = (edge.source for edge in boundary.inputs)
+        found = [name for source in sources for name in ([source] if source in free else nearest[source])]
+        nearest[boundary.name] = list(dict.fromkeys(found))
+    return {name: nearest[name] for name in free}

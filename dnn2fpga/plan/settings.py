@@ -35,6 +35,14 @@ class LayerPlan(Described):
     fifo: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)] | None = None
 
 
+class EdgeFifo(Described):
+    """A FIFO between a tensor that several read and one of its readers."""
+
+    tensor: str
+    reader: str  # a layer, or an output
+    beats: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)]
+
+
 class Stages(enum.Enum):
     """Behind which layers a master-slave stage stands."""
 
@@ -50,6 +58,7 @@ class PlanSettings(LayerPlan):
     goal: PlanGoal | None = None  # asks the planner to choose what is left open here
     pixels: int = Field(default=1, ge=1, le=16)  # of the input image in one beat
     layers: dict[str, LayerPlan] = Field(default_factory=dict)
+    fifos: tuple[EdgeFifo, ...] = ()  # where a tensor has several readers; absent: as calculated
 
     def options(self, layer: str) -> dict[str, Any]:
         """What is chosen for a layer, by the names that operators know."""
@@ -64,6 +73,11 @@ class PlanSettings(LayerPlan):
     def of_family(self, multiplier: Multiplier) -> Multiplier:
         """``dsp`` means the blocks that the FPGA has."""
         return BLOCKS.get(self.family, multiplier) if multiplier is Multiplier.DSP else multiplier
+
+    def without_fifos(self) -> PlanSettings:
+        """The same, with all FIFOs as calculated."""
+        layers = {name: own.model_copy(update={"fifo": None}) for name, own in self.layers.items()}
+        return self.model_copy(update={"fifo": None, "fifos": (), "layers": layers})
 
     def own(self, layer: str) -> dict[str, Any]:
         """What is chosen for this layer and no other."""

@@ -7,7 +7,7 @@ numbers *are* the integers of the integer model (held in floats, exactly), and g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,10 @@ class Wire:
     @property
     def zero_points(self) -> np.ndarray:
         return self.tensor.zero_points.astype(np.float64)
+
+    def in_lanes(self, ops: Operations, lanes: int) -> Wire:
+        """The same numbers in beats of another size, a multiple of what it was."""
+        return Wire(self.tensor.in_lanes(lanes), ops.tile(self.scales, lanes // self.tensor.lanes))
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Operations(Protocol):
     def sum_of_pixels(self, x: Any) -> Any:
         """``[batch, rows, columns, channels]`` → ``[batch, channels]``."""
 
+    def concatenate(self, x: Sequence[Any], axis: int) -> Any:
+        """One after the other along an axis (with the batch)."""
+
+    def maximum(self, x: Any, y: Any) -> Any: ...
+    def minimum(self, x: Any, y: Any) -> Any: ...
     def round(self, x: Any) -> Any:
         """Half up."""
 
@@ -90,6 +99,9 @@ class Operations(Protocol):
 
     def multiplier(self, ratio: Any) -> tuple[Any, Any]:
         """``multiplier / 2**shift`` as the integer model has it, and ``2**shift``."""
+
+    def multipliers(self, ratios: Sequence[Any]) -> tuple[list[Any], Any]:
+        """The same of several ratios that have one ``shift``."""
 
     def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
         """Real numbers in units of the output's step → its codes, rounded and clamped."""

@@ -7,7 +7,7 @@ Used by every layer kind's quantization rule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,43 @@ class Observed(Protocol):
     def channels(self) -> int: ...
     def whole(self) -> Distribution: ...
     def channel(self, index: int) -> Distribution: ...
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """What was seen of several tensors that share one scale."""
+
+    parts: tuple[Observed, ...]
+
+    @property
+    def interval(self) -> Interval:
+        return _around([part.interval for part in self.parts])
+
+    @property
+    def channels(self) -> int:
+        return 1
+
+    def whole(self) -> Distribution:
+        wholes = [part.whole() for part in self.parts]
+        return Distribution(
+            np.concatenate([whole.values for whole in wholes]),
+            np.concatenate([whole.counts for whole in wholes]),
+            self.interval,
+            _around([whole.average for whole in wholes]),
+        )
+
+    def channel(self, index: int) -> Distribution:
+        return self.whole()
+
+
+def joint(parts: Sequence[Observed]) -> Observed:
+    """What was seen of several tensors, as if they were one."""
+    return parts[0] if len(parts) == 1 else _Joint(tuple(parts))
+
+
+def _around(intervals: Iterable[Interval]) -> Interval:
+    intervals = list(intervals)
+    return Interval(min(one.low for one in intervals), max(one.high for one in intervals))
 
 
 @dataclass(frozen=True)
@@ -171,13 +208,23 @@ def multiplier_and_shift(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     :param ratio: positive or negative real numbers, any shape.
     """
-    mantissa, exponent = np.frexp(
-        np.asarray(ratio, np.float64)
-    )  # ratio = mantissa * 2**exponent, 0.5 <= |mantissa| < 1
+    (multiplier,), shift = multipliers_and_shift(np.asarray(ratio, np.float64)[np.newaxis])
+    return multiplier, shift
+
+
+def multipliers_and_shift(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Integers with ``multiplier[k] / 2**shift ≈ ratios[k]`` for what is added up or compared: one shift for all ``k``,
+    so that the largest ratio keeps ``MULTIPLIER_BITS``.
+
+    :param ratios: ``[inputs, ...]``, of any sign.
+    :return: integers ``[inputs, ...]``, and ``[...]``.
+    """
+    # The largest is mantissa * 2**exponent with 0.5 <= mantissa < 1.
+    _, exponent = np.frexp(np.abs(ratios).max(axis=0))
     shift = np.clip(MULTIPLIER_BITS - exponent, 0, LARGEST_SHIFT).astype(np.int64)
-    multiplier = np.floor(np.ldexp(mantissa, exponent + shift) + 0.5).astype(np.int64)
-    # The smallest pair: common factors of two say nothing.
-    while (even := (multiplier % 2 == 0) & (shift > 0)).any():
+    multiplier = np.floor(np.ldexp(ratios, shift) + 0.5).astype(np.int64)
+    # The smallest of such integers: common factors of two say nothing.
+    while (even := (multiplier % 2 == 0).all(axis=0) & (shift > 0)).any():
         multiplier, shift = np.where(even, multiplier // 2, multiplier), np.where(even, shift - 1, shift)
     return multiplier, shift
 

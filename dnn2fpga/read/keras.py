@@ -5,9 +5,8 @@ a file can run: what is checked is what is read.
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,117 +15,107 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
-from dnn2fpga.layers.base import Layer
+from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.container import ModelFile, open_model
-from dnn2fpga.read.keras_config import Architecture, LayerEntry, Use, chain_of, read_architecture
-from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
-from dnn2fpga.read.keras_options import UNKNOWN_KIND, KerasOptions, options_of
+from dnn2fpga.read.keras_calls import NO_CALL
+from dnn2fpga.read.keras_config import Architecture, LayerEntry, read_architecture
+from dnn2fpga.read.keras_config import Path as LayerPath
+from dnn2fpga.read.keras_graph import Place, Wiring, wiring_of
+from dnn2fpga.read.keras_joins import MERGES
+from dnn2fpga.read.keras_layers import LAYERS, OnlyInTraining
+from dnn2fpga.read.keras_operations import OPERATIONS
+from dnn2fpga.read.keras_options import UNKNOWN_KIND, Arrays, KerasOptions, Placement, Shapes, options_of
 from dnn2fpga.read.keras_weights import paths_of_arrays, read_arrays
-from dnn2fpga.read.limits import LARGEST_EXTENT, MOST_NUMBERS, MOST_PARAMETERS
+from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
-INPUT = "input"  # what the input tensor is called everywhere
+INPUT = "input"  # what the only input tensor of a model is called everywhere
+BY_CLASS: dict[str, type[KerasOptions]] = LAYERS | MERGES | OPERATIONS
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
+
+Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means
 
 
 def read_keras_model(path: Path | str) -> Graph:
-    """A ``.keras`` or ``.h5`` file as a graph of float layers.
+    """Read a ``.keras`` or ``.h5`` file as a graph of float layers.
 
     :raises UserError: with *all* layers that are not supported, and why. No code in the file is ever run.
     """
     path = Path(path)
     with open_model(path) as file:
         architecture = read_architecture(file.config, str(path))
-        uses, problems = chain_of(architecture)
-        options, unsupported = _options_of_all(architecture)
-        if problems := [*unsupported, *problems, *_shared_weights(uses, options)]:
-            raise UserError([f"{path}: {problem}" for problem in problems])
-        shape = _input_shape(architecture, str(path))
-        layers = _layers(file, architecture, uses, options, shape, str(path))
-    parameters = sum(layer.parameter_count for layer in layers)
-    return Graph.chain(identifier(path.stem), INPUT, shape, layers, float_parameters=parameters)
+        wiring = wiring_of(architecture, str(path))
+        meanings, problems = _meanings(architecture)
+        if problems := [*problems, *wiring.problems]:
+            raise UserError([f"{path}: {problem}" for problem in dict.fromkeys(problems)])
+        names = ["/".join(entry.path) for entry in architecture.everything()]
+        builder = GraphBuilder(path.stem, str(path), names)
+        _build(builder, file, architecture, wiring, meanings)
+        return builder.graph()
 
 
-def identifier(name: str) -> str:
-    """A name that Verilog, YAML and file systems all accept."""
-    cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return cleaned if re.match(r"[A-Za-z_]", cleaned) else f"_{cleaned}"
-
-
-def _options_of_all(architecture: Architecture) -> tuple[dict[str, KerasOptions], list[str]]:
-    """What every layer means, by name, and what is not supported."""
-    options: dict[str, KerasOptions] = {}
+def _meanings(architecture: Architecture) -> tuple[Meanings, list[str]]:
+    """What every call of every layer means, and what is not supported."""
+    meanings: Meanings = {}
     problems: list[str] = []
     unknown = False
-    for entry in architecture.layers:
-        if entry.is_input:
-            continue
-        found, reasons = options_of(entry.object, BY_CLASS)
-        problems += [f"{entry.label}: {reason}" for reason in reasons]
-        unknown = unknown or UNKNOWN_KIND in reasons
-        if found is not None:
-            options[entry.name] = found
+    for entry in architecture.everything():
+        for number, call in enumerate(entry.calls or [NO_CALL]):
+            reasons = [f"is called with {option}, which is not supported" for option in call.options]
+            if not entry.model and not entry.is_input:
+                found, reasons = options_of(entry.object, BY_CLASS, call)
+                if found is not None:
+                    meanings[entry.path, number] = found
+            problems += [f"{entry.label}: {reason}" for reason in reasons]
+            unknown = unknown or UNKNOWN_KIND in reasons
     if unknown:
-        names = sorted(set(BY_CLASS) - set(OnlyInTraining.stands_for))
-        problems.append(f"supported are the layers {', '.join(names)}, and those that act in training only")
-    return options, problems
+        layers = sorted({*LAYERS, *MERGES} - set(OnlyInTraining.stands_for))
+        operations = sorted(name.removeprefix("ops.") for name in OPERATIONS if name.startswith("ops."))
+        problems.append(
+            f"supported are the layers {', '.join(layers)}, and those that act in training only; and the operations "
+            f"{', '.join(operations)}"
+        )
+    return meanings, problems
 
 
-def _shared_weights(uses: list[Use], options: Mapping[str, KerasOptions]) -> list[str]:
-    counts = Counter(use.layer.name for use in uses)
-    shared = {use.layer.name: use.layer for use in uses if counts[use.layer.name] > 1}
-    return [
-        f"{entry.label}: is used {counts[name]} times; only chains are supported, in which weights are used once"
-        for name, entry in shared.items()
-        if name in options and options[name].keeps_arrays
-    ]
-
-
-def _layers(
-    file: ModelFile,
-    architecture: Architecture,
-    uses: list[Use],
-    options: Mapping[str, KerasOptions],
-    shape: Shape,
-    where: str,
-) -> list[Layer]:
-    """Our layers for every use, in order; raises ``UserError`` with the problems of all of them."""
-    paths = paths_of_arrays(file, [e for e in architecture.layers if not e.is_input and options[e.name].keeps_arrays])
-    layers: list[Layer] = []
-    problems: list[str] = []
-    parameters = 0
-    for use in uses:
-        entry, meaning = use.layer, options[use.layer.name]
-        label = f"{where}: {entry.label}"
+def _build(
+    builder: GraphBuilder, file: ModelFile, architecture: Architecture, wiring: Wiring, meanings: Meanings
+) -> None:
+    """Add all inputs, layers and outputs; problems are in the builder."""
+    weighted = {path for (path, _), meaning in meanings.items() if meaning.keeps_arrays}
+    paths = paths_of_arrays(file, architecture, weighted)
+    tensors: dict[Place, SymbolicTensor | None] = {}  # None where that cannot be told, and has been
+    for key, entry in wiring.inputs:
+        name = (key or entry.name) if len(wiring.inputs) > 1 else INPUT
+        tensors[Place((), entry.name, 0)] = _input(builder, name, entry)
+    placements: dict[LayerPath, Placement] = {}
+    for place, use in wiring.uses.items():
+        entry = use.entry
+        load = partial(_load, builder, file, entry, paths.get(entry.path, []))
+        at = placements.setdefault(entry.path, Placement(builder, "/".join(entry.path), load))
+        inputs = [tensors.get(source) for source in use.inputs]
+        known = [tensor for tensor in inputs if tensor is not None]
+        tensors[place] = None
+        if len(known) < len(inputs):
+            continue
         try:
-            meaning.check_input(shape)
-            shapes = meaning.arrays(shape)
-            parameters += sum(map(math.prod, shapes.values()))
-            if parameters > MOST_PARAMETERS:
-                raise UserError(
-                    f"{label}: with it the model has {parameters:,} parameters; at most {MOST_PARAMETERS:,}"
-                )
-            arrays = read_arrays(file.arrays, paths.get(entry.name, []), shapes)
-            problems += [f"{label}: {reason}" for reason in _not_finite(arrays)]
-            with np.errstate(over="ignore"):  # told already
-                found = meaning.layers(identifier(use.name), shape, arrays)
-            for layer in found:
-                shape = layer.output_shape(shape)
-            if math.prod(shape) > MOST_NUMBERS:
-                raise Unsupported(f"its output has {math.prod(shape):,} numbers; at most {MOST_NUMBERS:,}")
+            tensors[place] = meanings[entry.path, place.call].add(at, *known)
         except (Unsupported, ValueError) as reason:
-            raise UserError([*problems, f"{label}: {reason}"]) from reason
-        layers += found
-    if len(shape) == 2:
-        problems.append(f"{where}: the output must be a vector or an image (rows, columns, channels), not {shape}")
-    names = Counter(layer.name for layer in layers) + Counter({INPUT: 1})
-    problems += [
-        f"{where}: the name '{name}' is taken twice (letters, digits and _ remain of a name); rename it"
-        for name in sorted(name for name, uses_of_it in names.items() if uses_of_it > 1)
-    ]
-    if problems:
-        raise UserError(problems)
-    return layers
+            builder.refuse(entry.label, str(reason))
+    for key, place in wiring.outputs:
+        if (tensor := tensors.get(place)) is not None:
+            builder.output(tensor, key)
+
+
+def _load(
+    builder: GraphBuilder, file: ModelFile, entry: LayerEntry, paths: list[tuple[str, ...]], shapes: Shapes
+) -> Arrays:
+    """The arrays of a layer, given their names and shapes."""
+    builder.claim(sum(map(math.prod, shapes.values())), entry.label)
+    arrays = read_arrays(file.arrays, paths, shapes)
+    for reason in _not_finite(arrays):
+        builder.refuse(entry.label, reason)
+    return arrays
 
 
 def _not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
@@ -139,24 +128,24 @@ def _not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
-def _input_shape(architecture: Architecture, where: str) -> Shape:
-    """Without the batch; the input layer says it, the first layer (Keras 2), or the model."""
-    shape = _declared_shape(next((entry for entry in architecture.layers if entry.is_input), architecture.layers[0]))
-    shape = architecture.built_for if shape is None else shape
-    if shape is None:
-        raise UserError(f"{where}: the model has never been built; give it a keras.Input(shape=...) and train it")
+def _input(builder: GraphBuilder, name: str, entry: LayerEntry) -> SymbolicTensor | None:
+    config = entry.object.config
+    shape: Any = config.get("batch_shape", config.get("batch_input_shape"))
+    where = f"the input '{entry.name}'" if name != INPUT else ""
     try:
-        extents = tuple(_FIXED_SHAPE.validate_python(shape[1:]))
+        if shape is None:
+            raise Unsupported("the model has never been built; give it a keras.Input(shape=...) and train it")
+        return builder.input(name, _fixed(shape))
+    except Unsupported as reason:
+        builder.refuse(where, str(reason))
+        return None
+
+
+def _fixed(shape: Any) -> Shape:
+    try:
+        return tuple(_FIXED_SHAPE.validate_python(shape[1:]))
     except (ValidationError, TypeError) as error:
-        raise UserError(
-            f"{where}: the input shape must be fixed, and of at most {LARGEST_EXTENT:,} in each direction, not "
+        raise Unsupported(
+            f"the input shape must be fixed, and of at most {LARGEST_EXTENT:,} in each direction, not "
             f"{str(shape)[:60]}; build the model with keras.Input(shape=...)"
         ) from error
-    if len(extents) > 3 or math.prod(extents) > MOST_NUMBERS:
-        raise UserError(f"{where}: the input must be a vector or an image (rows, columns, channels), not {extents}")
-    return extents
-
-
-def _declared_shape(entry: LayerEntry) -> Any:
-    config = entry.object.config
-    return config.get("batch_shape", config.get("batch_input_shape"))

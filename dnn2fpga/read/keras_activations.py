@@ -12,11 +12,11 @@ from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.read.keras_config import Serialized
-from dnn2fpga.read.keras_options import Arrays, Axis, KerasOptions, by_class, options_of, require_last_axis
+from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, by_class, options_of, require_last_axis
 from dnn2fpga.tensors.basics import Shape
 
 
-class Function(KerasOptions):
+class Function(LayerOptions):
     """An activation by its name."""
 
     stands_for: ClassVar[tuple[str, ...]] = ()
@@ -24,10 +24,10 @@ class Function(KerasOptions):
     function: str
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return _FUNCTIONS[self.function](name)
+        return FUNCTIONS[self.function](name)
 
 
-_FUNCTIONS: dict[str, Callable[[str], list[Layer]]] = {
+FUNCTIONS: dict[str, Callable[[str], list[Layer]]] = {
     "linear": lambda name: [],
     "relu": lambda name: [Clamp(name, 0.0, math.inf)],
     "relu6": lambda name: [Clamp(name, 0.0, 6.0)],
@@ -35,12 +35,12 @@ _FUNCTIONS: dict[str, Callable[[str], list[Layer]]] = {
     "sigmoid": lambda name: [Table(name, "sigmoid")],
     "softmax": lambda name: [Softmax(name)],
 }
-_SUPPORTED = f"supported: {', '.join(_FUNCTIONS)} as the last layer"
+_SUPPORTED = f"supported: {', '.join(FUNCTIONS)} as the last layer"
 
 
-def _activation(value: Any) -> KerasOptions:
+def _activation(value: Any) -> LayerOptions:
     """An activation argument: a name, a layer, or a function that only its author has."""
-    if value is None or (isinstance(value, str) and value in _FUNCTIONS):
+    if value is None or (isinstance(value, str) and value in FUNCTIONS):
         return Function(function=value or "linear")
     if isinstance(value, str):
         raise ValueError(f"activation '{value}' ({_SUPPORTED})")
@@ -51,7 +51,7 @@ def _activation(value: Any) -> KerasOptions:
     if item is None or item.class_name in ("function", "__lambda__"):
         written = value.get("config") if isinstance(value, dict) else None
         named = f"the function '{written}'" if isinstance(written, str) else "a function"
-        close = next((name for name in _FUNCTIONS if str(written).startswith(name)), None)
+        close = next((name for name in FUNCTIONS if str(written).startswith(name)), None)
         instead = f"activation='{close}'" if close else "the name of one that Keras has"
         raise ValueError(
             f"activation is {named}, whose code is not in the file; write {instead} and save it again ({_SUPPORTED})"
@@ -62,11 +62,11 @@ def _activation(value: Any) -> KerasOptions:
     return options
 
 
-Activation = Annotated[KerasOptions, BeforeValidator(_activation)]
+Activation = Annotated[LayerOptions, BeforeValidator(_activation)]
 LINEAR = Function(function="linear")
 
 
-class ActivationLayer(KerasOptions):
+class ActivationLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Activation",)
 
     activation: Activation
@@ -75,7 +75,7 @@ class ActivationLayer(KerasOptions):
         return self.activation.layers(name, shape, arrays) or [Identity(name)]
 
 
-class ReLU(KerasOptions):
+class ReLU(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("ReLU",)
 
     max_value: Annotated[float, Field(ge=0)] | None = None
@@ -86,7 +86,7 @@ class ReLU(KerasOptions):
         return [Clamp(name, 0.0, math.inf if self.max_value is None else self.max_value)]
 
 
-class SoftmaxLayer(KerasOptions):
+class SoftmaxLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Softmax",)
 
     axis: Axis = -1

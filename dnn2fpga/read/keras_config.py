@@ -5,26 +5,28 @@ A configuration is data from a stranger. It is only looked at: no class or funct
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.validation import problems_of
+from dnn2fpga.read.keras_calls import Call, Ports, Source, Tensors, call_of, is_keras_2
 from dnn2fpga.read.limits import MOST_LAYERS
 
 SEQUENTIAL, FUNCTIONAL = "Sequential", ("Functional", "Model")
 INPUT_CLASS = "InputLayer"
-_CHAINS = "only chains are supported"
+TENSORFLOW_FUNCTION = "TFOpLambda"  # how Keras 2 keeps a call of a function of TensorFlow's
 _OWN_PACKAGES = ("keras", "tf_keras")
 
-Source = tuple[str, int]  # a tensor: a layer, and which of its uses makes it
+Path = tuple[str, ...]  # names of the models around a layer, and its own
 
 
 class Serialized(BaseModel):
-    """An object in a configuration: a layer, a model, or an activation that is given as one."""
+    """An object in a configuration: a layer, a model, an operation, or an activation that is given as a layer."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -44,6 +46,23 @@ class Serialized(BaseModel):
             return self.registered_name
         return None if self.module.split(".")[0] in _OWN_PACKAGES else f"{self.module}.{self.class_name}"
 
+    @property
+    def is_model(self) -> bool:
+        return self.class_name in (SEQUENTIAL, *FUNCTIONAL) and not self.foreign
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Under which names a table of kinds may have it, the best first: ``Dense``; ``ops.Add`` for what Keras makes
+        of ``x + y``; ``tf.math.add`` for what Keras 2 made of it.
+        """
+        if self.class_name == TENSORFLOW_FUNCTION:
+            return (f"tf.{self.config.get('function')}",)
+        operation = f"ops.{self.class_name}"
+        if self.module:
+            return (operation,) if "ops" in self.module.split(".") else (self.class_name,)
+        # An .h5 file says no module. Of what lies in it, layers alone have this option.
+        return (self.class_name,) if "trainable" in self.config else (operation, self.class_name)
+
 
 class _Item(Serialized):
     """A layer in the list of a model's layers."""
@@ -58,25 +77,27 @@ class _Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     layers: Annotated[list[_Item], Field(max_length=MOST_LAYERS)]
+    input_layers: Any = None
     output_layers: Any = None
     build_input_shape: Any = None
 
 
 @dataclass(frozen=True)
-class Call:
-    """One use of a layer: the tensors it reads, and arguments that change what it does."""
-
-    sources: tuple[Source, ...]
-    arguments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class LayerEntry:
-    """One layer as the file describes it."""
+    """One layer as the file describes it.
+
+    :param path: its name, after the names of the models around it.
+    :param model: what is in it, when it is a model.
+    """
 
     object: Serialized
-    name: str
+    path: Path
     calls: tuple[Call, ...]
+    model: Architecture | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
 
     @property
     def class_name(self) -> str:
@@ -88,24 +109,35 @@ class LayerEntry:
 
     @property
     def label(self) -> str:
-        return f"layer '{self.name}' ({self.class_name})"
+        return f"layer '{'/'.join(self.path)}' ({self.class_name})"
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A model as the file describes it; layers in file order.
 
-    :param outputs: the tensors that are the model's outputs.
-    :param built_for: the input shape the model was built for (with the batch), where no input layer says it.
+    :param inputs: its input layers, in the structure that it is called with.
+    :param outputs: the tensors that are its outputs.
     """
 
     layers: tuple[LayerEntry, ...]
-    outputs: tuple[Source, ...]
-    built_for: Any = None
+    inputs: Ports
+    outputs: Ports
+
+    @cached_property
+    def by_name(self) -> dict[str, LayerEntry]:
+        return {entry.name: entry for entry in self.layers}
+
+    def everything(self) -> Iterator[LayerEntry]:
+        """Yield all layers: models inside it, and then the layers in them, too."""
+        for entry in self.layers:
+            yield entry
+            if entry.model:
+                yield from entry.model.everything()
 
 
 def read_architecture(config: dict[str, Any], where: str) -> Architecture:
-    """The architecture in a model's configuration.
+    """Read the architecture in a model's configuration.
 
     :raises UserError: when it is no Sequential or Functional model, or cannot be understood; with all problems.
     """
@@ -113,145 +145,98 @@ def read_architecture(config: dict[str, Any], where: str) -> Architecture:
         config = config | {"config": {"layers": config["config"]}}
     try:
         model = Serialized.model_validate(config)
-        if model.foreign or model.class_name not in (SEQUENTIAL, *FUNCTIONAL):
-            raise UserError(
-                f"{where}: a Sequential or Functional model is needed, not {model.foreign or model.class_name!r}: its "
-                "code is not in the file; build its layers with keras.Sequential or keras.Model(inputs, outputs), set "
-                "their weights, and save that"
-            )
-        body = _Body.model_validate(model.config)
     except ValidationError as error:
         raise UserError(problems_of(error, where, {})) from error
-    sequential = model.class_name == SEQUENTIAL
-    problems: list[str] = []
-    entries: list[LayerEntry] = []
-    for index, item in enumerate(body.layers):
-        name = item.config.get("name")
-        if not isinstance(name, str) or item.name not in (None, name):
-            problems.append(f"{where}: layer number {index} ({item.class_name}) has no name, or two: it must have one")
-            continue
-        try:
-            previous = ((entries[-1].name, 0),) if entries else ()
-            calls = (Call(previous),) if sequential else tuple(_call(node) for node in item.inbound_nodes)
-        except ValueError as reason:
-            problems.append(f"{where}: layer '{name}' ({item.class_name}): {reason}")
-            continue
-        if name in (entry.name for entry in entries):
-            problems.append(f"{where}: layer '{name}' ({item.class_name}): there are two layers of this name")
-        entries.append(LayerEntry(item, name, calls))
-    try:
-        outputs = _outputs(body.output_layers) if not sequential else [(entry.name, 0) for entry in entries[-1:]]
-    except ValueError as reason:
-        problems.append(f"{where}: the outputs of the model: {reason}")
-    if problems:
-        raise UserError(problems)
+    if not model.is_model:
+        raise UserError(
+            f"{where}: a Sequential or Functional model is needed, not {model.foreign or model.class_name!r}: its "
+            "code is not in the file; build its layers with keras.Sequential or keras.Model(inputs, outputs), set "
+            "their weights, and save that"
+        )
     built = config.get("build_config")
-    built_for = built.get("input_shape") if isinstance(built, dict) else None
-    return Architecture(tuple(entries), tuple(outputs), body.build_input_shape or built_for)
+    reading = _Reading(where)
+    architecture = reading.model(model, (), built.get("input_shape") if isinstance(built, dict) else None)
+    if reading.problems:
+        raise UserError(reading.problems)
+    return architecture
 
 
-def _source(value: Any) -> Source:
-    """``[layer, use, output of the layer]``"""
-    if isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str):
-        use = value[1]
-        if isinstance(use, int) and use >= 0 and value[2] == 0:
-            return value[0], use
-    raise ValueError(f"a tensor that it reads must be named as [layer, 0, 0], not {str(value)[:60]}")
+class _Reading:
+    """Reads a model and the models inside it; collects problems."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.problems: list[str] = []
+        self.count = 0
+
+    def model(self, model: Serialized, path: Path, built_for: Any = None) -> Architecture:
+        where = f"{self.where}: model '{'/'.join(path)}'" if path else self.where
+        try:
+            body = _Body.model_validate(model.config)
+        except ValidationError as error:
+            raise UserError(problems_of(error, where, {})) from error
+        self.count += len(body.layers)
+        if self.count > MOST_LAYERS:
+            raise UserError(f"{self.where}: has more than {MOST_LAYERS:,} layers")
+        entries = self._entries(body, path)
+        if model.class_name == SEQUENTIAL:
+            return _sequence(entries, path, body.build_input_shape or built_for)
+        return self._connected(body, entries, where)
+
+    def _entries(self, body: _Body, path: Path) -> list[tuple[_Item, LayerEntry]]:
+        """The layers, not yet connected."""
+        entries: list[tuple[_Item, LayerEntry]] = []
+        names: set[str] = set()
+        for index, item in enumerate(body.layers):
+            name = item.config.get("name")
+            if not isinstance(name, str) or item.name not in (None, name):
+                number = f"layer number {index} ({item.class_name})"
+                inside = f" of model '{'/'.join(path)}'" if path else ""
+                self.problems.append(f"{self.where}: {number}{inside} has no name, or two: it must have one")
+                continue
+            inner = self.model(item, (*path, name)) if item.is_model else None
+            entry = LayerEntry(item, (*path, name), (), inner)
+            if name in names:
+                self.problems.append(f"{self.where}: {entry.label}: there are two layers of this name")
+            names.add(name)
+            entries.append((item, entry))
+        return entries
+
+    def _connected(self, body: _Body, entries: list[tuple[_Item, LayerEntry]], where: str) -> Architecture:
+        """A Functional model."""
+        classes = {entry.name: entry.class_name for _, entry in entries if entry.model}
+        keras_2 = any(is_keras_2(node) for item, _ in entries for node in item.inbound_nodes)
+        # A model's first call has the number 1 where Keras counts the one that it was built with.
+        from_1 = frozenset(classes if keras_2 else ())
+        from_1_as_outputs = frozenset(n for n, c in classes.items() if keras_2 or c != SEQUENTIAL)
+        layers = []
+        for item, entry in entries:
+            try:
+                calls = tuple(call_of(node, Tensors(from_1)) for node in item.inbound_nodes)
+            except ValueError as reason:
+                self.problems.append(f"{self.where}: {entry.label}: {reason}")
+                continue
+            layers.append(LayerEntry(entry.object, entry.path, calls, entry.model))
+        inputs = outputs = Ports(())
+        try:
+            inputs = Ports.of(body.input_layers, Tensors())
+            outputs = Ports.of(body.output_layers, Tensors(from_1_as_outputs))
+        except ValueError as reason:
+            self.problems.append(f"{where}: the inputs and outputs of the model: {reason}")
+        return Architecture(tuple(layers), inputs, outputs)
 
 
-def _call(node: Any) -> Call:
-    """One use, in the notation of Keras 3 (``args`` and ``kwargs``) or of Keras 2 (lists ``[layer, use, output of the
-    layer, arguments]``).
+def _sequence(entries: list[tuple[_Item, LayerEntry]], path: Path, built_for: Any) -> Architecture:
+    """A Sequential model. Where it has no input layer, its first layer says for which shape it was built (Keras 2), or
+    the model does: it gets one.
     """
-    sources: list[Source] = []
-    arguments: list[str] = []
-
-    def collect(value: Any, name: str) -> None:
-        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-            tensor = value.get("config")
-            sources.append(_source(tensor.get("keras_history") if isinstance(tensor, dict) else None))
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                collect(item, key)
-        elif isinstance(value, list) and value and isinstance(value[0], str):
-            sources.append(_source(value))
-            collect(value[3:], name)
-        elif isinstance(value, list):
-            for item in value:
-                collect(item, name)
-        elif value is not None and value is not False:
-            arguments.append(f"{name}={str(value)[:60]}")
-
-    collect(node, "argument")
-    return Call(tuple(sources), tuple(arguments))
-
-
-def _outputs(value: Any) -> list[Source]:
-    """One ``[layer, use, output of the layer]`` (Keras 3), or any nest of them."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list) or (value and isinstance(value[0], str)):
-        return [_source(value)]
-    return [source for item in value for source in _outputs(item)]
-
-
-@dataclass(frozen=True)
-class Use:
-    """One place of a chain: a layer there, under a name of its own."""
-
-    layer: LayerEntry
-    name: str
-
-
-def chain_of(architecture: Architecture) -> tuple[list[Use], list[str]]:
-    """The layers from the input to the output, and what keeps the model from being a chain: there, every layer reads
-    one tensor and every tensor is read once. An input layer is left out.
-    """
-    problems: list[str] = []
-    readers: dict[Source, list[tuple[LayerEntry, int]]] = {}
-    for entry in architecture.layers:
-        for index, call in enumerate(entry.calls):
-            if len(call.sources) > 1:
-                problems.append(f"{entry.label}: reads {len(call.sources)} tensors; {_CHAINS}")
-            problems += [f"{entry.label}: is called with {option}, which is not supported" for option in call.arguments]
-            for source in call.sources:
-                readers.setdefault(source, []).append((entry, index))
-    for (name, _), reading in readers.items():
-        if len(reading) > 1:
-            problems.append(f"layer '{name}': is read by {', '.join(entry.name for entry, _ in reading)}; {_CHAINS}")
-    inputs = [entry for entry in architecture.layers if entry.is_input]
-    if len(inputs) > 1:
-        problems.append(f"the model has more than one input; {_CHAINS}")
-    if len(architecture.outputs) > 1:
-        problems.append(f"the model has {len(architecture.outputs)} outputs; {_CHAINS}")
-    if len(inputs) == len(architecture.layers):
-        problems.append("the model has no layers")
-    if problems:
-        return [], problems
-    return _walk(architecture, readers)
-
-
-def _walk(
-    architecture: Architecture, readers: dict[Source, list[tuple[LayerEntry, int]]]
-) -> tuple[list[Use], list[str]]:
-    first = architecture.layers[0]
-    starts_itself = not first.is_input and not any(call.sources for call in first.calls)  # Sequential without an input
-    at = [(first, 0)] if starts_itself else readers.get(_input_tensor(architecture), [])
-    uses: list[Use] = []
-    taken = {entry.name for entry in architecture.layers}
-    left = sum(max(len(entry.calls), 1) for entry in architecture.layers if not entry.is_input)
-    last: Source | None = None
-    while at and len(uses) < left:
-        entry, index = at[0]
-        name = entry.name if index == 0 else next(n for k in count(2) if (n := f"{entry.name}_{k}") not in taken)
-        taken.add(name)
-        uses.append(Use(entry, name))
-        last = (entry.name, index)
-        at = readers.get(last, [])
-    if at or len(uses) != left or (last,) != architecture.outputs:
-        return [], [f"its layers are not connected from the input to the output; {_CHAINS}"]
-    return uses, []
-
-
-def _input_tensor(architecture: Architecture) -> Source:
-    return next(((entry.name, 0) for entry in architecture.layers if entry.is_input), ("", 0))
+    layers = [entry for _, entry in entries]
+    if not layers or not layers[0].is_input:
+        shape = layers[0].object.config.get("batch_input_shape", built_for) if layers else built_for
+        item = Serialized(class_name=INPUT_CLASS, config={"batch_shape": shape})
+        layers.insert(0, LayerEntry(item, (*path, ""), ()))
+    connected = layers[:1]
+    for entry in layers[1:]:
+        call = Call((Source(connected[-1].name),))
+        connected.append(LayerEntry(entry.object, entry.path, (call,), entry.model))
+    return Architecture(tuple(connected), Ports.one(layers[0].name), Ports.one(layers[-1].name))

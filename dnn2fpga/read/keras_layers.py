@@ -15,12 +15,13 @@ from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.pass_through import Identity
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling, Pooling
 from dnn2fpga.layers.reshape import Reshape
+from dnn2fpga.layers.zero_padding import ZeroPadding
 from dnn2fpga.read.keras_activations import ACTIVATIONS, LINEAR, Activation
 from dnn2fpga.read.keras_options import (
     Arrays,
     Extent,
     ImageOptions,
-    KerasOptions,
+    LayerOptions,
     Pair,
     Shapes,
     Undilated,
@@ -29,11 +30,12 @@ from dnn2fpga.read.keras_options import (
 from dnn2fpga.read.keras_scaling import SCALINGS
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from rtl_lib.image.window_schedule import Padding
 
 # Layers with weights
 
 
-class _Weighted(KerasOptions):
+class _Weighted(LayerOptions):
     use_bias: bool = True
     activation: Activation = LINEAR
 
@@ -128,7 +130,7 @@ class SeparableConv2DLayer(_Convolution):
 # Layers without weights
 
 
-class FlattenLayer(KerasOptions):
+class FlattenLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Flatten",)
 
     data_format: Literal["channels_last"] | None = None
@@ -137,7 +139,7 @@ class FlattenLayer(KerasOptions):
         return [Reshape(name, None)]
 
 
-class ReshapeLayer(KerasOptions):
+class ReshapeLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Reshape",)
 
     target_shape: list[Annotated[int, Field(ge=-1, le=LARGEST_EXTENT**2)]]
@@ -150,6 +152,19 @@ class ReshapeLayer(KerasOptions):
         if len(target) not in (1, 3):
             raise Unsupported(f"target shape {target}: only vectors and images are supported")
         return [Reshape(name, target)]
+
+
+Pads = tuple[Annotated[int, Field(ge=0, le=LARGEST_EXTENT)], Annotated[int, Field(ge=0, le=LARGEST_EXTENT)]]
+
+
+class ZeroPadding2DLayer(ImageOptions):
+    stands_for: ClassVar[tuple[str, ...]] = ("ZeroPadding2D",)
+
+    padding: tuple[Pads, Pads] = ((1, 1), (1, 1))
+
+    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
+        (top, bottom), (left, right) = self.padding
+        return [ZeroPadding(name, Padding(top, bottom, left, right))]
 
 
 class _PoolingLayer(ImageOptions):
@@ -182,7 +197,7 @@ class GlobalAveragePooling2DLayer(ImageOptions):
         return [GlobalAverage(name, self.keepdims)]
 
 
-class OnlyInTraining(KerasOptions):
+class OnlyInTraining(LayerOptions):
     """Layers that do nothing at inference."""
 
     stands_for: ClassVar[tuple[str, ...]] = (
@@ -198,12 +213,12 @@ class OnlyInTraining(KerasOptions):
         return [Identity(name)]
 
 
-BY_CLASS = (
+LAYERS: dict[str, type[LayerOptions]] = (
     ACTIVATIONS
     | SCALINGS
     | by_class(
         *(DenseLayer, Conv2DLayer, DepthwiseConv2DLayer, SeparableConv2DLayer),
-        *(FlattenLayer, ReshapeLayer),
+        *(FlattenLayer, ReshapeLayer, ZeroPadding2DLayer),
         *(MaxPooling2DLayer, AveragePooling2DLayer, GlobalAveragePooling2DLayer, OnlyInTraining),
     )
 )

@@ -5,13 +5,16 @@ the fields of a class, with Keras' own defaults.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 from dnn2fpga.layers.base import Layer
+from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
+from dnn2fpga.read.keras_calls import NO_CALL, Call
 from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -19,6 +22,7 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 Arrays = Mapping[str, np.ndarray]
 Shapes = dict[str, Shape]
 
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 UNKNOWN_KIND = "this kind of layer is not supported"
 
 
@@ -31,11 +35,16 @@ def _one(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value and value.count(value[0]) == len(value) else value
 
 
-def _numbers(value: Any) -> Any:
-    """Arrays that Keras has serialized as objects."""
+def numbers(value: Any) -> Any:
+    """One number, or a row of them, with any axes of one before; Keras serializes arrays as objects."""
     if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
         config = value.get("config")
-        return config.get("value") if isinstance(config, dict) else None
+        value = config.get("value") if isinstance(config, dict) else None
+    row = value if isinstance(value, list) else [value]
+    while len(row) == 1 and isinstance(row[0], list):
+        row = row[0]
+    if not row or not all(type(number) in (int, float) and abs(number) <= LARGEST_NUMBER for number in row):
+        raise PydanticCustomError("numbers", "must be one number, or one for each channel")
     return value
 
 
@@ -49,25 +58,72 @@ Extent = Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]
 Pair = Annotated[tuple[Extent, Extent], BeforeValidator(_pair)]
 Undilated = Annotated[Literal[1], BeforeValidator(_one)]
 Real = Annotated[float, Field(allow_inf_nan=False)]
-Reals = Annotated[Real | list[Real] | list[list[Real]] | list[list[list[Real]]], BeforeValidator(_numbers)]
+Reals = Annotated[Any, PlainValidator(numbers)]
 Axis = int | list[int] | None
+K = TypeVar("K", bound="KerasOptions")
 Floating = Literal["float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16"]
 
 
+class Placement:
+    """A layer of the file, where it is put into the graph.
+
+    :param name: of the layer, with the names of the models around it.
+    :param load: reads its arrays, given their names and shapes.
+    """
+
+    def __init__(self, builder: GraphBuilder, name: str, load: Callable[[Shapes], Arrays]) -> None:
+        self.builder, self.name, self._load = builder, name, load
+        self._declared: Shapes = {}
+        self._made: dict[Shape | None, list[Layer]] = {}
+
+    def layers(self, options: LayerOptions, shape: Shape) -> list[Layer]:
+        """Return the layers that it stands for: wherever it is used, the same objects share their weights."""
+        shapes = options.arrays(shape)
+        key = None if options.keeps_arrays else shape
+        if key not in self._made:
+            self._declared = shapes
+            self._made[key] = options.layers(self.name, shape, self._load(shapes))
+        elif shapes != self._declared:
+            raise Unsupported(f"is used for inputs of different shapes, of which {shape} does not suit its weights")
+        return self._made[key]
+
+
 class KerasOptions(BaseModel):
-    """One Keras class: its options that matter at inference, its arrays, and the layers that it stands for."""
+    """One Keras class: its options that matter at inference, and what it stands for."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
 
     stands_for: ClassVar[tuple[str, ...]]  # Keras classes
-    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)  # of its input
-    input_described: ClassVar[str] = "a tensor of at most three axes"
 
     dtype: Annotated[Floating, BeforeValidator(_dtype)] = "float32"
+
+    @classmethod
+    def read(cls, item: Serialized, call: Call) -> Self:
+        """Read what an object means where it is called so.
+
+        :raises Unsupported, ValidationError: when it means nothing that is supported.
+        """
+        if call.options:
+            raise Unsupported("; ".join(f"is called with {option}, which is not supported" for option in call.options))
+        return cls.model_validate(item.config)
 
     @property
     def keeps_arrays(self) -> bool:
         return False
+
+    @abstractmethod
+    def add(self, at: Placement, *inputs: SymbolicTensor) -> SymbolicTensor:
+        """Add what it stands for to the graph.
+
+        :raises Unsupported, ValueError: for what only the shapes can tell.
+        """
+
+
+class LayerOptions(KerasOptions):
+    """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain."""
+
+    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)  # of its input
+    input_described: ClassVar[str] = "a tensor of at most three axes"
 
     def arrays(self, shape: Shape) -> Shapes:
         """Names and shapes of its arrays in Keras' order, for an input of ``shape``."""
@@ -85,8 +141,17 @@ class KerasOptions(BaseModel):
         if len(shape) not in self.ranks:
             raise Unsupported(f"its input must be {self.input_described}, not of shape {shape}")
 
+    def add(self, at: Placement, *inputs: SymbolicTensor) -> SymbolicTensor:
+        if len(inputs) != 1:
+            raise Unsupported(f"reads {len(inputs)} tensors; this kind of layer reads one")
+        tensor = inputs[0]
+        self.check_input(tensor.shape)
+        for layer in at.layers(self, tensor.shape):
+            tensor = at.builder.add(layer, tensor)
+        return tensor
 
-class ImageOptions(KerasOptions):
+
+class ImageOptions(LayerOptions):
     ranks: ClassVar[tuple[int, ...]] = (3,)
     input_described: ClassVar[str] = "an image (rows, columns, channels)"
 
@@ -98,25 +163,28 @@ def require_last_axis(axis: Axis, shape: Shape) -> None:
         raise Unsupported(f"axis={axis}: only the last axis is supported")
 
 
-def by_class(*kinds: type[KerasOptions]) -> dict[str, type[KerasOptions]]:
+def by_class(*kinds: type[K]) -> dict[str, type[K]]:
     """Kinds by the Keras classes that they stand for."""
     return {name: kind for kind in kinds for name in kind.stands_for}
 
 
-def options_of(item: Serialized, kinds: Mapping[str, type[KerasOptions]]) -> tuple[KerasOptions | None, list[str]]:
+def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_CALL) -> tuple[K | None, list[str]]:
     """What an object in a configuration means, or why it is not supported, one line for each problem.
 
     :param kinds: by class, those that may stand there.
+    :param call: where it is used.
     """
     if item.class_name == "Lambda":
         return None, ["holds Python code, which is never run; express it with built-in layers"]
     if item.foreign:
         return None, [f"{item.foreign} is not one of Keras' own classes and is never loaded"]
-    kind = kinds.get(item.class_name)
-    if kind is None or "ops" in (item.module or "").split("."):
+    kind = next((kinds[key] for key in item.keys if key in kinds), None)
+    if kind is None:
         return None, [UNKNOWN_KIND]
     try:
-        return kind.model_validate(item.config), []
+        return kind.read(item, call), []
+    except Unsupported as reason:
+        return None, [str(reason)]
     except ValidationError as error:
         return None, [_line(problem) for problem in error.errors()]
 
@@ -126,6 +194,8 @@ def _line(problem: Any) -> str:
     shown = str(value) if len(str(value)) < 60 else "..."
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
+    if problem["type"] == "extra_forbidden":
+        return f"is called with {option}={shown}, which is not supported"
     if problem["type"] == "missing":
         return f"{option} is missing"
     if problem["type"] == "literal_error":

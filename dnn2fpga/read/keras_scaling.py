@@ -10,13 +10,13 @@ from pydantic import Field
 
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Layer, Normalization
-from dnn2fpga.read.keras_options import Arrays, Axis, KerasOptions, Reals, Shapes, by_class, require_last_axis
+from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, Reals, Shapes, by_class, require_last_axis
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 EPSILON = 1e-7  # keras.config.epsilon(): the smallest standard deviation that Normalization divides by
 
 
-class BatchNormalizationLayer(KerasOptions):
+class BatchNormalizationLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("BatchNormalization",)
 
     axis: Axis = -1
@@ -52,7 +52,7 @@ class BatchNormalizationLayer(KerasOptions):
         return [Affine(name, scale.astype(np.float32), offset.astype(np.float32), normalization=normalization)]
 
 
-class NormalizationLayer(KerasOptions):
+class NormalizationLayer(LayerOptions):
     """Constants: given in the configuration, or taken from data (``adapt``) and kept as arrays."""
 
     stands_for: ClassVar[tuple[str, ...]] = ("Normalization",)
@@ -78,7 +78,7 @@ class NormalizationLayer(KerasOptions):
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
         given = arrays if self.keeps_arrays else {"mean": self.mean, "variance": self.variance}
-        mean, variance = (_per_channel(key, given[key], shape) for key in ("mean", "variance"))
+        mean, variance = (per_channel(key, given[key], shape) for key in ("mean", "variance"))
         if not (variance >= 0).all():
             raise Unsupported("its variances must not be negative")
         deviation = np.maximum(np.sqrt(variance), np.float32(EPSILON))
@@ -86,25 +86,25 @@ class NormalizationLayer(KerasOptions):
         return [Affine(name, scale.astype(np.float32), offset.astype(np.float32))]
 
 
-class RescalingLayer(KerasOptions):
+class RescalingLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Rescaling",)
 
     scale: Reals
     offset: Reals = 0.0
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        scale, offset = _per_channel("scale", self.scale, shape), _per_channel("offset", self.offset, shape)
+        scale, offset = per_channel("scale", self.scale, shape), per_channel("offset", self.offset, shape)
         return [Affine(name, scale, offset)]
 
 
 _ALL_TOGETHER: tuple[Axis, ...] = (None, [])  # axes of a normalization with one mean for everything
 
 
-def _per_channel(name: str, value: Any, shape: Shape) -> np.ndarray:
+def per_channel(name: str, value: Any, shape: Shape) -> np.ndarray:
     """A constant as one number a channel."""
     try:
         array = np.asarray(value, np.float32)
-        if math.prod(array.shape[:-1]) != 1:
+        if math.prod(array.shape[:-1]) != 1 or array.ndim > len(shape) + 1:  # with the batch
             raise ValueError
         return np.broadcast_to(array.reshape(-1) if array.ndim else array, shape[-1:])
     except ValueError:

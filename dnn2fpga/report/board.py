@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dnn2fpga.build.power import PowerEstimate
-from dnn2fpga.drive.run import BoardRun
+from dnn2fpga.drive.run import BoardRun, OutputRun
 from dnn2fpga.task import Score
 
 
@@ -40,11 +40,16 @@ def show_board_run(run: BoardRun, console: Console) -> None:
     console.print(table)
 
 
+def _output_text(output: OutputRun, prefix: str) -> str:
+    board, software = Score(output.measure, output.score), Score(output.measure, output.software_score)
+    against = f", software {software}" if output.labelled else " against the software"
+    return f"{prefix}board {board}{against}"
+
+
 def _board_run_rows(run: BoardRun) -> list[tuple[str, str]]:
     rows = [("results", f"{run.equal:,} of {run.frames:,} equal to the integer model in every number")]
-    board, software = Score(run.measure, run.score), Score(run.measure, run.software_score)
-    against = f", software {software}" if run.labelled else " against the software"
-    rows.append((run.measure.value, f"board {board}{against}"))
+    for name, output in run.outputs.items():
+        rows.append((output.measure.value, _output_text(output, f"{name}: " if len(run.outputs) > 1 else "")))
     if run.clipped_inputs:
         outside = f"{run.clipped_inputs:,} values lie outside the calibrated range and were clipped"
         rows.append(("inputs", f"[yellow]{outside}: was the data prepared as in training?[/]"))

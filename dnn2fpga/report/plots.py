@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.optimize.cost import UNITS
 from dnn2fpga.optimize.problem import Try
 from dnn2fpga.optimize.width_search import Point, SearchResult
+from dnn2fpga.report.streams import draw_streams
 
 COLOURS = {"ptq": "#4477aa", "partial": "#228833", "qat": "#ee6677"}
 
@@ -67,31 +68,35 @@ def plot_front(result: SearchResult, file: Path) -> None:
 RESOURCES = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks", "bram18": "block RAMs (18 Kbit)"}
 
 
-def plot_plan(manifest: dict[str, Any], file: Path, found: dict[str, dict[str, int]] | None = None) -> None:
-    """Which layer makes the others wait, and which takes what.
+def plot_plan(manifest: Manifest, file: Path, found: dict[str, dict[str, int]] | None = None) -> None:
+    """Draw who reads what and where FIFOs stand, which layer makes the others wait, and which takes what.
 
     :param found: resources of the layers by synthesis.
     """
     from matplotlib.figure import Figure
 
-    layers = manifest["boundaries"][1:]
-    names = [layer["layer"] for layer in layers]
-    figure = Figure(figsize=(11, 1.2 + 0.32 * len(layers)), layout="constrained")
-    cycles, *resources = figure.subplots(1, 1 + len(RESOURCES), sharey=True, width_ratios=[2, 1, 1, 1, 1])
-    slowest = max(layer["busy_cycles"] for layer in layers)
-    colours = ["#ee6677" if layer["busy_cycles"] == slowest else "#4477aa" for layer in layers]
-    cycles.barh(names, [layer["busy_cycles"] for layer in layers], color=colours)
-    cycles.axvline(manifest["interval_cycles"], color="#333333", linewidth=0.8, linestyle="--")
-    cycles.set_xlabel(f"busy cycles a frame (interval {manifest['interval_cycles']:,})")
+    layers = manifest.boundaries
+    names = [layer.tensor for layer in layers]
+    figure = Figure(figsize=(12, 1.2 + 0.32 * len(layers)), layout="constrained")
+    streams, cycles, *resources = figure.subplots(1, 2 + len(RESOURCES), sharey=True, width_ratios=[1, 2, 1, 1, 1, 1])
+    streams.set_yticks(range(len(names)), names)
+    draw_streams(streams, layers)
+    slowest = max(layer.busy_cycles for layer in layers)
+    colours = ["#ee6677" if layer.busy_cycles == slowest else "#4477aa" for layer in layers]
+    cycles.barh(range(len(names)), [layer.busy_cycles for layer in layers], color=colours)
+    cycles.axvline(manifest.interval_cycles, color="#333333", linewidth=0.8, linestyle="--")
+    cycles.set_xlabel(f"busy cycles a frame (interval {manifest.interval_cycles:,})")
     cycles.invert_yaxis()
     for axes, (key, title) in zip(resources, RESOURCES.items(), strict=True):
-        estimated = [layer["resources"][key] for layer in layers]
-        axes.barh(names, estimated, color="#228833", label="estimated")
+        estimated = [layer.resources[key] for layer in layers]
+        axes.barh(range(len(names)), estimated, color="#228833", label="estimated")
         axes.set_xlabel(f"{title}, {sum(estimated):,.0f}", fontsize=8)
         if found:
-            axes.plot([found[name][key] for name in names], names, "kx", label="yosys")
+            rows = [row for row, name in enumerate(names) if name in found]
+            axes.plot([found[names[row]][key] for row in rows], rows, "kx", label="yosys")
     if found:
         resources[-1].legend(fontsize=7)
+    streams.tick_params(labelsize=7)
     for axes in (cycles, *resources):
         axes.grid(axis="x", alpha=0.3)
         axes.tick_params(labelsize=7)

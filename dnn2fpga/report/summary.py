@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from dnn2fpga.config import DEFAULT_FILE
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.report.streams import reads, why_fifos
+from dnn2fpga.task import Measure, Score
 from dnn2fpga.work_folder import (
     BUNDLE,
     GENERATION,
@@ -50,7 +52,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     verdict = work.standing(VERIFICATION)
     verification = verdict["reports"] if verdict else None
     table = Table(
-        title=manifest["model"] if manifest else escape(folder.name),
+        title=manifest.model if manifest else escape(folder.name),
         show_header=False,
         title_justify="left",
         box=box.SIMPLE,
@@ -61,7 +63,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         *_quantization_rows(quantization, verification),
         *_timing_rows(manifest, verification, clock_mhz),
         *_verification_rows(verification),
-        *((("note", note)) for note in (manifest or {}).get("notes", [])),
+        *((("note", note)) for note in (manifest.notes if manifest else ())),
         *(("out of date", escape(reason)) for reason in work.out_of_date()),
         ("files", escape(_files(folder))),
     ]:
@@ -74,6 +76,8 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
         console.print(_tries_table(quantization))
     if manifest:
         console.print(_layer_table(manifest))
+        for line in why_fifos(manifest):
+            console.print(escape(line))
         console.print(_resource_table(manifest, work.standing(SYNTHESIS)))
         for result in current_results(folder):
             show_build(result, console)
@@ -86,13 +90,7 @@ def _quantization_rows(
         return []
     rows = [("task", result["task"])] if "task" in result else []
     if result["measure"] is not None:
-        of_float, reached = (shown_score(result["measure"], result[f"{who}_score"]) for who in ("float", "integer"))
-        texts = [f"float {of_float}", f"integer {reached}"]
-        streamed = verification[1] if verification and len(verification) > 1 else None
-        if streamed and streamed["accuracy"] is not None:
-            fewer = f" ({streamed['frames']:,} samples)" if streamed["frames"] != result["test_samples"] else ""
-            texts.append(f"RTL {streamed['accuracy']:.2%}{fewer}")
-        rows.append((f"{result['measure']} on {result['test_samples']:,} samples", ", ".join(texts)))
+        rows += _score_rows(result, verification[1] if verification and len(verification) > 1 else {})
     if result["target"] != "none":
         rows.append(("target", f"{result['target']}: " + _verdict(result)))
     ratio = result["float_megabytes"] / result["integer_megabytes"] if result["integer_megabytes"] else 0
@@ -100,6 +98,28 @@ def _quantization_rows(
         f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
     )
     return [*rows, ("model size", sizes), *_findings(result)]
+
+
+def _score_rows(result: dict[str, Any], streamed: dict[str, Any]) -> list[tuple[str, str]]:
+    """The score of the network and, where there are several, of each output.
+
+    :param streamed: the report of the test data that went through the design, if any did.
+    """
+    fewer = f" ({streamed['frames']:,} samples)" if streamed and streamed["frames"] != result["test_samples"] else ""
+    of_design, outputs = streamed.get("scores", {}), result.get("outputs", {})
+
+    def compared(one: dict[str, Any], design: dict[str, Any] | None) -> str:
+        measure = one["measure"]
+        texts = [f"{who} {shown_score(measure, one[f'{who}_score'])}" for who in ("float", "integer")]
+        if design and design["measure"] == measure:
+            texts.append(f"RTL {shown_score(measure, design['value'])}{fewer}")
+        return ", ".join(texts)
+
+    only = next(iter(of_design.values()), None) if len(outputs) <= 1 else None
+    rows = [(f"{result['measure']} on {result['test_samples']:,} samples", compared(result, only))]
+    if len(outputs) > 1:
+        rows += [(f"{one['measure']} of '{name}'", compared(one, of_design.get(name))) for name, one in outputs.items()]
+    return rows
 
 
 def _findings(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -115,7 +135,7 @@ def _verdict(result: dict[str, Any]) -> str:
 
 
 def shown_score(measure: str, value: float) -> str:
-    return f"{value:.4f}" if measure == "r2" else f"{value:.2%}"
+    return str(Score(Measure(measure), value))
 
 
 def _tries_table(result: dict[str, Any]) -> Table:
@@ -157,16 +177,16 @@ def _widths(own: dict[str, int]) -> str:
 
 
 def _timing_rows(
-    manifest: dict[str, Any] | None, verification: list[dict[str, Any]] | None, clock_mhz: float | None
+    manifest: Manifest | None, verification: list[dict[str, Any]] | None, clock_mhz: float | None
 ) -> list[tuple[str, str]]:
     if not manifest:
         return []
     rows = []
-    for key in ("latency", "interval"):
-        text = f"predicted {manifest[f'{key}_cycles']:,} cycles"
+    for key, predicted in (("latency", manifest.latency_cycles), ("interval", manifest.interval_cycles)):
+        text = f"predicted {predicted:,} cycles"
         measured = verification[0][f"{key}_cycles"].get("measured") if verification else None
         text += f", measured {measured:,}" if measured is not None else ""
-        text += f" ({manifest[f'{key}_cycles'] / clock_mhz:.2f} µs at {clock_mhz:g} MHz)" if clock_mhz else ""
+        text += f" ({predicted / clock_mhz:.2f} µs at {clock_mhz:g} MHz)" if clock_mhz else ""
         rows.append((key, text))
     return rows
 
@@ -182,23 +202,22 @@ def _verification_rows(verification: list[dict[str, Any]] | None) -> list[tuple[
     return rows
 
 
-def _layer_table(manifest: dict[str, Any]) -> Table:
+def _layer_table(manifest: Manifest) -> Table:
     title = "layers: cycles from the first input beat; busy: part of the interval"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("layer", "shape", "format"):
-        table.add_column(heading)
-    for heading in ("first", "last", "busy", "FIFO"):
+    for heading in ("layer", "reads [FIFO]", "shape", "format"):
+        table.add_column(escape(heading))
+    for heading in ("first", "last", "busy"):
         table.add_column(heading, justify="right")
-    for b in manifest["boundaries"]:
-        format = f"{'s' if b['signed'] else 'u'}{b['width']}"
-        shape = "×".join(map(str, b["shape"])) + (f" by {b['pixels']}" if b["pixels"] > 1 else "")
-        cycles = (f"{b[key]:,}" for key in ("first_cycle", "last_cycle"))
-        busy = f"{b['busy_cycles'] / manifest['interval_cycles']:.0%}"
-        table.add_row(b["layer"], shape, format, *cycles, busy, str(b["fifo"] or ""))
+    for b in manifest.boundaries:
+        format = f"{'s' if b.signed else 'u'}{b.width}"
+        shape = "×".join(map(str, b.shape)) + (f" by {b.pixels}" if b.pixels > 1 else "")
+        busy = f"{b.busy_cycles / manifest.interval_cycles:.0%}"
+        table.add_row(b.tensor, escape(reads(b)), shape, format, f"{b.first_cycle:,}", f"{b.last_cycle:,}", busy)
     return table
 
 
-def _resource_table(manifest: dict[str, Any], synthesis: dict[str, Any] | None) -> Table:
+def _resource_table(manifest: Manifest, synthesis: dict[str, Any] | None) -> Table:
     title = f"resources: {synthesis['tool']} (estimated)" if synthesis else "resources, estimated"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layer", "engine", "PE × SIMD"):
@@ -211,9 +230,9 @@ def _resource_table(manifest: dict[str, Any], synthesis: dict[str, Any] | None) 
         texts = {key: f"{estimated[key]:,.0f}" for key in RESOURCES}
         return [f"{counted[key]:,} ({text})" if counted else text for key, text in texts.items()]
 
-    for b in manifest["boundaries"][1:]:
-        table.add_row(b["layer"], b["engine"], b["folding"], *cells(b["resources"], found and found[b["layer"]]))
-    totals = {key: sum(b["resources"][key] for b in manifest["boundaries"]) for key in RESOURCES}
+    for b in manifest.layers:
+        table.add_row(b.tensor, b.engine, b.folding, *cells(b.resources, found and found[b.tensor]))
+    totals = {key: sum(b.resources[key] for b in manifest.boundaries) for key in RESOURCES}
     all_found = found and {key: sum(layer[key] for layer in found.values()) for key in RESOURCES}
     table.add_section()
     table.add_row("all", "", "", *cells(totals, all_found))

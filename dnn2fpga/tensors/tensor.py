@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
@@ -12,6 +13,8 @@ from dnn2fpga.files.described import Described
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
+
+V = TypeVar("V")
 
 
 def _integers(value: Any) -> np.ndarray:
@@ -97,6 +100,23 @@ class Tensor(Described):
         """Whether the same integers mean the same numbers in both."""
         return (self.format, self.scale, self.zero_point) == (other.format, other.scale, other.zero_point)
 
+    def in_lanes(self, lanes: int) -> Tensor:
+        """The same numbers in beats of another size.
+
+        :raises ValueError: where the lanes' scales differ, and numbers would change lanes.
+        """
+        if lanes == self.lanes:
+            return self
+        own = isinstance(self.scale, tuple) or isinstance(self.zero_point, tuple)
+        if own and lanes % self.lanes:
+            raise ValueError(f"channels with scales of their own cannot travel in {lanes} lanes, only in {self.lanes}")
+        repeated = {
+            name: getattr(self, name) * (lanes // self.lanes)
+            for name in ("scale", "zero_point")
+            if isinstance(getattr(self, name), tuple)
+        }
+        return Tensor(**{**dict(self), "lanes": lanes, **repeated})
+
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Real numbers ``[samples, *shape]`` → integers: nearest (half up), saturated."""
         beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
@@ -115,6 +135,12 @@ class Tensor(Described):
         """Integers ``[samples, *shape]`` → real numbers."""
         beats = q.astype(np.float64).reshape(-1, self.beats, self.lanes)
         return ((beats - self.zero_points) * self.scales).reshape(q.shape)
+
+
+def one_or_each(values: Sequence[V]) -> V | tuple[V, ...]:
+    """One number where all are the same."""
+    first, *rest = values
+    return first if all(value == first for value in rest) else (first, *rest)
 
 
 class Arithmetic(Described):

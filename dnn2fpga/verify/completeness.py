@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Demand:
 
 
 def demand_all(
-    manifest: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], demands: Sequence[Demand], build_dir: Path
+    manifest: Manifest, tests: Sequence[Mapping[str, Any]], demands: Sequence[Demand], build_dir: Path
 ) -> None:
     """Raise `UserError` unless the tests are the demanded ones, and each that passed has compared and measured all.
 
@@ -50,20 +51,22 @@ def demand_all(
         )
 
 
-def _missing(manifest: Mapping[str, Any], test: Mapping[str, Any], demand: Demand) -> Iterator[str]:
-    frames, boundaries = test.get("frames", 0), manifest["boundaries"]
+def _missing(manifest: Manifest, test: Mapping[str, Any], demand: Demand) -> Iterator[str]:
+    frames = test.get("frames", 0)
     if frames < demand.least_frames or (demand.most_frames is not None and frames > demand.most_frames):
         yield f"the number of frames must be {demand.least_frames}, not {frames}"
-    wanted = [frames * b["beats"] for b in boundaries] + [frames * manifest["output"]["beats"]]
-    compared = [*test.get("beats_compared", []), test.get("output_beats_compared", 0)]
-    if compared != wanted or not all(compared):
-        yield f"beats compared must be {wanted} (at each boundary, then at m_axis), not {compared}"
+    for key, streams in (("beats_compared", manifest.boundaries), ("output_beats_compared", manifest.outputs)):
+        wanted, compared = [frames * stream.beats for stream in streams], test.get(key)
+        if compared != wanted or not all(wanted):
+            yield f"{key} must be {wanted} (one by one), not {compared}"
+    predicted: dict[str, Any] = {}
     if demand.timed:
-        for key in ("first_cycle", "last_cycle"):
-            cycles = [b[key] for b in boundaries]
-            if test.get(f"{key}s") != cycles:
-                yield f"the {key} of each boundary must be measured as {cycles}, not {test.get(f'{key}s')}"
-        if test.get("latency_cycles") != manifest["latency_cycles"]:
-            yield f"latency_cycles must be {manifest['latency_cycles']}, not {test.get('latency_cycles')}"
-    if demand.steady and test.get("interval_cycles", [None])[-1] != manifest["interval_cycles"]:
-        yield f"interval_cycles must be {manifest['interval_cycles']}, not {test.get('interval_cycles')}"
+        predicted["first_cycles"] = [b.first_cycle for b in manifest.boundaries]
+        predicted["last_cycles"] = [b.last_cycle for b in manifest.boundaries]
+        predicted["output_latency_cycles"] = [port.latency_cycles for port in manifest.outputs]
+        predicted["latency_cycles"] = manifest.latency_cycles
+    if demand.steady:
+        predicted["output_interval_cycles"] = [port.interval_cycles for port in manifest.outputs]
+    for key, cycles in predicted.items():
+        if test.get(key) != cycles:
+            yield f"{key} must be measured as {cycles}, not {test.get(key)}"

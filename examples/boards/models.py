@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from dnn2fpga import flow
 from dnn2fpga.cli.demo import prepare
 from dnn2fpga.data import Data, load_data
 
@@ -29,7 +30,8 @@ class Model:
 def digits_cnn(folder: Path) -> Model:
     """The demo's: two Conv2D of eight 3×3 filters, 8×8 pixels, 1,437 images of scikit-learn."""
     prepared = prepare(folder, show_progress)
-    return Model(prepared.model, *(load_data(file, (8, 8, 1)) for file in (prepared.train, prepared.test)))
+    graph = flow.read_model(prepared.model)
+    return Model(prepared.model, *(load_data(file, graph) for file in (prepared.train, prepared.test)))
 
 
 def digits_dense(folder: Path) -> Model:

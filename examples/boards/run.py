@@ -90,10 +90,10 @@ def run(name: str, example: Example) -> Outcome:
     folder = WORK / name
     model = example.model(WORK)
     graph = flow.read_model(model.keras)
-    scores = flow.quantize(graph, model.train, folder, test=model.test, progress=show_progress)
+    scores = flow.quantize(graph, model.train, work=folder, test=model.test, progress=show_progress)
     hardware = PlanSettings.model_validate(example.hardware)
-    manifest = flow.generate(folder, hardware, show_progress, example.board)
-    built = flow.build(folder, example.board, hardware=hardware, shown=_told)
+    manifest = flow.generate(folder, hardware, board=example.board, progress=show_progress)
+    built = flow.build(folder, example.board, hardware=hardware, progress=show_progress)
     assert built.result is not None
     simulated = run_on_board(
         folder, model.test.sample(example.images), example.board, SIMULATED, progress=show_progress
@@ -107,17 +107,12 @@ def run(name: str, example: Example) -> Outcome:
         build=built.result,
         float_accuracy=float(scores.float_score or 0),
         integer_accuracy=float(scores.integer_score or 0),
-        latency_cycles=manifest["latency_cycles"],
+        latency_cycles=manifest.latency_cycles,
         simulated=simulated.frames,
         simulated_equal=simulated.equal,
         netlist=of_netlist[0],
         netlist_equal=of_netlist[1],
     )
-
-
-def _told(step: str, news: str = "", seconds: float | None = None) -> None:
-    if seconds is not None:
-        print(f"{step}: {seconds:.0f} s", flush=True)
 
 
 def row(name: str, outcome: dict[str, Any]) -> tuple[object, ...]:

@@ -22,7 +22,6 @@ from reporting import markdown_table, show_progress
 from tools import XilinxCells, synthesize_xc7
 
 from dnn2fpga import flow
-from dnn2fpga.config import Verification
 from dnn2fpga.data import Data
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.graph.float import Graph
@@ -93,10 +92,18 @@ def build(case: Case, graph: Graph, data: Data, test: Data) -> Built:
         training=training,
         pruning={"sparsity": tagging.SPARSITY, "epochs": training["epochs"]},
     )
-    result = flow.quantize(graph, data, folder, quantization, optimization, test, show_progress)
+    result = flow.quantize(
+        graph,
+        data,
+        work=folder,
+        test=test,
+        quantization=quantization,
+        optimization=optimization,
+        progress=show_progress,
+    )
     logits = config_files.load(folder).predict(test.x)
     manifest = flow.generate(folder, HARDWARE)
-    protocol, bulk = flow.verify(folder, test, Verification())
+    protocol, bulk = flow.verify(folder, test)
     if not (protocol.passed and bulk.passed):
         sys.exit(f"{case.name}: RTL and integer model differ")
     return Built(
@@ -106,7 +113,7 @@ def build(case: Case, graph: Graph, data: Data, test: Data) -> Built:
         auc=auc(logits, test.y),
         cells=synthesize_xc7([folder / "bundle" / "rtl" / "accelerator.v"], "accelerator"),
         latency=protocol.latency_cycles["measured"],
-        interval=manifest["interval_cycles"],
+        interval=manifest.interval_cycles,
         frames=bulk.frames,
     )
 

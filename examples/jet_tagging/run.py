@@ -23,7 +23,6 @@ from datasets import DATA, all_jets, dry_bean, jets  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
 from dnn2fpga import flow  # noqa: E402
-from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.float import Graph  # noqa: E402
@@ -92,7 +91,15 @@ def measure(
     optimization = Optimization(
         stages=("ptq", "qat"), target_accuracy=1.0, training=training, pruning=pruning
     )  # a target that is never reached: every stage is tried
-    result = flow.quantize(graph, data, folder, quantization, optimization, test, show_progress)
+    result = flow.quantize(
+        graph,
+        data,
+        work=folder,
+        test=test,
+        quantization=quantization,
+        optimization=optimization,
+        progress=show_progress,
+    )
     trained = next(one for one in result.tries if one.stage == "qat")
     model = config_files.load(folder / "stages" / "qat")
     with_best = config_files.load(folder)
@@ -100,7 +107,7 @@ def measure(
         config_files.save(model, folder)  # the trained model, also where rounding after training did better by chance
     logits = model.predict(test.x)
     flow.generate(folder)
-    protocol, bulk = flow.verify(folder, test, Verification())
+    protocol, bulk = flow.verify(folder, test)
     zeros = [np.mean(layer.weights == 0) for layer in model.layers]
     sizes = [layer.weights.size for layer in model.layers]
     return Measured(

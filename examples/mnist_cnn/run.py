@@ -27,8 +27,8 @@ from datasets import mnist  # noqa: E402
 from reporting import markdown_table, show_progress  # noqa: E402
 
 from dnn2fpga import flow  # noqa: E402
-from dnn2fpga.config import Verification  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
+from dnn2fpga.generate.manifest import Manifest  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.float import Graph  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
@@ -69,7 +69,7 @@ class Case:
 
     name: str
     result: QuantizationResult
-    manifest: dict[str, Any]
+    manifest: Manifest
     protocol: VerificationReport
     bulk: VerificationReport
     seconds: dict[str, float]
@@ -88,10 +88,10 @@ def run(name: str, graph: Graph, data: Data, test: Data, images: int, **settings
         seconds[step] = time.monotonic() - start
         return value
 
-    result = timed("optimizing", flow.quantize, graph, data, folder, test=test, progress=show_progress, **settings)
+    result = timed("optimizing", flow.quantize, graph, data, work=folder, test=test, progress=show_progress, **settings)
     manifest = timed("generating", flow.generate, folder)
-    timed("building", flow.verify, folder, test.sample(2), Verification())
-    protocol, bulk = timed("simulating", flow.verify, folder, test.sample(images), Verification())
+    timed("building", flow.verify, folder, test.sample(2))
+    protocol, bulk = timed("simulating", flow.verify, folder, test.sample(images))
     return Case(name, result, manifest, protocol, bulk, seconds)
 
 
@@ -225,10 +225,7 @@ def bits_table(cases: list[Case]) -> list[str]:
 
 
 def layers_table(case: Case) -> list[str]:
-    rows = [
-        (b["layer"], b["engine"], b["first_cycle"], b["last_cycle"], b["interval_cycles"])
-        for b in case.manifest["boundaries"]
-    ]
+    rows = [(b.tensor, b.engine, b.first_cycle, b.last_cycle, b.interval_cycles) for b in case.manifest.boundaries]
     return [
         "## INT8, layer by layer",
         "",

@@ -34,9 +34,10 @@ from dnn2fpga import flow  # noqa: E402
 from dnn2fpga.data import Data  # noqa: E402
 from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.float import Graph  # noqa: E402
+from dnn2fpga.optimize.channel_groups import with_weights  # noqa: E402
 from dnn2fpga.optimize.checkpoints import Checkpoints, key_of  # noqa: E402
 from dnn2fpga.optimize.post_training import Quantization  # noqa: E402
-from dnn2fpga.optimize.pruning import PruningSettings, prune, with_weights  # noqa: E402
+from dnn2fpga.optimize.pruning import PruningSettings, prune  # noqa: E402
 from dnn2fpga.optimize.settings import Optimization, Stage, TrainingSettings  # noqa: E402
 from dnn2fpga.task_reading import with_task  # noqa: E402
 
@@ -131,11 +132,11 @@ def quantized(graph: Graph, data: Data, test: Data, work: Path, bits: int, epoch
     result = flow.quantize(
         graph,
         data,
-        folder,
-        Quantization(weight_bits=bits, activation_bits=bits, input_bits=INPUT_BITS),
-        Optimization(max_drop=MAX_DROP, stages=STAGES, training=training),
-        test,
-        show_progress,
+        work=folder,
+        test=test,
+        quantization=Quantization(weight_bits=bits, activation_bits=bits, input_bits=INPUT_BITS),
+        optimization=Optimization(max_drop=MAX_DROP, stages=STAGES, training=training),
+        progress=show_progress,
     )
     layers: list[Any] = [layer for layer in config_files.load(folder).layers if hasattr(layer, "weights")]
     zeros = {layer.name: int((layer.weights == 0).sum()) for layer in layers}

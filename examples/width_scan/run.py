@@ -97,7 +97,15 @@ def measure(folder: Path, graph: Graph, data: Data, test: Data, settings: dict[s
     quantization = Quantization(input_bits=INPUT_BITS, scales="free", calibration="mse", **settings)
     optimization = Optimization(stages=("ptq", "qat"), target_accuracy=1.0, training=TRAINING)
     start = time.monotonic()
-    result = flow.quantize(graph, data, folder, quantization, optimization, test, show_progress)
+    result = flow.quantize(
+        graph,
+        data,
+        work=folder,
+        test=test,
+        quantization=quantization,
+        optimization=optimization,
+        progress=show_progress,
+    )
     after, trained = result.tries
     model = config_files.load(folder / "stages" / "qat")
     weights = [layer.weights for layer in model.layers if hasattr(layer, "weights")]

@@ -31,6 +31,7 @@ from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Rounding
 from rtl_lib.core.features import Features, Kind, index_bits
 from rtl_lib.core.formats import Format, index_signal
+from rtl_lib.core.operator import Operator
 from rtl_lib.core.pipeline import PipelineBuilder
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel, PipelineModel
@@ -47,7 +48,7 @@ LATENCY = TO_CLAMP + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Binary32Matrix:
+class Binary32Matrix(Operator):
     """The spec.
 
     :param weights: float32 ``[terms, outputs]``; input number ``beat * lanes + lane`` of a group is a term.
@@ -111,8 +112,8 @@ class Binary32Matrix:
         return Format.containing(f.minimum - int(zero.max()), f.maximum - int(zero.min()))
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.lanes),)
 
     @property
     def output_beat(self) -> Beat:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,54 +13,95 @@ from rtl_lib.core.replicate import side_by_side
 from rtl_lib.core.stream import Beat, StreamComponent
 
 
-class Operator(Protocol):
+@dataclass(frozen=True)
+class Wide:
+    """How an operator works when several pixels arrive in a beat.
+
+    :param create: the component, with the options of the operator's ``create``.
+    :param pixels: in a beat of its output.
+    :param in_order: it only knows the order of the numbers: rows of pixels are nothing to it.
+    """
+
+    create: Callable[..., StreamComponent]
+    pixels: int
+    in_order: bool = False
+
+
+class Operator(ABC):
     """A frozen spec with two faces. What ``create`` is told (pipelining, folding) can never change a result."""
 
-    @property
-    def input_beat(self) -> Beat: ...
+    # The options of ``create``, all with defaults.
+    create_options: ClassVar[tuple[str, ...]] = ()
+
+    # The inputs that have one beat per frame, which meets every beat of the others.
+    gates: ClassVar[tuple[int, ...]] = ()
 
     @property
+    @abstractmethod
+    def input_beats(self) -> tuple[Beat, ...]:
+        """One for each input."""
+
+    @property
+    @abstractmethod
     def output_beat(self) -> Beat: ...
 
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        """Integers ``[frames, beats, lanes]`` → ``[frames, beats', lanes']``, exact."""
+    @abstractmethod
+    def compute(self, *x: Any, **_: Any) -> np.ndarray:
+        """Integers ``[frames, beats, lanes]`` of every input → ``[frames, beats', lanes']``, exact."""
 
-    def create(self) -> StreamComponent:
-        """A fresh component. Some operators take options here, all with defaults."""
+    @abstractmethod
+    def create(self, *_: Any, **options: Any) -> StreamComponent:
+        """A fresh component. Until it is elaborated it is a description, which knows its timing and its size."""
+
+    @property
+    def input_beat(self) -> Beat:
+        """Of the only input."""
+        (beat,) = self.input_beats
+        return beat
+
+    @property
+    def output_size(self) -> tuple[int, int] | None:
+        """Rows and columns of the image that it makes; None: those of the image that arrives."""
+        return None
+
+    @property
+    def luts(self) -> float:
+        """Predicted LUTs on an FPGA, roughly: good for comparing models, not for filling a part. Here one for each bit
+        of the result.
+        """
+        return self.output_beat.layout.size
+
+    def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
+        """How it works on beats of ``pixels`` pixels (of every input but the gates); None: it needs them one by one.
+
+        :param surplus: whether the last beat of a row has lanes that mean nothing.
+        """
+        return None
+
+    def known(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of ``options`` that its ``create`` has."""
+        return {key: value for key, value in options.items() if key in self.create_options}
 
 
-def predicted_luts(operator: Operator) -> float:
-    """What its logic should take on an FPGA, roughly (``luts`` of its class); one LUT a result bit where nothing is
-    declared. Good for comparing models, not for filling a part.
-    """
-    return float(getattr(operator, "luts", operator.output_beat.layout.size))
+class Beatwise(Operator):
+    """What it does with one beat does not depend on any other beat: several pixels are the work of several copies."""
+
+    def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
+        return in_copies(self, pixels)
 
 
-def create_for_pixels(
-    operator: Operator, pixels: int, options: dict[str, Any], *, surplus: bool
-) -> tuple[StreamComponent, int] | None:
-    """The component that takes beats of ``pixels`` pixels, and how many pixels are in a beat that it gives; None where
-    there is no such component.
-
-    :param surplus: whether the last beat of a row has lanes that mean nothing.
-    """
-    if pixels_out := getattr(operator, "pixels_out", None):  # it knows rows itself
-        given = pixels_out(pixels)
-        return None if given is None else (create(operator, {**options, "pixels": pixels}), given)
-    if getattr(operator, "beatwise", False):  # what it does with one beat does not depend on any other
-        return side_by_side([create(operator, options) for _ in range(pixels)]), pixels
-    # What knows no rows, only the order of the numbers, may take more of them at a time.
-    widened = None if surplus or not hasattr(operator, "widened") else operator.widened(pixels)
-    return None if widened is None else (create(widened, options), 1)
+def in_copies(operator: Operator, pixels: int) -> Wide:
+    """One for each pixel."""
+    return Wide(lambda **options: side_by_side([operator.create(**options) for _ in range(pixels)]), pixels)
 
 
-def knows_no_rows(operator: Operator, pixels: int) -> bool:
-    """Whether it only knows the order of the numbers, and can take those of so many pixels at a time."""
-    knows = hasattr(operator, "pixels_out") or getattr(operator, "beatwise", False)
-    return not knows and hasattr(operator, "widened") and operator.widened(pixels) is not None
+class Rowwise(Operator):
+    """It knows the rows of the image, and has an option of ``create`` for several ``pixels`` in a beat."""
 
+    @abstractmethod
+    def pixels_out(self, pixels: int) -> int | None:
+        """How many pixels leave in a beat when ``pixels`` arrive in one; None: not possible."""
 
-def create(operator: Operator, options: dict[str, Any]) -> StreamComponent:
-    """Creates the component with those of ``options`` that this operator knows (``create_options`` of its class)."""
-    known = getattr(operator, "create_options", ())
-    return operator.create(**{key: value for key, value in options.items() if key in known})
+    def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
+        leaving = self.pixels_out(pixels)
+        return None if leaving is None else Wide(lambda **options: self.create(pixels=pixels, **options), leaving)

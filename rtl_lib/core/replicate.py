@@ -13,7 +13,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module
 
 from rtl_lib.core.features import Features
-from rtl_lib.core.stream import Beat, Chain, StreamComponent
+from rtl_lib.core.stream import Chain, StreamComponent
 from rtl_lib.core.timing import BeatModel
 
 
@@ -49,9 +49,7 @@ class SideBySide(StreamComponent):
         first = self.copies[0]
         self.is_pipeline = first.is_pipeline  # type: ignore[misc]  # what the copies are, not the class
         self.holds_input, self.detail = first.holds_input, f"{len(copies)} × ({first.detail})" if first.detail else ""
-        super().__init__(
-            *(Beat(beat.format, beat.lanes * len(copies)) for beat in (first.input_beat, first.output_beat))
-        )
+        super().__init__(*(beat.repeated(len(copies)) for beat in (first.input_beat, first.output_beat)))
 
     def features(self) -> Features:
         return sum((copy.features() for copy in self.copies), Features())

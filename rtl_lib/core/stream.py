@@ -8,15 +8,15 @@ cycle in which ``valid`` and ``ready`` are both high. A source must not wait for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
-from amaranth.hdl import Module
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_lib.core.features import Features
 from rtl_lib.core.formats import Format
-from rtl_lib.core.timing import BeatModel
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,80 @@ class Beat:
     def layout(self) -> data.ArrayLayout:
         return data.ArrayLayout(self.format.shape, self.lanes)
 
+    def repeated(self, times: int) -> Beat:
+        """The numbers of several such beats in one."""
+        return Beat(self.format, self.lanes * times)
+
     @property
     def signature(self) -> stream.Signature:
         return stream.Signature(self.layout)
 
 
-class StreamComponent(wiring.Component):
-    """A component with one input stream ``i`` and one output stream ``o``.
+Beats = Beat | tuple[Beat, ...]
 
-    ``o.valid`` and ``o.payload`` come from registers (and constants); ``i.ready`` may depend on ``o.ready`` in the
-    same cycle. Layers are separated by ``MasterSlaveStage``, which cuts that path.
+
+class StreamComponent(Elaboratable):
+    """A component with streams: an input ``i`` and an output ``o``, or ``i_0``, ``i_1`` … and ``o_0``, ``o_1`` … where
+    there are several (a tuple of beats, which has at least two).
+
+    The ``valid`` and ``payload`` of outputs come from registers (and constants); the ``ready`` of an input may depend
+    on the ``ready`` of outputs in the same cycle, and on the ``valid`` of other inputs. Layers are separated by
+    ``MasterSlaveStage``, which cuts that path.
+
+    Until its ports are asked for, a component is a description that costs nothing: it knows its timing and its size.
     """
 
-    def __init__(self, input_beat: Beat, output_beat: Beat) -> None:
-        self.input_beat = input_beat
-        self.output_beat = output_beat
-        super().__init__({"i": In(input_beat.signature), "o": Out(output_beat.signature)})
+    def __init__(self, inputs: Beats, outputs: Beats) -> None:
+        self.input_beats = inputs if isinstance(inputs, tuple) else (inputs,)
+        self.output_beats = outputs if isinstance(outputs, tuple) else (outputs,)
+
+    @property
+    def input_beat(self) -> Beat:
+        """Of the only input."""
+        (beat,) = self.input_beats
+        return beat
+
+    @property
+    def output_beat(self) -> Beat:
+        """Of the only output."""
+        (beat,) = self.output_beats
+        return beat
+
+    @cached_property
+    def signature(self) -> wiring.Signature:
+        """Its ports; they become attributes now."""
+        members = _members("i", In, self.input_beats) | _members("o", Out, self.output_beats)
+        signature = wiring.Signature(members)
+        self.__dict__.update(signature.members.create(path=()))
+        return signature
+
+    @cached_property
+    def inputs(self) -> tuple[Any, ...]:
+        """The input streams."""
+        return self._ports("i")
+
+    @cached_property
+    def outputs(self) -> tuple[Any, ...]:
+        """The output streams."""
+        return self._ports("o")
+
+    @cached_property
+    def i(self) -> Any:
+        """The only input stream."""
+        (stream,) = self.inputs
+        return stream
+
+    @cached_property
+    def o(self) -> Any:
+        """The only output stream."""
+        (stream,) = self.outputs
+        return stream
+
+    def _ports(self, side: str) -> tuple[Any, ...]:
+        return tuple(vars(self)[name] for name in self.signature.members if name[0] == side)
+
+    def __del__(self) -> None:
+        """Without the warning of Amaranth: one that was planned with need not be built."""
 
     # Whether it is registers that move together, with nothing but logic between them.
     is_pipeline: ClassVar[bool] = False
@@ -68,9 +126,18 @@ class StreamComponent(wiring.Component):
         """What it consists of, for estimates of its size."""
         raise NotImplementedError(f"{type(self).__name__} declares no features")
 
-    def beat_model(self) -> BeatModel:
-        """A fresh twin of this component's handshakes; it gives the exact cycle of every beat without simulation."""
+    def beat_model(self) -> Any:
+        """A fresh timing model of this component's handshakes, which tells the exact cycle of every beat without
+        simulation: a ``BeatModel``, a ``JoinModel`` where there are several inputs, a ``ForkModel`` where there are
+        several outputs.
+        """
         raise NotImplementedError(f"{type(self).__name__} declares no beat model")
+
+
+def _members(side: str, flow: wiring.Flow, beats: tuple[Beat, ...]) -> dict[str, wiring.Member]:
+    """The ports of one side, by name."""
+    names = [side] if len(beats) == 1 else [f"{side}_{k}" for k in range(len(beats))]
+    return {name: flow(beat.signature) for name, beat in zip(names, beats, strict=True)}
 
 
 def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
@@ -87,13 +154,16 @@ def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
 
 
 class Chain(StreamComponent):
-    """Components connected one after the other, without stages between them."""
+    """Components connected one after the other, without stages between them. The first may have several inputs, the
+    last several outputs.
+    """
 
     def __init__(self, parts: list[tuple[str, StreamComponent]]) -> None:
         if not parts:
             raise ValueError("a chain must have at least one part")
         self.parts = parts
-        super().__init__(parts[0][1].input_beat, parts[-1][1].output_beat)
+        inputs, outputs = parts[0][1].input_beats, parts[-1][1].output_beats
+        super().__init__(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
 
     def components(self, name: str) -> list[tuple[str, StreamComponent]]:
         return [component for name, part in self.parts for component in part.components(name)]
@@ -107,6 +177,8 @@ class Chain(StreamComponent):
             m.submodules[name] = part
         for (_, source), (_, sink) in zip(self.parts, self.parts[1:], strict=False):
             connect(m, source, sink)
-        wiring.connect(m, wiring.flipped(self.i), self.parts[0][1].i)
-        wiring.connect(m, self.parts[-1][1].o, wiring.flipped(self.o))
+        for outside, inside in zip(self.inputs, self.parts[0][1].inputs, strict=True):
+            wiring.connect(m, wiring.flipped(outside), inside)
+        for inside, outside in zip(self.parts[-1][1].outputs, self.outputs, strict=True):
+            wiring.connect(m, inside, wiring.flipped(outside))
         return m

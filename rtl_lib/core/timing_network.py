@@ -172,10 +172,13 @@ class TimingNetwork:
         """Takes every beat of a stream, which must be watched."""
         self._added(Sink(), (stream,), "")
 
-    def pace(self, period: int) -> None:
-        """Has every source offer a frame per ``period`` cycles, its beats evenly spread over them."""
+    def pace(self, period: int, *, evenly: bool = True) -> None:
+        """Has every source offer a frame per ``period`` cycles.
+
+        :param evenly: whether its beats are spread over them, or offered as fast as they are taken.
+        """
         for source in self.sources:
-            source.period, source.paced = period, True
+            source.period, source.paced = period, evenly
 
     def least(self, *, drains: bool = False) -> TimingNetwork:
         """The network of the parts' ``least``, with sources that offer one frame.

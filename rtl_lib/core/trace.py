@@ -167,10 +167,10 @@ class Run:
             for name, watch in network.watches.items()
             if self.producers[watch.streams[0]] in members
         }
-        self.watchers: list[tuple[_Counter, int] | None] = [None] * len(self.producers)
+        self.watchers: list[list[tuple[_Counter, int]]] = [[] for _ in self.producers]
         for name, counter in self.counters.items():
             for reader, stream in enumerate(network.watches[name].streams):
-                self.watchers[stream] = counter, reader
+                self.watchers[stream].append((counter, reader))
         self.sources = [(k, part) for k in group if isinstance(part := self.parts[k], Source)]
         self.ends = [self.counters[name].lasts for name in network.ends if name in self.counters]
         self.cycle = 0
@@ -217,7 +217,7 @@ class Run:
         cycle, valid, ready, asleep_until = self.cycle, self.valid, self.ready, self.asleep_until
         if self.alarms and self.alarms[0][0] <= cycle:
             self._ring()
-        awake, singles = self.awake, self.singles
+        awake, singles, watchers = self.awake, self.singles, self.watchers
         still_awake: list[int] = []
         while awake:
             k = awake.pop()
@@ -234,8 +234,8 @@ class Run:
                     self._wake(producer, cycle)
                     insort(awake, producer)  # it is still to come
             if input_valid and input_ready:
-                if watcher := self.watchers[source]:
-                    watcher[0].passes(watcher[1], cycle)
+                for counter, reader in watchers[source]:
+                    counter.passes(reader, cycle)
             elif not (output_ready and valid[target]):
                 rest = resting(input_valid, output_ready)
                 if rest > SHORTEST_REST:
@@ -268,8 +268,8 @@ class Run:
                     insort(self.awake, producer)
             if input_ready and valid[source]:
                 moves = True
-                if watcher := self.watchers[source]:
-                    watcher[0].passes(watcher[1], cycle)
+                for counter, reader in self.watchers[source]:
+                    counter.passes(reader, cycle)
         if not moves and not any([valid[s] and ready[s] for s in outputs]):  # noqa: C419 - the list is faster
             rest = part.rests(input_valids, output_readys)
             if rest > SHORTEST_REST:

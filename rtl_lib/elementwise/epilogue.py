@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from amaranth.hdl import Value
 
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
+from rtl_lib.core.features import Features, Kind
 from rtl_lib.elementwise.requantize import Requantize
 
 
@@ -29,17 +32,34 @@ class Finish:
     def of(
         cls, multiplier: int, shift: int, offset: int, low: int, high: int, rounding: Rounding, overflow: Overflow
     ) -> Finish:
-        if rounding is Rounding.HALF_UP:
-            offset, rounding = offset + (1 << shift >> 1), Rounding.FLOOR
-        if rounding is Rounding.FLOOR and multiplier:
-            # Low bits that only the offset has never reach the result.
-            common = min(shift, (multiplier & -multiplier).bit_length() - 1)
-            multiplier, offset, shift = multiplier >> common, offset >> common, shift - common
+        (multiplier,), (offset,), shift, rounding = simplified([multiplier], [offset], shift, rounding)
         return cls(multiplier, offset, shift, low, high, rounding, overflow)
 
     def wires(self, total: Value) -> Value:
         rounded = arithmetic.shift_right(total, self.shift, self.rounding)
         return arithmetic.fit(rounded, self.low, self.high, self.overflow)
+
+    def features(self, bits: int, out: int, signed_sum: bool = False) -> Features:
+        """The shift and the clamp of one number of ``bits`` to one of ``out``.
+
+        :param signed_sum: whether the number comes from an adder, and the result is signed.
+        """
+        bill = Features().add(Kind.CLAMP, 1, max(bits - self.shift, 1), out, signed_sum)
+        return bill.add(Kind.EVEN, bits * (self.rounding is Rounding.HALF_EVEN and self.shift > 0))
+
+
+def simplified(
+    multipliers: Sequence[int], offsets: Sequence[int], shift: int, rounding: Rounding
+) -> tuple[list[int], list[int], int, Rounding]:
+    """The same rounded results of ``(x * multiplier + offset) / 2^shift``, and of any sum or maximum of such numbers
+    over 2^shift, from smaller constants: rounding half up is an addition, and low bits that only offsets have never
+    reach the result. (To a sum belongs one offset.)
+    """
+    of_all = reduce(or_, multipliers)
+    if rounding is Rounding.HALF_UP:
+        offsets, rounding = [offset + (1 << shift >> 1) for offset in offsets], Rounding.FLOOR
+    common = min(shift, (of_all & -of_all).bit_length() - 1) if rounding is Rounding.FLOOR and of_all else 0
+    return [m >> common for m in multipliers], [o >> common for o in offsets], shift - common, rounding
 
 
 def offsets_merged(bias: np.ndarray, all_finishes: Sequence[Finish]) -> tuple[np.ndarray, list[Finish]]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Value
@@ -14,15 +14,14 @@ from amaranth.lib.memory import Memory
 
 from rtl_lib.core.features import Features, Kind, pipeline_features
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Beatwise
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 
 
 @dataclass(frozen=True, eq=False)
-class LookupTable:
+class LookupTable(Beatwise):
     """``table`` has ``2**input_format.width`` entries, in the order of rising input."""
-
-    beatwise: ClassVar[bool] = True
 
     input_format: Format
     output_format: Format
@@ -36,8 +35,8 @@ class LookupTable:
             raise ValueError(f"the table's values must lie in the output format {self.output_format}")
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.lanes),)
 
     @property
     def output_beat(self) -> Beat:

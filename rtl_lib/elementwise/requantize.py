@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
@@ -18,17 +17,16 @@ from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.features import Features, Kind, pipeline_features
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Beatwise
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 
 
 @dataclass(frozen=True, eq=False)
-class Requantize:
+class Requantize(Beatwise):
     """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry a lane (int64), the clamp ``low`` …
     ``high`` has one for all or one a lane.
     """
-
-    beatwise: ClassVar[bool] = True
 
     input_format: Format
     output_format: Format
@@ -58,8 +56,8 @@ class Requantize:
         return len(self.multiplier)
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.lanes),)
 
     @property
     def output_beat(self) -> Beat:
@@ -77,7 +75,7 @@ class Requantize:
         return bool((self.multiplier & (self.multiplier - 1)).any() or (self.multiplier < 0).any())
 
     @property
-    def luts(self) -> int:
+    def luts(self) -> float:
         """Predicted: a rounding increment and a clamp, each one for every result bit (products are DSP blocks)."""
         return 2 * self.output_beat.layout.size
 
@@ -98,49 +96,59 @@ class Requantize:
     def create(self) -> RequantizePipeline:
         return RequantizePipeline(self)
 
+    @property
+    def latency(self) -> int:
+        """Registers: [the product,] the result."""
+        return 2 if self.multiplies else 1
 
-class RequantizePipeline(Pipeline):
-    """Hardware of ``Requantize``: [a register for the product,] one for the result."""
+    def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
+        """The results, ``latency`` registers after ``lanes``."""
+        results = []
+        for k, lane in enumerate(lanes):
+            multiplier, shift = int(self.multiplier[k]), int(self.shift[k])
+            product = _times(lane, multiplier)
+            if self.multiplies:
+                product = build.register(product, f"product_{k}")
+            rounded = arithmetic.shift_right(product + int(self.offset[k]), shift, self.rounding)
+            fitted = arithmetic.fit(rounded, int(self.clamp[0][k]), int(self.clamp[1][k]), self.overflow)
+            results.append(build.register(narrow(m, fitted, self.output_format), f"result_{k}"))
+        return results
 
-    def __init__(self, spec: Requantize) -> None:
-        self.spec = spec
-        super().__init__(spec.input_beat, spec.output_beat, latency=2 if spec.multiplies else 1)
-
-    def features(self) -> Features:
-        spec = self.spec
-        bill = pipeline_features(self.latency).add(Kind.REGISTER, self.output_beat.layout.size)
-        for multiplier, shift, offset in zip(spec.multiplier, spec.shift, spec.offset, strict=True):
-            bits = spec.input_format.width + int(abs(multiplier)).bit_length() - 1
+    def datapath_features(self) -> Features:
+        bill = Features().add(Kind.REGISTER, self.output_beat.layout.size)
+        for multiplier, shift, offset in zip(self.multiplier, self.shift, self.offset, strict=True):
+            bits = self.input_format.width + int(abs(multiplier)).bit_length() - 1
             if not (real := multiplier <= 0 or multiplier & (multiplier - 1)):
-                bill.add(Kind.REGISTER, bits * spec.multiplies)
+                bill.add(Kind.REGISTER, bits * self.multiplies)
             else:
                 factor = int(abs(multiplier)).bit_length()
-                bill.add(Kind.PRODUCT, 1, spec.input_format.width, factor + 1, spec.input_format.width + factor)
+                bill.add(Kind.PRODUCT, 1, self.input_format.width, factor + 1, self.input_format.width + factor)
                 bits += 1
-            adds = bool(offset) or bool(shift and spec.rounding is not Rounding.FLOOR)
+            adds = bool(offset) or bool(shift and self.rounding is not Rounding.FLOOR)
             bill.add(Kind.OFFSET if real else Kind.CONSTANT_ADDER, (bits + 1) * adds)
-            bill.add(Kind.EVEN, bits * (spec.rounding is Rounding.HALF_EVEN and shift > 0))
+            bill.add(Kind.EVEN, bits * (self.rounding is Rounding.HALF_EVEN and shift > 0))
             bill.add(
                 Kind.CLAMP,
                 1,
                 max(bits + adds - int(shift), 1),
-                spec.output_format.width,
-                adds and spec.output_format.signed,
+                self.output_format.width,
+                adds and self.output_format.signed,
             )
         return bill
 
+
+class RequantizePipeline(Pipeline):
+    """Hardware of ``Requantize``."""
+
+    def __init__(self, spec: Requantize) -> None:
+        self.spec = spec
+        super().__init__(spec.input_beat, spec.output_beat, spec.latency)
+
+    def features(self) -> Features:
+        return pipeline_features(self.latency) + self.spec.datapath_features()
+
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
-        spec = self.spec
-        results = []
-        for k, lane in enumerate(lanes):
-            multiplier, shift = int(spec.multiplier[k]), int(spec.shift[k])
-            product = _times(lane, multiplier)
-            if spec.multiplies:
-                product = build.register(product, f"product_{k}")
-            rounded = arithmetic.shift_right(product + int(spec.offset[k]), shift, spec.rounding)
-            fitted = arithmetic.fit(rounded, int(spec.clamp[0][k]), int(spec.clamp[1][k]), spec.overflow)
-            results.append(build.register(narrow(m, fitted, spec.output_format), f"result_{k}"))
-        return results
+        return self.spec.datapath(m, build, lanes)
 
 
 def _times(value: Value, constant: int) -> Value:

@@ -82,12 +82,15 @@ class ResultCollector(wiring.Component):
     accelerator at a time. A beat is taken with its last byte, so it needs no register here.
 
     :param beat_bytes: of ``m_axis_tdata``.
+    :param timed_outside: whether ``timing`` tells when the clock stops: it counts while that is high.
     """
 
-    def __init__(self, beat_bytes: int) -> None:
+    def __init__(self, beat_bytes: int, timed_outside: bool = False) -> None:
         self.beat_bytes = beat_bytes
+        self.timed_outside = timed_outside
         super().__init__(
-            {
+            ({"timing": In(1)} if timed_outside else {})
+            | {
                 "began": In(1),
                 "tdata": In(8 * beat_bytes),
                 "tvalid": In(1),
@@ -125,6 +128,6 @@ class ResultCollector(wiring.Component):
             m.d.sync += cycles.eq(1)
         with m.Elif(in_latency):
             m.d.sync += cycles.eq(Mux(self.ready, cycles[8:], cycles))
-        with m.Elif(~(self.tvalid & self.tlast)):
+        with m.Elif(self.timing if self.timed_outside else ~(self.tvalid & self.tlast)):
             m.d.sync += cycles.eq(cycles + 1)
         return m

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
@@ -29,6 +29,7 @@ from amaranth.lib.memory import Memory, ReadPort, WritePort
 
 from rtl_lib.core.features import Features, Kind, index_bits
 from rtl_lib.core.formats import Format, index_signal
+from rtl_lib.core.operator import Rowwise
 from rtl_lib.core.pipeline import PipelineBuilder
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel, FilterModel
@@ -57,14 +58,12 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class BlockReduction:
+class BlockReduction(Rowwise):
     """Blocks of ``block`` pixels of an image of ``height × width`` pixels with ``channels`` lanes.
 
     One input beat is a pixel, one output beat a block, both in row-major order. ``create`` can make hardware for
     several pixels a beat.
     """
-
-    create_options: ClassVar[tuple[str, ...]] = ("pixels",)
 
     height: int
     width: int
@@ -93,8 +92,8 @@ class BlockReduction:
         return self.format_of(self.block[0] * self.block[1])
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.channels)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.channels),)
 
     @property
     def output_beat(self) -> Beat:
@@ -112,7 +111,7 @@ class BlockReduction:
         return reduced.reshape(len(x), rows * columns, self.channels)
 
     def pixels_out(self, pixels: int) -> int | None:
-        """How many blocks leave in a beat when ``pixels`` pixels arrive in one; ``None``: not possible."""
+        """How many blocks leave in a beat when ``pixels`` pixels arrive in one; None: not possible."""
         if pixels == 1:
             return 1
         return None if pixels % self.block[1] else pixels // self.block[1]

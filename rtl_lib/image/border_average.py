@@ -15,13 +15,14 @@ from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.features import Features, Kind, index_bits, pipeline_features
 from rtl_lib.core.formats import Format, index_signal
+from rtl_lib.core.operator import Operator
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 from rtl_lib.elementwise.requantize import narrow
 
 
 @dataclass(frozen=True, eq=False)
-class BorderAverage:
+class BorderAverage(Operator):
     """``multiplier [rows, columns]`` of the output positions, the same for all ``channels``."""
 
     input_format: Format
@@ -37,8 +38,8 @@ class BorderAverage:
             raise OverflowError("a product does not fit 64-bit integers exactly")
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.channels)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.channels),)
 
     @property
     def output_beat(self) -> Beat:

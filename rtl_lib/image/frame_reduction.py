@@ -15,6 +15,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from rtl_lib.core.features import Features, Kind, index_bits
 from rtl_lib.core.formats import Format, index_signal
+from rtl_lib.core.operator import Operator
 from rtl_lib.core.pipeline import PipelineBuilder
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel, ReduceModel
@@ -88,7 +89,7 @@ class FrameReduction(StreamComponent):
 
 
 @dataclass(frozen=True)
-class FrameSum:
+class FrameSum(Operator):
     """The sum of ``beats`` pixels of ``channels`` lanes (global average pooling before its division)."""
 
     input_format: Format
@@ -101,8 +102,8 @@ class FrameSum:
         return Format.containing(f.minimum * self.beats, f.maximum * self.beats)
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.channels)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.channels),)
 
     @property
     def output_beat(self) -> Beat:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Value
 
 from rtl_lib.core.features import Features, Kind, pipeline_features
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Beatwise
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 
@@ -22,10 +22,8 @@ class Reduction(enum.Enum):
 
 
 @dataclass(frozen=True)
-class WindowReduction:
+class WindowReduction(Beatwise):
     """``window_size`` pixels of ``channels`` lanes in, one pixel out; lanes ordered ``[position][channel]``."""
-
-    beatwise: ClassVar[bool] = True
 
     input_format: Format
     channels: int
@@ -40,8 +38,8 @@ class WindowReduction:
         return Format.containing(f.minimum * self.window_size, f.maximum * self.window_size)
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.input_format, self.channels * self.window_size)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.input_format, self.channels * self.window_size),)
 
     @property
     def output_beat(self) -> Beat:

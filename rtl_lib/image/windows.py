@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Rowwise
 from rtl_lib.core.stream import Beat
 from rtl_lib.image.window_schedule import NO_PADDING, Padding, WindowSchedule, WindowsModel, windows_of_beat
 from rtl_lib.image.windows_component import WindowsComponent
@@ -23,14 +23,12 @@ __all__ = ["Padding", "Windows", "WindowsComponent", "WindowsModel"]
 
 
 @dataclass(frozen=True)
-class Windows:
+class Windows(Rowwise):
     """Windows of an image of ``height × width`` pixels with ``channels`` lanes.
 
     One input beat is a pixel, in row-major order; one output beat is a window, lanes in the order
     ``[row][column][channel]``. ``create`` can make hardware for several pixels a beat.
     """
-
-    create_options: ClassVar[tuple[str, ...]] = ("pixels",)
 
     height: int
     width: int
@@ -58,16 +56,16 @@ class Windows:
         return np.broadcast_to(np.asarray(self.fill), (self.channels,))
 
     @property
-    def input_beats(self) -> int:
+    def input_pixels(self) -> int:
         return self.height * self.width
 
     @property
-    def output_beats(self) -> int:
+    def output_windows(self) -> int:
         return self.output_size[0] * self.output_size[1]
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.format, self.channels)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.format, self.channels),)
 
     @property
     def output_beat(self) -> Beat:
@@ -84,10 +82,10 @@ class Windows:
             image = np.where(inside[..., np.newaxis], framed, self.fills.astype(x.dtype))
         patches = np.lib.stride_tricks.sliding_window_view(image, self.kernel, axis=(1, 2))
         patches = patches[:, :: self.stride[0], :: self.stride[1]]  # [frame, row, column, channel, k_row, k_column]
-        return patches.transpose(0, 1, 2, 4, 5, 3).reshape(len(x), self.output_beats, self.output_beat.lanes)
+        return patches.transpose(0, 1, 2, 4, 5, 3).reshape(len(x), self.output_windows, self.output_beat.lanes)
 
     def pixels_out(self, pixels: int) -> int | None:
-        """How many windows leave in a beat when ``pixels`` pixels arrive in one; ``None``: not possible."""
+        """How many windows leave in a beat when ``pixels`` pixels arrive in one; None: not possible."""
         return windows_of_beat(pixels, self.stride[1])
 
     def create(self, pixels: int = 1) -> WindowsComponent:

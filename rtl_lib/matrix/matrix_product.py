@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from rtl_lib.core.operator import Operator, Wide, in_copies
 from rtl_lib.core.stream import Beat, Chain, StreamComponent
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
@@ -32,7 +33,7 @@ class Engine(enum.Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class MatrixProduct:
+class MatrixProduct(Operator):
     """The spec: ``requantize(matrix(x))`` for vectors that arrive in beats of ``lanes`` numbers."""
 
     create_options: ClassVar[tuple[str, ...]] = (
@@ -56,8 +57,8 @@ class MatrixProduct:
             raise ValueError(f"requantize must take {self.matrix.output_beat}, not {self.requantize.input_beat}")
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.matrix.input_format, self.lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.matrix.input_format, self.lanes),)
 
     @property
     def output_beat(self) -> Beat:
@@ -82,13 +83,20 @@ class MatrixProduct:
         lanes = self.lanes * times
         return None if self.matrix.n_inputs % lanes else replace(self, lanes=lanes)
 
+    def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
+        if self.beatwise:
+            return in_copies(self, pixels)
+        # It knows no rows, only the order of the numbers: it may take more of them at a time.
+        widened = None if surplus else self.widened(pixels)
+        return Wide(widened.create, 1, in_order=True) if widened else None
+
     @property
     def default_engine(self) -> Engine:
         """Parallel where vectors arrive whole, folded where they arrive in parts anyway."""
         return Engine.PARALLEL if self.beatwise else Engine.FOLDED
 
     @property
-    def luts(self) -> int:
+    def luts(self) -> float:
         """Predicted for the default engine."""
         if self.default_engine is Engine.PARALLEL:
             return self.parallel.luts

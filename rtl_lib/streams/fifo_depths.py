@@ -75,32 +75,43 @@ class FifoDepths(Generic[Edge]):
     def keeps_interval(self, depths: Mapping[Edge, int]) -> bool:
         """Whether frames leave at the best interval as long as nothing pauses."""
         try:
-            passages = trace(_with(self.build, depths), self.interval).values()
+            return self._reached(_with(self.build, depths)) <= self.interval
         except Deadlock:
             return False
-        return max(passage.interval_cycles for passage in passages) <= self.interval
 
     def _waiting(self) -> dict[Edge, int]:
-        """The most beats that ever wait. Where the interval was too short for that (layers that take almost as long as
-        each other keep each other waiting), it is what they reach.
+        """The most beats that ever wait: fewest where the beats of a frame come evenly, if the interval can be met so.
+        Where it is too short (layers that take almost as long as each other keep each other waiting), it becomes what
+        they reach.
         """
         while True:
-            queues = {edge: QueueModel() for edge in self.bits}
-            network = self.build(queues)
-            network.pace(self.interval)
-            reached = max(passage.interval_cycles for passage in trace(network, self.interval).values())
-            if reached <= self.interval:
-                return {edge: queue.most for edge, queue in queues.items()}
-            self.interval = reached
+            for evenly in (True, False):
+                queues = {edge: QueueModel() for edge in self.bits}
+                network = self.build(queues)
+                network.pace(self.interval, evenly=evenly)
+                if self._reached(network) <= self.interval:
+                    break
+            else:
+                endless = self._reached(self.build({edge: QueueModel() for edge in self.bits}))
+                if endless > self.interval:
+                    self.interval = endless
+                    continue
+            return {edge: queue.most for edge, queue in queues.items()}
+
+    def _reached(self, network: TimingNetwork) -> int:
+        return max(passage.interval_cycles for passage in trace(network, self.interval).values())
 
     def _enough(self) -> dict[Edge, int]:
-        """What waits alone is in the registers that stand there anyway, mostly."""
-        depths = {edge: depth if depth > 1 else 0 for edge, depth in self.waiting.items()}
-        if not self.keeps_interval(depths):
-            depths = {edge: max(depth, LEAST) for edge, depth in self.waiting.items()}
-        while not self.keeps_interval(depths):
-            depths = {edge: 2 * depth for edge, depth in depths.items()}
-        return depths
+        """What waits alone is in the registers that stand there anyway, mostly. Sources that do not keep to the
+        interval fill what they can, and may need more.
+        """
+        alone = {edge: depth if depth > 1 else 0 for edge, depth in self.waiting.items()}
+        depths = {edge: max(depth, LEAST) for edge, depth in self.waiting.items()}
+        for attempt in (alone, *({edge: n * depth for edge, depth in depths.items()} for n in (1, 2, 4, 8))):
+            if self.keeps_interval(attempt):
+                return attempt
+        self.interval = max(self.interval, self._reached(_with(self.build, attempt)))
+        return attempt
 
     def _shortened(self, depths: dict[Edge, int]) -> dict[Edge, int]:
         """As far as the work allows."""

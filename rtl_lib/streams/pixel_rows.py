@@ -16,6 +16,7 @@ from amaranth.hdl import Module, Mux, Signal
 
 from rtl_lib.core.features import Features, Kind, index_bits, serializer_features
 from rtl_lib.core.formats import Format, index_signal
+from rtl_lib.core.operator import Operator
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.streams.repack import SerializerModel
@@ -68,7 +69,7 @@ class PixelRows:
 
 
 @dataclass(frozen=True)
-class UnpackPixels:
+class UnpackPixels(Operator):
     """Beats of ``pixels`` pixels to beats of one pixel; surplus pixels are dropped."""
 
     format: Format
@@ -84,8 +85,8 @@ class UnpackPixels:
         return PixelRows(self.width, self.pixels)
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.format, self.pixels * self.channels)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.format, self.pixels * self.channels),)
 
     @property
     def output_beat(self) -> Beat:

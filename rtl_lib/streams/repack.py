@@ -12,12 +12,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 
 from rtl_lib.core.features import Features, gatherer_features, serializer_features
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Operator
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 
 
 @dataclass(frozen=True)
-class Repack:
+class Repack(Operator):
     """Beats of ``input_lanes`` to beats of ``output_lanes``, where one divides the other;
     the order of the numbers does not change.
     """
@@ -31,8 +32,8 @@ class Repack:
             raise ValueError(f"one of the widths must divide the other, not {self.input_lanes} and {self.output_lanes}")
 
     @property
-    def input_beat(self) -> Beat:
-        return Beat(self.format, self.input_lanes)
+    def input_beats(self) -> tuple[Beat, ...]:
+        return (Beat(self.format, self.input_lanes),)
 
     @property
     def output_beat(self) -> Beat:

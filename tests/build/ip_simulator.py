@@ -6,16 +6,19 @@ import logging
 import os
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dnn2fpga.build.tops.ip_top import TOP, ip_verilog
-from dnn2fpga.build.tops.stream_port import StreamPort
-from dnn2fpga.drive.pynq import Port
+from dnn2fpga.build.tops.stream_port import StreamPorts
+from dnn2fpga.drive.port import Port
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.generate.manifest import Manifest
+from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.settings import PlanSettings
@@ -25,19 +28,31 @@ SIM = HERE.parents[1] / "sim"
 sys.path.insert(0, str(SIM))
 
 
-def simulate(
-    graph: QuantizedGraph, settings: PlanSettings, frames: int, folder: Path, tests: Iterable[str]
-) -> dict[str, str | None]:
-    """The named cocotb tests, each with its parameters: None, or what it says about its failure."""
+@dataclass(frozen=True)
+class Design:
+    """A bundle's folder, its manifest, and frames of integers ``[frames, *shape]`` by the name of their port."""
+
+    bundle: Path
+    manifest: Manifest
+    numbers: Mapping[str, np.ndarray]
+
+
+def generated(graph: QuantizedGraph, settings: PlanSettings, frames: int, folder: Path) -> Design:
+    """The design of a graph, with random frames."""
+    hardware = plan(graph, settings)
+    manifest = write_bundle(graph, hardware, folder / "bundle")
+    q = graph.random_inputs(frames, seed=5)
+    return Design(folder / "bundle", manifest, q | by_name(graph.run(q), graph.outputs))
+
+
+def simulate(design: Design, folder: Path, tests: Iterable[str]) -> dict[str, str | None]:
+    """Results by the names of tests and their parameters: None, or what it says about its failure."""
     from cocotb_tools.runner import get_runner
     from toolchain import find_toolchain
 
-    hardware = plan(graph, settings)
-    manifest = write_bundle(graph, hardware, folder / "bundle")
-    ports = [StreamPort.model_validate(manifest[side]) for side in ("input", "output")]
     top = folder / f"{TOP}.v"
-    top.write_text(ip_verilog(*ports), encoding="utf-8")
-    _write_frames(graph, manifest, frames, folder / "setting.npz")
+    top.write_text(ip_verilog(StreamPorts.of(design.manifest)), encoding="utf-8")
+    _write_frames(design, folder / "setting.npz")
     runner = get_runner("verilator")
     logging.getLogger("Verilator").setLevel(logging.CRITICAL)
     results = folder / "results.xml"
@@ -48,7 +63,7 @@ def simulate(
         flags += ["OBJCACHE=" + shared.replace(" ", r"\ ")]
         os.environ["MAKEFLAGS"] = " ".join([os.environ.get("MAKEFLAGS", ""), *flags])
         runner.build(
-            sources=[top, folder / "bundle" / "rtl" / "accelerator.v"],
+            sources=[top, design.bundle / "rtl" / "accelerator.v"],
             hdl_toplevel=TOP,
             build_args=["-Wno-fatal", "-Wno-lint"],
             build_dir=folder / "build",
@@ -72,13 +87,14 @@ def simulate(
     return _verdicts(results)
 
 
-def _write_frames(graph: QuantizedGraph, manifest: dict, frames: int, file: Path) -> None:
-    form = graph.input.format
-    q = np.random.default_rng(5).integers(form.minimum, form.maximum + 1, (frames, *graph.input.shape))
-    sent = Port.of(manifest, "input").pack(q)
-    expected = Port.of(manifest, "output").pack(graph.run(q.astype(form.dtype)))
-    cycles = {key: manifest[f"{key}_cycles"] for key in ("latency", "interval")}
-    np.savez(file, sent=sent, expected=expected, steady=manifest["steady_frames"], **cycles)
+def _write_frames(design: Design, file: Path) -> None:
+    manifest = design.manifest
+    packed = {
+        port.axis: Port.of(port.model_dump()).pack(design.numbers[port.name])
+        for port in (*manifest.inputs, *manifest.outputs)
+    }
+    cycles = {"latency": manifest.latency_cycles, "interval": manifest.interval_cycles}
+    np.savez(file, **packed, steady=manifest.steady_frames, **cycles)
 
 
 def _verdicts(results: Path) -> dict[str, str | None]:

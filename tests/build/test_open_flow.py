@@ -107,10 +107,10 @@ def test_a_bitstream_and_what_it_is(work: Path, fake: Fake) -> None:
     fake(GOOD)
     steps: list[tuple[str, bool]] = []
 
-    def shown(step: str, news: str = "", seconds: float | None = None) -> None:
-        steps.append((step, seconds is not None))
+    def progress(step: str, done: int, of: int, news: str = "") -> None:
+        steps.append((step, done == of))
 
-    built = flow.build(work, "ulx3s_85f", shown=shown)
+    built = flow.build(work, "ulx3s_85f", progress=progress)
     folder = work / "build" / "ulx3s_85f"
     assert built.met
     assert built.files == (folder / "board_top.bit",)
@@ -142,10 +142,10 @@ def test_what_is_built_already_is_not_built_again(work: Path, fake: Fake) -> Non
     assert len(fake()) == 3
     assert flow.build(work, "ulx3s_85f") == first
     assert len(fake()) == 3
-    flow.build(work, "ulx3s_85f", settings=BuildSettings(seed=1, placements=2))
+    flow.build(work, "ulx3s_85f", build=BuildSettings(seed=1, placements=2))
     assert len(fake()) == 6
     (work / "build" / "ulx3s_85f" / "result.json").write_text("{}")
-    flow.build(work, "ulx3s_85f", settings=BuildSettings(seed=1, placements=2))
+    flow.build(work, "ulx3s_85f", build=BuildSettings(seed=1, placements=2))
     assert len(fake()) == 9
 
 
@@ -185,7 +185,7 @@ def test_without_run_only_what_the_tools_read(work: Path, fake: Fake) -> None:
 
 def test_other_seeds_are_tried_until_one_meets_the_clock(work: Path, fake: Fake) -> None:
     fake(GOOD, placer={"mhz": {"5": 43.0, "6": 49.0, "7": 50.5, "8": 70.0}})
-    result = flow.build(work, "ulx3s_85f", settings=BuildSettings(seed=5, placements=9)).result
+    result = flow.build(work, "ulx3s_85f", build=BuildSettings(seed=5, placements=9)).result
     assert result is not None
     assert result.met
     assert result.placements == {"5": 43.0, "6": 49.0, "7": 50.5}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bare_bundle
 import numpy as np
 import pytest
 import tiny
@@ -20,6 +21,7 @@ from dnn2fpga.build.families import FAMILIES
 from dnn2fpga.build.power import DEFAULT_TOGGLE_RATE, KINDS, estimate_power
 from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.generate.manifest import Manifest, read_manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -33,11 +35,16 @@ LAYERS = {
     "conv": {"lut": 1000.0, "ff": 500.0, "dsp": 4.0, "bram18": 0.0},
     "dense": {"lut": 200.0, "ff": 100.0, "dsp": 0.0, "bram18": 2.0},
 }
-MANIFEST: dict[str, Any] = {
-    "interval_cycles": 400,
-    "family": "xc7",
-    "boundaries": [{"layer": name, "resources": used, "busy_cycles": 100} for name, used in LAYERS.items()],
-}
+_BOUNDARY = bare_bundle.MANIFEST["boundaries"][1] | {"busy_cycles": 100}
+MANIFEST = Manifest.model_validate_json(
+    json.dumps(
+        bare_bundle.MANIFEST
+        | {
+            "interval_cycles": 400,
+            "boundaries": [_BOUNDARY | {"tensor": name, "resources": used} for name, used in LAYERS.items()],
+        }
+    )
+)
 
 
 def activity(**rates: float) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def test_twice_the_clock_is_twice_the_power_and_the_same_dynamic_energy() -> Non
 
 
 def test_energy_goes_with_the_interval() -> None:
-    longer = MANIFEST | {"interval_cycles": 800}
+    longer = MANIFEST.model_copy(update={"interval_cycles": 800})
     one, two = (estimate_power(m, ARTY, 100, activity(conv=0.3, dense=0.3)) for m in (MANIFEST, longer))
     always = [kind for kind in KINDS if kind != "bram18"]  # which rests half of the time
     assert [two.dynamic_mw_by_kind[kind] for kind in always] == [one.dynamic_mw_by_kind[kind] for kind in always]
@@ -164,9 +171,7 @@ def graph_and_bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Quantize
 
 
 def measured(graph: QuantizedGraph, bundle: Path, q: np.ndarray) -> dict[str, Any]:
-    boundaries = json.loads((bundle / "manifest.json").read_text())["boundaries"]
-    travel = {b["layer"]: (b["index"], b["pixels"]) for b in boundaries}
-    write_vectors(graph, travel, q, bundle.parent / "vectors", "test")
+    write_vectors(graph, read_manifest(bundle / "manifest.json").pixels, q, bundle.parent / "vectors", "test")
     try:
         return measure_activity(bundle, bundle.parent / "build", vectors=bundle.parent / "vectors")
     except UserError as error:
@@ -178,12 +183,12 @@ def measured(graph: QuantizedGraph, bundle: Path, q: np.ndarray) -> dict[str, An
 @pytest.mark.simulation
 def test_frames_of_zeros_switch_less_than_random_ones(graph_and_bundle: tuple[QuantizedGraph, Path]) -> None:
     graph, bundle = graph_and_bundle
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = read_manifest(bundle / "manifest.json")
     f = graph.input.format
     noise = np.random.default_rng(0).integers(f.minimum, f.maximum + 1, (4, *tiny.INPUT_SHAPE))
     zeros, random = (measured(graph, bundle, q) for q in (np.zeros_like(noise), noise))
-    assert list(random["layers"]) == [b["layer"] for b in manifest["boundaries"]]
-    assert random["cycles"] == 4 * manifest["interval_cycles"]
+    assert list(random["layers"]) == [b.tensor for b in manifest.boundaries]
+    assert random["cycles"] == 4 * manifest.interval_cycles
     toggles = [sum(layer["toggles_per_cycle"] for layer in a["layers"].values()) for a in (zeros, random)]
     assert 0 < toggles[0] < 0.8 * toggles[1]  # counters of pixels go on
     assert zeros["layers"]["conv"]["toggles_per_cycle"] < random["layers"]["conv"]["toggles_per_cycle"]

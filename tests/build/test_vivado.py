@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PORTS
+from bare_bundle import MANIFEST
 from rich.console import Console
 
 from dnn2fpga.build.boards import Board, Interface, available_boards, load_board
@@ -194,7 +194,7 @@ def test_results_survive_the_same_scripts_and_are_set_aside_for_others(bundle: P
 
 def test_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"manifest\.json: cannot be read: No such file or directory; is this a bundle\?"
+        UserError, match=r"manifest\.json: cannot be read: No such file or directory; run 'dnn2fpga generate' again"
     ):
         write_vivado(tmp_path, BOARD)
 
@@ -204,15 +204,15 @@ def test_no_bundle(tmp_path: Path) -> None:
     [
         ("{", "Invalid JSON"),
         ("[]", "the file: Input should be an object"),
-        ('{"manifest_version": 1, "top": "accelerator"}', "the key 'files' is missing"),
-        ('{"manifest_version": 1, "top": "accelerator", "files": {}}', "the key 'output' is missing"),
-        ('{"manifest_version": 2, "top": "accelerator", "files": {}}', "manifest_version: Input should be 1, not 2"),
-        ('{"manifest_version": 1, "top": "accelerator", "files": {}, @PORTS}', "files must name at least one rtl/"),
-        ('{"manifest_version": 1, "top": "accelerator", "files": {"rtl/x.v": ""}, @PORTS}', "x.v: named in manifest"),
+        ("{}", "the key 'manifest_version' is missing"),
+        (json.dumps({**MANIFEST, "inputs": []}), "inputs: Tuple should have at least 1 item"),
+        (json.dumps({**MANIFEST, "manifest_version": 1}), "manifest_version: Input should be 2, not 1"),
+        (json.dumps({**MANIFEST, "files": {}}), "files must name at least one rtl/"),
+        (json.dumps({**MANIFEST, "files": {"rtl/x.v": ""}}), "x.v: named in manifest"),
     ],
 )
 def test_broken_bundle(bundle: Path, manifest: str, message: str) -> None:
-    (bundle / "manifest.json").write_text(manifest.replace("@PORTS", json.dumps(PORTS)[1:-1]))
+    (bundle / "manifest.json").write_text(manifest)
     with pytest.raises(UserError) as caught:
         write_vivado(bundle, BOARD)
     assert message in str(caught.value)

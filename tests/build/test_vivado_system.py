@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PORTS
+from bare_bundle import MANIFEST, PORTS
 
 from dnn2fpga.build.boards import load_board
-from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.build.tops.stream_port import StreamPorts
 from dnn2fpga.build.vivado.project import VivadoScript, write_vivado
 from dnn2fpga.build.vivado.system import system_values
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import Manifest
 
 HERE = Path(__file__).parent
 PYNQ = load_board("pynq_z2")
@@ -35,8 +36,8 @@ def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Stub:
 
 def with_widths(bundle: Path, input_bits: int, output_bits: int) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
-    for side, bits in (("input", input_bits), ("output", output_bits)):
-        manifest[side] = {**PORTS[side], "tdata_bits": bits}
+    for side, bits in (("inputs", input_bits), ("outputs", output_bits)):
+        manifest[side] = [{**PORTS[side][0], "tdata_bits": bits}]
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -80,10 +81,10 @@ def test_a_beat_too_wide_for_the_converter(bundle: Path) -> None:
 
 
 def test_a_family_without_a_processor() -> None:
-    port = StreamPort(tdata_bits=8, beats=1)
+    streams = StreamPorts.of(Manifest.model_validate_json(json.dumps(MANIFEST)))
     board = load_board("vu9p")
     with pytest.raises(UserError, match="board 'vu9p': family must be one of zynq7000, zynquplus, not 'virtexuplus'"):
-        system_values(board, "200", port, port)
+        system_values(board, "200", streams)
 
 
 @pytest.mark.parametrize(

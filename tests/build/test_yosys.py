@@ -37,7 +37,7 @@ def test_every_layer_has_its_cells(work: Path) -> None:
         pytest.skip("yosys is not installed: apt-get install yosys")
     found = flow.synthesize(work)
     manifest = json.loads((work / "bundle" / "manifest.json").read_text())
-    estimated = {b["layer"]: b["resources"] for b in manifest["boundaries"]}
+    estimated = {b["tensor"]: b["resources"] for b in manifest["boundaries"]}
     assert list(found["layers"]) == list(estimated)
     assert found["layers"]["conv"]["dsp"] == estimated["conv"]["dsp"] > 0
     for layer in ("conv", "pool", "dense"):

@@ -12,6 +12,7 @@ namespace eval stub {
     variable wrapper ""
     variable catalog {}        ;# IP of the repositories: vlnv -> core
     variable width {8|16|32|64|128|256|512|1024}
+    variable defaults {c_include_mm2s 1 c_include_s2mm 1}  ;# of conditions that are not 0 by themselves
     variable ip_cores {}       ;# vlnv -> {parameters, pins, interfaces}; "?" and a parameter: only if that is 1
 }
 
@@ -48,17 +49,19 @@ dict set stub::ip_cores xilinx.com:ip:zynq_ultra_ps_e {
 }
 dict set stub::ip_cores xilinx.com:ip:axi_dma [string map [list WIDTH $stub::width] {
     parameters {
-        c_include_sg [01] c_sg_include_stscntrl_strm [01] c_sg_length_width {8|9|1\d|2[0-6]} c_addr_width {3[2-9]|[45]\d|6[0-4]}
+        c_include_sg [01] c_include_mm2s [01] c_include_s2mm [01] c_sg_include_stscntrl_strm [01] c_sg_length_width {8|9|1\d|2[0-6]} c_addr_width {3[2-9]|[45]\d|6[0-4]}
         c_m_axi_mm2s_data_width {32|64|128|256|512|1024} c_m_axis_mm2s_tdata_width {WIDTH}
         c_m_axi_s2mm_data_width {32|64|128|256|512|1024} c_s_axis_s2mm_tdata_width {WIDTH}
     }
     pins {
-        s_axi_lite_aclk input m_axi_mm2s_aclk input m_axi_s2mm_aclk input axi_resetn input mm2s_introut output
-        s2mm_introut output mm2s_prmry_reset_out_n {output optional} s2mm_prmry_reset_out_n {output optional}
+        s_axi_lite_aclk input axi_resetn input
+        m_axi_mm2s_aclk {input c_include_mm2s} mm2s_introut {output c_include_mm2s}
+        m_axi_s2mm_aclk {input c_include_s2mm} s2mm_introut {output c_include_s2mm}
+        mm2s_prmry_reset_out_n {output c_include_mm2s optional} s2mm_prmry_reset_out_n {output c_include_s2mm optional}
     }
     interfaces {
-        S_AXI_LITE {aximm slave} M_AXI_MM2S {aximm master} M_AXI_S2MM {aximm master}
-        M_AXIS_MM2S {axis master} S_AXIS_S2MM {axis slave}
+        S_AXI_LITE {aximm slave} M_AXI_MM2S {aximm master c_include_mm2s} M_AXI_S2MM {aximm master c_include_s2mm}
+        M_AXIS_MM2S {axis master c_include_mm2s} S_AXIS_S2MM {axis slave c_include_s2mm}
     }
 }]
 dict set stub::ip_cores xilinx.com:ip:smartconnect {
@@ -93,6 +96,7 @@ proc stub::members {cell what} {
     variable cells
     variable ip_cores
     variable catalog
+    variable defaults
     set ip [dict get $cells $cell]
     if {[dict exists $catalog $ip]} {
         set core [dict get $catalog $ip]
@@ -101,7 +105,8 @@ proc stub::members {cell what} {
     set found {}
     dict for {name description} [dict get $ip_cores $ip $what] {
         set condition [lindex $description [expr {$what eq "pins" ? 1 : 2}]]
-        if {$condition in {"" optional} || [parameter $cell $condition 0] eq "1"} {
+        set default [expr {[dict exists $defaults $condition] ? [dict get $defaults $condition] : 0}]
+        if {$condition in {"" optional} || [parameter $cell $condition $default] eq "1"} {
             dict set found $name $description
         }
     }

@@ -54,7 +54,7 @@ def test_unscaled_features_are_named_as_the_cause(dnn2fpga: Run, cases: Path) ->
     assert "channels 0, 1 and 3 of the input: 1, 1 and 1 of 256 integers used" in shown
     assert "--set quantization.input_granularity=per_channel" in shown
     assert len(result["tries"]) == 1
-    assert result["diagnosis"]["used_codes"][:2] == [1, 1]
+    assert result["diagnosis"]["inputs"]["input"]["used_codes"][:2] == [1, 1]
     helped, shown = quantized(
         dnn2fpga, cases, "10-unscaled-features", "--set", "quantization.input_granularity=per_channel"
     )

@@ -14,6 +14,7 @@ import pytest
 from command_line import Run, listing, refused
 from model_zoo import Zoo
 
+from dnn2fpga.generate import bundle
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.plan.hardware_plan import plan
 from dnn2fpga.plan.settings import PlanSettings
@@ -89,7 +90,7 @@ DATA: dict[str, tuple[Callable[[Path], Any], str]] = {
     "nothing": (lambda path: path.write_bytes(b""), "it is empty"),
     "truncated": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(50)), "damaged"),
     "objects": (lambda path: np.savez(path, x=np.array([{}, []], dtype=object)), "Python objects"),
-    "no samples": (lambda path: np.savez(path, x=np.zeros((0, 6, 6, 2))), "holds no samples"),
+    "no samples": (lambda path: np.savez(path, x=np.zeros((0, 6, 6, 2))), "there are no samples"),
     "wrong shape": (lambda path: np.savez(path, x=np.zeros((3, 28, 28))), "takes inputs of shape (6, 6, 2)"),
     "another name": (lambda path: np.savez(path, images=np.zeros((3, 6, 6, 2))), "holds no array 'x', but images"),
     "NaN": (lambda path: np.savez(path, x=np.full((3, 6, 6, 2), np.nan)), "NaN"),
@@ -201,7 +202,7 @@ def test_unwritable_bundle(dnn2fpga: Run, tmp_path: Path, work: Path, monkeypatc
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dnn2fpga.generate.bundle.write_vectors", full)
+    monkeypatch.setattr(bundle, "write_vectors", full)
     assert "No space left on device" in refused(dnn2fpga, tmp_path, "generate", work)
 
 
@@ -290,7 +291,7 @@ def test_failure_keeps_what_was_there(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dnn2fpga.generate.bundle.write_vectors", interrupted)
+    monkeypatch.setattr(bundle, "write_vectors", interrupted)
     outcome = dnn2fpga("generate", built)
     assert outcome.code == 130
     assert "Traceback" not in outcome.err

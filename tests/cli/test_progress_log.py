@@ -85,7 +85,7 @@ def test_without_a_terminal_the_commands_use_it(capsys: pytest.CaptureFixture[st
         progress("planning", 1, 1)
     lines = Lines()
     with steps_shown(Console(file=lines)) as shown:
-        shown("synthesis")
-        shown("synthesis", seconds=3.0)
+        shown("synthesis", 0, 1)
+        shown("synthesis", 1, 1)
     for out, name in ((capsys.readouterr().out, "planning"), (lines.getvalue(), "synthesis")):
         assert re.fullmatch(rf"{name} \.\.\.\n{name}: done in {TIME}\n", out)

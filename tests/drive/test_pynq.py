@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -13,14 +14,25 @@ import numpy as np
 import pytest
 import small_networks
 import tiny
+import two_ports
 
 from dnn2fpga.build.boards import load_board
-from dnn2fpga.build.tops.ip_registers import IDENTITY, MAP_VERSION, REGISTERS, Control, Status
-from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.build.tops.ip_registers import (
+    IDENTITY,
+    MAP_VERSION,
+    MAP_VERSION_OF_SEVERAL,
+    REGISTERS,
+    Control,
+    Status,
+    registers_of,
+)
+from dnn2fpga.build.tops.stream_port import StreamPort, StreamPorts
 from dnn2fpga.build.vivado.project import write_vivado
 from dnn2fpga.drive import pynq as driver
-from dnn2fpga.drive.pynq import Accelerator, AcceleratorError, Port
+from dnn2fpga.drive.port import AcceleratorError, Port
+from dnn2fpga.drive.pynq import Accelerator
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.generate.manifest import Manifest, read_manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
@@ -56,22 +68,22 @@ DESIGNS: dict[str, tuple[QuantizedGraph, PlanSettings]] = {
 @pytest.fixture(scope="module", params=DESIGNS)
 def design(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[QuantizedGraph, dict[str, Any], Path]:
+) -> tuple[QuantizedGraph, Manifest, Path]:
     graph, settings = DESIGNS[request.param]
     bundle = tmp_path_factory.mktemp("design") / "bundle"
     return graph, write_bundle(graph, plan(graph, settings), bundle), bundle / "manifest.json"
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuantizedGraph, dict[str, Any], Path]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[QuantizedGraph, Manifest, Path]:
     graph, bundle = tiny.quantized_graph(), tmp_path_factory.mktemp("small") / "bundle"
     return graph, write_bundle(graph, plan(graph), bundle), bundle / "manifest.json"
 
 
 def loaded(
-    monkeypatch: pytest.MonkeyPatch, graph: QuantizedGraph, manifest: dict[str, Any], file: Path, **options: Any
+    monkeypatch: pytest.MonkeyPatch, graph: QuantizedGraph, manifest: Manifest, file: Path, **options: Any
 ) -> tuple[Accelerator, Any]:
-    fake: Any = fake_pynq.module(graph, manifest)
+    fake: Any = fake_pynq.module(fake_pynq.of_graph(graph), manifest)
     monkeypatch.setitem(sys.modules, "pynq", fake)
     return Accelerator("accelerator.bit", file, **options), fake
 
@@ -91,7 +103,7 @@ def test_real_numbers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -
     with pytest.warns(UserWarning, match="inputs lie outside the range"):
         result = accelerator.predict(x)
     np.testing.assert_array_equal(result, graph.predict(x))
-    assert fake.overlay.dma.transfers == [3, 3, 2]
+    assert fake.overlay.accelerator.transfers == [3, 3, 2]
     assert fake.overlay.bitfile_name == "accelerator.bit"
 
 
@@ -119,7 +131,7 @@ def test_nan_is_refused(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
     x[1, 2, 3] = np.nan
     with pytest.raises(AcceleratorError, match="1 of 72 inputs are NaN"):
         accelerator.predict(x)
-    assert fake.overlay.dma.transfers == []
+    assert fake.overlay.accelerator.transfers == []
 
 
 def test_decisions_are_those_of_the_task(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:
@@ -141,14 +153,14 @@ def test_integers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -> No
     result = accelerator.run_integers(q)
     assert result.dtype == graph.output.format.dtype
     np.testing.assert_array_equal(result, graph.run(q))
-    assert fake.overlay.dma.transfers == [11]
+    assert fake.overlay.accelerator.transfers == [11]
     assert accelerator.run_integers(q[:0]).shape == (0, *graph.output.shape)
 
 
 def test_quantization_is_that_of_the_integer_model(design: Any) -> None:
     """Halves are rounded up, whatever their sign, and all that is beyond is saturated."""
     graph, manifest, _ = design
-    port = Port.of(manifest, "input")
+    port = Port.of(manifest.inputs[0].model_dump())
     steps = np.arange(-3 * 2**graph.input.width, 3 * 2**graph.input.width) / 2
     x = np.resize(steps, (len(steps), *graph.input.shape)) * np.resize(graph.input.scales, graph.input.shape[-1:])
     np.testing.assert_array_equal(port.quantize(x), graph.input.quantize(x))
@@ -185,15 +197,19 @@ def test_lanes_of_every_width(width: int, signed: bool) -> None:
 
 
 def test_registers_are_those_of_the_ip(small: Any) -> None:
-    assert {register.name: register.offset for register in REGISTERS} == driver.REGISTERS
-    assert (driver.IDENTITY, driver.MAP_VERSION) == (IDENTITY, MAP_VERSION)
+    several = registers_of(StreamPorts.of(Manifest.model_validate_json(json.dumps(two_ports.manifest()))))
+    offsets = {register.name: register.offset for register in several}
+    assert {name: offsets[name] for name in driver.REGISTERS} == driver.REGISTERS
+    assert list(driver.REGISTERS) == [*(register.name for register in REGISTERS), "waits"]
+    assert min({*offsets.values()} - {*driver.REGISTERS.values()}) == driver.PORT_FRAME_BYTES
+    versions = (driver.MAP_VERSION, driver.MAP_VERSION_OF_SEVERAL)
+    assert (driver.IDENTITY, *versions) == (IDENTITY, MAP_VERSION, MAP_VERSION_OF_SEVERAL)
     assert {name: 1 << bit for name, bit in Status.__members__.items()} == {
         name: getattr(driver, name) for name in Status.__members__
     }
     assert (driver.RUN, driver.SOFT_RESET) == (1 << Control.RUN, 1 << Control.SOFT_RESET)
-    for side in ("input", "output"):
-        port = StreamPort.model_validate(small[1][side])
-        assert port.frame_bytes == Port.of(small[1], side).frame_bytes
+    for port in (*small[1].inputs, *small[1].outputs):
+        assert StreamPort.of(port).frame_bytes == Port.of(port.model_dump()).frame_bytes
 
 
 def test_counters(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
@@ -212,8 +228,7 @@ def test_counters(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
 def test_close_gives_the_buffers_back(monkeypatch: pytest.MonkeyPatch, small: Any) -> None:
     accelerator, fake = loaded(monkeypatch, *small)
     accelerator.close()
-    assert accelerator._sent.freed
-    assert accelerator._received.freed
+    assert all(stream.buffer.freed for stream in accelerator._all)
     assert fake.overlay.accelerator.registers["control"] == 0
 
 
@@ -297,3 +312,94 @@ def test_the_copy_runs_without_dnn2fpga(small: Any, tmp_path: Path) -> None:
         check=False,
     )
     assert done.stderr == "overlay a.bit\n"
+
+
+# --- several inputs and outputs
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    return two_ports.write_bundle(tmp_path / "bundle") / "manifest.json"
+
+
+def two_ports_loaded(
+    monkeypatch: pytest.MonkeyPatch, file: Path, faults: dict[str, Any] | None = None, **options: Any
+) -> tuple[Accelerator, Any]:
+    fake: Any = fake_pynq.module(two_ports.integer_model, read_manifest(file), **(faults or {}))
+    monkeypatch.setitem(sys.modules, "pynq", fake)
+    return Accelerator("accelerator.bit", file, **options), fake
+
+
+def test_several_inputs_and_outputs_by_name(monkeypatch: pytest.MonkeyPatch, two: Path) -> None:
+    accelerator, fake = two_ports_loaded(monkeypatch, two, frames_per_transfer=3)
+    q = two_ports.random_inputs(8)
+    expected = two_ports.integer_model(q)
+    results = accelerator.run_integers(q)
+    assert list(results) == ["sum", "total"]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(results[name], values)
+        assert results[name].dtype == values.dtype
+    assert fake.overlay.accelerator.transfers == [3, 3, 2]
+    real = accelerator.predict({name: values * 0.5 for name, values in q.items()})
+    for name, values in expected.items():
+        np.testing.assert_array_equal(real[name], values * 0.5)
+
+
+def test_several_outputs_decide_each_by_its_task(monkeypatch: pytest.MonkeyPatch, two: Path) -> None:
+    """`sum` is numbers, `total` classes."""
+    accelerator, _ = two_ports_loaded(monkeypatch, two)
+    q = two_ports.random_inputs(5)
+    decided = accelerator.decide({name: values * 0.5 for name, values in q.items()})
+    np.testing.assert_array_equal(decided, two_ports.integer_model(q)["total"].argmax(-1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bias": None}, "arrays are needed for image, bias, not for image"),
+        ({"bias": np.zeros((2, 4), np.int8)}, r"input 'bias' must have the shape \(frames, 3\), not \(2, 4\)"),
+        ({"bias": np.zeros((3, 3), np.int8)}, "all inputs must have as many frames, not 2 of 'image', 3 of 'bias'"),
+        ({"bias": np.full((2, 3), 128)}, "input 'bias' must be -128 to 127"),
+    ],
+)
+def test_wrong_arrays_for_several_inputs(
+    monkeypatch: pytest.MonkeyPatch, two: Path, change: dict[str, Any], message: str
+) -> None:
+    accelerator, _ = two_ports_loaded(monkeypatch, two)
+    given = {name: values for name, values in (two_ports.random_inputs(2) | change).items() if values is not None}
+    with pytest.raises(AcceleratorError, match=message):
+        accelerator.run_integers(given)
+
+
+def test_a_missing_dma_is_noticed(monkeypatch: pytest.MonkeyPatch, two: Path) -> None:
+    with pytest.raises(AcceleratorError, match=r"does not belong to .*manifest\.json: it has no dma_1"):
+        two_ports_loaded(monkeypatch, two, {"without": ["dma_1"]})
+
+
+def test_swapped_dmas_are_noticed(monkeypatch: pytest.MonkeyPatch, two: Path) -> None:
+    accelerator, _ = two_ports_loaded(monkeypatch, two, {"swapped": True})
+    with pytest.raises(AcceleratorError, match="the transfer and the frames did not end together"):
+        accelerator.run_integers(two_ports.random_inputs(2))
+
+
+def test_ports_of_another_order_are_noticed(monkeypatch: pytest.MonkeyPatch, two: Path) -> None:
+    manifest = two_ports.manifest()
+    fake: Any = fake_pynq.module(two_ports.integer_model, read_manifest(two))
+    monkeypatch.setitem(sys.modules, "pynq", fake)
+    manifest["inputs"].reverse()
+    two.write_text(json.dumps(manifest))
+    with pytest.raises(AcceleratorError, match=r"register frame_bytes of 'bias' must be 4, not 48"):
+        Accelerator("accelerator.bit", two)
+
+
+def test_what_waits_is_named(monkeypatch: pytest.MonkeyPatch, two: Path) -> None:
+    accelerator, fake = two_ports_loaded(monkeypatch, two, timeout_s=0.05)
+    device = fake.overlay.accelerator
+    device.broken = "silent"
+    device.registers |= {"frames_in": 1, "waits": 1 << 1 | 1 << 16}
+    q = two_ports.random_inputs(2)
+    with pytest.raises(AcceleratorError, match="status 0x00, input 'bias' waits, output 'sum' waits; was reset"):
+        accelerator.run_integers(q)
+    assert [channel.started for channel in (*device.senders, *device.receivers)] == [2, 2, 2, 2]
+    device.broken = ""
+    np.testing.assert_array_equal(accelerator.run_integers(q)["sum"], two_ports.integer_model(q)["sum"])

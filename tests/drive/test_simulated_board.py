@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import two_inputs
+import two_ports
 from command_line import Outcome
 from tiny import quantized_graph, samples
 
@@ -17,13 +19,18 @@ from dnn2fpga.build.boards import available_boards, load_board
 from dnn2fpga.build.tops.board_top import write_board_top
 from dnn2fpga.data import Data
 from dnn2fpga.drive import link as link_module
-from dnn2fpga.drive.pynq import AcceleratorError
+from dnn2fpga.drive.noise import NoisyPort
+from dnn2fpga.drive.port import AcceleratorError
 from dnn2fpga.drive.run import SIMULATED, run_on_board, simulated
 from dnn2fpga.drive.serial import SerialAccelerator, open_port
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.flow import generate
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.optimize.calibration import calibrate
+from dnn2fpga.optimize.post_training import Quantization, quantize
+from dnn2fpga.task import Measure
+from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import BOARD_RUN, WorkFolder
 
 sys.path.insert(0, str(shipped_folder("sim")))
@@ -56,7 +63,9 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
     run = run_on_board(work, Data(x, y), "ulx3s_85f", SIMULATED, noise=noise)
     assert run.passed
     assert run.equal == run.frames == 40
-    assert run.score == run.software_score
+    (output,) = run.outputs.values()
+    assert output.equal == 40
+    assert output.score == output.software_score
     assert run.latency_cycles == (run.planned_latency_cycles,) * 2
     assert run.clock_hz == 50_000_000
     assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
@@ -115,6 +124,82 @@ def test_predictions_and_a_host_that_comes_back(work: Path) -> None:
                 assert accelerator.clipped_inputs == 1
                 with pytest.raises(AcceleratorError, match="NaN"):
                     accelerator.predict(np.full_like(x, np.nan))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_two_inputs_and_two_outputs(tmp_path: Path, noise: float) -> None:
+    """An input that is consumed before another, an output that blocks the other; with corrupted bytes, too."""
+    bundle = two_ports.write_bundle(tmp_path / "bundle")
+    q = two_ports.random_inputs(30)
+    board = load_board("ulx3s_85f")
+    with (
+        simulated(tmp_path / "simulation", bundle, board, board.clock_mhz) as name,
+        open_port(name, board.pins.uart.baud) as line,
+    ):
+        port = NoisyPort(line, noise)
+        accelerator = SerialAccelerator(port, bundle / "manifest.json")
+        results, cycles = accelerator.run_integers(q)
+        real = accelerator.predict({name: values[:3] * 0.5 for name, values in q.items()})
+    assert list(results) == ["sum", "total"]
+    for name, values in two_ports.integer_model(q).items():
+        np.testing.assert_array_equal(results[name], values)
+        np.testing.assert_array_equal(real[name], values[:3] * 0.5)
+    assert set(cycles) == {two_ports.LATENCY}
+    assert (port.hurt > 0) == (noise > 0)
+
+
+@pytest.fixture(scope="module")
+def two_inputs_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with a generated network of two inputs and two outputs, classes and numbers."""
+    folder = tmp_path_factory.mktemp("two inputs")
+    data = two_inputs.data()
+    graph = with_task(two_inputs.GRAPH, [data])
+    config_files.save(quantize(graph, calibrate(graph, data.x), Quantization()), folder)
+    generate(folder)
+    return folder
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_a_generated_network_with_two_inputs_and_two_outputs(two_inputs_work: Path, noise: float) -> None:
+    run = run_on_board(two_inputs_work, two_inputs.data(30), "ulx3s_85f", SIMULATED, noise=noise)
+    assert run.passed
+    assert run.latency_cycles == (run.planned_latency_cycles,) * 2
+    assert {name: (output.equal, output.measure) for name, output in run.outputs.items()} == {
+        "kind": (30, Measure.ACCURACY),
+        "angle": (30, Measure.R2),
+    }
+    assert all(output.labelled and output.score == output.software_score for output in run.outputs.values())
+    assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
+
+
+def test_the_command_for_several_ports(dnn2fpga: Callable[..., Outcome], two_inputs_work: Path) -> None:
+    data = two_inputs.data(4)
+    np.savez("data.npz", **{f"x_{name}": x for name, x in data.x.items()}, y_kind=data.y["kind"])
+    done = dnn2fpga("run", two_inputs_work, "data.npz", "--port", "simulation", "--board", "ulx3s_85f")
+    assert done.code == 0, done.err
+    assert "4 of 4 equal to the integer model in every number" in done.out
+    assert "kind: board 1" in done.out
+    assert "angle: board 1" in done.out
+
+
+def swapped(text: str, one: str, other: str) -> str:
+    """The text with two words in place of each other."""
+    return text.replace(one, "\0").replace(other, one).replace("\0", other)
+
+
+def test_swapped_outputs_on_a_board_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their frames have other lengths, so that no result is ever complete."""
+    bundle = two_ports.write_bundle(tmp_path / "bundle")
+    board = load_board("ulx3s_85f")
+    verilog = bundle / "rtl" / "accelerator.v"
+    verilog.write_text(swapped(verilog.read_text(), "m_axis_sum", "m_axis_total"))
+    monkeypatch.setattr(link_module, "RESULTS_SILENCE_S", 2.0)
+    with (
+        simulated(tmp_path / "simulation", bundle, board, board.clock_mhz) as name,
+        open_port(name, board.pins.uart.baud) as line,
+        pytest.raises(UserError, match="the board answers, but has given no result"),
+    ):
+        SerialAccelerator(line, bundle / "manifest.json").run_integers(two_ports.random_inputs(1))
 
 
 def test_the_bitstream_of_another_bundle(work: Path, tmp_path: Path) -> None:

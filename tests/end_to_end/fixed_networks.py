@@ -39,7 +39,6 @@ def requantized(
     """Every lane times ``multiplier / 2**shift``, clamped from ``low`` (default: all of the format)."""
     limits = output.format
     return {
-        "input": "",
         "output": output,
         "low": limits.minimum if low is None else low,
         "high": limits.maximum,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specimens import Specimen
 
+from dnn2fpga.errors import UserError
 from dnn2fpga.generate.bundle import write_bundle
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.generate.vectors import write_vectors
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.planner import completed
+from dnn2fpga.plan.settings import PlanSettings
 
 SIM = Path(__file__).resolve().parents[2] / "sim"
 sys.path.insert(0, str(SIM))
@@ -32,45 +37,69 @@ class Outcome:
 
     quantized: QuantizedGraph
     plan: HardwarePlan
+    manifest: Manifest
     frames: int
     beats: int
     cycles: int
+    refused_fifos: bool = False  # whether the design would have hung with the FIFOs of the settings
 
 
-def simulate(specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_dir: Path) -> Outcome:
-    """Generates the bundle in ``folder`` and simulates it with and without stalls; raises ``Mismatch``."""
+def simulate(
+    specimen: Specimen, quantized: QuantizedGraph, folder: Path, build_dir: Path, stalls: Sequence[str] | None = None
+) -> Outcome:
+    """Generate the bundle in ``folder`` and simulate it without stalls, and with patterns of stalls.
+
+    :param stalls: the patterns; None: the specimen's own.
+    :raises Mismatch: when a beat, a count or a cycle is not as predicted.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     config_files.save(quantized, folder)
     quantized = config_files.load(folder)  # what the files say is what is built
-    hardware = plan(quantized, completed(quantized, specimen.plan))
+    hardware, refused_fifos = _planned(quantized, specimen.plan)
     bundle, vectors = folder / "bundle", folder / "vectors"
-    write_bundle(quantized, hardware, bundle)
-    frames = specimen.frames(quantized)
-    write_vectors(quantized, hardware.travel, frames, vectors, "random numbers")
+    manifest = write_bundle(quantized, hardware, bundle)
+    q = specimen.frames(quantized, manifest.steady_frames)
+    frames = len(next(iter(by_name(q, quantized.inputs).values())))
+    write_vectors(quantized, hardware.pixels, q, vectors, "random numbers")
     beats = cycles = 0
-    for stalls in ("none", specimen.stalls):
+    for pattern in ("none", *([specimen.stalls] if stalls is None else stalls)):
         seed = specimen.seed % 1000
-        results = run_bulk(bundle, vectors, stalls=stalls, seed=seed, jobs=1, build_dir=build_dir)
+        results = run_bulk(bundle, vectors, stalls=pattern, seed=seed, jobs=1, build_dir=build_dir)
         (test,) = results["tests"]
         if not results["passed"]:
             raise Mismatch(test["message"])
-        expected = [len(frames) * b.beats for b in hardware.boundaries]
-        counted = [*test["beats_compared"], test["output_beats_compared"]]
-        if counted != [*expected, expected[-1]]:
-            raise Mismatch(f"beats compared must be {expected} and the last once more, not {counted}")
-        if stalls == "none":
-            _check_cycles(hardware, test)
+        expected = [frames * one.beats for one in (*manifest.boundaries, *manifest.outputs)]
+        counted = [*test["beats_compared"], *test["output_beats_compared"]]
+        if counted != expected:
+            raise Mismatch(f"beats compared at boundaries and outputs must be {expected}, not {counted}")
+        if pattern == "none":
+            _check_cycles(manifest, test)
         beats += sum(counted)
         cycles += test["cycles"]
-    return Outcome(quantized, hardware, len(frames), beats, cycles)
+    return Outcome(quantized, hardware, manifest, frames, beats, cycles, refused_fifos)
 
 
-def _check_cycles(hardware: HardwarePlan, test: dict[str, Any]) -> None:
+def _planned(quantized: QuantizedGraph, settings: PlanSettings) -> tuple[HardwarePlan, bool]:
+    """The plan; where the settings' own FIFOs would let it hang, that with calculated ones, and True."""
+    try:
+        return plan(quantized, completed(quantized, settings)), False
+    except UserError as reason:
+        if "can hang" not in str(reason):
+            raise
+    layers = {name: own.model_copy(update={"fifo": None}) for name, own in settings.layers.items()}
+    settings = settings.model_copy(update={"fifos": (), "layers": layers})
+    return plan(quantized, completed(quantized, settings)), True
+
+
+def _check_cycles(manifest: Manifest, test: dict[str, Any]) -> None:
     """The harness compares them as well; here none may be missing, but an interval before the design is full."""
-    intervals = test["interval_cycles"]
-    measured = [*test["first_cycles"], *test["last_cycles"], intervals[-1], *filter(None, intervals)]
-    predicted = [b.first_cycle for b in hardware.boundaries] + [b.last_cycle for b in hardware.boundaries]
-    predicted += [hardware.interval_cycles] * (len(measured) - len(predicted))
+    boundaries, outputs = manifest.boundaries, manifest.outputs
+    intervals = [found or b.interval_cycles for found, b in zip(test["interval_cycles"], boundaries, strict=True)]
+    measured = [*test["first_cycles"], *test["last_cycles"], *intervals]
+    measured += [*test["output_latency_cycles"], *test["output_interval_cycles"]]
+    predicted = [b.first_cycle for b in boundaries] + [b.last_cycle for b in boundaries]
+    predicted += [b.interval_cycles for b in boundaries]
+    predicted += [port.latency_cycles for port in outputs] + [port.interval_cycles for port in outputs]
     if measured != predicted:
         raise Mismatch(f"first, last and interval cycles must be {predicted} as predicted, not {measured}")

@@ -19,14 +19,14 @@ from amaranth.hdl import Module
 from fixed_networks import cnn
 
 from dnn2fpga import flow
-from dnn2fpga.generate import accelerator
 from dnn2fpga.generate import bundle as bundle_writer
+from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.plan import layout
-from dnn2fpga.plan.hardware_plan import Boundary, plan
-from dnn2fpga.plan.layout import LayerLayout
+from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
+from dnn2fpga.plan.layout import Layout, lay_out
 from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.plan.streams import Boundary
 from dnn2fpga.tensors.tensor import Arithmetic
 from dnn2fpga.verify import verifier
 from dnn2fpga.work_folder import BUNDLE, VERIFICATION, WorkFolder
@@ -50,7 +50,7 @@ class DroppingStage(MasterSlaveStage):
 
 def dropping_behind(layer: str) -> Callable[[Boundary], StreamComponent | None]:
     right = Boundary.separator
-    return lambda boundary: DroppingStage(boundary.beat) if boundary.layer == layer else right(boundary)
+    return lambda boundary: DroppingStage(boundary.beat) if boundary.name == layer else right(boundary)
 
 
 def blamed(work: Path) -> set[str]:
@@ -87,13 +87,18 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "rounded down": ("dense", rounded_down),
     "rounding off by one": ("conv", one_too_much),
 }
+CHAIN_PATTERNS = [name for name in verifier.SLOW_PATTERNS if name not in ("starve", "refuse")]
 SAID = {"swapped lanes": "the same values in other lanes"}
 
 
-def write_faulty_bundle(work: Path, monkeypatch: pytest.MonkeyPatch, faulty: QuantizedGraph) -> None:
+def write_faulty_bundle(work: Path, monkeypatch: pytest.MonkeyPatch, faulty: Layout) -> None:
     """A bundle whose Verilog is that of ``faulty``, and all else that of the right network."""
     graph = cnn()
-    monkeypatch.setattr(bundle_writer, "Accelerator", lambda _, plan: accelerator.Accelerator(faulty, plan))
+
+    def faulty_accelerator(plan: HardwarePlan) -> Accelerator:
+        return Accelerator(plan.model_copy(update={"layout": faulty}))
+
+    monkeypatch.setattr(bundle_writer, "Accelerator", faulty_accelerator)
     bundle_writer.write_bundle(graph, plan(graph), work / BUNDLE)
     record_again(work)
 
@@ -127,7 +132,8 @@ def test_a_wrong_number_is_found_in_its_layer(
     name, change = CHANGES[fault]
     graph = cnn()
     layers = [layer.model_copy(update=change(layer)) if layer.name == name else layer for layer in graph.layers]
-    write_faulty_bundle(verified, monkeypatch, replace(graph, layers=tuple(layers)))
+    faulty = QuantizedGraph.chain("faulty", "input", graph.input, layers)
+    write_faulty_bundle(verified, monkeypatch, lay_out(faulty, PlanSettings()))
     outcome = dnn2fpga("verify", verified)
     assert outcome.code == 1
     assert blamed(verified) == {name}
@@ -139,7 +145,7 @@ def test_a_beat_dropped_in_a_stage_is_found(
     verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
 ) -> None:
     monkeypatch.setattr(Boundary, "separator", dropping_behind("pool"))
-    write_faulty_bundle(verified, monkeypatch, cnn())
+    write_faulty_bundle(verified, monkeypatch, lay_out(cnn(), PlanSettings()))
     outcome = dnn2fpga("verify", verified)
     assert outcome.code == 1
     assert blamed(verified) == {"pool"}
@@ -149,13 +155,11 @@ def test_a_beat_dropped_in_a_stage_is_found(
 def test_a_beat_dropped_in_a_layer_is_found(
     verified: Path, monkeypatch: pytest.MonkeyPatch, dnn2fpga: Callable[..., Any]
 ) -> None:
-    def lay_out(graph: QuantizedGraph, settings: PlanSettings) -> list[LayerLayout]:
-        conv, pool, dense = layout.lay_out(graph, settings)
-        dropping = DroppingStage(dense.parts[0][1].input_beat)
-        return [conv, pool, replace(dense, parts=[("dropping", dropping), *dense.parts])]
-
-    monkeypatch.setattr(accelerator, "lay_out", lay_out)
-    write_faulty_bundle(verified, monkeypatch, cnn())
+    layout = lay_out(cnn(), PlanSettings())
+    conv, pool, dense = layout.layers
+    dropping = DroppingStage(dense.parts[0][1].input_beat)
+    dense = replace(dense, parts=[("dropping", dropping), *dense.parts])
+    write_faulty_bundle(verified, monkeypatch, replace(layout, layers=(conv, pool, dense)))
     outcome = dnn2fpga("verify", verified)
     assert outcome.code == 1
     assert blamed(verified) == {"dense"}
@@ -184,12 +188,12 @@ def test_a_slow_design_is_checked_in_the_compiled_harness(
     assert outcome.code == 0, outcome.out
     (report,) = json.loads((verified / VERIFICATION).read_text())["reports"]
     assert report["passed"]
-    assert report["tests"] == [f"stalls: {pattern}" for pattern in verifier.SLOW_PATTERNS]
+    assert report["tests"] == [f"stalls: {pattern}" for pattern in CHAIN_PATTERNS]
     manifest = json.loads((verified / BUNDLE / "manifest.json").read_text())
     for key in ("latency_cycles", "interval_cycles"):
         assert report[key] == {"predicted": manifest[key], "measured": manifest[key]}
     beats = sum(b["beats"] for b in manifest["boundaries"]) + manifest["boundaries"][-1]["beats"]
-    assert report["beats_compared"] == beats * sum(verifier.SLOW_PATTERNS.values())
+    assert report["beats_compared"] == beats * sum(verifier.SLOW_PATTERNS[pattern] for pattern in CHAIN_PATTERNS)
     assert "no resets in mid-frame were tried" in outcome.out
 
 
@@ -199,7 +203,8 @@ def test_a_wrong_number_is_found_in_the_compiled_harness(
     monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
     graph = cnn()
     layers = [layer.model_copy(update=one_too_much(layer)) if layer.name == "conv" else layer for layer in graph.layers]
-    write_faulty_bundle(verified, monkeypatch, replace(graph, layers=tuple(layers)))
+    faulty = QuantizedGraph.chain("faulty", "input", graph.input, layers)
+    write_faulty_bundle(verified, monkeypatch, lay_out(faulty, PlanSettings()))
     outcome = dnn2fpga("verify", verified)
     assert outcome.code == 1
     assert blamed(verified) == {"conv"}
@@ -210,7 +215,7 @@ def test_a_beat_dropped_under_stalls_is_found_in_the_compiled_harness(
 ) -> None:
     monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
     monkeypatch.setattr(Boundary, "separator", dropping_behind("pool"))
-    write_faulty_bundle(verified, monkeypatch, cnn())
+    write_faulty_bundle(verified, monkeypatch, lay_out(cnn(), PlanSettings()))
     assert dnn2fpga("verify", verified).code == 1
     (report,) = json.loads((verified / VERIFICATION).read_text())["reports"]
     assert blamed(verified) == {"pool"}

@@ -12,6 +12,7 @@ from simulated import Mismatch, Outcome, simulate
 from specimens import Specimen, on_a_random_network
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import plan
 
@@ -53,11 +54,16 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
+def outcome(quantized: QuantizedGraph, **counted: int) -> Outcome:
+    hardware = plan(quantized)
+    return Outcome(quantized, hardware, Manifest.of(quantized, hardware, {}), **counted)
+
+
 def small_outcome(specimen: Specimen, quantized: QuantizedGraph, *_: object) -> Outcome:
     """As if it had been simulated; networks with a convolution fail."""
     if any(layer.kind == "conv2d" for layer in quantized.layers):
         raise Mismatch("there is a convolution")
-    return Outcome(quantized, plan(quantized), frames=1, beats=1, cycles=1)
+    return outcome(quantized, frames=1, beats=1, cycles=1)
 
 
 def test_a_failure_is_shrunk_and_told(
@@ -86,7 +92,7 @@ def test_nothing_compared_fails(
 
 
 def test_the_report_tells_what_was_covered(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(script, "simulate", lambda s, q, *_: Outcome(q, plan(q), frames=2, beats=500, cycles=1000))
+    monkeypatch.setattr(script, "simulate", lambda s, q, *_: outcome(q, frames=2, beats=500, cycles=1000))
     report = tmp_path / "report.md"
     assert script.main(["--count", "20", "--jobs", "2", "--report", str(report)]) == 0
     text = report.read_text()

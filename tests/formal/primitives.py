@@ -101,7 +101,7 @@ def windows(
     """The right windows come from ``compute``; it has tests of its own."""
     padding = Padding.same(size, kernel, stride) if same else Padding()
     spec = Windows(*size, 1, NUMBERS, kernel, stride, padding)
-    inputs = 1 + distinct(frames * spec.input_beats, 1)  # 0 is padding
+    inputs = 1 + distinct(frames * spec.input_pixels, 1)  # 0 is padding
     outputs = spec.compute(inputs.reshape(frames, -1, 1)).reshape(-1, spec.output_beat.lanes)
     promise = Promise(
         inputs=inputs,
@@ -110,7 +110,7 @@ def windows(
         due_after=np.maximum.accumulate(outputs.max(axis=1) - 1),
         # Three registers, and a row that starts over while all others are waiting for it.
         patience=3 + 2 * spec.schedule.row_steps,
-        input_streak=frames * spec.input_beats,
+        input_streak=frames * spec.input_pixels,
         output_streak=spec.output_size[1] if stride[1] == 1 else 1,
     )
     return Primitive(spec.create, promise, depth, deep=True)

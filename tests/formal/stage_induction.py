@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.hdl import Elaboratable, Fragment, Module, Mux, Signal, Value
 from stream_harness import Promise, StreamHarness
 
+from rtl_lib.core.stream import StreamComponent
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 
@@ -41,11 +42,19 @@ class StageInduction(StreamHarness):
 class Opened(Elaboratable):
     """A component whose registers can be named from outside."""
 
-    def __init__(self, component: MasterSlaveStage) -> None:
-        self.i, self.o = component.i, component.o
+    def __init__(self, component: StreamComponent) -> None:
+        self.inputs, self.outputs = component.inputs, component.outputs
         self.fragment = Fragment.get(component, None)
         statements = [one for group in self.fragment.statements.values() for one in group]
         self.signals: dict[str, Signal] = {s.name: s for one in statements for s in one._lhs_signals()}
+
+    @property
+    def i(self) -> Any:
+        return self.inputs[0]
+
+    @property
+    def o(self) -> Any:
+        return self.outputs[0]
 
     def elaborate(self, platform: Any) -> Module:
         return self.fragment

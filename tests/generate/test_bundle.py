@@ -39,10 +39,12 @@ def test_the_manifest_describes_the_files(bundle: Path) -> None:
         hardware.latency_cycles,
         hardware.interval_cycles,
     )
-    assert [b["layer"] for b in manifest["boundaries"]] == [b.layer for b in hardware.boundaries]
-    assert manifest["input"]["tdata_bits"] == 8
-    assert manifest["output"]["tdata_bits"] == 3 * 16
-    assert manifest["task"] == {
+    assert [b["tensor"] for b in manifest["boundaries"]] == [b.name for b in hardware.boundaries]
+    (entry,), (exit,) = manifest["inputs"], manifest["outputs"]
+    assert (entry["name"], entry["tensor"], entry["axis"], entry["tdata_bits"]) == ("input", "input", "s_axis", 8)
+    assert (exit["tensor"], exit["axis"], exit["tdata_bits"]) == (hardware.boundaries[-1].name, "m_axis", 3 * 16)
+    assert exit["latency_cycles"] == manifest["latency_cycles"]
+    assert exit["task"] == {
         "kind": "classes",
         "ending": "softmax",
         "threshold": None,
@@ -56,7 +58,7 @@ def test_the_verilog_names_what_the_testbench_needs(bundle: Path) -> None:
     assert re.search(r"^module accelerator\(", text, re.M)
     for boundary in plan(GRAPH).boundaries:
         for signal in ("payload", "valid", "ready"):
-            assert f"boundary_{boundary.index}_{signal}" in text
+            assert f"boundary_{boundary.name}_{signal}" in text
     assert "/work/" not in text
     assert "(* src" not in text
 
@@ -67,8 +69,8 @@ def test_the_vectors_are_the_integer_model(bundle: Path) -> None:
     tensors = dict(GRAPH.boundaries(GRAPH.input.quantize(tiny.samples(VECTOR_FRAMES))))
     for boundary in plan(GRAPH).boundaries:
         dtype = boundary.tensor.format.dtype.newbyteorder("<")
-        numbers = np.fromfile(folder / f"boundary_{boundary.index}.bin", dtype)
-        np.testing.assert_array_equal(numbers, tensors[boundary.layer].reshape(-1))
+        numbers = np.fromfile(folder / f"boundary_{boundary.name}.bin", dtype)
+        np.testing.assert_array_equal(numbers, tensors[boundary.name].reshape(-1))
 
 
 def test_the_bundle_needs_no_python_caches_and_explains_itself(bundle: Path) -> None:

@@ -11,6 +11,7 @@ from command_line import Run
 
 from dnn2fpga import flow
 from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.work_folder import WorkFolder
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def test_files_beside_the_bundles_own_stay_where_they_are(work: Path) -> None:
     assert (bundle / "waves" / "deep" / "dump.vcd").read_text() == "waves"
     assert (bundle / "link").readlink() == Path("waves")
     assert (bundle / "sim" / "build" / "log").read_text() == "built"
-    flow.WorkFolder(work).current_bundle()
+    WorkFolder(work).current_bundle()
     (bundle / "notes.txt").write_text("mine, and changed: the bundle's verdicts stand")
-    flow.WorkFolder(work).current_bundle()
+    WorkFolder(work).current_bundle()
 
 
 def test_what_was_changed_or_added_among_them_is_kept_elsewhere(dnn2fpga: Run, work: Path) -> None:

@@ -12,7 +12,7 @@ from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.quantize.settings import Granularity, Scales, Symmetry
 from dnn2fpga.read.keras import read_keras_model
-from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+from dnn2fpga.read.keras_layers import LAYERS, OnlyInTraining
 from dnn2fpga.task import Ending
 
 FLOAT_ERROR = 1e-5  # of single precision, for outputs of the order of 1
@@ -64,7 +64,7 @@ def test_sixteen_bits_are_close_to_float(zoo: Zoo, name: str, numbers: str) -> N
 def test_every_supported_keras_class_is_in_the_table(zoo: Zoo) -> None:
     found = {type(layer).__name__ for name in MODELS for layer in zoo.build(name).layers}
     # What acts in training only is tried class by class in tests/read/test_keras_layers.py.
-    assert set(BY_CLASS) - found <= set(OnlyInTraining.stands_for)
+    assert set(LAYERS) - found <= set(OnlyInTraining.stands_for)
 
 
 @pytest.mark.parametrize("functional", [False, True])

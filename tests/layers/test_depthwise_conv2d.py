@@ -78,7 +78,7 @@ def test_it_is_a_convolution_with_zeros_between_the_channels(
     np.testing.assert_allclose(layer.compute(x), expected, rtol=1e-5, atol=1e-5)
 
     ops = TensorFlowOperations()
-    found = layer.forward(ops, tf.constant(x), {name: tf.constant(value) for name, value in layer.parameters.items()})
+    found = layer.forward(ops, {name: tf.constant(value) for name, value in layer.parameters.items()}, tf.constant(x))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -226,7 +226,7 @@ def test_its_filters_go_with_the_channels_in_front_of_it() -> None:
     deep.bias[silent] = 0
     graph = chain(Conv2D("conv", weights, bias), deep, Conv2D("point", numbers(1, 1, 8, 6), numbers(6)))
     less = prune(graph, NOTHING, PruningSettings(filters=0.5), None, Quantization()).graph
-    assert [node.shape[-1] for node in less.nodes] == [2, 4, 6]
+    assert [less.shapes[node.name][-1] for node in less.nodes] == [2, 4, 6]
     np.testing.assert_allclose(less.run(samples()), graph.run(samples()), rtol=1e-5, atol=1e-5)
 
 

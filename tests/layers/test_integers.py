@@ -6,13 +6,16 @@ import tempfile
 from pathlib import Path
 
 import integer_oracle
+import joined
 import numpy as np
 import pytest
+from graph_specimens import graph_specimens
 from hypothesis import given, settings
 from model_zoo import MODELS, Zoo
-from specimens import quantized_networks
+from specimens import Specimen, on_a_random_network, quantized_networks
 
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.ports import Values, by_name
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.registry import quantized_kinds
 from dnn2fpga.optimize.calibration import calibrate
@@ -20,6 +23,7 @@ from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.quantize.settings import Granularity, Scales, Symmetry
 from rtl_lib.core.arithmetic import Rounding
 
+GRAPHS = 20
 SETTINGS = {
     "default": Quantization(),
     "free": Quantization(scales=Scales.FREE, rounding=Rounding.HALF_EVEN, weight_bits=5, activation_bits=7),
@@ -35,13 +39,14 @@ SETTINGS = {
 }
 
 
-def equals_the_oracle(quantized: QuantizedGraph, frames: np.ndarray, folder: Path) -> None:
+def equals_the_oracle(quantized: QuantizedGraph, frames: Values, folder: Path) -> None:
     config_files.save(quantized, folder)
-    tensors = dict(quantized.boundaries(frames))
-    for index, frame in enumerate(frames):
-        for name, expected in integer_oracle.run(folder, frame).items():
+    tensors, given = dict(quantized.boundaries(frames)), by_name(frames, quantized.inputs)
+    for index in range(len(next(iter(given.values())))):
+        for name, expected in integer_oracle.run(folder, {name: one[index] for name, one in given.items()}).items():
             np.testing.assert_array_equal(tensors[name][index].reshape(expected.shape), expected, err_msg=name)
-    np.testing.assert_array_equal(quantized.run(frames).reshape(-1), tensors[quantized.layers[-1].name].reshape(-1))
+    for name, found in by_name(quantized.run(frames), quantized.outputs).items():
+        np.testing.assert_array_equal(found.reshape(-1), tensors[quantized.leaving[name]].reshape(-1))
 
 
 def test_the_oracle_knows_every_kind() -> None:
@@ -66,3 +71,23 @@ def test_every_model_of_the_zoo(zoo: Zoo, name: str, settings: str, tmp_path: Pa
 def test_random_networks(network: tuple[QuantizedGraph, np.ndarray]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         equals_the_oracle(*network, Path(folder))
+
+
+@pytest.mark.parametrize("seed", range(GRAPHS))
+def test_random_graphs(seed: int, tmp_path: Path) -> None:
+    def check(specimen: Specimen) -> None:
+        if not specimen.is_too_wide():
+            quantized = specimen.quantize()
+            frames = by_name(specimen.frames(quantized), quantized.inputs)
+            equals_the_oracle(quantized, {name: one[:4] for name, one in frames.items()}, tmp_path)
+
+    on_a_random_network(seed, check, graph_specimens)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_every_join(settings: str, tmp_path: Path) -> None:
+    graph = joined.every_join()
+    x = joined.samples(graph)
+    quantized = quantize(graph, calibrate(graph, x), SETTINGS[settings])
+    equals_the_oracle(quantized, quantized.quantized({name: 2 * values[:2] for name, values in x.items()}), tmp_path)
+    assert {"weighted_sum", "product", "extremum", "concatenate"} <= {layer.kind for layer in quantized.layers}

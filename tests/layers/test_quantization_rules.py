@@ -219,6 +219,6 @@ def test_wrapping_is_refused_behind_a_clamp_and_built_without() -> None:
     for layer in (Clamp("relu", 0.0, math.inf), dense.absorb_clamp(0.0, 6.0)):
         assert layer
         with pytest.raises(Unsupported, match="overflow 'wrap' cannot be joined with a clamp"):
-            layer.quantize(tensor, layer.choose(tensor, _Bounds(Interval(0, 1)), settings), settings)
-    choice = dense.choose(tensor, _Bounds(Interval(-1, 1)), settings)
-    assert dense.quantize(tensor, choice, settings).arithmetic.overflow is Overflow.WRAP
+            layer.quantize(layer.choose(_Bounds(Interval(0, 1)), settings, tensor), settings, tensor)
+    choice = dense.choose(_Bounds(Interval(-1, 1)), settings, tensor)
+    assert dense.quantize(choice, settings, tensor).arithmetic.overflow is Overflow.WRAP

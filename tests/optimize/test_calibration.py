@@ -206,7 +206,7 @@ def test_one_outlier_leaves_the_others_visible(outlier: float, channels: int) ->
 
 def test_progress_counts_both_passes() -> None:
     told: list[tuple[int, int]] = []
-    calibrate(graph(), samples(10), 4, lambda done, of: told.append((done, of)))
+    calibrate(graph(), samples(10), 4, lambda what, done, of, news="": told.append((done, of)))
     assert told == [(done, 20) for done in (4, 8, 10, 14, 18, 20)]
 
 

@@ -122,7 +122,7 @@ def test_a_pruned_graph_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert [arrays_of(layer) for layer in read.layers] == [arrays_of(layer) for layer in pruned.graph.layers]
     assert arrays_of(read.layers[0]) != arrays_of(graph.layers[0])
     assert read.layers[0].weights.shape == (3, 3, 1, 4)  # type: ignore[attr-defined]
-    assert [node.shape for node in read.nodes] == [node.shape for node in pruned.graph.nodes]
+    assert read.shapes == pruned.graph.shapes
     assert (read.notes, read.task, read.float_parameters) == (pruned.graph.notes, graph.task, 99)
     assert len(read.notes) == 3
     assert {name: (m.dtype, m.tolist()) for name, m in masks.items()} == {
@@ -154,7 +154,7 @@ CHANGES: dict[str, Callable[[], tuple[Graph, list[Data | None], list[str]]]] = {
     "padding": lambda: (with_layer(0, padding="valid"), [Data(X, Y), None], ["a"]),
     "a clamp": lambda: (with_layer(0, clamp=(0.0, 1.0)), [Data(X, Y), None], ["a"]),
     "a window": lambda: (with_layer(1, pool_size=(3, 3)), [Data(X, Y), None], ["a"]),
-    "the task": lambda: (replace(TINY, left_out=None), [Data(X, Y), None], ["a"]),
+    "the task": lambda: (replace(TINY, left_out={}), [Data(X, Y), None], ["a"]),
     "the model's name": lambda: (replace(TINY, name="other"), [Data(X, Y), None], ["a"]),
     "an input": lambda: (TINY, [Data(X + np.eye(1, 36, dtype=np.float32).reshape(6, 6, 1), Y), None], ["a"]),
     "a label": lambda: (TINY, [Data(X, Y + (np.arange(40) == 7)), None], ["a"]),

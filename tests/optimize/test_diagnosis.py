@@ -12,7 +12,8 @@ from dnn2fpga.data import Data
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.dense import Dense
-from dnn2fpga.optimize.diagnosis import Cause, Diagnosis, Finding, diagnose
+from dnn2fpga.optimize.diagnosis import Diagnosis, InputCodes, diagnose
+from dnn2fpga.optimize.findings import Cause, Finding
 from dnn2fpga.optimize.first_stage import post_training_candidates
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Target
@@ -44,6 +45,12 @@ def diagnosed(
     return diagnose(problem, best, [one.result for one in candidates])
 
 
+def codes_of(diagnosis: Diagnosis) -> InputCodes:
+    """Of the only input."""
+    (codes,) = diagnosis.inputs.values()
+    return codes
+
+
 def shown(diagnosis: Diagnosis) -> dict[Cause, Finding]:
     return {one.cause: one for one in diagnosis.findings if one.matters}
 
@@ -58,9 +65,9 @@ def changed(change: Callable[[np.ndarray], object]) -> np.ndarray:
 def test_sound_data_has_no_findings(test: np.ndarray | None) -> None:
     found = diagnosed(network(), X, test)
     assert found.findings == ()
-    assert found.outside_range == (None if test is None else 0.0)
-    assert found.codes == 256
-    assert min(found.used_codes) > 100
+    assert codes_of(found).outside_range == (None if test is None else 0.0)
+    assert codes_of(found).codes == 256
+    assert min(codes_of(found).used_codes) > 100
 
 
 @pytest.mark.parametrize("pixels", [np.uint8, np.float32])
@@ -71,14 +78,14 @@ def test_images_have_no_findings(pixels: type) -> None:
     images = images.astype(pixels) if pixels is np.uint8 else (images / 255).astype(np.float32)
     found = diagnosed(network(255 if pixels is np.uint8 else 1), images, images)
     assert shown(found) == {}
-    assert found.outside_range == 0.0
+    assert codes_of(found).outside_range == 0.0
     assert [one.text for one in found.findings] == ["channel 0 of the input: always the same value"]
 
 
 def test_channels_that_become_a_few_integers() -> None:
     size = np.array([1e-4, 1.0, 1e-3, 1.0])
     found = diagnosed(network(size), (X * size).astype(np.float32), (X * size).astype(np.float32))
-    assert found.used_codes[0] == found.used_codes[2] == 1
+    assert codes_of(found).used_codes[0] == codes_of(found).used_codes[2] == 1
     finding = shown(found)[Cause.FEW_CODES]
     assert finding.text.startswith("channels 0 and 2 of the input: 1 and 1 of 256 integers used")
     assert finding.help == "--set quantization.input_granularity=per_channel"
@@ -134,13 +141,13 @@ def test_data_of_another_range(factor: float) -> None:
     found = diagnosed(network(), X, (X * factor).astype(np.float32))
     assert set(shown(found)) == {Cause.OTHER_RANGE}
     assert "prepare both" in shown(found)[Cause.OTHER_RANGE].help
-    assert found.outside_range is not None
-    assert (found.outside_range > 0.9) == (factor > 1)
+    assert codes_of(found).outside_range is not None
+    assert (codes_of(found).outside_range > 0.9) == (factor > 1)
 
 
 def test_test_inputs_outside_the_calibrated_range() -> None:
     found = diagnosed(network(), X, (X * 2).astype(np.float32))
-    assert found.outside_range == pytest.approx(0.5, abs=0.05)
+    assert codes_of(found).outside_range == pytest.approx(0.5, abs=0.05)
     finding = shown(found)[Cause.OUTSIDE_RANGE]
     assert "lie outside the calibrated range" in finding.text
     assert finding.help == "calibrate with data like the test data"

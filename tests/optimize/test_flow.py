@@ -29,7 +29,7 @@ LOW = Quantization(weight_bits=3, activation_bits=4)
 
 def quantize(folder: Path, graph: Graph = NETWORK, data: Data = TRAINING, test: Data = TEST, **settings: Any) -> Any:
     chosen = {"quantization": LOW, "optimization": QAT} | settings
-    return flow.quantize(graph, data, folder, chosen["quantization"], chosen["optimization"], test)
+    return flow.quantize(graph, data, work=folder, test=test, **chosen)
 
 
 @pytest.mark.parametrize("optimization", [QAT, SPARSE], ids=["trained", "pruned and trained"])

@@ -11,6 +11,7 @@ import pytest
 from judged import TINY, one_sensitive_layer, problem_of, tiny_data, vectors
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.conv2d import Binary32Conv2D
 from dnn2fpga.layers.integer_linear import QuantizedLinear
 from dnn2fpga.optimize.partial import cheapest_first, partial_candidates, sensitivity
@@ -19,6 +20,7 @@ from dnn2fpga.optimize.problem import Candidate, Problem
 from dnn2fpga.optimize.settings import PartialSettings, Target
 from dnn2fpga.quantize.settings import Numbers
 from dnn2fpga.quantize.weight_sets import WeightSet
+from dnn2fpga.task import Score
 
 LOST = {"a": 0.01, "b": 0.05, "c": 0.02}
 SIZE = {"a": 10, "b": 100, "c": 1}
@@ -92,8 +94,13 @@ def test_tries_are_limited_and_made_one_by_one(monkeypatch: pytest.MonkeyPatch) 
 
 def test_sensitivity_looks_at_so_many_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int | None] = []
-    score = Problem.score
-    monkeypatch.setattr(Problem, "score", lambda self, model, count: seen.append(count) or score(self, model, count))
+    scores = Problem.scores
+
+    def spy(self: Problem, model: QuantizedGraph, count: int | None = None) -> dict[str, Score]:
+        seen.append(count)
+        return scores(self, model, count)
+
+    monkeypatch.setattr(Problem, "scores", spy)
     loss_of_each(sensitive(), PartialSettings(samples=50))
     assert seen == [50] * 4
 

@@ -147,7 +147,9 @@ def test_batch_normalization_follows_the_data_and_then_stays() -> None:
         IMAGES,
         settings,
         graph,
-        progress=lambda done, of: seen.append(np.stack([model.variables["conv"][k] for k in ("mean", "variance")])),
+        progress=lambda what, done, of: seen.append(
+            np.stack([model.variables["conv"][k] for k in ("mean", "variance")])
+        ),
     )
     moved = [not np.array_equal(a, b) for a, b in pairwise(seen)]
     assert moved == [True] * 7 + [False] * 8  # four steps an epoch
@@ -279,7 +281,7 @@ from dnn2fpga.passes.simplify import simplify
 graph = simplify(tiny.float_graph())
 settings = TrainingSettings(epochs=1, batch=4, teacher="float_model")
 train(FloatModel(graph), Data(tiny.samples(), None), settings, graph,
-      progress=lambda done, of: print("trained", flush=True) if done == of else None)
+      progress=lambda what, done, of: print("trained", flush=True) if done == of else None)
 os._exit(0)
 """
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import joined
 import numpy as np
 import pytest
 import tiny
+from graph_specimens import graph_specimens
 from specimens import Specimen, on_a_random_network
 
 from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.ports import Values, by_name, or_named
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.affine import Affine
@@ -15,7 +20,7 @@ from dnn2fpga.layers.base import Normalization
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
-from dnn2fpga.optimize.training_model import CodeModel, FloatModel
+from dnn2fpga.optimize.training_model import SCALE_RATE, CodeModel, FloatModel
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.quantize.scaling import QuantizationChoice
 
@@ -45,13 +50,15 @@ FAMILIES: dict[str, dict[str, object]] = {
 }
 
 
-def codes_of(model: CodeModel, x: np.ndarray) -> np.ndarray:
-    ((q, _),) = model.codes(tf.constant(x)).values()
-    return np.asarray(q).astype(np.int64)
+def codes_of(model: CodeModel, x: Values) -> Any:
+    """The integers of the only output, or of all by name."""
+    given = {name: tf.constant(values) for name, values in by_name(x, model.graph.inputs).items()}
+    return or_named({name: np.asarray(q).astype(np.int64) for name, (q, _) in model.codes(given).items()})
 
 
 def same(one: QuantizedGraph, other: QuantizedGraph) -> None:
-    assert one.input == other.input
+    assert one.inputs == other.inputs
+    assert [node.inputs for node in one.nodes] == [node.inputs for node in other.nodes]
     for ours, theirs in zip(one.layers, other.layers, strict=True):
         arrays = ours.array_fields()
         assert ours.model_dump(exclude={*arrays}) == theirs.model_dump(exclude={*arrays})
@@ -59,20 +66,21 @@ def same(one: QuantizedGraph, other: QuantizedGraph) -> None:
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=f"{ours.name}/{name}")
 
 
-def check(graph: Graph, x: np.ndarray, settings: Quantization) -> None:
+def check(graph: Graph, x: Values, settings: Quantization) -> None:
     """Before any step of training, the training graph is the integer model, however its scales are held."""
+    x = by_name(x, graph.inputs)
     statistics = calibrate(graph, x)
     quantized, choices = quantize(graph, statistics, settings), choose_all(graph, statistics, settings)
-    inputs = np.concatenate([x, 2 * x])  # numbers saturate
-    expected = quantized.run(quantized.input.quantize(inputs))
+    inputs = {name: np.concatenate([values, 2 * values]) for name, values in x.items()}  # numbers saturate
+    expected = by_name(quantized.run(quantized.quantized(inputs)), quantized.outputs)
     in_floats = any(layer.kind.endswith("binary32") for layer in quantized.layers)
     for learn_ranges in (False, True):
         model = CodeModel(graph, settings, choices, learn_ranges)
-        found = codes_of(model, inputs)
-        if in_floats:  # summed in another order: a sum beside the border of two integers may fall to the other side
-            assert np.mean(found != expected) <= 1e-3
-        else:
-            np.testing.assert_array_equal(found, expected)
+        for name, found in by_name(codes_of(model, inputs), quantized.outputs).items():
+            if in_floats:  # summed in another order: a sum beside the border of two integers may fall to the other side
+                assert np.mean(found != expected[name]) <= 1e-3
+            else:
+                np.testing.assert_array_equal(found, expected[name], err_msg=name)
         same(quantize(model.trained(), {}, settings, model.trained_choices()), quantized)
 
 
@@ -81,13 +89,26 @@ def test_the_codes_are_those_of_the_integer_model(family: str) -> None:
     check(GRAPH, tiny.samples(), Quantization(**FAMILIES[family]))
 
 
+def check_one(specimen: Specimen) -> None:
+    if not specimen.is_too_wide():
+        check(specimen.graph, specimen.samples(), specimen.quantization)
+
+
 @pytest.mark.parametrize("seed", range(NETWORKS))
 def test_the_codes_of_random_networks(seed: int) -> None:
-    def check_one(specimen: Specimen) -> None:
-        if not specimen.is_too_wide():
-            check(specimen.graph, specimen.samples(), specimen.quantization)
-
     on_a_random_network(seed, check_one)
+
+
+@pytest.mark.parametrize("seed", range(NETWORKS))
+def test_the_codes_of_random_graphs(seed: int) -> None:
+    """Forks, joins of every kind, several inputs and outputs."""
+    on_a_random_network(seed, check_one, graph_specimens)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_codes_of_every_join(family: str) -> None:
+    graph = joined.every_join()
+    check(graph, joined.samples(graph), Quantization(**FAMILIES[family]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -150,18 +171,49 @@ def test_the_float_model_is_the_float_graph(graph: Graph) -> None:
     np.testing.assert_allclose(model.trained().run(x), graph.run(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("graph", [GRAPH, joined.every_join()], ids=["chain", "joins"])
 @pytest.mark.parametrize("scales", ["power_of_two", "free"])
-def test_what_was_learned_is_what_is_built(scales: str) -> None:
+def test_what_was_learned_is_what_is_built(scales: str, graph: Graph) -> None:
     """Any change of weights and scales, as training makes it."""
     settings = Quantization(scales=scales, weight_bits=4, activation_granularity="per_channel")
-    x = tiny.samples()
-    model = CodeModel(GRAPH, settings, choose_all(GRAPH, calibrate(GRAPH, x), settings), learn_ranges=True)
+    x = joined.samples(graph)
+    model = CodeModel(graph, settings, choose_all(graph, calibrate(graph, x), settings), learn_ranges=True)
     rng = np.random.default_rng(0)
     for variable in model.trainable:
         variable.assign(variable + 0.3 * rng.normal(size=variable.shape))
     choices: dict[str, QuantizationChoice] = model.trained_choices()
     quantized = quantize(model.trained(), {}, settings, choices)
-    np.testing.assert_array_equal(codes_of(model, x), quantized.run(quantized.input.quantize(x)))
+    expected = by_name(quantized.run(quantized.quantized(x)), quantized.outputs)
+    for name, found in by_name(codes_of(model, x), quantized.outputs).items():
+        np.testing.assert_array_equal(found, expected[name])
     if scales == "power_of_two":
         for layer in quantized.layers:
             assert (np.frexp(layer.output.scale)[0] == 0.5).all()
+
+
+def test_tensors_that_share_an_encoding_learn_it_together() -> None:
+    graph, settings = joined.every_join(), Quantization(scales="free")
+    model = CodeModel(graph, settings, choose_all(graph, calibrate(graph, joined.samples(graph)), settings), True)
+    rows = graph.encodings.owners("rows")
+    assert len(rows) > 2
+    assert len({id(model.learned[name]) for name in rows}) == 1
+    assert "tanh" not in model.learned
+    model.learned[rows[0]].assign([0.1])
+    choices = model.trained_choices()
+    (scale,) = {choices[name].output.scale for name in (*rows, "rows", "pool", "columns", "flat", "beats")}
+    assert scale == pytest.approx(model.choices[rows[0]].output.scale * 2 ** (SCALE_RATE * 0.1))  # type: ignore[operator]
+
+
+def test_gradients_reach_everything_in_a_graph_with_joins() -> None:
+    graph, settings = joined.every_join(), Quantization(scales="free")
+    x = joined.samples(graph, 64)
+    model = CodeModel(graph, settings, choose_all(graph, calibrate(graph, x), settings), learn_ranges=True)
+    trained = [variable.value for variable in model.trainable]
+    with tf.GradientTape() as tape:
+        outputs = model({name: tf.constant(values) for name, values in x.items()})
+        rng = np.random.default_rng(0)
+        loss = tf.add_n([tf.reduce_sum(one * rng.normal(size=one.shape)) for one in outputs.values()])
+    for variable, gradient in zip(model.trainable, tape.gradient(loss, trained), strict=True):
+        assert gradient is not None, variable.name
+        assert np.isfinite(gradient).all(), variable.name
+        assert np.abs(gradient).max() > 0, variable.name

@@ -32,6 +32,7 @@ from dnn2fpga.optimize.settings import Optimization, SearchSettings, TrainingSet
 from dnn2fpga.optimize.trials import Trials
 from dnn2fpga.optimize.width_search import Point, SearchResult, front_of, search_widths, searched_widths
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.progress import silent
 from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.task_reading import with_task
 from dnn2fpga.work_folder import SEARCH, WorkFolder
@@ -214,7 +215,7 @@ def test_small_space_is_searched_once(tmp_path: Path) -> None:
         return float(sum(choice.values())), float(choice["a"])
 
     trials = Trials(tmp_path / "journal", "key", {"a": 2, "b": 3}, [{"a": 1, "b": 2}], seed=1)
-    finished = trials.run(40, values, lambda done, of: None)
+    finished = trials.run(40, values, silent)
     assert len(finished) == len(tried) == len(set(tried))
     assert tried[0] == (1, 2)
     assert len(tried) == 6
@@ -225,7 +226,7 @@ def test_a_torn_line_is_dropped(tmp_path: Path) -> None:
 
     def run(count: int) -> int:
         trials = Trials(file, "key", {"a": 50}, [], seed=1)
-        return len(trials.run(count, lambda number, choice: (number, choice["a"]), lambda done, of: None))
+        return len(trials.run(count, lambda number, choice: (number, choice["a"]), silent))
 
     assert run(3) == 3
     file.write_bytes(file.read_bytes()[:-20])  # the process was killed while it wrote the third
@@ -278,7 +279,15 @@ def test_luts_are_solved_once_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_flow_writes_the_chosen_model_and_its_settings(tmp_path: Path) -> None:
     graph, train, test = digits()
-    found = flow.search(graph, train, tmp_path, test, SearchSettings(trials=12), QUICK, TARGET)
+    found = flow.search(
+        graph,
+        train,
+        work=tmp_path,
+        test=test,
+        search=SearchSettings(trials=12),
+        quantization=QUICK,
+        optimization=TARGET,
+    )
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "model.yaml",
@@ -294,7 +303,7 @@ def test_flow_writes_the_chosen_model_and_its_settings(tmp_path: Path) -> None:
     assert model.weight_bits == found.points[found.chosen].cost
     settings = load_config(tmp_path / "search" / "dnn2fpga.yaml", {}).quantization
     settings = settings.model_copy(update={"weight_calibration": QUICK.weight_calibration})
-    again = flow.quantize(graph, train, tmp_path / "again", settings, test=test)
+    again = flow.quantize(graph, train, work=tmp_path / "again", quantization=settings, test=test)
     assert again.integer_score == found.points[found.chosen].score_on_all
     assert (tmp_path / "again" / "weights.npz").read_bytes() == (tmp_path / "weights.npz").read_bytes()
     assert yaml.safe_load((tmp_path / "search" / "dnn2fpga.yaml").read_text())["quantization"]["layers"]
@@ -323,7 +332,7 @@ def test_trained_trials_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_flow_needs_test_data(tmp_path: Path) -> None:
     graph, train, _ = digits()
     with pytest.raises(UserError, match="give it with --test"):
-        flow.search(graph, train, tmp_path / "work", None)
+        flow.search(graph, train, work=tmp_path / "work", test=None)
     assert not (tmp_path / "work").exists()
 
 

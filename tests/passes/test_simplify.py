@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,12 @@ MEAN = AveragePooling("mean", (2, 2), (2, 2), "valid")
 
 
 def chain(*layers: Layer) -> Graph:
-    return Graph.chain("net", "input", (6, 6, 2), list(layers), float_parameters=7)
+    """The layers one after the other; one that is used again gets a name of its own."""
+    names = [layer.name for layer in layers]
+    own = [
+        replace(layer, name=f"{layer.name}_{k}") if layer.name in names[:k] else layer for k, layer in enumerate(layers)
+    ]
+    return Graph.chain("net", "input", (6, 6, 2), own, float_parameters=7)
 
 
 def kinds(graph: Graph) -> list[str]:
@@ -113,7 +119,7 @@ def test_a_softmax_elsewhere_is_refused() -> None:
     with pytest.raises(UserError) as caught:
         simplify(chain(CONV, Softmax("first"), dense, Softmax("second"), dense, Softmax("last")))
     assert caught.value.problems == tuple(
-        f"layer '{name}' (softmax): built only as the last layer" for name in ("first", "second")
+        f"layer '{name}' (softmax): is supported only as the last layer" for name in ("first", "second")
     )
 
 
@@ -178,7 +184,7 @@ def test_a_block_with_pooling_inside_is_quantized_and_trained(tmp_path: Path) ->
     stages = (Stage.POST_TRAINING, Stage.TRAINING_AWARE)
     both = Optimization(stages=stages, target_accuracy=1.0, training=training)
 
-    result = quantize(graph, data, tmp_path, widths, both, data)
+    result = quantize(graph, data, work=tmp_path, test=data, quantization=widths, optimization=both)
 
     assert (result.tries[0].stage, result.tries[-1].stage) == ("ptq", "qat")
     assert min(one.score or 0 for one in result.tries) > 0.9

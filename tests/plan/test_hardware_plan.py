@@ -39,7 +39,7 @@ def conv(name: str, channels: int, filters: int, padding: str) -> Conv2D:
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_the_interval_is_the_number_of_input_pixels(padding: str) -> None:
     result = plan(chain((7, 9, 2), conv("a", 2, 3, padding), conv("b", 3, 2, padding)))
-    assert [b.layer for b in result.boundaries] == ["input", "a", "b"]
+    assert [b.name for b in result.boundaries] == ["input", "a", "b"]
     assert result.interval_cycles == 63
     assert all(b.interval_cycles == 63 for b in result.boundaries)
     assert result.boundaries[0].first_cycle == 0
@@ -63,7 +63,7 @@ def test_pipelining_changes_the_latency_and_nothing_else() -> None:
 
 
 def test_a_flatten_has_no_boundary_of_its_own() -> None:
-    layers = [b.layer for b in plan(tiny.quantized_graph()).boundaries]
+    layers = [b.name for b in plan(tiny.quantized_graph()).boundaries]
     assert "flat" not in layers
     assert layers == ["input", "conv", "pool", "scale", "average", "tanh", "dense"]
 
@@ -108,7 +108,7 @@ def dense_chain() -> QuantizedGraph:
 
 def described(settings: PlanSettings, graph: QuantizedGraph | None = None) -> dict[str, tuple[str, bool]]:
     """Engine and stage of every layer."""
-    return {b.layer: (b.engine, b.staged) for b in plan(graph or dense_chain(), settings).boundaries[1:]}
+    return {b.name: (b.engine, b.staged) for b in plan(graph or dense_chain(), settings).boundaries[1:]}
 
 
 def settings_of(**options: object) -> PlanSettings:

@@ -123,7 +123,7 @@ def test_synthesis_agrees(family: str, tmp_path: Path, monkeypatch: pytest.Monke
     graph = network((6, 6, 1), [4, "pool", "flat", 5])
     settings = PlanSettings.model_validate({"engine": "folded", "pe": 2, "multiplier": "dsp", "family": family})
     planned = plan(graph, settings)
-    (tmp_path / "top.v").write_text(to_verilog(Accelerator(graph, planned)), encoding="utf-8")
+    (tmp_path / "top.v").write_text(to_verilog(Accelerator(planned)), encoding="utf-8")
     synthesis = json.loads(FIT_FILE.read_text())[family]["command"].format(top="accelerator")
     # Wires called x and x[0] are the same to abc9 of yosys 0.70.
     command = f"read_verilog -sv top.v; rename -hide */w:* */i:* %d */o:* %d; {synthesis}; write_json o.json"

@@ -79,7 +79,7 @@ def subclasses(base: type) -> Iterator[type]:
 
 
 def test_every_component_declares_its_features() -> None:
-    for module in pkgutil.iter_modules(rtl_lib.__path__, "rtl_lib."):
+    for module in pkgutil.walk_packages(rtl_lib.__path__, "rtl_lib."):
         importlib.import_module(module.name)
     ours = [kind for kind in subclasses(StreamComponent) if kind.__module__.startswith("rtl_lib.")]
     kinds = [kind for kind in ours if not any(other.__module__.startswith("rtl_lib.") for other in subclasses(kind))]

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import bad_models
+import hostile_files
 import numpy as np
 import pytest
+from hostile_files import called, layer, tensor
 from model_zoo import Zoo
 
 from dnn2fpga.errors import UserError
@@ -182,14 +184,47 @@ def test_calls_with_arguments(zoo: Zoo, argument: str, value: Any, expected: str
     assert expected in functional(set_at(f"config.layers.1.inbound_nodes.0.kwargs.{argument}", value), zoo, tmp_path)
 
 
-@pytest.mark.parametrize("history", [None, "", {}, ["input_layer"], [1, 2, 3], ["input_layer", 0, 1]])
+@pytest.mark.parametrize(
+    "history", [None, "", {}, ["input_layer"], [1, 2, 3], ["x", 0, -1], ["x", -1, 0], ["x", "0", 0]]
+)
 def test_histories_that_are_none(zoo: Zoo, history: Any, tmp_path: Path) -> None:
     edit = set_at("config.layers.1.inbound_nodes.0.args.0.config.keras_history", history)
     assert "a tensor that it reads must be named as [layer, 0, 0]" in functional(edit, zoo, tmp_path)
 
 
-def test_layers_that_are_not_connected(zoo: Zoo, tmp_path: Path) -> None:
-    edit = set_at("config.layers.1.inbound_nodes.0.args.0.config.keras_history", ["nowhere", 0, 0])
-    assert "not connected" in functional(edit, zoo, tmp_path)
-    first = set_at("config.output_layers", ["nowhere", 0, 0])
-    assert "not connected" in functional(first, zoo, tmp_path)
+READ = "inbound_nodes.0.args.0.config.keras_history"  # of a layer: the tensor that it reads
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        (f"layers.1.{READ}", ["nowhere", 0, 0], "layer 'a' (ReLU): reads 'nowhere', which does not exist"),
+        (f"layers.2.{READ}", ["a", 7, 0], "layer 'b' (ReLU): reads call 7 of 'a', which is called once"),
+        (f"layers.2.{READ}", ["a", 0, 1], "layer 'b' (ReLU): reads output 1 of 'a', which has 1"),
+        (f"layers.2.{READ}", ["b", 0, 0], "the model: its layers read each other in a circle: b → b"),
+        (f"layers.1.{READ}", ["b", 0, 0], "the model: its layers read each other in a circle: b → a → b"),
+        ("layers.1.inbound_nodes", [], "layer 'b' (ReLU): reads call 0 of 'a', which is never called"),
+        ("layers.1.inbound_nodes.0.args", [], "layer 'a' (ReLU): it reads nothing"),
+        ("layers.1.inbound_nodes.0.args", [1.5], "layer 'a' (ReLU): is called with argument=1.5"),
+        ("layers.1.inbound_nodes", [[["in", 0, 0, "text"]]], "must be named as [layer, 0, 0]"),
+        ("layers.1.inbound_nodes", [7], "layer 'a' (ReLU): is called with argument=7"),
+        ("layers.1.inbound_nodes.0.kwargs", [1], "the arguments of a call must have names"),
+        ("output_layers", ["nowhere", 0, 0], "the outputs of the model: reads 'nowhere', which does not exist"),
+        ("output_layers", ["a", 3, 0], "the outputs of the model: reads call 3 of 'a'"),
+        ("output_layers", None, "must be named as [layer, 0, 0]"),
+        ("output_layers", [], "the model: it has no outputs"),
+        ("output_layers", 7, "must be named as [layer, 0, 0]"),
+        ("output_layers", ["in", 0, 0], "the model has no layers"),
+        ("input_layers", [], "layer 'a' (ReLU): reads 'in', which is not among the inputs of the model"),
+        ("input_layers", ["a", 0, 0], "the model: its input 'a' is no input layer"),
+        ("input_layers", [["in", 0, 0], ["in", 0, 0]], "the input 'in' is there twice"),
+        ("input_layers", ["nowhere", 0, 0], "the model: its input 'nowhere' is no input layer"),
+        ("layers.1.config.name", "in", "has no name, or two"),
+    ],
+)
+def test_wiring_that_is_wrong(key: str, value: Any, expected: str, tmp_path: Path) -> None:
+    relus = [called(layer("ReLU", name=name), [tensor(source)]) for name, source in (("a", "in"), ("b", "a"))]
+    config = hostile_files.functional(*relus, outputs=["b", 0, 0])
+    set_at(f"config.{key}", value)(config)
+    hostile_files.keras_file(tmp_path / "m.keras", config)
+    assert expected in refusal(tmp_path / "m.keras")

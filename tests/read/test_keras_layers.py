@@ -11,9 +11,9 @@ import pytest
 from hostile_files import layer, sequential
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.read.keras import read_keras_model
+from dnn2fpga.read.keras import BY_CLASS, read_keras_model
 from dnn2fpga.read.keras_config import Serialized
-from dnn2fpga.read.keras_layers import BY_CLASS, OnlyInTraining
+from dnn2fpga.read.keras_layers import OnlyInTraining
 from dnn2fpga.read.keras_options import options_of
 from dnn2fpga.read.keras_weights import snake_case
 
@@ -138,7 +138,7 @@ def test_a_layer_without_weights_is_used_twice_under_two_names(tmp_path: Path) -
     for name in ("a", "relu_2", "b"):
         tensor = relu(keras.layers.Dense(4, name=name)(tensor))
     keras.Model(inputs, tensor).save(tmp_path / "m.keras")
-    names = [layer.name for layer in read_keras_model(tmp_path / "m.keras").layers]
+    names = [node.name for node in read_keras_model(tmp_path / "m.keras").nodes]
     assert names == ["a", "relu", "relu_2", "relu_3", "b", "relu_4"]
 
 

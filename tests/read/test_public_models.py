@@ -33,7 +33,7 @@ def test_public_model(public_models: Path, name: str) -> None:
     graph = simplify(read_keras_model(path))
 
     assert [layer.kind for layer in graph.layers] == kinds
-    assert graph.interface == Interface(input=input_shape, output=output_shape, ending=ending)
+    assert graph.interface == Interface(inputs=(input_shape,), output=output_shape, ending=ending)
     x = np.random.default_rng(0).normal(size=(32, *input_shape)).astype(np.float32)
     model = keras.saving.load_model(path, compile=False)
     if ending is Ending.SOFTMAX:

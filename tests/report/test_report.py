@@ -30,7 +30,7 @@ def work(tmp_path: Path) -> Path:
     config_files.save(tiny.quantized_graph(), tmp_path)
     flow.generate(tmp_path)
     report = {"passed": True, "tests": ["no_stalls"], "frames": 0, "beats_compared": 7}
-    report |= {"latency_cycles": {"measured": 5}, "interval_cycles": {"measured": 5}, "accuracy": None}
+    report |= {"latency_cycles": {"measured": 5}, "interval_cycles": {"measured": 5}, "scores": {}}
     WorkFolder(tmp_path).current_bundle().write_verdict(tmp_path, VERIFICATION, {"reports": [report]})
     return tmp_path
 
@@ -58,7 +58,7 @@ def test_no_bundle_stands_for_other_configuration_files(work: Path) -> None:
 def test_resources_are_shown_beside_the_estimates_of_the_same_bundle(work: Path) -> None:
     manifest = json.loads((work / "bundle/manifest.json").read_text())
     assert "resources, estimated" in summary(work)
-    layers = {b["layer"]: {"lut": 1234, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest["boundaries"]}
+    layers = {b["tensor"]: {"lut": 1234, "ff": 5, "dsp": 0, "bram18": 0} for b in manifest["boundaries"]}
     kept = {"tool": "Yosys 9.9", "layers": layers}
     WorkFolder(work).current_bundle().write_verdict(work, SYNTHESIS, kept)
     shown = summary(work)

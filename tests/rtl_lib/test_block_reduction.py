@@ -15,7 +15,6 @@ from test_several_pixels import rests_exactly
 from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
-from rtl_lib.core.operator import create, create_for_pixels
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.core.trace import trace_chain
@@ -24,7 +23,6 @@ from rtl_lib.image.reduction import Reduction, WindowReduction
 from rtl_lib.image.windows import Windows
 from rtl_lib.streams.pixel_rows import PixelRows
 
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 MAXIMUM, SUM = Reduction.MAXIMUM, Reduction.SUM
 U4, S5 = Format(False, 4), Format(True, 5)
 FORMATS = [Format(False, 1), Format(True, 1), Format(True, 2), U4, S5]
@@ -198,13 +196,14 @@ def state(twin: BeatModel) -> tuple[int, ...]:
 def test_what_create_is_told() -> None:
     spec = BlockReduction(5, 13, 3, U4, (2, 2), SUM)
     assert [spec.pixels_out(pixels) for pixels in (1, 2, 3, 4, 8)] == [1, 1, None, 2, 4]
-    component = create(spec, {"pixels": 4, "simd": 3})
+    component = spec.create(pixels=4)
     assert (component.input_beat, component.output_beat) == (Beat(U4, 4 * 3), Beat(Format(False, 6), 2 * 3))
     assert (spec.create().input_beat, spec.create().output_beat) == (spec.input_beat, spec.output_beat)
-    assert create_for_pixels(spec, 3, {}, surplus=True) is None
-    made = create_for_pixels(spec, 8, {}, surplus=True)
-    assert made is not None
-    assert made[1] == 4
+    assert spec.for_pixels(3, surplus=True) is None
+    wide = spec.for_pixels(8, surplus=True)
+    assert wide is not None
+    assert (wide.pixels, wide.in_order) == (4, False)
+    assert wide.create().output_beat.lanes == 4 * 3
 
 
 def test_the_memory_holds_no_more_than_it_must() -> None:

@@ -17,7 +17,6 @@ from rtl_lib.streams.fifo import Fifo, FifoModel
 
 BEAT = Beat(Format(True, 5), 2)
 DEPTHS = [2, 3, 4, 7]
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
 
 class Queue:

@@ -33,7 +33,6 @@ from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
-from rtl_lib.core.operator import create
 from rtl_lib.core.pipeline import PipelineBuilder
 from rtl_lib.core.stream import StreamComponent
 from rtl_lib.core.trace import trace_chain
@@ -178,7 +177,7 @@ def test_any_folding_of_any_product(case: tuple[MatrixProduct, dict[str, Any]], 
     expected = oracle(spec, x.tolist())
     beats = spec.matrix.n_inputs // spec.lanes
     assert spec.compute(x.reshape(6, beats, spec.lanes))[:, 0].tolist() == expected
-    component = create(spec, options)
+    component = spec.create(**spec.known(options))
     run = run_component(component, x.reshape(-1, spec.lanes), 6, source_pause=pauses[0], sink_pause=pauses[1])
     assert run.outputs.tolist() == expected
     if pauses == (0.0, 0.0):
@@ -246,7 +245,7 @@ def test_latency_is_three_and_a_register_every_few_levels(multiplier: Multiplier
 @given(cases(), st.sampled_from(PATTERNS))
 def test_every_cycle_of_every_part(case: tuple[MatrixProduct, dict[str, Any]], pattern: tuple[float, float]) -> None:
     spec, options = case
-    part, *_ = (part for name, part in create(spec, options).components("part") if name == "folded")
+    part, *_ = (part for name, part in spec.create(**spec.known(options)).components("part") if name == "folded")
     assert first_difference(part, part.beat_model(), 120, *pattern) is None
 
 
@@ -633,7 +632,9 @@ def test_defaults_and_options() -> None:
     assert (whole.default_engine, parts.default_engine) == (Engine.PARALLEL, Engine.FOLDED)
 
     def made(spec: MatrixProduct, **options: Any) -> tuple[list[str], Any]:
-        components = create(spec, {**options, "float_units": 3}).components("part")  # an option of another operator
+        components = spec.create(**spec.known({**options, "float_units": 3})).components(
+            "part"
+        )  # an option of another operator
         foldings = [part.spec.folding for name, part in components if name == "folded"]  # type: ignore[attr-defined]
         return [name for name, _ in components], foldings[0] if foldings else None
 

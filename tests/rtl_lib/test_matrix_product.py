@@ -17,7 +17,6 @@ from stream_bench import run_component
 
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
-from rtl_lib.core.operator import create, predicted_luts
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.epilogue import Finish
@@ -155,7 +154,7 @@ def test_any_engine_lanes_and_simd_are_the_spec(case: tuple[MatrixProduct, np.nd
     options |= {"pe": data.draw(st.integers(1, whole.matrix.n_outputs)), "levels_per_register": 2}
     beats = inputs // spec.lanes
     stalls = data.draw(st.sampled_from([0.0, 0.3]))
-    component = create(spec, options)
+    component = spec.create(**spec.known(options))
     run = run_component(component, x.reshape(-1, spec.lanes), len(x), source_pause=stalls, sink_pause=stalls)
     expected = whole.compute(x)
     assert spec.compute(x.reshape(len(x), beats, spec.lanes)).tolist() == expected.tolist()
@@ -261,8 +260,8 @@ def test_defaults_and_predictions() -> None:
     assert (TWELVE.input_beat, narrow.input_beat) == (Beat(S5, 12), Beat(S5, 4))
     assert TWELVE.output_beat == narrow.output_beat == Beat(S8, 3)
     assert TWELVE.parallel is TWELVE.parallel
-    assert predicted_luts(TWELVE) == TWELVE.parallel.graph.luts + 24
-    assert predicted_luts(narrow) == narrow.matrix.output_beat.layout.size + narrow.requantize.luts
+    assert TWELVE.luts == TWELVE.parallel.graph.luts + 24
+    assert narrow.luts == narrow.matrix.output_beat.layout.size + narrow.requantize.luts
     names = [[name for name, _ in spec.create().components("x")] for spec in (TWELVE, narrow)]
     assert names == [["parallel"], ["folded", "requantize"]]
     assert [name for name, _ in narrow.create(simd=6).components("x")] == [

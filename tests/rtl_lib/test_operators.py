@@ -30,7 +30,6 @@ from rtl_lib.matrix.folded.sums import FoldedSums, FoldedSumsComponent, WeightMe
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 from rtl_lib.streams.repack import Repack, repack
 
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 RNG = np.random.default_rng(0)
 S5, U4 = Format(True, 5), Format(False, 4)
 
@@ -52,13 +51,13 @@ def windows(draw: st.DrawFn) -> Windows:
 @given(windows(), st.integers(0, 99))
 @settings(max_examples=40)
 def test_windows(operator: Windows, seed: int) -> None:
-    check_operator(operator, operator.input_beats, seed)
+    check_operator(operator, operator.input_pixels, seed)
 
 
 @given(windows())
 @settings(max_examples=100)
 def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
-    x = random_input(operator, operator.input_beats, 1)
+    x = random_input(operator, operator.input_pixels, 1)
     pad, (rows, columns) = operator.padding, operator.output_size
     expected = np.zeros((len(x), rows * columns, operator.output_beat.lanes), int)
     for r, c, k, j, channel in itertools.product(*map(range, (rows, columns, *operator.kernel, operator.channels))):
@@ -77,11 +76,11 @@ def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
 def test_the_interval_of_windows_is_the_number_of_input_pixels(operator: Windows) -> None:
     """For images at least as wide and high as the kernel, whatever stride and padding."""
     model = operator.create().beat_model()
-    *_, exit = trace_chain([model], [(0, operator.input_beats), (1, operator.output_beats)])
+    *_, exit = trace_chain([model], [(0, operator.input_pixels), (1, operator.output_windows)])
     if operator.width >= operator.kernel[1] and operator.height >= operator.kernel[0]:
-        assert exit.interval_cycles == operator.input_beats
+        assert exit.interval_cycles == operator.input_pixels
     else:
-        assert exit.interval_cycles >= operator.input_beats
+        assert exit.interval_cycles >= operator.input_pixels
 
 
 @pytest.mark.parametrize("overflow", Overflow)

@@ -15,7 +15,6 @@ from stream_bench import run_component
 from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
-from rtl_lib.core.operator import create
 from rtl_lib.core.replicate import SideBySide, side_by_side
 from rtl_lib.core.stream import Beat, Chain, StreamComponent
 from rtl_lib.core.timing import BeatModel
@@ -28,7 +27,6 @@ from rtl_lib.image.windows_component import WindowsComponent
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 from rtl_lib.streams.pixel_rows import PixelRows, UnpackPixels
 
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 U4, S5 = Format(False, 4), Format(True, 5)
 
 
@@ -68,7 +66,7 @@ def with_garbage(rows: PixelRows, height: int, x: np.ndarray, seed: int) -> np.n
 def check_windows(spec: Windows, pixels: int, seed: int, component: WindowsComponent | None = None) -> None:
     """Raises ``AssertionError`` at the first difference."""
     arriving, leaving = PixelRows(spec.width, pixels), PixelRows(spec.output_size[1], spec.pixels_out(pixels) or 0)
-    x = random_input(spec, spec.input_beats, seed)
+    x = random_input(spec, spec.input_pixels, seed)
     beats = with_garbage(arriving, spec.height, x, seed)
     output_beats = leaving.beats_per_frame(spec.output_size[0])
     for source, sink in STALLS:
@@ -151,7 +149,7 @@ def test_windows_leave_after_the_word_with_their_last_pixel(case: tuple[Windows,
 def test_what_create_is_told() -> None:
     spec = Windows(4, 8, 1, U4, (3, 3), (2, 2), Padding(0, 1, 0, 1))
     assert [spec.pixels_out(pixels) for pixels in (1, 2, 3, 4, 8)] == [1, 1, None, 2, 4]
-    component = create(spec, {"pixels": 4, "simd": 3})
+    component = spec.create(pixels=4)
     assert (component.input_beat, component.output_beat) == (Beat(U4, 4), Beat(U4, 2 * 9))
     assert (spec.create().input_beat, spec.create().output_beat) == (spec.input_beat, spec.output_beat)
     with pytest.raises(ValueError, match="pixels must be 1 or a multiple of the column stride 2, not 3"):

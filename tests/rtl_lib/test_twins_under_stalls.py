@@ -114,7 +114,7 @@ def windows(draw):
 @settings(max_examples=60)
 def test_every_cycle_of_windows(spec, pattern):
     component = spec.create()
-    assert first_difference(component, component.beat_model(), 40 + 5 * spec.input_beats, *pattern) is None
+    assert first_difference(component, component.beat_model(), 40 + 5 * spec.input_pixels, *pattern) is None
 
 
 def test_a_wrong_twin_is_found():

@@ -19,6 +19,7 @@ from typing import Any
 
 SIM = Path(__file__).resolve().parents[2] / "sim"
 FRAMES = 5
+TENSORS = ("input", "affine", "center", "row_sum")
 HEIGHT, COLUMNS, CHANNELS = 2, 3, 2
 
 FAULTS = {
@@ -35,7 +36,7 @@ FAULTS = {
     "tvalid": 10,  # m_axis_tvalid falls while it waits
 }
 
-VERILOG = """
+STAGE = """
 module stage #(parameter WIDTH = 8) (input aclk, input aresetn,
   input [WIDTH-1:0] i_payload, input i_valid, output i_ready,
   output [WIDTH-1:0] o_payload, output o_valid, input o_ready);
@@ -56,64 +57,68 @@ module stage #(parameter WIDTH = 8) (input aclk, input aresetn,
     if (!aresetn) begin front_valid <= 0; back_valid <= 0; end
   end
 endmodule
+"""
 
+VERILOG = (
+    STAGE
+    + """
 module network (input aclk, input aresetn, input [15:0] i_payload, input i_valid, output i_ready,
   output [23:0] o_payload, output o_valid, input o_ready);
   integer fault;
   initial if (!$value$plusargs("FAULT=%d", fault)) fault = 0;
 
-  wire [15:0] boundary_0_payload = i_payload;
-  wire boundary_0_valid = i_valid, boundary_0_ready;
-  wire [17:0] boundary_1_payload; wire boundary_1_valid, boundary_1_ready;
-  wire [19:0] boundary_2_payload; wire boundary_2_valid, boundary_2_ready;
-  wire [23:0] boundary_3_payload; wire boundary_3_valid, boundary_3_ready;
-  assign i_ready = boundary_0_ready;
-  assign o_payload = boundary_3_payload;
-  assign o_valid = boundary_3_valid;
-  assign boundary_3_ready = o_ready;
+  wire [15:0] boundary_input_payload = i_payload;
+  wire boundary_input_valid = i_valid, boundary_input_ready;
+  wire [17:0] boundary_affine_payload; wire boundary_affine_valid, boundary_affine_ready;
+  wire [19:0] boundary_center_payload; wire boundary_center_valid, boundary_center_ready;
+  wire [23:0] boundary_row_sum_payload; wire boundary_row_sum_valid, boundary_row_sum_ready;
+  assign i_ready = boundary_input_ready;
+  assign o_payload = boundary_row_sum_payload;
+  assign o_valid = boundary_row_sum_valid;
+  assign boundary_row_sum_ready = o_ready;
 
   // affine
   reg [17:0] affine; reg affine_valid; wire affine_ready; reg [7:0] affine_beats; reg repeated; reg turn;
-  wire [8:0] low = 2 * boundary_0_payload[7:0] + 1, high = 2 * boundary_0_payload[15:8] + 1;
+  wire [8:0] low = 2 * boundary_input_payload[7:0] + 1, high = 2 * boundary_input_payload[15:8] + 1;
   wire again = fault == 4 && affine_beats == 9 && !repeated;
-  assign boundary_0_ready = (affine_ready && !again || !affine_valid) && !(fault == 9 && turn);
+  assign boundary_input_ready = (affine_ready && !again || !affine_valid) && !(fault == 9 && turn);
   always @(posedge aclk) begin
     turn <= !turn;
     if (affine_ready && again) repeated <= 1;
-    else if (boundary_0_ready || affine_ready) affine_valid <= boundary_0_valid && boundary_0_ready;
-    if (boundary_0_valid && boundary_0_ready) begin
+    else if (boundary_input_ready || affine_ready) affine_valid <= boundary_input_valid && boundary_input_ready;
+    if (boundary_input_valid && boundary_input_ready) begin
       affine <= fault == 2 ? {low, high} : {high, low};
       affine_beats <= affine_beats + 1;
     end
     if (!aresetn) begin affine_valid <= 0; affine_beats <= 0; repeated <= 0; turn <= 0; end
   end
   stage #(18) stage_1 (aclk, aresetn, affine, affine_valid, affine_ready,
-    boundary_1_payload, boundary_1_valid, boundary_1_ready);
+    boundary_affine_payload, boundary_affine_valid, boundary_affine_ready);
 
   // center
   reg [19:0] center; reg center_valid; wire center_ready; reg [7:0] center_beats;
   wire [9:0] offset = fault == 1 ? 199 : 200;
   wire drop = fault == 3 && center_beats == 8;
-  assign boundary_1_ready = center_ready || !center_valid;
+  assign boundary_affine_ready = center_ready || !center_valid;
   always @(posedge aclk) begin
-    if (boundary_1_ready) begin
-      center_valid <= boundary_1_valid && !drop;
-      center <= {{1'b0, boundary_1_payload[17:9]} - offset, {1'b0, boundary_1_payload[8:0]} - offset};
-      if (boundary_1_valid) center_beats <= center_beats + 1;
+    if (boundary_affine_ready) begin
+      center_valid <= boundary_affine_valid && !drop;
+      center <= {{1'b0, boundary_affine_payload[17:9]} - offset, {1'b0, boundary_affine_payload[8:0]} - offset};
+      if (boundary_affine_valid) center_beats <= center_beats + 1;
     end
     if (!aresetn) begin center_valid <= 0; center_beats <= 0; end
   end
   stage #(20) stage_2 (aclk, aresetn, center, center_valid, center_ready,
-    boundary_2_payload, boundary_2_valid, boundary_2_ready);
+    boundary_center_payload, boundary_center_valid, boundary_center_ready);
 
   // row_sum
   reg signed [11:0] sum_0, sum_1; reg [1:0] column; reg sum_valid; wire sum_ready; reg [7:0] sum_beats;
   initial begin sum_0 = 0; sum_1 = 0; column = 0; end
-  wire signed [11:0] term_0 = $signed(boundary_2_payload[9:0]), term_1 = $signed(boundary_2_payload[19:10]);
-  assign boundary_2_ready = (sum_ready || !sum_valid) && !(fault == 7 && sum_beats == 7);
+  wire signed [11:0] term_0 = $signed(boundary_center_payload[9:0]), term_1 = $signed(boundary_center_payload[19:10]);
+  assign boundary_center_ready = (sum_ready || !sum_valid) && !(fault == 7 && sum_beats == 7);
   always @(posedge aclk) begin
-    if (boundary_2_ready) sum_valid <= boundary_2_valid && column == 2;
-    if (boundary_2_valid && boundary_2_ready) begin
+    if (boundary_center_ready) sum_valid <= boundary_center_valid && column == 2;
+    if (boundary_center_valid && boundary_center_ready) begin
       sum_0 <= column == 0 ? term_0 : sum_0 + term_0;
       sum_1 <= column == 0 ? term_1 : sum_1 + term_1;
       column <= column == 2 ? 0 : column + 1;
@@ -122,7 +127,7 @@ module network (input aclk, input aresetn, input [15:0] i_payload, input i_valid
     if (!aresetn) begin sum_valid <= 0; sum_beats <= 0; if (fault != 8) column <= 0; end
   end
   stage #(24) stage_3 (aclk, aresetn, {sum_1, sum_0}, sum_valid, sum_ready,
-    boundary_3_payload, boundary_3_valid, boundary_3_ready);
+    boundary_row_sum_payload, boundary_row_sum_valid, boundary_row_sum_ready);
 endmodule
 
 module accelerator (input aclk, input aresetn,
@@ -143,6 +148,7 @@ module accelerator (input aclk, input aresetn,
   end
 endmodule
 """
+)
 
 
 def frame_values(rng: random.Random) -> list[list[int]]:
@@ -164,7 +170,7 @@ def write_vectors(folder: Path, *, frames: int = FRAMES, seed: int = 1) -> None:
         for numbers, values in zip(data, frame_values(rng), strict=True):
             numbers.extend(values)
     for k, numbers in enumerate(data):
-        (folder / f"boundary_{k}.bin").write_bytes(numbers.tobytes())
+        (folder / f"boundary_{TENSORS[k]}.bin").write_bytes(numbers.tobytes())
     (folder / "vectors.json").write_text(json.dumps({"frames": frames, "source": "reference_bundle.py"}))
 
 
@@ -177,24 +183,41 @@ def manifest() -> dict[str, Any]:
     unsigned_8 = {"signed": False, "width": 8, "scale": 1.0}
     signed_12 = {"signed": True, "width": 12, "scale": 1.0}
     boundaries = [
-        {"layer": "input", "kind": "input", **image, **unsigned_8, "first_cycle": 0, "last_cycle": 5},
-        {"layer": "affine", "kind": "dense", **image, "signed": False, "width": 9, "first_cycle": 2, "last_cycle": 7},
-        {"layer": "center", "kind": "offset", **image, "signed": True, "width": 10, "first_cycle": 4, "last_cycle": 9},
-        {"layer": "row_sum", "kind": "pool", **sums, **signed_12, "first_cycle": 8, "last_cycle": 11},
+        {"kind": "input", **image, **unsigned_8, "first_cycle": 0, "last_cycle": 5},
+        {"kind": "dense", **image, "signed": False, "width": 9, "first_cycle": 2, "last_cycle": 7},
+        {"kind": "offset", **image, "signed": True, "width": 10, "first_cycle": 4, "last_cycle": 9},
+        {"kind": "pool", **sums, **signed_12, "first_cycle": 8, "last_cycle": 11},
     ]
     return {
-        "manifest_version": 1,
+        "manifest_version": 2,
         "generator": "by hand",
         "model": "reference",
         "top": "accelerator",
         "files": {"rtl/accelerator.v": hashlib.sha256(VERILOG.encode()).hexdigest()},
-        "input": {**image, **unsigned_8, "lane_bits": 8, "tdata_bits": 16},
-        "output": {**sums, **signed_12, "lane_bits": 16, "tdata_bits": 32},
-        "boundaries": [{"index": k, "scale": 1.0, "interval_cycles": 6} | b for k, b in enumerate(boundaries)],
+        "inputs": [{**port("input", "s_axis"), **image, **unsigned_8, "lane_bits": 8, "tdata_bits": 16}],
+        "outputs": [
+            {**port("row_sum", "m_axis"), **sums, **signed_12, "lane_bits": 16, "tdata_bits": 32}
+            | {"fifo": 0, "latency_cycles": 11, "interval_cycles": 6}
+        ],
+        "boundaries": [
+            {
+                "index": k,
+                "tensor": TENSORS[k],
+                "inputs": [{"tensor": name, "fifo": 0} for name in TENSORS[max(0, k - 1) : k]],
+            }
+            | {"scale": 1.0, "interval_cycles": 6}
+            | b
+            for k, b in enumerate(boundaries)
+        ],
         "latency_cycles": 11,
         "interval_cycles": 6,
         "steady_frames": 4,
     }
+
+
+def port(tensor: str, axis: str) -> dict[str, str]:
+    """How a port is called."""
+    return {"name": tensor, "tensor": tensor, "axis": axis}
 
 
 def write_bundle(root: Path) -> Path:

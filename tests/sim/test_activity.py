@@ -65,6 +65,9 @@ endmodule
 """
 
 
+TENSORS = ("input", "a__counter", "keep")
+
+
 @pytest.fixture
 def simulator() -> None:
     try:
@@ -81,15 +84,24 @@ def counters(tmp_path: Path) -> Path:
     lanes = {"shape": [BEATS * 10], "lanes": 10, "beats": BEATS, "pixels": 1, "signed": False, "width": 8, "scale": 1}
     port = {**lanes, "lane_bits": 8, "tdata_bits": 80}
     cycles = {"first_cycle": 0, "last_cycle": BEATS - 1, "interval_cycles": BEATS}
-    names = ("input", "a__counter", "keep")
+    boundaries = [
+        {
+            "index": k,
+            "tensor": name,
+            "inputs": [{"tensor": t, "fifo": 0} for t in TENSORS[max(0, k - 1) : k]],
+            "kind": "-",
+        }
+        for k, name in enumerate(TENSORS)
+    ]
+    ends = {"fifo": 0, "latency_cycles": BEATS, "interval_cycles": BEATS}
     manifest = {
-        "manifest_version": 1,
+        "manifest_version": 2,
         "model": "counters",
         "top": "accelerator",
         "files": {},
-        "input": port,
-        "output": port,
-        "boundaries": [{"index": k, "layer": name, "kind": "-", **lanes, **cycles} for k, name in enumerate(names)],
+        "inputs": [{**port, "name": "input", "tensor": "input", "axis": "s_axis"}],
+        "outputs": [{**port, "name": "keep", "tensor": "keep", "axis": "m_axis", **ends}],
+        "boundaries": [{**b, **lanes, **cycles} for b in boundaries],
         "latency_cycles": BEATS,
         "interval_cycles": BEATS,
         "steady_frames": 2,
@@ -103,8 +115,8 @@ def counters(tmp_path: Path) -> Path:
 def write_words(bundle: Path, words: list[int]) -> Path:
     folder = bundle / "vectors"
     folder.mkdir(exist_ok=True)
-    for k in range(3):
-        (folder / f"boundary_{k}.bin").write_bytes(b"".join(word.to_bytes(10, "little") for word in words))
+    for tensor in TENSORS:
+        (folder / f"boundary_{tensor}.bin").write_bytes(b"".join(word.to_bytes(10, "little") for word in words))
     (folder / "vectors.json").write_text(json.dumps({"frames": len(words) // BEATS}))
     return folder
 

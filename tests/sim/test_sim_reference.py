@@ -37,7 +37,7 @@ PLANTED = {
     "tvalid": ("random_stalls", "m_axis", "m_axis_tvalid fell before m_axis_tready came"),
     "stuck": ("random_stalls", "row_sum", "beat 0 of frame 1 never came, while layer 'center'"),
     "no_reset": ("reset_in_mid_frame", "row_sum", "frame 0, beat 0, row 0, column 0"),
-    "slow": ("no_stalls", "input", "boundary 1, kept it waiting"),
+    "slow": ("no_stalls", "input", "layer 'affine' (dense), kept it waiting"),
 }
 # a bulk run starts from one reset, and measures cycles only without stalls
 BULK_STALLS = {"slow": "none", "tlast": "none", "duplicated": "burst"}
@@ -54,11 +54,11 @@ def bulk(bundle: Path, build_dir: Path, fault: str = "none", **options: Any) -> 
 
 def test_all_tests_pass_and_measure_what_was_predicted(bundle: Path, build_dir: Path) -> None:
     results = cocotb(bundle, build_dir)
-    assert [test["name"] for test in results["tests"]] == list(run.TESTS)
+    assert [test["name"] for test in results["tests"]] == list(run.TESTS[:7])
     assert results["passed"], [test["message"] for test in results["tests"]]
     plain = results["tests"][0]
     assert plain["beats_compared"] == [6 * FRAMES, 6 * FRAMES, 6 * FRAMES, 2 * FRAMES]
-    assert plain["output_beats_compared"] == 2 * FRAMES
+    assert plain["output_beats_compared"] == [2 * FRAMES]
     assert plain["first_cycles"] == [0, 2, 4, 8]
     assert plain["last_cycles"] == [5, 7, 9, 11]
     assert plain["interval_cycles"] == [6, 6, 6, 6]
@@ -94,7 +94,7 @@ def test_a_bulk_run_compares_every_beat(bundle: Path, build_dir: Path, stalls: s
     (test,) = results["tests"]
     assert results["passed"], test["message"]
     assert test["beats_compared"] == [6 * 301, 6 * 301, 6 * 301, 2 * 301]
-    assert test["output_beats_compared"] == 2 * 301
+    assert test["output_beats_compared"] == [2 * 301]
     assert seen[-1] == (301, 301)
     if stalls == "none":
         assert (test["latency_cycles"], test["interval_cycles"]) == (11, [6, 6, 6, 6])
@@ -125,7 +125,7 @@ def test_a_wrong_latency_of_the_network_fails(bundle: Path, build_dir: Path) -> 
 
 
 def test_a_wrong_vector_fails_at_its_boundary(bundle: Path, build_dir: Path) -> None:
-    file = bundle / "sim" / "vectors" / "boundary_1.bin"
+    file = bundle / "sim" / "vectors" / "boundary_affine.bin"
     data = bytearray(file.read_bytes())
     data[-2] ^= 1  # the last number of the last frame
     file.write_bytes(data)
@@ -140,15 +140,17 @@ def test_a_wrong_vector_fails_at_its_boundary(bundle: Path, build_dir: Path) -> 
 
 def test_boundaries_that_are_not_there_fail(bundle: Path, build_dir: Path) -> None:
     data = manifest()
-    data["boundaries"].append(data["boundaries"][3] | {"index": 4, "layer": "ghost"})
+    edge = {"tensor": "row_sum", "fifo": 0}
+    data["boundaries"].append(data["boundaries"][3] | {"index": 4, "tensor": "ghost", "inputs": [edge]})
+    data["outputs"][0]["tensor"] = "ghost"
     write_manifest(bundle, data)
     vectors = bundle / "sim" / "vectors"
-    shutil.copy(vectors / "boundary_3.bin", vectors / "boundary_4.bin")
+    shutil.copy(vectors / "boundary_row_sum.bin", vectors / "boundary_ghost.bin")
     results = cocotb(bundle, build_dir, tests=["no_stalls"])
     assert not results["passed"]
-    assert "network.boundary_4_" in results["tests"][0]["message"]
+    assert "boundary_ghost_" in results["tests"][0]["message"]
     assert "not found" in results["tests"][0]["message"]
-    with pytest.raises(ToolError, match=r"network\.boundary_4_\w+ was not found in the design"):
+    with pytest.raises(ToolError, match=r"network\.boundary_ghost_\w+ was not found in the design"):
         bulk(bundle, build_dir)
 
 

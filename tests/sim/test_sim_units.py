@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import graph_bundle
 import pytest
 import run
 import toolchain
-from bundle import NumberFormat, load_manifest, open_vectors
-from checks import EXTRA, MISSING, VALUE, Checker, payloads
+from bundle import load_manifest
 from errors import BundleError, ToolError
+from formats import NumberFormat
 from reference_bundle import FRAMES, manifest, write_manifest
 from stalls import PATTERNS, StallPattern
+from vector_files import open_vectors
 
 
 def number_format(**changes: Any) -> NumberFormat:
@@ -45,11 +48,11 @@ def test_positions() -> None:
     assert number_format(shape=(24,)).position(4, 2) == {"element": 18}
 
 
-@pytest.mark.parametrize("name", [name for name in PATTERNS if name != "full"])
+@pytest.mark.parametrize("name", ["none", "source", "sink", "random", "burst"])
 def test_stall_patterns_are_reproducible_and_stall_about_half_the_time(name: str) -> None:
     def bits(seed: int) -> tuple[list[bool], list[bool]]:
         pattern = StallPattern(name, seed)
-        return list(islice(pattern.source(), 4000)), list(islice(pattern.sink(20, lambda: 0), 4000))
+        return list(islice(pattern.source(0), 4000)), list(islice(pattern.sink(0, 20, lambda: 0), 4000))
 
     assert bits(5) == bits(5)
     for how, drawn, other in zip(PATTERNS[name], bits(5), bits(6), strict=True):
@@ -63,7 +66,7 @@ def test_stall_patterns_are_reproducible_and_stall_about_half_the_time(name: str
 
 
 def test_bursts_are_long() -> None:
-    drawn = "".join("01"[bit] for bit in islice(StallPattern("burst", 1).sink(20, lambda: 0), 20000))
+    drawn = "".join("01"[bit] for bit in islice(StallPattern("burst", 1).sink(0, 20, lambda: 0), 20000))
     assert "1" * 60 in drawn
     assert "0" * 60 in drawn
     assert "1" * 129 not in drawn
@@ -71,7 +74,7 @@ def test_bursts_are_long() -> None:
 
 def test_the_sink_waits_until_nothing_enters_any_more() -> None:
     idle = 0
-    sink = StallPattern("full", 1).sink(20, lambda: idle)
+    sink = StallPattern("full", 1).sink(0, 20, lambda: idle)
     drawn = ""
     for _ in range(4000):
         stalled = next(sink)
@@ -82,15 +85,44 @@ def test_the_sink_waits_until_nothing_enters_any_more() -> None:
     assert {len(run) for run in taken[:-1]} <= set(range(1, 41))
 
 
+@pytest.mark.parametrize("name", ["starve", "refuse"])
+def test_one_port_in_turn_stalls_until_nothing_moves(name: str) -> None:
+    rest, seen = 0, []
+    turns = StallPattern(name, 1).turns(3, 3, 20, lambda: rest)
+    for _ in range(4000):
+        stalled = next(turns)[("starve", "refuse").index(name)]
+        seen.append("-" if stalled is None else str(stalled))
+        rest = rest + 1 if stalled is not None else 0
+    held = re.findall(r"0+|1+|2+", "".join(seen))[:-1]
+    assert {len(run) for run in held} == {21}
+    assert [run[0] for run in held] == [str(k % 3) for k in range(len(held))]
+    assert {len(run) for run in re.findall("-+", "".join(seen))[:-1]} <= set(range(1, 41))
+    assert len(held) > 60
+
+
+@pytest.mark.parametrize("name", ["none", "source", "sink", "random", "burst", "full"])
+def test_in_other_patterns_no_port_has_a_turn(name: str) -> None:
+    assert set(islice(StallPattern(name, 1).turns(2, 2, 20, lambda: 99), 100)) == {(None, None)}
+
+
+def test_every_port_stalls_in_its_own_way() -> None:
+    pattern = StallPattern("random", 7)
+    drawn = [tuple(islice(pattern.source(port), 200)) for port in range(4)]
+    drawn += [tuple(islice(pattern.sink(port, 20, lambda: 0), 200)) for port in range(4)]
+    assert len(set(drawn)) == 8
+
+
 def test_unknown_stall_pattern() -> None:
-    with pytest.raises(ValueError, match="must be one of none, source, sink, random, burst, full, not 'lots'"):
+    with pytest.raises(
+        ValueError, match="must be one of none, source, sink, random, burst, full, starve, refuse, not 'lots'"
+    ):
         StallPattern("lots", 1)
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["manifest_version"], 2, "manifest_version must be 1, not 2"),
+        (["manifest_version"], 1, "manifest_version must be 2, not 1; use the sim/ of the same bundle"),
         (["top"], "top", "top must be 'accelerator', not 'top'"),
         (["boundaries"], [], "boundaries must be a list that is not empty"),
         (["latency_cycles"], "11", "latency_cycles must be int, not '11'"),
@@ -98,9 +130,9 @@ def test_unknown_stall_pattern() -> None:
         (["boundaries", 1, "width"], 33, "width must be at most 32, not 33"),
         (["boundaries", 1, "index"], 5, "index must be 1, not 5"),
         (["boundaries", 1, "beats"], 5, r"must be the 12 numbers of shape \[2, 3, 2\], not 2 \* 5"),
-        (["input", "lane_bits"], 9, "input.lane_bits must be width rounded up"),
-        (["output", "tdata_bits"], 24, "output.tdata_bits must be lanes"),
-        (["output", "width"], 13, "output.width must be that of boundary 3, not 13"),
+        (["inputs", 0, "lane_bits"], 9, "port s_axis: lane_bits must be width rounded up"),
+        (["outputs", 0, "tdata_bits"], 24, "port m_axis: tdata_bits must be lanes"),
+        (["outputs", 0, "width"], 13, "port m_axis: width must be that of boundary 'row_sum', not 13"),
     ],
 )
 def test_a_bad_manifest_is_refused(bundle: Path, path: list[Any], value: Any, message: str) -> None:
@@ -112,6 +144,67 @@ def test_a_bad_manifest_is_refused(bundle: Path, path: list[Any], value: Any, me
     write_manifest(bundle, data)
     with pytest.raises(BundleError, match=message):
         load_manifest(bundle)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["inputs"], [], "inputs must be a list that is not empty"),
+        (["outputs"], {}, "outputs must be a list that is not empty"),
+        (["boundaries", 4, "inputs"], None, r"boundaries\[4\]: inputs must be a list, not None"),
+        (["boundaries", 4, "inputs", 0], "mirror", r"boundaries\[4\]: inputs\[0\]: must be an object"),
+        (["boundaries", 4, "inputs", 1, "fifo"], "2", r"boundaries\[4\]: inputs\[1\]: fifo must be int, not '2'"),
+        (
+            ["boundaries", 4, "inputs", 1, "tensor"],
+            "diff",
+            r"inputs must be tensors of boundaries before it, not 'diff'",
+        ),
+        (
+            ["boundaries", 4, "inputs", 1, "tensor"],
+            "none",
+            r"inputs must be tensors of boundaries before it, not 'none'",
+        ),
+        (["boundaries", 4, "tensor"], "mirror", "there must be one boundary of tensor 'mirror', not several"),
+        (["boundaries", 4, "tensor"], "to/tal", "tensor must be letters, digits and _, not 'to/tal'"),
+        (
+            ["boundaries", 5, "inputs", 0, "tensor"],
+            "mirror",
+            "tensor 'total' must be read by a layer or an output port",
+        ),
+        (["boundaries", 3, "inputs"], [], "inputs must be one port for each of the tensors .*'mirror'"),
+        (["inputs", 1, "tensor"], "left", r"which no layer produces, not \['left', 'left'\]"),
+        (["outputs", 1, "tensor"], "none", "port m_axis_diff: tensor must be that of a boundary, not 'none'"),
+        (["outputs", 1, "axis"], "m_axis_twice", "axis must be another name for each port"),
+        (["outputs", 1, "lanes"], 1, "port m_axis_diff: lanes must be that of boundary 'diff', not 1"),
+        (["outputs", 1, "latency_cycles"], None, r"outputs\[1\]: latency_cycles must be int, not None"),
+    ],
+)
+def test_a_bad_graph_is_refused(tmp_path: Path, path: list[Any], value: Any, message: str) -> None:
+    data: Any = graph_bundle.manifest()
+    item = data
+    for key in path[:-1]:
+        item = item[key]
+    item[path[-1]] = value
+    if path == ["outputs", 1, "tensor"]:  # so that diff is read all the same
+        data["outputs"].append(data["outputs"][1] | {"tensor": "diff", "axis": "another"})
+    write_manifest(tmp_path, data)
+    with pytest.raises(BundleError, match=message):
+        load_manifest(tmp_path)
+
+
+def test_a_bundle_of_an_older_version_is_told_from_a_broken_one(bundle: Path) -> None:
+    write_manifest(bundle, {"manifest_version": 1, "input": {}, "output": {}, "boundaries": []})
+    with pytest.raises(BundleError, match="must be 2, not 1; use the sim/ of the same bundle"):
+        load_manifest(bundle)
+
+
+def test_tests_are_those_that_tell_something(bundle: Path, tmp_path: Path) -> None:
+    chain = load_manifest(bundle)
+    assert [name for name in run.TESTS if name not in run.tests_of(chain)] == ["starve_stalls", "refuse_stalls"]
+    graph = load_manifest(graph_bundle.write_bundle(tmp_path / "graph"))
+    assert run.tests_of(graph) == run.TESTS
+    one_output = replace(graph, outputs=graph.outputs[1:])
+    assert [name for name in run.TESTS if name not in run.tests_of(one_output)] == ["refuse_stalls"]
 
 
 def test_changed_files(bundle: Path) -> None:
@@ -127,56 +220,21 @@ def test_verilog_that_is_not_listed_counts_as_changed(bundle: Path) -> None:
 
 
 def test_a_number_beyond_its_format_is_refused(bundle: Path) -> None:
-    file = bundle / "sim" / "vectors" / "boundary_1.bin"
+    file = bundle / "sim" / "vectors" / "boundary_affine.bin"
     file.write_bytes(b"\x00\x02" + file.read_bytes()[2:])
     vectors = open_vectors(bundle / "sim" / "vectors", load_manifest(bundle))
     with pytest.raises(BundleError, match=r"numbers must lie in 0 \.\. 511"):
-        vectors.lanes(1, 0, 0)
+        vectors.lanes(vectors.manifest.boundary("affine"), 0, 0)
 
 
 def test_frames_are_selected(bundle: Path) -> None:
     every = open_vectors(bundle / "sim" / "vectors", load_manifest(bundle))
     some = open_vectors(bundle / "sim" / "vectors", load_manifest(bundle), first=3, frames=2)
-    assert some.lanes(2, 0, 1) == every.lanes(2, 3, 1)
-    assert some.lanes(2, 3, 1) == every.lanes(2, 4, 1)  # after the last frame comes the first of them
+    center = every.manifest.boundary("center")
+    assert some.lanes(center, 0, 1) == every.lanes(center, 3, 1)
+    assert some.lanes(center, 3, 1) == every.lanes(center, 4, 1)  # after the last frame comes the first of them
     with pytest.raises(BundleError, match=r"first frame must be in 0 \.\. 4"):
         open_vectors(bundle / "sim" / "vectors", load_manifest(bundle), first=FRAMES)
-
-
-def make_checker(bundle: Path, wrong: dict[tuple[int, int], int], absent: tuple[int, ...] = ()) -> Checker:
-    """A run of one frame with some (stream, beat) wrong, and some streams that end early; later streams come first."""
-    checker = Checker(open_vectors(bundle / "sim" / "vectors", load_manifest(bundle)), 1)
-    for stream in reversed(range(4)):
-        for beat in range(checker.beats[stream] - (stream in absent)):
-            expected = payloads(checker.vectors, stream)[beat]
-            checker.observe(stream, wrong.get((stream, beat), expected), beat)
-    return checker
-
-
-def test_the_earliest_layer_is_to_blame(bundle: Path) -> None:
-    fault = make_checker(bundle, {(3, 0): 1, (1, 4): 0, (1, 5): 0, (2, 0): 0}).verdict(9)
-    assert fault is not None
-    assert (fault.kind, fault.stream, fault.beat) == (VALUE, 1, 4)
-
-
-def test_the_first_layer_that_is_behind_is_to_blame(bundle: Path) -> None:
-    checker = make_checker(bundle, {}, absent=(2, 3))
-    fault = checker.verdict(9)
-    assert fault is not None
-    assert (fault.kind, fault.stream, fault.beat) == (MISSING, 2, 5)
-    # held up by the next layer, which takes nothing: then that one is to blame
-    checker.wait(2)
-    fault = checker.verdict(9)
-    assert fault is not None
-    assert fault.stream == 3
-
-
-def test_extra_beats_are_faults(bundle: Path) -> None:
-    checker = make_checker(bundle, {})
-    checker.observe(2, 0, 50)
-    fault = checker.verdict(51)
-    assert fault is not None
-    assert (fault.kind, fault.stream) == (EXTRA, 2)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +244,11 @@ def test_extra_beats_are_faults(bundle: Path) -> None:
         (lambda b: (b / "manifest.json").write_text("{"), "manifest.json: is not valid JSON"),
         (lambda b: (b / "rtl" / "accelerator.v").unlink(), "accelerator.v: is missing"),
         (lambda b: shutil.rmtree(b / "sim" / "vectors"), "vectors.json: cannot be read"),
-        (lambda b: (b / "sim" / "vectors" / "boundary_2.bin").unlink(), "boundary_2.bin: is missing"),
-        (lambda b: (b / "sim" / "vectors" / "boundary_2.bin").write_bytes(b""), "boundary_2.bin: must be 120 bytes"),
+        (lambda b: (b / "sim" / "vectors" / "boundary_center.bin").unlink(), "boundary_center.bin: is missing"),
+        (
+            lambda b: (b / "sim" / "vectors" / "boundary_center.bin").write_bytes(b""),
+            "boundary_center.bin: must be 120 bytes",
+        ),
         (
             lambda b: (b / "sim" / "vectors" / "vectors.json").write_text(json.dumps({"frames": 0})),
             "frames must be a number of at least 1, not 0",

@@ -17,6 +17,7 @@ from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.shipped import shipped_folder
 from dnn2fpga.generate.bundle import VECTOR_FRAMES
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.verify import checker, verifier
 from dnn2fpga.work_folder import VERIFICATION, WorkFolder
@@ -34,31 +35,33 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def honest(manifest: dict[str, Any], options: list[str]) -> Results:
+def honest(manifest: Manifest, options: list[str]) -> Results:
     """What the checker says of a right design."""
 
     def test(name: str, frames: int) -> Results:
-        boundaries = manifest["boundaries"]
+        boundaries = manifest.boundaries
         return {
             "name": name,
             "passed": True,
             "message": "",
             "cycles": 1000,
             "frames": frames,
-            "beats_compared": [frames * b["beats"] for b in boundaries],
-            "output_beats_compared": frames * manifest["output"]["beats"],
-            "first_cycles": [b["first_cycle"] for b in boundaries],
-            "last_cycles": [b["last_cycle"] for b in boundaries],
-            "interval_cycles": [None, *(manifest["interval_cycles"] for _ in boundaries[1:])],
-            "latency_cycles": manifest["latency_cycles"],
+            "beats_compared": [frames * b.beats for b in boundaries],
+            "output_beats_compared": [frames * port.beats for port in manifest.outputs],
+            "first_cycles": [b.first_cycle for b in boundaries],
+            "last_cycles": [b.last_cycle for b in boundaries],
+            "interval_cycles": [None, *(manifest.interval_cycles for _ in boundaries[1:])],
+            "output_latency_cycles": [port.latency_cycles for port in manifest.outputs],
+            "output_interval_cycles": [port.interval_cycles for port in manifest.outputs],
+            "latency_cycles": manifest.latency_cycles,
         }
 
     if "--bulk" in options:
         vectors = json.loads((Path(options[options.index("--bulk") + 1]) / "vectors.json").read_text())
         frames = int(options[options.index("--frames") + 1]) if "--frames" in options else vectors["frames"]
         return {"passed": True, "tests": [test("bulk", frames)], "waves": None}
-    frames = max(VECTOR_FRAMES, manifest["steady_frames"])
-    return {"passed": True, "tests": [test(name, frames) for name in verifier.PROTOCOL_TESTS], "waves": None}
+    frames = max(VECTOR_FRAMES, manifest.steady_frames)
+    return {"passed": True, "tests": [test(name, frames) for name in verifier.PROTOCOL_TESTS[:7]], "waves": None}
 
 
 Lie = Callable[[Results], object]
@@ -104,21 +107,23 @@ LIES: dict[str, Lie] = {
     "a beat more at a boundary": in_test(1, lambda t: t["beats_compared"].__setitem__(0, t["beats_compared"][0] + 1)),
     "a boundary less": in_test(4, lambda t: t["beats_compared"].pop()),
     "no beats compared": in_test(5, lambda t: t.pop("beats_compared")),
-    "no beats at the output": in_test(6, lambda t: t.update(output_beats_compared=0)),
+    "no beats at the output": in_test(6, lambda t: t.update(output_beats_compared=[0])),
     "no word of the output": in_test(6, lambda t: t.pop("output_beats_compared")),
-    "no frames": in_test(2, lambda t: t.update(frames=0, beats_compared=[0] * 5, output_beats_compared=0)),
+    "no frames": in_test(2, lambda t: t.update(frames=0, beats_compared=[0] * 5, output_beats_compared=[0])),
     "one frame": in_test(
         2,
         lambda t: t.update(
             beats_compared=[n // t["frames"] for n in t["beats_compared"]],
-            output_beats_compared=t["output_beats_compared"] // t["frames"],
+            output_beats_compared=[n // t["frames"] for n in t["output_beats_compared"]],
             frames=1,
         ),
     ),
     "no latency": in_test(0, lambda t: t.update(latency_cycles=None)),
     "another latency": in_test(0, lambda t: t.update(latency_cycles=t["latency_cycles"] + 1)),
-    "no interval": in_test(0, lambda t: t.update(interval_cycles=[None] * len(t["interval_cycles"]))),
-    "another interval": in_test(0, lambda t: t["interval_cycles"].__setitem__(-1, 1)),
+    "another latency of an output": in_test(0, lambda t: t["output_latency_cycles"].__setitem__(0, 1)),
+    "an output less": in_test(4, lambda t: t["output_beats_compared"].pop()),
+    "no interval": in_test(0, lambda t: t.update(output_interval_cycles=[None])),
+    "another interval": in_test(0, lambda t: t["output_interval_cycles"].__setitem__(-1, 1)),
     "a first cycle not measured": in_test(0, lambda t: t["first_cycles"].__setitem__(1, None)),
     "another last cycle": in_test(0, lambda t: t["last_cycles"].__setitem__(1, 0)),
     "no latency after resets": in_test(6, lambda t: t.update(latency_cycles=None)),
@@ -130,7 +135,7 @@ BULK_LIES: dict[str, Lie] = {
     "a frame less than asked": in_test(0, lambda t: t.update(frames=t["frames"] - 1)),
     "a frame more than asked": in_test(0, lambda t: t.update(frames=t["frames"] + 1)),
     "no beats": in_test(0, lambda t: t.update(beats_compared=[0] * len(t["beats_compared"]))),
-    "no beats at the output": in_test(0, lambda t: t.update(output_beats_compared=0)),
+    "no beats at the output": in_test(0, lambda t: t.update(output_beats_compared=[0])),
     "no latency": in_test(0, lambda t: t.update(latency_cycles=None)),
     "another first cycle": in_test(0, lambda t: t["first_cycles"].__setitem__(-1, 0)),
 }
@@ -212,6 +217,6 @@ def test_the_shipped_checker_is_run(work: Path, tmp_path: Path, monkeypatch: pyt
 
 def test_no_data_are_not_verified(work: Path, pretend: Callable[..., None]) -> None:
     pretend(nothing)
-    with pytest.raises(UserError, match="there is no data to verify with"):
+    with pytest.raises(UserError, match="there are no samples"):
         flow.verify(work, Data(np.zeros((0, *tiny.INPUT_SHAPE), np.float32), None))
     assert not (work / VERIFICATION).exists()

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.build_result import BuildResult, current_result, result_folder, write_result
 from dnn2fpga.build.fitting import available, check_fits, planned
-from dnn2fpga.build.live_log import StepShown, run_watched, silent
+from dnn2fpga.build.live_log import run_watched
 from dnn2fpga.build.open import nextpnr_report
 from dnn2fpga.build.open.nextpnr_report import PlaceReport
 from dnn2fpga.build.open.project import PACKING, PLACEMENT, SCRIPT, SYNTHESIS, Project, placement_options, write_project
@@ -39,8 +38,9 @@ from dnn2fpga.build.open.tools import Tool, found_tools
 from dnn2fpga.build.settings import BuildSettings
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest, replaced_folder, scratch_folder
-from dnn2fpga.generate.manifest import MANIFEST, read_manifest
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.processes.programs import ending
+from dnn2fpga.progress import Progress, silent
 
 LARGE = (NETLIST, PLACED)  # between two tools only; the commands in the result make them again
 OF_PLACEMENT = (PLACED, REPORT, NEXTPNR_LOG)
@@ -53,7 +53,7 @@ def build_open(
     board: Board,
     clock_mhz: float | None = None,
     settings: BuildSettings | None = None,
-    shown: StepShown = silent,
+    progress: Progress = silent,
 ) -> BuildResult:
     """Minutes for a large design; at once where the same bitstream is there already.
 
@@ -65,7 +65,7 @@ def build_open(
     with _scratch(target) as folder:
         project = write_project(bundle, board, folder, board.target_mhz(clock_mhz))
         tools = {SYNTHESIS: yosys, PLACEMENT: placer, PACKING: packer}
-        run = _Run(work, folder, target, board, project, settings or BuildSettings(), shown, tools)
+        run = _Run(work, folder, target, board, project, settings or BuildSettings(), progress, tools)
         inputs = run.inputs()
         before = current_result(work, board.name)
         if before and before.inputs == inputs:
@@ -93,7 +93,7 @@ class _Run:
     board: Board
     project: Project
     settings: BuildSettings
-    shown: StepShown
+    progress: Progress
     tools: dict[str, Tool]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -126,8 +126,8 @@ class _Run:
             met=report.met,
             seed=best,
             placements={str(seed): mhz for seed, mhz in placements.items()},
-            interval_cycles=manifest["interval_cycles"],
-            frames_per_second=round(mhz * 1e6 / manifest["interval_cycles"], 1),
+            interval_cycles=manifest.interval_cycles,
+            frames_per_second=round(mhz * 1e6 / manifest.interval_cycles, 1),
             names=dict(chain.names),
             used=used,
             available=available(self.board),
@@ -147,7 +147,7 @@ class _Run:
             raise self._failure(SYNTHESIS, YOSYS_LOG, "has counted no cells") from error
         return dict(cells)
 
-    def _placed(self, cells: Cells, manifest: dict[str, Any]) -> tuple[dict[int, float], int, PlaceReport]:
+    def _placed(self, cells: Cells, manifest: Manifest) -> tuple[dict[int, float], int, PlaceReport]:
         """The clock of every seed that was tried; the best one, and its report. Its files are those in the folder."""
         placements: dict[int, float] = {}
         best: tuple[int, PlaceReport] | None = None
@@ -171,7 +171,7 @@ class _Run:
             (self.folder / f"best_{name}").replace(self.folder / name)
         return placements, *best
 
-    def _placed_once(self, seed: int, cells: Cells, manifest: dict[str, Any], tried: str) -> PlaceReport:
+    def _placed_once(self, seed: int, cells: Cells, manifest: Manifest, tried: str) -> PlaceReport:
         chain = TOOLCHAINS[self.board.architecture.tools]
         try:
             self._step(PLACEMENT, NEXTPNR_LOG, placement_options(seed, self.project.clock_mhz), tried)
@@ -189,18 +189,18 @@ class _Run:
 
     def _step(self, step: str, log: str, more: tuple[str, ...] = (), tried: str = "") -> None:
         tool, name = self.tools[step], step + tried
-        self.shown(name)
+        self.progress(name, 0, 1)
         (self.folder / log).unlink(missing_ok=True)
         start = time.monotonic()
         command = [*tool.command, *self.project.commands[step], *more]
-        code, said = run_watched(command, self.folder, log, _news, lambda news: self.shown(name, news))
+        code, said = run_watched(command, self.folder, log, _news, lambda news: self.progress(name, 0, 1, news))
         took = round(time.monotonic() - start, 1)
         self.seconds[step] = round(self.seconds.get(step, 0) + took, 1)
         if not (self.folder / log).is_file():
             (self.folder / log).write_text(said, encoding="utf-8")
         if code:
             raise self._failure(step, log, ending(code), said)
-        self.shown(name, seconds=took)
+        self.progress(name, 1, 1)
 
     def _failure(self, step: str, log: str, what: str, said: str = "") -> UserError:
         """The tool's own errors, or else the end of what it said."""

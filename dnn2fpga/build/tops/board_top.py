@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetInserter, Signal, Value
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 
 from dnn2fpga.build.boards import Board
 from dnn2fpga.build.clocking import add_clock
+from dnn2fpga.build.tops.stream_port import StreamPort, StreamPorts
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.generate.manifest import MANIFEST, read_manifest
 from dnn2fpga.generate.verilog import amaranths_yosys, plain_module_names
 from rtl_lib.host.host_link import HostLink, HostLinkSpec
+from rtl_lib.host.link_ports import FrameMerger, FrameSplitter, LinkPort
 
 TOP = "board_top"
 CONSTRAINTS = (".lpf", ".pcf", ".cst", ".xdc")
@@ -38,10 +41,11 @@ class BoardDesign:
 class BoardTop(Elaboratable):
     """To be elaborated with the board's platform."""
 
-    def __init__(self, board: Board, clock_mhz: float, spec: HostLinkSpec) -> None:
+    def __init__(self, board: Board, clock_mhz: float, spec: HostLinkSpec, streams: StreamPorts) -> None:
         self.board = board
         self.clock_mhz = clock_mhz
         self.spec = spec
+        self.streams = streams
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -74,13 +78,47 @@ class BoardTop(Elaboratable):
             m.d.power_on += count.eq(count + 1)
 
     def _accelerator(self, m: Module, link: HostLink) -> None:
-        names = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
-        given = {f"i_{name}": getattr(link, name) for name in names}
-        names = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
-        told = {f"o_{name}": getattr(link, name) for name in names}
         aresetn = Signal()
         m.d.sync += aresetn.eq(link.aresetn)  # of all registers of the network: a register of its own for the long way
-        m.submodules.accelerator = Instance("accelerator", i_aclk=ClockSignal(), i_aresetn=aresetn, **given, **told)
+        streams = _one_stream(link) if self.streams.is_single else self._several_streams(m, link)
+        m.submodules.accelerator = Instance("accelerator", i_aclk=ClockSignal(), i_aresetn=aresetn, **streams)
+
+    def _several_streams(self, m: Module, link: HostLink) -> dict[str, Value]:
+        """What the accelerator's ports are connected with: buffers between them and the link's two streams."""
+        splitter, merger = (FrameSplitter(_on_line(self.streams.inputs)), FrameMerger(_on_line(self.streams.outputs)))
+        m.submodules.splitter = ResetInserter(~link.aresetn)(splitter)
+        m.submodules.merger = ResetInserter(~link.aresetn)(merger)
+        m.d.comb += [
+            splitter.i_tdata.eq(link.s_axis_tdata),
+            splitter.i_tvalid.eq(link.s_axis_tvalid),
+            link.s_axis_tready.eq(splitter.i_tready),
+            link.m_axis_tdata.eq(merger.o_tdata),
+            link.m_axis_tvalid.eq(merger.o_tvalid),
+            link.m_axis_tlast.eq(merger.o_tlast),
+            merger.o_tready.eq(link.m_axis_tready),
+            link.began.eq(splitter.began),
+            link.timing.eq(merger.waits),
+        ]
+        connections: dict[str, Value] = {}
+        for k, port in enumerate(self.streams.inputs):
+            connections |= {f"i_{port.axis}_{n}": getattr(splitter, f"{n}_{k}") for n in ("tdata", "tvalid", "tlast")}
+            connections |= {f"o_{port.axis}_tready": getattr(splitter, f"tready_{k}")}
+        for k, port in enumerate(self.streams.outputs):
+            connections |= {f"o_{port.axis}_{n}": getattr(merger, f"{n}_{k}") for n in ("tdata", "tvalid")}
+            connections |= {f"o_{port.axis}_tlast": Signal(), f"i_{port.axis}_tready": getattr(merger, f"tready_{k}")}
+        return connections
+
+
+def _one_stream(link: HostLink) -> dict[str, Value]:
+    """What the ports of an accelerator with one input and one output are connected with: the link itself."""
+    given = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
+    told = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
+    return {f"i_{name}": getattr(link, name) for name in given} | {f"o_{name}": getattr(link, name) for name in told}
+
+
+def _on_line(ports: Sequence[StreamPort]) -> list[LinkPort]:
+    """Beats on the line are whole bytes, as they stand in ``tdata``."""
+    return [LinkPort(beat_bytes=port.tdata_bits // 8, beats=port.beats) for port in ports]
 
 
 def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
@@ -96,15 +134,23 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
             f"{board.name}: {clock_mhz:g} MHz do not give {baud:,} baud within {BAUD_ERROR:.1%}; "
             f"give another --clock, {board.clock_mhz:g} for example"
         )
-    given, told = manifest["input"], manifest["output"]
+    streams = StreamPorts.of(manifest)
+    inputs, outputs = _on_line(streams.inputs), _on_line(streams.outputs)
+    if streams.is_single:
+        (given,), (told,) = inputs, outputs
+    else:  # bytes, which are gathered to beats elsewhere
+        given, told = (
+            LinkPort(beat_bytes=1, beats=sum(port.frame_bytes for port in side)) for side in (inputs, outputs)
+        )
     return HostLinkSpec(
-        input_beat_bytes=given["tdata_bits"] // 8,
-        input_beats=given["beats"],
-        output_beat_bytes=told["tdata_bits"] // 8,
-        output_beats=told["beats"],
+        input_beat_bytes=given.beat_bytes,
+        input_beats=given.beats,
+        output_beat_bytes=told.beat_bytes,
+        output_beats=told.beats,
         clock_hz=round(clock_mhz * 1e6),
         cycles_per_bit=cycles,
         design=bytes.fromhex(digest(bundle / MANIFEST)),
+        timed_outside=not streams.is_single,
     )
 
 
@@ -113,7 +159,8 @@ def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) 
 
     :raises UserError: when the board has no serial line, or the clock cannot be made.
     """
-    top = BoardTop(board, clock_mhz, link_spec(bundle, board, clock_mhz))
+    streams = StreamPorts.of(read_manifest(bundle / MANIFEST))
+    top = BoardTop(board, clock_mhz, link_spec(bundle, board, clock_mhz), streams)
     verilog, suffix, constraints = _prepared(board.pins.platform(), top)
     written = folder / f"{TOP}.v"
     written.write_text(verilog, encoding="utf-8")

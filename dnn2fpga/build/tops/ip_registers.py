@@ -1,11 +1,18 @@
 """The registers of the packaged IP; docs/vivado.md is for people, dnn2fpga/drive/pynq.py has the offsets it needs."""
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
 
+from dnn2fpga.build.tops.stream_port import StreamPorts
+from dnn2fpga.errors import UserError
 from rtl_lib.host.axi_control import Register
 
 IDENTITY = 0x444E3246  # "DN2F"
 MAP_VERSION = 1
+MAP_VERSION_OF_SEVERAL: Final = 2  # of networks with several inputs or outputs
+WAITS, PORT_FRAME_BYTES = 0x34, 0x40  # offsets of what only they have
+MOST_PORTS: Final = 16  # inputs, and outputs: bits in ``waits``
 ADDRESS_BITS = 12  # the smallest block that Vivado maps is 4 KiB
 
 
@@ -49,3 +56,22 @@ REGISTERS = (
     Register("input_frame_bytes", 0x2C, "bytes of an input frame on the stream"),
     Register("output_frame_bytes", 0x30, "bytes of an output frame on the stream"),
 )
+
+
+def registers_of(ports: StreamPorts) -> Sequence[Register]:
+    """The map of a network: of one with several inputs or outputs, what belongs to single ports follows.
+
+    :raises UserError: when there are more ports than ``waits`` has bits for.
+    """
+    if ports.is_single:
+        return REGISTERS
+    if (most := max(len(ports.inputs), len(ports.outputs))) > MOST_PORTS:
+        raise UserError(
+            f"the packaged IP has registers for {MOST_PORTS} inputs and {MOST_PORTS} outputs, not for {most}"
+        )
+    waits = Register("waits", WAITS, "bit k: a beat waits at input k; bit 16 + k: at output k")
+    sizes = [
+        Register(f"frame_bytes_{axis}", PORT_FRAME_BYTES + 4 * k, f"bytes of a frame on {axis}")
+        for k, axis in enumerate(ports.axes)
+    ]
+    return [*REGISTERS, waits, *sizes]

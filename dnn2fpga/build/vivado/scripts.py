@@ -6,53 +6,31 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, ValidationError
 
-from dnn2fpga import __version__
 from dnn2fpga.build.boards import Board, Interface
-from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, REGISTERS
+from dnn2fpga.build.tops.ip_registers import ADDRESS_BITS, registers_of
 from dnn2fpga.build.tops.ip_top import AXI_LITE, TOP, ip_verilog
-from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.build.tops.stream_port import StreamPorts
+from dnn2fpga.build.vivado.driver_file import driver_text
 from dnn2fpga.build.vivado.system import system_values
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
-from dnn2fpga.files.validation import problems_of
-from dnn2fpga.generate.manifest import MANIFEST
+from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.version import __version__
 
 BITSTREAM = "accelerator.bit"
 _TEMPLATES = Path(__file__).parent / "templates"
-_DRIVER = Path(__file__).parents[2] / "drive" / "pynq.py"
 _NEIGHBOUR_SHARE_PERCENT = 20  # of the clock period, left to the logic on the other side of a port
 _IP_VERILOG = f"vivado/rtl/{TOP}.v"
 
 
-class Manifest(BaseModel):
-    """The part of manifest.json that the scripts need."""
-
-    manifest_version: Literal[1]
-    top: Literal["accelerator"]
-    files: dict[str, str]
-    input: StreamPort
-    output: StreamPort
-
-    @property
-    def sources(self) -> list[str]:
-        """The Verilog files, sorted, as paths from the bundle."""
-        return sorted(name for name in self.files if re.fullmatch(r"rtl/[A-Za-z0-9_.-]+\.v", name))
-
-
-def read_manifest(bundle: Path) -> Manifest:
-    """Raises `UserError` when it cannot be used, or a Verilog file that it names is missing."""
-    file = bundle / "manifest.json"
-    try:
-        manifest = Manifest.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror or error}; is this a bundle?") from error
-    except ValidationError as error:
-        raise UserError(problems_of(error, file, {})) from error
+def _manifest_with_sources(bundle: Path) -> Manifest:
+    """Raises `UserError` when the manifest cannot be used, or a Verilog file that it names is missing."""
+    file = bundle / MANIFEST
+    manifest = read_manifest(file)
     if not manifest.sources:
         raise UserError(f"{file}: files must name at least one rtl/<name>.v")
     missing = [name for name in manifest.sources if not (bundle / name).is_file()]
@@ -63,14 +41,17 @@ def read_manifest(bundle: Path) -> Manifest:
 
 def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequence[Path]) -> dict[str, str]:
     """Texts by their names in `vivado/`; raises `UserError`."""
-    manifest = read_manifest(bundle)
+    manifest = _manifest_with_sources(bundle)
+    streams = StreamPorts.of(manifest)
     period_ps = int(1_000_000 / clock_mhz)
     mhz = f"{clock_mhz:g}"
     values: dict[str, Any] = {
         "board": board,
         "sources": manifest.sources,
         "ip_sources": [*manifest.sources, _IP_VERILOG],
-        "ip": _packaged_ip(),
+        "ip": _packaged_ip(streams),
+        "streams": streams,
+        "manifest": manifest,
         "package_version": __version__,
         "bitstream": BITSTREAM,
         "mhz": mhz,
@@ -80,13 +61,13 @@ def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequ
     }
     # The scripts are those of one design: of another one, results that are there are put aside.
     design = f"{digest(bundle / MANIFEST)}  ../{MANIFEST}\n"
-    files = {"design.sha256": design, f"rtl/{TOP}.v": ip_verilog(manifest.input, manifest.output)}
+    files = {"design.sha256": design, f"rtl/{TOP}.v": ip_verilog(streams)}
     kind = "out_of_context"
     if board.interface is Interface.PROCESSING_SYSTEM:
         kind = "system"
-        values |= system_values(board, mhz, manifest.input, manifest.output)
-        files["driver/accelerator_pynq.py"] = _DRIVER.read_text(encoding="utf-8")
-        files["driver/manifest.json"] = (bundle / "manifest.json").read_text(encoding="utf-8")
+        values |= system_values(board, mhz, streams)
+        files["driver/accelerator_pynq.py"] = driver_text()
+        files["driver/manifest.json"] = (bundle / MANIFEST).read_text(encoding="utf-8")
     elif board_files:
         kind = "board"
         names = _from_bundle(bundle, board_files)
@@ -101,7 +82,7 @@ def vivado_files(bundle: Path, board: Board, clock_mhz: float, board_files: Sequ
     return files
 
 
-def _packaged_ip() -> dict[str, Any]:
+def _packaged_ip(streams: StreamPorts) -> dict[str, Any]:
     """Name and version of the IP: Vivado wants two numbers, and counts revisions of them."""
     numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", __version__)
     major, minor, patch = numbers.groups(default="0") if numbers else ("0", "0", "0")
@@ -115,7 +96,8 @@ def _packaged_ip() -> dict[str, Any]:
         "vlnv": f"{vendor}:{library}:{TOP}:{major}.{minor}",
         "control": AXI_LITE,
         "range": 1 << ADDRESS_BITS,
-        "registers": REGISTERS,
+        "interfaces": [*streams.axes, AXI_LITE],
+        "registers": registers_of(streams),
     }
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dnn2fpga.build.boards import Board
-from dnn2fpga.build.tops.stream_port import StreamPort
+from dnn2fpga.build.tops.stream_port import StreamPort, StreamPorts
 from dnn2fpga.errors import UserError
 
 WIDEST_BYTES = 512  # of a stream, for axis_dwidth_converter
+MOST_CHANNELS = 14  # masters of one SmartConnect, which has 16 ports, and so has the one to the control ports
 NARROWEST_MEMORY_BITS = 32  # of the DMA's side towards the memory
 
 
@@ -93,12 +94,53 @@ BOARD_FILES = {
 }
 
 
-def system_values(board: Board, mhz: str, entry: StreamPort, exit: StreamPort) -> dict[str, Any]:
-    """What project_system.tcl.j2 must know.
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One direction of a DMA: what is between the memory and a stream of the accelerator.
 
     A DMA that is wider than the port to the memory would be larger and no faster: wider beats are converted.
+    """
 
-    :raises UserError: when the board has no processor that is known here, or a beat is too wide.
+    dma: str  # the cell
+    way: str  # the direction, as AXI DMA calls it
+    axis: str
+    beat_bytes: int
+    dma_bits: int
+    width: str  # the cell of the width converter
+    place: int  # among all channels: the port of the bus to the memory, and the interrupt
+
+    @property
+    def memory_bits(self) -> int:
+        """Of the DMA's side towards the memory."""
+        return max(self.dma_bits, NARROWEST_MEMORY_BITS)
+
+    @property
+    def dma_bytes(self) -> int:
+        return self.dma_bits // 8
+
+    @property
+    def is_converted(self) -> bool:
+        return self.dma_bytes < self.beat_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dma:
+    """An AXI DMA; where there are more inputs than outputs, or fewer, some have one channel only."""
+
+    name: str
+    input: Channel | None
+    output: Channel | None
+
+    @property
+    def channels(self) -> list[Channel]:
+        return [channel for channel in (self.input, self.output) if channel]
+
+
+def system_values(board: Board, mhz: str, streams: StreamPorts) -> dict[str, Any]:
+    """What project_system.tcl.j2 must know.
+
+    :raises UserError: when the board has no processor that is known here, there are too many streams, or a beat is too
+        wide.
     """
     processor = PROCESSORS.get(board.family)
     if processor is None:
@@ -108,24 +150,54 @@ def system_values(board: Board, mhz: str, entry: StreamPort, exit: StreamPort) -
         "config": {**processor.config, **files.config, processor.clock_mhz: mhz},
         "board_part": files.name,
     }
-    values: dict[str, Any] = {"ps": ps}
+    dmas = _dmas(streams, processor.memory_bits)
+    channels = [channel for dma in dmas for channel in dma.channels]
     clocked = [f"ps/{pin}" for pin in processor.clocked]
-    clocked += [f"dma/{pin}" for pin in ("s_axi_lite_aclk", "m_axi_mm2s_aclk", "m_axi_s2mm_aclk")]
+    for dma in dmas:
+        clocked += [f"{dma.name}/s_axi_lite_aclk", *(f"{dma.name}/m_axi_{c.way}_aclk" for c in dma.channels)]
     clocked += ["accelerator/aclk", "interrupt_controller/s_axi_aclk", "control_bus/aclk", "memory_bus/aclk"]
     clocked += ["system_reset/slowest_sync_clk"]
-    for side, port in (("input", entry), ("output", exit)):
-        if port.beat_bytes > WIDEST_BYTES:
-            raise UserError(
-                f"a beat of the {side} must have at most {8 * WIDEST_BYTES} bits for Vivado's width converter, "
-                f"not {8 * port.beat_bytes}; choose fewer pixels a beat, or use package_ip.tcl and a DMA of your own"
-            )
-        dma_bits = min(8 * port.beat_bytes, processor.memory_bits)
-        is_converted = dma_bits < 8 * port.beat_bytes
-        values |= {
-            f"{side}_bytes": port.beat_bytes,
-            f"{side}_dma_bits": dma_bits,
-            f"{side}_memory_bits": max(dma_bits, NARROWEST_MEMORY_BITS),
-            f"{side}_converted": is_converted,
+    clocked += [f"{channel.width}/aclk" for channel in channels if channel.is_converted]
+    return {"ps": ps, "dmas": dmas, "channels": channels, "clocked": clocked}
+
+
+def _dmas(streams: StreamPorts, widest_bits: int) -> list[Dma]:
+    """DMA k serves input k and output k.
+
+    :param widest_bits: of the port to the memory.
+    """
+    count = len(streams.axes)
+    if count > MOST_CHANNELS:
+        raise UserError(
+            f"Vivado's SmartConnect serves at most {MOST_CHANNELS} inputs and outputs together, not {count}; "
+            "use package_ip.tcl and a block design of your own"
+        )
+    sides = {"input": streams.inputs, "output": streams.outputs}
+    pairs = max(map(len, sides.values()))
+    places, dmas = iter(range(count)), []
+    for k in range(pairs):
+        name = "dma" if pairs == 1 else f"dma_{k}"
+        channels = {
+            side: _channel(name, side, ports[k], widest_bits, next(places)) if k < len(ports) else None
+            for side, ports in sides.items()
         }
-        clocked += [f"{side}_width/aclk"] if is_converted else []
-    return values | {"clocked": clocked}
+        dmas.append(Dma(name=name, **channels))
+    return dmas
+
+
+def _channel(dma: str, side: str, port: StreamPort, widest_bits: int, place: int) -> Channel:
+    if port.beat_bytes > WIDEST_BYTES:
+        named = f"the {side}" if dma == "dma" else f"{side} {port.axis}"
+        raise UserError(
+            f"a beat of {named} must have at most {8 * WIDEST_BYTES} bits for Vivado's width converter, "
+            f"not {8 * port.beat_bytes}; choose fewer pixels a beat, or use package_ip.tcl and a DMA of your own"
+        )
+    return Channel(
+        dma=dma,
+        way={"input": "mm2s", "output": "s2mm"}[side],
+        axis=port.axis,
+        beat_bytes=port.beat_bytes,
+        dma_bits=min(8 * port.beat_bytes, widest_bits),
+        width=f"{side}_width{dma.removeprefix('dma')}",
+        place=place,
+    )

@@ -9,7 +9,6 @@ in units of 18 Kbit.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from dnn2fpga.plan.estimate.fabric import FABRICS
 from dnn2fpga.plan.estimate.feature_costs import Fit, terms
-from rtl_lib.core.features import Amount, Features, Kind, index_bits
+from rtl_lib.core.features import Amount, Features
 from rtl_lib.core.stream import StreamComponent
 from rtl_lib.matrix.folded.engine import folded_features
 from rtl_lib.matrix.folded.multipliers import Multiplier
@@ -28,8 +27,7 @@ from rtl_lib.matrix.matrix_product import MatrixProduct
 from rtl_lib.matrix.parallel.estimate import UnsolvedEngine
 
 if TYPE_CHECKING:
-    from dnn2fpga.plan.hardware_plan import HardwarePlan
-    from dnn2fpga.plan.layout import LayerLayout
+    pass
 
 FIT_FILE = Path(__file__).with_name("resource_fit.json")
 
@@ -79,22 +77,6 @@ def resources_of(features: Features, family: str = "xc7", fit: Fit | None = None
 def estimate(component: StreamComponent, family: str = "xc7") -> Resources:
     """Of a component, or a chain of them."""
     return resources_of(component.features(), family)
-
-
-def network_resources(plan: HardwarePlan, layouts: Iterable[LayerLayout], family: str = "xc7") -> dict[str, Resources]:
-    """By layer, each with what separates it from the next one; ``input`` and ``output`` are what stands at the ends."""
-    result = {boundary.layer: Resources() for boundary in plan.boundaries}
-    for layout in layouts:
-        for _, part in layout.parts:
-            result[layout.layer.name] += estimate(part, family)
-    for boundary in plan.boundaries:
-        if separator := boundary.separator():
-            result[boundary.layer] += estimate(separator, family)
-        if boundary.wire.has_surplus:
-            beats = index_bits(boundary.wire.rows.beats_per_row)
-            result[boundary.layer] += resources_of(Features().add(Kind.COUNTER, beats), family)
-    last = Features().add(Kind.COUNTER, index_bits(plan.boundaries[-1].beats))
-    return result | {"output": resources_of(last, family)}
 
 
 def folded_resources(

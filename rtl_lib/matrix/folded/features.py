@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 
-from rtl_lib.core.arithmetic import Rounding
 from rtl_lib.core.features import (
     Amount,
     Features,
@@ -343,15 +342,9 @@ class FinishShape:
         out = self.output_format.width
         bill = Features().add(Kind.REGISTER, out * self.pe)
         for kind, count in zip(kinds, lanes, strict=True):
-            bill += clamp_features(kind, bits, out, behind_adder and self.output_format.signed) * count
+            bill += kind.features(bits, out, behind_adder and self.output_format.signed) * count
         several = sum(lanes) / self.pe
         return bill.add(Kind.MUX, out * self.pe * (several > 1.05), several)
-
-
-def clamp_features(finish: Finish, bits: int, out: int, signed_sum: bool = False) -> Features:
-    """The shift and the clamp of one number."""
-    bill = Features().add(Kind.CLAMP, 1, max(bits - finish.shift, 1), out, signed_sum)
-    return bill.add(Kind.EVEN, bits * (finish.rounding is Rounding.HALF_EVEN and finish.shift > 0))
 
 
 def _ends(numbers: Sequence[int]) -> tuple[int, int]:

@@ -22,7 +22,6 @@ from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.elementwise.epilogue import Finish, finishes
 from rtl_lib.elementwise.requantize import Requantize, narrow
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
-from rtl_lib.matrix.folded.features import clamp_features
 from rtl_lib.matrix.parallel.adder_graph import AdderGraph, Output
 from rtl_lib.matrix.parallel.adder_schedule import Schedule, latency, schedule
 from rtl_lib.matrix.parallel.adder_solver import solve
@@ -81,7 +80,7 @@ def engine_features(
     bill = pipeline_features(latency).add(Kind.ADDER_GRAPH, luts).add(Kind.CHAIN, chains)
     bill.add(Kind.REGISTER, held + requantize.output_beat.layout.size)
     for finish, interval in zip(finishes, intervals, strict=True):
-        bill += clamp_features(finish, Format.containing(*interval).width, requantize.output_format.width)
+        bill += finish.features(Format.containing(*interval).width, requantize.output_format.width)
     return bill
 
 

@@ -1,0 +1,171 @@
+"""From a model file to the configuration files: `read_model`, `quantize`, `search`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from dnn2fpga.config import DEFAULT_FILE
+from dnn2fpga.data import Data, Network, load_data, save_inputs
+from dnn2fpga.errors import UserError
+from dnn2fpga.files.atomic import added_files
+from dnn2fpga.files.records import digests, write_record
+from dnn2fpga.graph import files as config_files
+from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.problem import Candidate, Problem, Try
+from dnn2fpga.optimize.result import QuantizationResult
+from dnn2fpga.optimize.settings import Optimization, SearchSettings
+from dnn2fpga.progress import Progress, silent
+from dnn2fpga.report.plots import plot_front, plot_tries
+from dnn2fpga.task_reading import Kinds, with_task
+from dnn2fpga.work_folder import (
+    CONFIGURATION,
+    PLOT,
+    QUANTIZATION,
+    SAMPLES,
+    SEARCH,
+    SEARCH_PLOT,
+    SEARCHES,
+    STAGES,
+    WorkFolder,
+)
+
+if TYPE_CHECKING:
+    from dnn2fpga.graph.float import Graph
+    from dnn2fpga.optimize.checkpoints import Checkpoints
+    from dnn2fpga.optimize.width_search import SearchResult
+
+KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
+
+
+def read_model(model: Path | str) -> Graph:
+    """Read a Keras file (``.keras`` or ``.h5``). Neither Keras nor TensorFlow is needed.
+
+    :returns: the simplified graph of float layers, with its ``inputs`` and ``outputs`` by name.
+    :raises UserError: with everything in the file that cannot be read or is not supported.
+    """
+    from dnn2fpga.passes.simplify import simplify
+    from dnn2fpga.read import front_ends
+
+    return simplify(front_ends.read_model(model))
+
+
+def quantize(
+    model: Graph | Path | str,
+    data: Data | Path | str,
+    *,
+    work: Path | str,
+    test: Data | Path | str | None = None,
+    task: Kinds = None,
+    quantization: Quantization | None = None,
+    optimization: Optimization | None = None,
+    progress: Progress = silent,
+) -> QuantizationResult:
+    """Quantize a model: write ``model.yaml`` and ``weights.npz`` of the first stage's model that reaches the target, or
+    of the best one (``met`` says which).
+
+    :param model: what `read_model` returns, or its file.
+    :param data: calibrates, and trains when it comes to that; or its file.
+    :param work: the folder in which all steps for this model work; made if it is missing.
+    :param test: judges; a target needs it.
+    :param task: what the outputs are for (of all, or by name), where that is not to be found out.
+    :param quantization: widths, scales and ranges (docs/optimizer.md).
+    :param optimization: the target, and what may be tried to reach it.
+    :raises UserError: when data or labels do not fit the network, and whatever else stands in the way.
+    """
+    from dnn2fpga.optimize.loop import check_can_be_judged, optimize
+
+    optimization = optimization or Optimization()
+    given = _given(model, data, test, task)
+    check_can_be_judged(given.test, optimization)  # now, not after pruning and calibration
+    folder, quantization = Path(work), quantization or Quantization()
+    problem, checkpoints = _prepared(given, folder, quantization, optimization, progress)
+    outcome = optimize(problem, optimization, checkpoints)
+    WorkFolder(folder).remove(PLOT, SEARCH, SEARCH_PLOT)  # of the model before
+    with added_files(folder) as new:
+        result = _write_chosen(problem, outcome.chosen, outcome.tries, new)
+        if optimization.is_given:
+            plot_tries(result.tries, result.float_score, optimization.wanted(result.float_score), new / PLOT)
+    return result
+
+
+def search(
+    model: Graph | Path | str,
+    data: Data | Path | str,
+    *,
+    work: Path | str,
+    test: Data | Path | str | None,
+    task: Kinds = None,
+    search: SearchSettings | None = None,
+    quantization: Quantization | None = None,
+    optimization: Optimization | None = None,
+    progress: Progress = silent,
+) -> SearchResult:
+    """Quantize a model with the widths, layer by layer, that a search has found: the cheapest that reach the target, or
+    the best (``met`` says which). The other parameters are those of `quantize`.
+
+    :param data: calibrates, and trains when ``search.train`` asks for it.
+    :param test: judges; the search cannot do without.
+    :param search: which widths, how many trials, and what a model costs.
+    """
+    from dnn2fpga.optimize.width_search import search_widths
+
+    if test is None:
+        raise UserError("a search judges every trial on test data: give it with --test")
+    settings, optimization = search or SearchSettings(), optimization or Optimization()
+    folder, quantization = Path(work), quantization or Quantization()
+    given = _given(model, data, test, task)
+    problem, _ = _prepared(given, folder, quantization, optimization, progress)
+    found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
+    layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
+    with added_files(folder / SEARCHES) as new:
+        (new / DEFAULT_FILE).write_text(yaml.safe_dump({"quantization": layers}), encoding="utf-8")
+    WorkFolder(folder).remove(PLOT)
+    with added_files(folder) as new:
+        _write_chosen(problem, found.chosen, [one.result for one in found.front], new)
+        write_record(new, SEARCH, found.result.model_dump(mode="json"), digests(new, CONFIGURATION))
+        plot_front(found.result, new / SEARCH_PLOT)
+    return found.result
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A model with its tasks decided, and data that fit it."""
+
+    graph: Graph
+    data: Data
+    test: Data | None
+
+
+def _given(model: Graph | Path | str, data: Data | Path | str, test: Data | Path | str | None, task: Kinds) -> _Given:
+    graph = read_model(model) if isinstance(model, Path | str) else model
+    read = data_for(graph, data)
+    judging = None if test is None else data_for(graph, test)
+    return _Given(with_task(graph, (read, judging), task), read, judging)
+
+
+def data_for(network: Network, data: Data | Path | str) -> Data:
+    """Data, or what is in a file; raises `UserError` when it does not fit the network."""
+    return data.require(network) if isinstance(data, Data) else load_data(data, network)
+
+
+def _prepared(
+    given: _Given, folder: Path, quantization: Quantization, optimization: Optimization, progress: Progress
+) -> tuple[Problem, Checkpoints]:
+    from dnn2fpga.optimize.preparation import prepare
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return prepare(given.graph, given.data, given.test, quantization, optimization, folder / STAGES, progress)
+
+
+def _write_chosen(problem: Problem, chosen: Candidate, tries: Iterable[Try], new: Path) -> QuantizationResult:
+    """The configuration files, samples for the bundle's own test, and how the model was found."""
+    result = QuantizationResult.of(problem, chosen, tries)
+    config_files.save(chosen.model, new)
+    save_inputs(problem.data.sample(KEPT_SAMPLES), problem.graph, new / SAMPLES)
+    write_record(new, QUANTIZATION, result.model_dump(mode="json"), digests(new, CONFIGURATION))
+    return result

@@ -1,0 +1,35 @@
+"""Which things belong together, when it is known of some pairs that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class UnionFind(Generic[K]):
+    """Disjoint sets (Galler and Fischer 1964, with path halving); a thing of which nothing was said is alone."""
+
+    def __init__(self) -> None:
+        self._parent: dict[K, K] = {}
+
+    def find(self, key: K) -> K:
+        """The same key for all of a set."""
+        parent = self._parent
+        parent.setdefault(key, key)
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    def union(self, one: K, other: K) -> None:
+        """Both are in one set."""
+        self._parent[self.find(one)] = self.find(other)
+
+    def sets(self) -> dict[K, list[K]]:
+        """All sets by the key that ``find`` returns; keys in the order in which they were first named."""
+        found: dict[K, list[K]] = {}
+        for key in self._parent:
+            found.setdefault(self.find(key), []).append(key)
+        return found

@@ -1,0 +1,73 @@
+"""The largest, or smallest, of several tensors, number by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
+from dnn2fpga.layers.registry import register
+from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.scaling import QuantizationChoice
+from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from rtl_lib.core.operator import Operator
+from rtl_lib.elementwise.extremum import Extremum as Comparison
+from rtl_lib.elementwise.extremum import Order
+
+
+@register
+class QuantizedExtremum(Aligned):
+    """``clamp(round(max over k of (input[k] * multiplier[k] + offset[k]) / 2**shift), low, high)``, or ``min``:
+    ``multiplier [inputs, lanes]``, ``shift [lanes]``, ``offset [inputs, lanes]``.
+    """
+
+    kind: ClassVar[str] = "extremum"
+
+    order: Order
+
+    def operators(self, *inputs: Tensor) -> list[Operator]:
+        return [Comparison(**self.aligning_fields(inputs), order=self.order)]
+
+
+@dataclass(frozen=True, eq=False)
+class Extremum(Join):
+    """``clamp(max(x[0], x[1], …))`` of tensors of one shape, or ``min`` where not ``maximum``."""
+
+    maximum: bool
+
+    kind: ClassVar[str] = "extremum"
+
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        return require_one_shape("a maximum" if self.maximum else "a minimum", input_shapes)
+
+    def compute(self, *x: np.ndarray) -> np.ndarray:
+        return np.clip(reduce(np.maximum if self.maximum else np.minimum, x), *self.clamp)
+
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Tensor) -> QuantizedExtremum:
+        output = choice.output
+        fields = alignment(output, np.stack([one.scales / output.scales for one in inputs]), self.clamp, settings)
+        zero = np.stack([one.zero_points for one in inputs]) * fields["multiplier"]
+        return QuantizedExtremum(
+            name=self.name,
+            order=Order.MAXIMUM if self.maximum else Order.MINIMUM,
+            offset=(output.zero_points << fields["shift"]) - zero,
+            **fields,
+        )
+
+    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
+        return ops.clip(reduce(ops.maximum if self.maximum else ops.minimum, x), *self.clamp)
+
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:
+        inputs, output = in_pixels(ops, wires)
+        multipliers, _ = ops.multipliers([wire.scales / output.scales for wire in inputs])
+        aligned = [
+            (ops.float64(codes) - wire.zero_points) * multiplier
+            for codes, wire, multiplier in zip(q, inputs, multipliers, strict=True)
+        ]
+        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
+        return ops.fit(reduce(ops.maximum if self.maximum else ops.minimum, aligned), output, self.clamp, how)

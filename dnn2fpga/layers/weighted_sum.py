@@ -1,0 +1,134 @@
+"""Weighted sums of tensors: addition, subtraction, average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dnn2fpga.layers.base import AffineMap
+from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
+from dnn2fpga.layers.linear import UNLIMITED
+from dnn2fpga.layers.registry import register
+from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.scaling import QuantizationChoice
+from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from rtl_lib.core.operator import Operator
+from rtl_lib.elementwise.weighted_sum import WeightedSum as Sum
+
+OFFSET_BITS = 8  # behind the point: an offset must not be rounded to the output's steps
+
+
+@register
+class QuantizedWeightedSum(Aligned):
+    """``clamp(round((sum over k of input[k] * multiplier[k] + offset) / 2**shift), low, high)``: ``multiplier [inputs,
+    lanes]``, ``shift [lanes]``, ``offset [lanes]``.
+    """
+
+    kind: ClassVar[str] = "weighted_sum"
+
+    def operators(self, *inputs: Tensor) -> list[Operator]:
+        return [Sum(**self.aligning_fields(inputs))]
+
+    @property
+    def weight_bits(self) -> int:
+        return 16 * self.multiplier.size
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSum(Join):
+    """``clamp(weights[0] * x[0] + weights[1] * x[1] + … + offset)`` of tensors of one shape.
+
+    An addition has the weights 1, 1, …; a subtraction 1, -1; an average of n tensors 1/n, 1/n, ….
+
+    :param weights: ``[inputs]``, or ``[inputs, channels]``.
+    :param offset: one number, or ``[channels]``.
+    """
+
+    weights: np.ndarray | Sequence[float]
+    offset: np.ndarray | float = 0.0
+
+    kind: ClassVar[str] = "weighted_sum"
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "offset"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+
+    def output_shape(self, *input_shapes: Shape) -> Shape:
+        if len(input_shapes) != len(self.weights):
+            raise ValueError(f"a sum with {len(self.weights)} weights needs as many inputs, not {len(input_shapes)}")
+        return require_one_shape("a sum", input_shapes)
+
+    def compute(self, *x: np.ndarray) -> np.ndarray:
+        total = sum(weight * values for weight, values in zip(self._like(x[0]), x, strict=True))
+        return np.clip(total + np.asarray(self.offset, x[0].dtype), *self.clamp)
+
+    def _like(self, x: np.ndarray) -> np.ndarray:
+        """The weights, in the type of ``x``."""
+        return np.asarray(self.weights, x.dtype)
+
+    def absorb_affine(self, affine: AffineMap) -> WeightedSum | None:
+        if self.clamp != UNLIMITED:
+            return None
+        weights = np.stack([weight * affine.scale for weight in self.weights])
+        return replace(self, weights=weights, offset=self.offset * affine.scale + affine.offset)
+
+    def keep_channels(self, inputs: Sequence[np.ndarray], output: np.ndarray) -> WeightedSum:
+        of_channels = {
+            name: getattr(self, name)
+            for name, rank in (("weights", 1), ("offset", 0))
+            if np.ndim(getattr(self, name)) > rank
+        }
+        return replace(self, **{name: values[..., output] for name, values in of_channels.items()})
+
+    @property
+    def has_offset(self) -> bool:
+        return bool(np.any(self.offset))
+
+    def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Tensor) -> QuantizedWeightedSum:
+        output = choice.output
+        weights = [in_all_lanes(weight, output) for weight in self.weights]
+        ratios = np.stack([w * one.scales / output.scales for w, one in zip(weights, inputs, strict=True)])
+        fields = alignment(output, ratios, self.clamp, settings)
+        multiplier, shift = fields["multiplier"], fields["shift"]
+        extra = np.maximum(OFFSET_BITS - shift, 0) if self.has_offset else 0
+        multiplier, shift = multiplier << extra, shift + extra
+        offset = np.floor(np.ldexp(in_all_lanes(self.offset, output) / output.scales, shift) + 0.5).astype(np.int64)
+        zero = sum(one.zero_points * m for one, m in zip(inputs, multiplier, strict=True))
+        offset += (output.zero_points << shift) - zero
+        fields |= {"multiplier": multiplier, "shift": shift, "offset": offset}
+        return QuantizedWeightedSum(name=self.name, **fields)
+
+    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
+        total: Any = sum(values * ops.like(values, weight) for weight, values in zip(self.weights, x, strict=True))
+        return ops.clip(total + ops.like(total, self.offset), *self.clamp)
+
+    def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:
+        inputs, output = in_pixels(ops, wires)
+        weights = [in_all_lanes(weight, output.tensor) for weight in self.weights]
+        ratios = [w * wire.scales / output.scales for w, wire in zip(weights, inputs, strict=True)]
+        multipliers, steps = ops.multipliers(ratios)
+        total = sum(
+            (ops.float64(codes) - wire.zero_points) * multiplier
+            for codes, wire, multiplier in zip(q, inputs, multipliers, strict=True)
+        )
+        if self.has_offset:
+            steps = ops.at_least(steps, 2.0**OFFSET_BITS)
+            total = total + ops.round(in_all_lanes(self.offset, output.tensor) / output.scales * steps) / steps
+        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
+        return ops.fit(total, output, self.clamp, how)
+
+
+def in_all_lanes(value: float | np.ndarray, tensor: Tensor) -> np.ndarray:
+    """A number, or one per channel, in float64 ``[lanes]``.
+
+    :raises ValueError: where the channels do not travel in one beat.
+    """
+    values = np.asarray(value, np.float64)
+    if values.ndim and tensor.lanes != values.size:
+        raise ValueError(f"its {values.size} channels must arrive in one beat, not in {tensor.lanes} lanes")
+    return np.broadcast_to(values, (tensor.lanes,))

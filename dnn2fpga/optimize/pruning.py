@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +17,6 @@ from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count, CountOrNone
-from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
@@ -143,16 +143,17 @@ def magnitude_masks(graph: Graph, sparsity_of: Mapping[str, float]) -> dict[str,
 def masked(graph: Graph, masks: Mapping[str, np.ndarray]) -> Graph:
     """The graph with zeros where the masks have them."""
 
-    def with_zeros(node: Node[Any]) -> Layer:
-        if node.name not in masks:
-            return cast(Layer, node.layer)
-        linear, mask = cast(Linear, node.layer), masks[node.name]
+    @cache  # a layer in several nodes stays one
+    def with_zeros(layer: Layer) -> Layer:
+        if layer.name not in masks:
+            return layer
+        linear, mask = cast(Linear, layer), masks[layer.name]
         values = linear.parameters
         return linear.with_parameters(
             values | {"weights": values["weights"] * mask}, (linear.weights * mask, linear.bias)
         )
 
-    return graph.mapped(with_zeros)
+    return graph.mapped(lambda node: with_zeros(node.layer))
 
 
 def zeros_kept(graph: Graph, quantization: Quantization) -> dict[str, np.ndarray]:

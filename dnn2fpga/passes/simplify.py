@@ -160,6 +160,17 @@ def order_inputs(graph: Graph) -> Graph:
     return graph.with_dag(replace(graph.dag, nodes=tuple(ordered(node) for node in graph.nodes)))
 
 
+def name_layers(graph: Graph) -> Graph:
+    """Let every layer have the name of the first node that it is in: one that was in several may have become two."""
+
+    @cache
+    def named(layer: Layer) -> Layer:
+        first = next(node.name for node in graph.nodes if node.layer is layer)
+        return layer if layer.name == first else replace(layer, name=first)
+
+    return graph.mapped(lambda node: named(node.layer))
+
+
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identities,
     drop_final_softmax,
@@ -169,6 +180,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fold_affine,
     fuse_clamps,
     requantize_fixed_encodings,
+    name_layers,
 )
 
 

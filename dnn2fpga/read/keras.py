@@ -31,8 +31,8 @@ from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
-OPERATIONS: dict[str, type[KerasOptions]] = OPERATORS | FUNCTIONS_OF_ONE
-BY_CLASS: dict[str, type[KerasOptions]] = LAYERS | MERGES | OPERATIONS
+OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
+BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means

@@ -137,7 +137,7 @@ class Trainable(ABC):
 
 
 class Prunable(ABC):  # noqa: B024 - every question has a default answer
-    """What becomes of a layer when channels are removed (paper 003, section IV); a channel is an index of the last
+    """What becomes of a layer when channels are removed (Faraone et al., section IV); a channel is an index of the last
     axis. By default a layer works on each channel by itself, and knows no number of them.
     """
 
@@ -165,7 +165,7 @@ class Layer(Absorbing):
 
     kind: ClassVar[str]
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
-    is_convolution: ClassVar[bool] = False  # what paper 002 keeps out of partial quantization
+    is_convolution: ClassVar[bool] = False  # what Tourad and Eleuldj keep out of partial quantization
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
     commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
 

@@ -1,8 +1,8 @@
 """Differentiable operations on TensorFlow: plain ones on real numbers, and straight-through ones on codes.
 
-A straight-through operation rounds forwards and is the identity backwards (Bengio et al. 2013; paper 001, section 6).
-Forwards every one gives exactly what the integer model gives, as long as sums stay below 2^24 in float32 (2^53 in
-float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
+A straight-through operation rounds forwards and is the identity backwards (Bengio et al. 2013; Aarrestad et al.,
+section 6). Forwards every one gives exactly what the integer model gives, as long as sums stay below 2^24 in float32
+(2^53 in float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Post-training quantization: every layer to integers, from calibrated ranges alone (the first step of paper 002,
-Algorithm 1).
+"""Post-training quantization: every layer to integers, from calibrated ranges alone (the first step of Tourad and
+Eleuldj, Algorithm 1).
 """
 
 from __future__ import annotations

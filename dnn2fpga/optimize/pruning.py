@@ -1,5 +1,5 @@
-"""Pruning of the float graph, before it is quantized: filters are removed from the graph (paper 003, section IV), then
-single weights become zero (paper 000, section III) and stay zero during quantization-aware training.
+"""Pruning of the float graph, before it is quantized: filters are removed from the graph (Faraone et al., section IV),
+then single weights become zero (Vaziri and Mohtasebi, section III) and stay zero during quantization-aware training.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class PruningSettings(Described):
     every: Count = 20  # steps from one choice of the zeros to the next (polynomial)
     filters: Part | None = None  # to be removed from every layer with weights but the last
     filters_of: dict[str, Part] = Field(default_factory=dict)  # to be removed from single layers
-    rank: Rank = "magnitude"  # what goes first: the smallest L2 norm, or the highest quantization error (paper 003)
-    multiple: Count = 1  # filters stay in groups of so many (paper 003: N % PE = 0), rounded up
+    # What goes first: the smallest L2 norm, or the highest quantization error (Faraone et al.).
+    rank: Rank = "magnitude"
+    multiple: Count = 1  # filters stay in groups of so many (Faraone et al.: N % PE = 0), rounded up
     rounds: Count = 1  # in which filters are removed, with training after each
     epochs: CountOrNone = 4  # of training in floating point after each step
 
@@ -217,7 +218,7 @@ def _first_to_go(groups: ChannelGroups, block: Block, rank: Rank, quantization: 
 
 
 def quantization_errors(layer: Linear, settings: LayerSettings) -> np.ndarray:
-    """Mean squared quantization error of each filter's weights, paper 003, Equation 4: ``[outputs]``."""
+    """Mean squared quantization error of each filter's weights, Faraone et al., Equation 4: ``[outputs]``."""
     if settings.numbers is Numbers.BINARY32:
         return np.zeros(layer.outputs)
     scaling = choose_weight_scaling(layer.weights, settings, np.full(layer.outputs, np.finfo(np.float64).tiny))

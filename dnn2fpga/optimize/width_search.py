@@ -1,7 +1,7 @@
 """Heterogeneous widths: which width each layer's weights and activations should have, for score against cost.
 
-The question of AutoQKeras (paper 001, section 5.2), asked with two objectives, so that the answer is a front instead of
-one model. A trial is a choice of all widths.
+The question of AutoQKeras (Aarrestad et al., section 5.2), asked with two objectives, so that the answer is a front
+instead of one model. A trial is a choice of all widths.
 """
 
 from __future__ import annotations

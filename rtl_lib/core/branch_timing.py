@@ -24,22 +24,20 @@ class ForkStageModel(ForkModel):
         self.taken = self.nobody  # by which readers, of the beat in the slave
 
     def valid(self) -> Flags:
-        return tuple(not taken for taken in self.taken) if self.slave else self.nobody
+        return tuple([not taken for taken in self.taken]) if self.slave else self.nobody
 
     def ready(self, output_readys: Flags) -> bool:
         return not self.master
 
-    def _leaves(self, output_readys: Flags) -> bool:
-        return all(taken or ready for taken, ready in zip(self.taken, output_readys, strict=True))
-
     def tick(self, input_valid: bool, output_readys: Flags) -> None:
-        if not self.slave or self._leaves(output_readys):
-            self.slave = self.master or input_valid
-            self.master = False
-            self.taken = self.nobody
+        taken = tuple([a or b for a, b in zip(self.taken, output_readys, strict=True)])
+        if self.slave and False in taken:
+            self.taken = taken
+            self.master = self.master or input_valid
             return
-        self.taken = tuple(taken or ready for taken, ready in zip(self.taken, output_readys, strict=True))
-        self.master = self.master or input_valid
+        self.slave = self.master or input_valid
+        self.master = False
+        self.taken = self.nobody
 
     def resting(self, input_valid: bool, output_readys: Flags) -> float:
         if not self.slave:
@@ -57,36 +55,31 @@ class _IntoPipeline(JoinModel):
         self.nothing = (False,) * inputs
 
     @abstractmethod
-    def _wanted(self) -> Flags:
-        """The inputs that must be there for the next beat."""
+    def _complete(self, input_valids: Flags) -> bool:
+        """Whether all inputs are there that the next beat needs."""
 
+    @abstractmethod
     def _consumed(self) -> Flags:
-        """Those of them that are taken with it."""
-        return self._wanted()
+        """The inputs that are taken with it."""
 
     def _fired(self) -> None:
         """A beat has entered the pipeline."""
-
-    def _fires(self, input_valids: Flags, output_ready: bool) -> bool:
-        return self.pipeline.ready(output_ready) and not self._lacks(input_valids)
-
-    def _lacks(self, input_valids: Flags) -> bool:
-        return any(wanted and not valid for wanted, valid in zip(self._wanted(), input_valids, strict=True))
 
     def valid(self) -> bool:
         return self.pipeline.valid()
 
     def ready(self, input_valids: Flags, output_ready: bool) -> Flags:
-        return self._consumed() if self._fires(input_valids, output_ready) else self.nothing
+        fires = self._complete(input_valids) and self.pipeline.ready(output_ready)
+        return self._consumed() if fires else self.nothing
 
     def tick(self, input_valids: Flags, output_ready: bool) -> None:
-        fires = self._fires(input_valids, output_ready)
+        fires = self._complete(input_valids) and self.pipeline.ready(output_ready)
         self.pipeline.tick(fires, output_ready)
         if fires:
             self._fired()
 
     def resting(self, input_valids: Flags, output_ready: bool) -> float:
-        return self.pipeline.resting(not self._lacks(input_valids), output_ready)
+        return self.pipeline.resting(self._complete(input_valids), output_ready)
 
     def leap(self, cycles: int) -> None:
         self.pipeline.leap(cycles)
@@ -97,9 +90,13 @@ class _IntoPipeline(JoinModel):
         return least
 
     def missing(self, input_valids: Flags) -> tuple[int, ...]:
-        pairs = zip(self._wanted(), input_valids, strict=True)
-        lacking = tuple(k for k, (wanted, valid) in enumerate(pairs) if wanted and not valid)
-        return lacking if any(input_valids) else ()
+        if not any(input_valids) or self._complete(input_valids):
+            return ()
+        return tuple(k for k, valid in enumerate(input_valids) if not valid and k in self._needed())
+
+    def _needed(self) -> Sequence[int]:
+        """The inputs that the next beat needs."""
+        return range(self.inputs)
 
 
 class JoinPipelineModel(_IntoPipeline):
@@ -109,7 +106,10 @@ class JoinPipelineModel(_IntoPipeline):
         super().__init__(latency, inputs)
         self.all = (True,) * inputs
 
-    def _wanted(self) -> Flags:
+    def _complete(self, input_valids: Flags) -> bool:
+        return False not in input_valids
+
+    def _consumed(self) -> Flags:
         return self.all
 
 
@@ -125,8 +125,8 @@ class GatedJoinModel(_IntoPipeline):
         self.count = 0
         self.before_last = gate == 1, gate == 0
 
-    def _wanted(self) -> Flags:
-        return True, True
+    def _complete(self, input_valids: Flags) -> bool:
+        return False not in input_valids
 
     def _consumed(self) -> Flags:
         return (True, True) if self.count == self.beats - 1 else self.before_last
@@ -147,8 +147,14 @@ class SequencerModel(_IntoPipeline):
         self.turns = [tuple(k == turn for k in range(len(beats))) for turn in range(len(beats))]
         self.turn = self.count = 0
 
-    def _wanted(self) -> Flags:
+    def _complete(self, input_valids: Flags) -> bool:
+        return input_valids[self.turn]
+
+    def _consumed(self) -> Flags:
         return self.turns[self.turn]
+
+    def _needed(self) -> Sequence[int]:
+        return (self.turn,)
 
     def _fired(self) -> None:
         self.count += 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.timing_network import Source, Stream, TimingNetwork, Watch
+from rtl_lib.core.timing_network import Node, Source, Stream, TimingNetwork, Watch
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,18 @@ class _Counter:
             self.lasts.append(cycle)
 
 
+Single = tuple[
+    Callable[[bool], bool],
+    Callable[[bool, bool], float],
+    Callable[[bool, bool], None],
+    Callable[[], bool],
+    Stream,
+    Stream,
+    int,
+    int,
+]
+
+
 class Run:
     """Runs the parts, but only those around which something happens.
 
@@ -147,11 +159,7 @@ class Run:
         self.parts = [node.part for node in network.nodes]
         self.inputs = [node.inputs for node in network.nodes]
         self.outputs = [node.outputs for node in network.nodes]
-        # Most are models of one input and one output; None: any other.
-        self.single: list[tuple[BeatModel, Stream, Stream] | None] = [
-            (node.part, node.inputs[0], node.outputs[0]) if isinstance(node.part, BeatModel) else None
-            for node in network.nodes
-        ]
+        self.singles = [self._single(node) for node in network.nodes]
         self.producers, self.consumers = network.producers, network.consumers
         members = set(group)
         self.counters = {
@@ -173,6 +181,14 @@ class Run:
         self.asleep_until: list[float] = [0] * len(self.parts)  # not after the present cycle: it is awake
         self.alarms: list[tuple[int, int]] = []  # (cycle, part), a heap; void where ``asleep_until`` is another
 
+    def _single(self, node: Node) -> Single | None:
+        """What is needed to step a model of one input and one output, as most are."""
+        if not isinstance(model := node.part, BeatModel):
+            return None
+        (source,), (target,) = node.inputs, node.outputs
+        neighbours = self.network.producers[source], self.network.consumers[target]
+        return model.ready, model.resting, model.tick, model.valid, source, target, *neighbours
+
     @property
     def frames(self) -> int:
         """That have left at every sink."""
@@ -182,6 +198,11 @@ class Run:
     def interval(self) -> int:
         """Of all tensors, in the steady state, though the first may still be filling up the network."""
         return max(_interval(lasts[: self.frames]) for lasts in self.ends)
+
+    def until(self, frames: int) -> None:
+        """Until so many frames of every tensor have passed."""
+        while any(len(counter.lasts) < frames for counter in self.counters.values()):
+            self.step()
 
     def until_periodic(self, least_interval: int) -> None:
         while not _seen(self.ends, self.frames, least_interval):
@@ -193,33 +214,39 @@ class Run:
         Parts go from the last to the first: so the ready of what reads a part is that of this cycle, and the valid of
         what it reads is not yet that of the next.
         """
-        cycle, valid, ready, watchers = self.cycle, self.valid, self.ready, self.watchers
+        cycle, valid, ready, asleep_until = self.cycle, self.valid, self.ready, self.asleep_until
         if self.alarms and self.alarms[0][0] <= cycle:
             self._ring()
-        awake = self.awake
+        awake, singles, watchers = self.awake, self.singles, self.watchers
         still_awake: list[int] = []
         while awake:
             k = awake.pop()
-            if (single := self.single[k]) is None:
+            single = singles[k]
+            if single is None:
                 self._step_branching(k, still_awake)
                 continue
-            model, source, target = single
+            accepts, resting, tick, offers, source, target, producer, consumer = single
             output_ready, input_valid = ready[target], valid[source]
-            input_ready = model.ready(output_ready)
+            input_ready = accepts(output_ready)
             if input_ready != ready[source]:
-                self._set_ready(source, input_ready)
+                ready[source] = input_ready
+                if asleep_until[producer] > cycle:
+                    self._wake(producer, cycle)
+                    insort(awake, producer)  # it is still to come
             if input_valid and input_ready:
                 for counter, reader in watchers[source]:
                     counter.passes(reader, cycle)
-            elif not (valid[target] and output_ready):
-                rest = model.resting(input_valid, output_ready)
+            elif not (output_ready and valid[target]):
+                rest = resting(input_valid, output_ready)
                 if rest > SHORTEST_REST:
                     self._sleep(k, rest)
                     continue
-            model.tick(input_valid, output_ready)
-            if model.valid() != valid[target]:
+            tick(input_valid, output_ready)
+            if offers() != valid[target]:
                 valid[target] = not valid[target]
-                self._wake_for_next(self.consumers[target], still_awake)
+                if asleep_until[consumer] > cycle + 1:
+                    self._wake(consumer, cycle + 1)
+                    still_awake.append(consumer)
             still_awake.append(k)
         still_awake.sort()
         self.awake = still_awake
@@ -227,19 +254,23 @@ class Run:
 
     def _step_branching(self, k: int, still_awake: list[int]) -> None:
         """The same for a part with any number of streams."""
-        valid, ready, part = self.valid, self.ready, self.parts[k]
+        cycle, valid, ready, part = self.cycle, self.valid, self.ready, self.parts[k]
         inputs, outputs = self.inputs[k], self.outputs[k]
         input_valids = tuple([valid[s] for s in inputs])
         output_readys = tuple([ready[s] for s in outputs])
         moves = False
         for source, input_ready in zip(inputs, part.readys(input_valids, output_readys), strict=True):
             if input_ready != ready[source]:
-                self._set_ready(source, input_ready)
+                ready[source] = input_ready
+                producer = self.producers[source]
+                if self.asleep_until[producer] > cycle:
+                    self._wake(producer, cycle)
+                    insort(self.awake, producer)
             if input_ready and valid[source]:
                 moves = True
                 for counter, reader in self.watchers[source]:
-                    counter.passes(reader, self.cycle)
-        if not moves and not any(valid[s] and ready[s] for s in outputs):
+                    counter.passes(reader, cycle)
+        if not moves and not any([valid[s] and ready[s] for s in outputs]):  # noqa: C419 - the list is faster
             rest = part.rests(input_valids, output_readys)
             if rest > SHORTEST_REST:
                 self._sleep(k, rest)
@@ -248,16 +279,11 @@ class Run:
         for target, offers in zip(outputs, part.valids(), strict=True):
             if offers != valid[target]:
                 valid[target] = offers
-                self._wake_for_next(self.consumers[target], still_awake)
+                consumer = self.consumers[target]
+                if self.asleep_until[consumer] > cycle + 1:
+                    self._wake(consumer, cycle + 1)
+                    still_awake.append(consumer)
         still_awake.append(k)
-
-    def _set_ready(self, stream: int, ready: bool) -> None:
-        """Has the part that writes the stream look at this cycle; it is still to come."""
-        self.ready[stream] = ready
-        producer = self.producers[stream]
-        if self.asleep_until[producer] > self.cycle:
-            self._wake(producer, self.cycle)
-            insort(self.awake, producer)
 
     def _sleep(self, k: int, rest: float) -> None:
         self.asleep_since[k] = self.cycle
@@ -268,12 +294,6 @@ class Run:
     def _wake(self, k: int, cycle: int) -> None:
         self.parts[k].leap(cycle - self.asleep_since[k])
         self.asleep_until[k] = 0
-
-    def _wake_for_next(self, k: int, awake: list[int]) -> None:
-        """Has a part look at the next cycle, unless it will anyway."""
-        if self.asleep_until[k] > self.cycle + 1:
-            self._wake(k, self.cycle + 1)
-            awake.append(k)
 
     def _ring(self) -> None:
         """Wakes those whose rest is over, and those who read what they offer now."""

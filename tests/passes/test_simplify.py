@@ -134,7 +134,8 @@ def test_a_model_that_computes_nothing_is_refused() -> None:
 
 
 def block(tmp_path: Path, gamma: list[float]) -> tuple[Graph, Any]:
-    """The block of paper 001, convolution, pooling, batch normalization, ReLU, and a dense layer; as it was read and in
+    """The block of Aarrestad et al., convolution, pooling, batch normalization, ReLU, and a dense layer; as it was read
+    and in
     Keras, with moments and factors as training leaves them.
     """
     from dnn2fpga.keras_import import keras

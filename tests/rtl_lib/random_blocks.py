@@ -5,6 +5,7 @@ A block is drawn once as a list of tensors, and built as often as needed, with o
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
 from rtl_lib.core.timing import BeatModel, NetworkPart, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import Stream, TimingNetwork
+from rtl_lib.core.trace import Deadlock, Run
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
@@ -88,20 +90,72 @@ class Block:
         return network
 
 
+class PausingModel(BeatModel):
+    """A source or sink that pauses: it holds every beat for some cycles.
+
+    :param chance: of a pause after a beat.
+    :param longest: cycles of a pause, at most.
+    """
+
+    def __init__(self, rng: random.Random, chance: float, longest: int) -> None:
+        self.rng, self.chance, self.longest = rng, chance, longest
+        self.holds, self.left = False, 0
+
+    def valid(self) -> bool:
+        return self.holds and not self.left
+
+    def ready(self, output_ready: bool) -> bool:
+        return not self.holds or (output_ready and not self.left)
+
+    def tick(self, input_valid: bool, output_ready: bool) -> None:
+        if self.ready(output_ready):
+            self.holds = input_valid
+            pauses = input_valid and self.rng.random() < self.chance
+            self.left = self.rng.randint(1, self.longest) if pauses else 0
+        elif self.left:
+            self.left -= 1
+
+    def resting(self, input_valid: bool, output_ready: bool) -> float:
+        if self.left:
+            return self.left
+        moves = output_ready if self.holds else input_valid
+        return 0 if moves else math.inf
+
+    def leap(self, cycles: int) -> None:
+        self.left = max(self.left - cycles, 0)
+
+
+def pauses(seed: int) -> Callable[[], BeatModel]:
+    """A pattern: every source and sink pauses in its own way."""
+    rng = random.Random(seed)
+    return lambda: PausingModel(rng, rng.choice([0, 0.05, 0.3, 0.9]), rng.choice([1, 5, 40, 400]))
+
+
+def hangs(block: Block, queues: Mapping[Edge, BeatModel], pattern: int, frames: int = 2) -> bool:
+    network = block.build(queues, pauses=pauses(pattern))
+    try:
+        for group in network.groups():
+            Run(network, group).until(frames)
+    except Deadlock:
+        return True
+    return False
+
+
 class Drawing:
     """Draws a block.
 
     :param side: the greatest height and width of an image.
+    :param nested: how deep forks stand in the branches of forks.
     """
 
-    def __init__(self, seed: int, side: int = 10) -> None:
+    def __init__(self, seed: int, side: int = 10, nested: int = 3) -> None:
         self.rng = random.Random(seed)
         self.block = Block()
         shape = self.rng.randint(3, side), self.rng.randint(2, side)
         inputs = [self._tensor("input", (), shape, list) for _ in range(self.rng.choice([1, 1, 1, 2]))]
-        paths = [self._path(tensor, 3) for tensor in inputs]
+        paths = [self._path(tensor, nested) for tensor in inputs]
         end = paths[0] if len(paths) == 1 else self._joined(paths)
-        self.block.outputs.append(self._path(end, 2).name if self.rng.random() < 0.5 else end.name)
+        self.block.outputs.append(self._path(end, nested - 1).name if self.rng.random() < 0.5 else end.name)
         loose = [name for name in self.block.tensors if not self.block.readers(name)]
         self.block.outputs += loose
         if self.rng.random() < 0.2:  # some tensor on the way is an output too
@@ -145,7 +199,7 @@ class Drawing:
         """What is computed from a tensor."""
         kinds = [self._layer]
         if depth:
-            nested = [self._residual, self._inception, self._excited, self._rows]
+            nested = [self._residual, self._residual, self._inception, self._excited, self._rows]
             kinds += [lambda x: self._path(self._path(x, depth - 1), depth - 1)]
             kinds += [lambda x, kind=kind: kind(x, depth - 1) for kind in nested]
         return self.rng.choice(kinds)(x)

@@ -23,12 +23,12 @@ from random_blocks import Block, Drawing, Edge, hangs  # noqa: E402 - needs the 
 
 from rtl_lib.core.trace import Deadlock, trace  # noqa: E402
 from rtl_lib.streams import fifo_depths  # noqa: E402
-from rtl_lib.streams.fifo import FifoModel  # noqa: E402
+from rtl_lib.streams.fifo import FifoModel, QueueModel  # noqa: E402
 from rtl_lib.streams.fifo_depths import LEAST, FifoDepths, drained_depths, is_alive  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "deadlock.md"
 PATTERNS = 10
-SIDE, NESTED = 6, 2  # of the images; of forks in forks
+SIDE, NESTED = 5, 2  # of the images; of forks in forks
 Depths = dict[Edge, int]
 
 
@@ -62,7 +62,9 @@ def trial(seed: int) -> Counter[str]:
     counts["with several outputs"] = len(block.outputs) > 1
     counts["with joins in branches"] = sum(len(tensor.inputs) > 1 for tensor in tensors) > 2
     fifo_depths.MOST_WORK = 0
-    planner = FifoDepths(block.build, dict.fromkeys(block.edges, 8), 1)
+    endless = trace(block.build({edge: QueueModel() for edge in block.edges}))
+    interval = max(passage.interval_cycles for passage in endless.values())
+    planner = FifoDepths(block.build, dict.fromkeys(block.edges, 8), interval)
     full = planner.full_rate()
     proved = shortest(drained_depths(block.build, block.edges), partial(is_alive, block.build))
     chosen = planner.alive(full)

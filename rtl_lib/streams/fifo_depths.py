@@ -16,15 +16,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from rtl_lib.core.liveness import prove_alive, run_one_frame
+from rtl_lib.core.replay import Deadlock
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.core.timing_network import TimingNetwork
-from rtl_lib.core.trace import Deadlock, trace
+from rtl_lib.core.trace import trace
 from rtl_lib.streams.fifo import FifoModel, QueueModel
 
 LEAST = 2  # beats that a FIFO holds
 
-# So many beats may pass all in all while depths are shortened: some seconds.
-MOST_WORK = 500_000
+# The most beats that may pass, all in all, while depths are shortened: some seconds.
+MOST_WORK = 300_000
 FRAMES = 6  # that a trace runs, with those that fill the network
 
 Edge = TypeVar("Edge", bound=Hashable)

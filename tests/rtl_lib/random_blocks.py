@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
+from rtl_lib.core.replay import Deadlock, Run
 from rtl_lib.core.timing import BeatModel, NetworkPart, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import Stream, TimingNetwork
-from rtl_lib.core.trace import Deadlock, Run
+from rtl_lib.core.trace import trace
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
@@ -139,6 +140,14 @@ def hangs(block: Block, queues: Mapping[Edge, BeatModel], pattern: int, frames: 
     except Deadlock:
         return True
     return False
+
+
+def runs_without_pauses(block: Block, queues: Mapping[Edge, BeatModel]) -> bool:
+    try:
+        trace(block.build(queues))
+    except Deadlock:
+        return False
+    return True
 
 
 class Drawing:

@@ -12,9 +12,9 @@ from dnn2fpga.plan.schedule import EdgeKey, Schedule
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plan.streams import Edge
 from rtl_lib.core.liveness import prove_alive
-from rtl_lib.core.replay import Deadlock
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.core.timing_network import TimingNetwork
+from rtl_lib.core.trace import Deadlock
 from rtl_lib.streams.fifo import QueueModel
 from rtl_lib.streams.fifo_depths import FifoDepths
 

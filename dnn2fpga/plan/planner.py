@@ -24,9 +24,8 @@ from dnn2fpga.plan.layout import LayerLayout, components_of
 from dnn2fpga.plan.program import SLIGHTLY, Program
 from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import EdgeFifo, LayerPlan, PlanSettings
-from rtl_lib.core.replay import Deadlock
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.trace import trace_chain
+from rtl_lib.core.trace import Deadlock, trace_chain
 from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 

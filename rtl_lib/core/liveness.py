@@ -21,8 +21,8 @@ directed graphs" (1971).
 
 from __future__ import annotations
 
-from rtl_lib.core.replay import Deadlock, Run
 from rtl_lib.core.timing_network import TimingNetwork
+from rtl_lib.core.trace import Deadlock, Run
 
 
 def prove_alive(network: TimingNetwork) -> None:

@@ -16,10 +16,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from rtl_lib.core.liveness import prove_alive, run_one_frame
-from rtl_lib.core.replay import Deadlock
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.core.timing_network import TimingNetwork
-from rtl_lib.core.trace import trace
+from rtl_lib.core.trace import Deadlock, trace
 from rtl_lib.streams.fifo import FifoModel, QueueModel
 
 LEAST = 2  # beats that a FIFO holds

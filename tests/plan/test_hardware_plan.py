@@ -21,7 +21,7 @@ from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.settings import PlanSettings
-from rtl_lib.core import replay
+from rtl_lib.core import trace as engine
 from rtl_lib.matrix.matrix_product import Engine
 
 
@@ -87,7 +87,7 @@ def test_leaps_over_cycles_without_events_change_nothing(layers: list[str], monk
     graph = tiny.quantized_graph(Quantization(layers={name: {"numbers": "binary32"} for name in layers}))
     leaping = plan(graph)
     assert leaping.interval_cycles > 100
-    monkeypatch.setattr(replay, "SHORTEST_REST", math.inf)
+    monkeypatch.setattr(engine, "SHORTEST_REST", math.inf)
     assert plan(graph) == leaping
 
 

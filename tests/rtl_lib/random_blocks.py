@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
-from rtl_lib.core.replay import Deadlock, Run
 from rtl_lib.core.timing import BeatModel, NetworkPart, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import Stream, TimingNetwork
-from rtl_lib.core.trace import trace
+from rtl_lib.core.trace import Deadlock, Run, trace
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel

@@ -10,7 +10,7 @@ from known_blocks import CASES, HALF, LONG, SHORT, X, add, block
 from random_blocks import Drawing, Edge, hangs, runs_without_pauses
 
 from rtl_lib.core.liveness import prove_alive
-from rtl_lib.core.replay import Deadlock
+from rtl_lib.core.trace import Deadlock
 from rtl_lib.streams import fifo_depths
 from rtl_lib.streams.fifo import FifoModel
 from rtl_lib.streams.fifo_depths import FifoDepths, drained_depths, is_alive, too_short

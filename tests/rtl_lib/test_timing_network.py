@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
-from rtl_lib.core.replay import Deadlock
 from rtl_lib.core.timing import PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import TimingNetwork
-from rtl_lib.core.trace import trace
+from rtl_lib.core.trace import Deadlock, trace
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
 from rtl_lib.streams.fifo import FifoModel

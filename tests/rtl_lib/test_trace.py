@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtl_lib.binary32.matrix import Binary32MatrixModel
-from rtl_lib.core import replay
 from rtl_lib.core import trace as engine
 from rtl_lib.core.timing import BeatModel, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.trace import Passage, trace_chain
@@ -199,8 +198,8 @@ def test_only_what_moves_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_time_is_leapt_over_when_all_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    step = replay.Run.step
-    monkeypatch.setattr(replay.Run, "step", lambda chain: steps.append(chain.cycle) or step(chain))
+    step = engine.Run.step
+    monkeypatch.setattr(engine.Run, "step", lambda chain: steps.append(chain.cycle) or step(chain))
     models = [StageModel(), PipelineModel(1000), FifoModel(2)]
     assert trace_chain(models, [(0, 1), (3, 1)], source_period=5000)[-1].interval_cycles == 5000
     assert len(steps) < 60
@@ -208,9 +207,9 @@ def test_time_is_leapt_over_when_all_sleep(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_nobody_sleeps_when_no_rest_is_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
-    step = replay.Run.step
-    monkeypatch.setattr(replay.Run, "step", lambda chain: steps.append(chain.cycle) or step(chain))
-    monkeypatch.setattr(replay, "SHORTEST_REST", math.inf)
+    step = engine.Run.step
+    monkeypatch.setattr(engine.Run, "step", lambda chain: steps.append(chain.cycle) or step(chain))
+    monkeypatch.setattr(engine, "SHORTEST_REST", math.inf)
     trace_chain([StageModel(), PipelineModel(100)], [(0, 1), (2, 1)], source_period=300)
     assert steps == list(range(len(steps)))
 

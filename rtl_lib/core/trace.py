@@ -85,6 +85,7 @@ def trace_chain(
 
 
 LEAST_FRAMES, MOST_FRAMES = 4, 8  # that a trace looks at
+MOST_FRAMES_APART = 64  # the same where outputs differ: one may run ahead until the FIFOs before another are full
 
 # A longer rest is worth a sleep. (Infinity: nobody ever sleeps, and every cycle is looked at.)
 SHORTEST_REST: float = 3
@@ -93,7 +94,9 @@ SHORTEST_REST: float = 3
 def _seen(ends: list[list[int]], frames: int, least_interval: int) -> bool:
     if frames < LEAST_FRAMES:
         return False
-    return frames >= MOST_FRAMES or all(_settled(lasts[:frames], least_interval) for lasts in ends)
+    if frames < MOST_FRAMES and not all(_settled(lasts[:frames], least_interval) for lasts in ends):
+        return False
+    return frames >= MOST_FRAMES_APART or len({_interval(lasts[:frames]) for lasts in ends}) == 1
 
 
 def _interval(lasts: list[int]) -> int:

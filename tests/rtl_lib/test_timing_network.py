@@ -191,3 +191,18 @@ def test_groups_that_nothing_connects_run_each_to_its_own_end() -> None:
         network.watch(name, stream, beats)
         network.sink(stream)
     assert [passage.interval_cycles for passage in trace(network).values()] == [3, 50]
+
+
+def test_outputs_keep_the_same_pace_once_what_lies_between_them_is_full() -> None:
+    """One output runs ahead of another by as many frames as the FIFO before a slow layer holds."""
+    network = TimingNetwork()
+    fast, slow = network.add(ForkStageModel(2), network.source(beats=4))
+    network.watch("fast", fast, 4)
+    network.sink(fast)
+    slow = network.add(ReduceModel(1, 4), slow)
+    slow = network.add(FoldedModel(1, 1, 30, False), network.add(FifoModel(9), slow))
+    network.watch("slow", slow, 1)
+    network.sink(slow)
+    passages = trace(network)
+    assert passages["slow"].interval_cycles == passages["fast"].interval_cycles
+    assert passages["slow"].steady_frames > 9

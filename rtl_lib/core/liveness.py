@@ -39,9 +39,7 @@ def run_one_frame(least: TimingNetwork) -> None:
     :raises Deadlock: when not every tensor passes.
     """
     for group in least.groups():
-        run = Run(least, group)
         try:
-            while any(not counter.lasts for counter in run.counters.values()):
-                run.step()
+            Run(least, group).until(frames=1)
         except Deadlock as dead:
             raise Deadlock("the design can hang when its source or its sink pauses", dead.waiting, dead.full) from None

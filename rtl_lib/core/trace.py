@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
-import math
-from bisect import insort
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 
+import numpy as np
+
+from rtl_lib.core.rules import FOREVER
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.timing_network import Source, Stream, TimingNetwork, Watch
+from rtl_lib.core.timing_network import RELEASED, Source, Stream, TimingNetwork
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ def trace(network: TimingNetwork, least_interval: int = 1 << 62) -> dict[str, Pa
     :returns: by watched tensor.
     :raises Deadlock: when all parts wait for each other.
     """
-    runs = [Run(network, group) for group in network.groups()]
-    for run in runs:
+    found: dict[str, Passage] = {}
+    for group in network.groups():
+        run = Run(network, group)
         run.until_periodic(least_interval)
+        found |= run.passages
     start = min(source.first for source in network.sources)
-    found = {
-        name: Passage(counter.first - start, counter.lasts[0] - start, run.interval, run.frames)
-        for run in runs
-        for name, counter in run.counters.items()
+    return {
+        name: replace(found[name], first_cycle=found[name].first_cycle - start, last_cycle=found[name].last_cycle - start)
+        for name in network.watches
     }
-    return {name: found[name] for name in network.watches}
 
 
 def trace_chain(
@@ -85,240 +85,127 @@ def trace_chain(
 
 
 LEAST_FRAMES, MOST_FRAMES = 4, 8  # that a trace looks at
-
-# A longer rest is worth a sleep. (Infinity: nobody ever sleeps, and every cycle is looked at.)
-SHORTEST_REST: float = 3
+LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 
-def _seen(ends: list[list[int]], frames: int, least_interval: int) -> bool:
-    if frames < LEAST_FRAMES:
-        return False
-    return frames >= MOST_FRAMES or all(_settled(lasts[:frames], least_interval) for lasts in ends)
-
-
-def _interval(lasts: list[int]) -> int:
+def _interval(lasts: Sequence[int]) -> int:
     return (lasts[-1] - lasts[-3] + 1) // 2
 
 
-def _settled(lasts: list[int], least_interval: int) -> bool:
+def _settled(lasts: Sequence[int], least_interval: int) -> bool:
     """Two equal distances in a row, or three equal pairs: the schedule has become periodic."""
     steps = [b - a for a, b in pairwise(lasts[-7:])]
     periodic = steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:])
     return periodic and _interval(lasts) <= least_interval
 
 
-class _Counter:
-    """What has passed of a tensor."""
-
-    def __init__(self, watch: Watch) -> None:
-        self.beats = watch.beats
-        self.readers = len(watch.streams)
-        self.taken = [0] * self.readers
-        self.count = 0  # of the present frame
-        self.first = -1
-        self.lasts: list[int] = []
-
-    def passes(self, reader: int, cycle: int) -> None:
-        if self.readers > 1:
-            least = min(self.taken)
-            self.taken[reader] += 1
-            if min(self.taken) == least:
-                return
-        if self.first < 0:
-            self.first = cycle
-        self.count += 1
-        if self.count == self.beats:
-            self.count = 0
-            self.lasts.append(cycle)
+def _flat(lists: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The lists in a row, and where each one begins."""
+    starts = np.cumsum([0, *map(len, lists)])
+    return np.array(list(chain.from_iterable(lists)), np.int64), starts.astype(np.int64)
 
 
 class Run:
-    """Runs the parts, but only those around which something happens.
-
-    A part that rests sleeps until its rest is over, or until one that it reads offers, or one that reads it takes,
-    something else than when it fell asleep. Meanwhile ``valid`` and ``ready`` of its streams stand for it, and the
-    cycles in which all sleep are leapt over.
+    """Runs the parts.
 
     :param group: the parts that are run, by their place in the network; others do not matter.
     """
 
     def __init__(self, network: TimingNetwork, group: Sequence[int]) -> None:
-        self.network = network
-        self.parts = [node.part for node in network.nodes]
-        self.inputs = [node.inputs for node in network.nodes]
-        self.outputs = [node.outputs for node in network.nodes]
-        # Most are models of one input and one output; None: any other.
-        self.single: list[tuple[BeatModel, Stream, Stream] | None] = [
-            (node.part, node.inputs[0], node.outputs[0]) if isinstance(node.part, BeatModel) else None
-            for node in network.nodes
-        ]
-        self.producers, self.consumers = network.producers, network.consumers
-        members = set(group)
-        self.counters = {
-            name: _Counter(watch)
-            for name, watch in network.watches.items()
-            if self.producers[watch.streams[0]] in members
-        }
-        self.watchers: list[list[tuple[_Counter, int]]] = [[] for _ in self.producers]
-        for name, counter in self.counters.items():
-            for reader, stream in enumerate(network.watches[name].streams):
-                self.watchers[stream].append((counter, reader))
-        self.sources = [(k, part) for k in group if isinstance(part := self.parts[k], Source)]
-        self.ends = [self.counters[name].lasts for name in network.ends if name in self.counters]
-        self.cycle = 0
-        self.valid = [valid for part in self.parts for valid in part.valids()]
-        self.ready = [True] * len(self.producers)
-        self.awake = sorted(group)  # ascending; they are run from the last to the first
-        self.asleep_since = [0] * len(self.parts)
-        self.asleep_until: list[float] = [0] * len(self.parts)  # not after the present cycle: it is awake
-        self.alarms: list[tuple[int, int]] = []  # (cycle, part), a heap; void where ``asleep_until`` is another
+        from rtl_lib.core import replay  # imports numba
+        from rtl_lib.core.machine_code import addresses
 
-    @property
-    def frames(self) -> int:
-        """That have left at every sink."""
-        return min(map(len, self.ends))
+        self.network, self.replay = network, replay
+        self.frames = 0  # that have left at every sink
+        nodes, producers = network.nodes, network.producers
+        self.names = [name for name, watch in network.watches.items() if producers[watch.streams[0]] in set(group)]
+        watches = [network.watches[name] for name in self.names]
+        self.ends = np.array([place for place, name in enumerate(self.names) if name in network.ends], np.int64)
+        self.words, self.states = _flat([node.part.state for node in nodes])
+        taps, taps_of_from = _flat([watch.streams for watch in watches])
+        taps_of_stream = [np.flatnonzero(taps == stream) for stream in range(len(producers))]
+        inputs, inputs_from = _flat([node.inputs for node in nodes])
+        by_stream, taps_from = _flat(taps_of_stream)
+        held = [k for k in group if isinstance(part := nodes[k].part, Source) and part.drains]
 
-    @property
-    def interval(self) -> int:
-        """Of all tensors, in the steady state, though the first may still be filling up the network."""
-        return max(_interval(lasts[: self.frames]) for lasts in self.ends)
+        def numbers(given: Iterable[int]) -> np.ndarray:
+            return np.array(list(given), np.int64)
+
+        self.wires = replay.Wires(
+            members=numbers(sorted(group, reverse=True)),
+            rules=np.array([addresses(type(node.part)) for node in nodes], np.int64).reshape(len(nodes), 3),
+            places=self.words.ctypes.data + self.words.itemsize * self.states[:-1],
+            inputs=inputs,
+            inputs_from=inputs_from,
+            first_output=numbers(node.outputs[0] if node.outputs else 0 for node in nodes),
+            outputs=numbers(len(node.outputs) for node in nodes),
+            producers=numbers(producers),
+            consumers=numbers(network.consumers),
+            taps=by_stream,
+            taps_from=taps_from,
+            watch_of=np.repeat(np.arange(len(watches)), np.diff(taps_of_from)),
+            taps_of_from=taps_of_from,
+            beats=numbers(watch.beats for watch in watches),
+            held=numbers(held),
+            held_words=numbers(self.states[k] + RELEASED for k in held),
+        )
+        self.moments = replay.Moments(
+            clock=numbers([0]),
+            valid=numbers(valid for node in nodes for valid in node.part.valids()),
+            ready=np.ones(len(producers), np.int64),
+            since=np.zeros(len(nodes), np.int64),
+            until=np.zeros(len(nodes), np.int64),
+            seen_valids=np.zeros(len(nodes), np.int64),
+            seen_readys=np.zeros(len(nodes), np.int64),
+            taken=np.zeros(len(taps), np.int64),
+            passed=np.zeros(len(watches), np.int64),
+            first=np.full(len(watches), -1, np.int64),
+            lasts=np.zeros((len(watches), MOST_FRAMES), np.int64),
+        )
+
+    def until(self, frames: int, *, leave: bool = False) -> None:
+        """Until so many frames of every tensor, or of every one that leaves at a sink, have passed; at most
+        ``MOST_FRAMES``.
+
+        :raises Deadlock: when they do not.
+        """
+        watches = self.ends if leave else np.arange(len(self.names))
+        came = self.replay.run(self.wires, self.moments, self.words, watches, frames, LONGEST_REST)
+        for node, start, end in zip(self.network.nodes, self.states, self.states[1:], strict=False):
+            node.part.state[:] = self.words[start:end].tolist()
+        if not came:
+            raise self._deadlock()
+        self.frames = frames
 
     def until_periodic(self, least_interval: int) -> None:
-        while not _seen(self.ends, self.frames, least_interval):
-            self.step()
+        self.until(LEAST_FRAMES, leave=True)
+        while self.frames < MOST_FRAMES and not all(_settled(lasts, least_interval) for lasts in self.lasts):
+            self.until(self.frames + 1, leave=True)
 
-    def step(self) -> None:
-        """One cycle, and the leap to the next one in which something may happen.
+    @property
+    def lasts(self) -> list[list[int]]:
+        """Of every tensor that leaves at a sink, the cycles in which the last beats of frames passed."""
+        found: list[list[int]] = self.moments.lasts[self.ends, : self.frames].tolist()
+        return found
 
-        Parts go from the last to the first: so the ready of what reads a part is that of this cycle, and the valid of
-        what it reads is not yet that of the next.
+    @property
+    def passages(self) -> dict[str, Passage]:
+        """By tensor, in cycles from the start of the run. The interval is that of all of them in the steady state,
+        though the first may still be filling up the network.
         """
-        cycle, valid, ready, watchers = self.cycle, self.valid, self.ready, self.watchers
-        if self.alarms and self.alarms[0][0] <= cycle:
-            self._ring()
-        awake = self.awake
-        still_awake: list[int] = []
-        while awake:
-            k = awake.pop()
-            if (single := self.single[k]) is None:
-                self._step_branching(k, still_awake)
-                continue
-            model, source, target = single
-            output_ready, input_valid = ready[target], valid[source]
-            input_ready = model.ready(output_ready)
-            if input_ready != ready[source]:
-                self._set_ready(source, input_ready)
-            if input_valid and input_ready:
-                for counter, reader in watchers[source]:
-                    counter.passes(reader, cycle)
-            elif not (valid[target] and output_ready):
-                rest = model.resting(input_valid, output_ready)
-                if rest > SHORTEST_REST:
-                    self._sleep(k, rest)
-                    continue
-            model.tick(input_valid, output_ready)
-            if model.valid() != valid[target]:
-                valid[target] = not valid[target]
-                self._wake_for_next(self.consumers[target], still_awake)
-            still_awake.append(k)
-        still_awake.sort()
-        self.awake = still_awake
-        self._advance()
-
-    def _step_branching(self, k: int, still_awake: list[int]) -> None:
-        """The same for a part with any number of streams."""
-        valid, ready, part = self.valid, self.ready, self.parts[k]
-        inputs, outputs = self.inputs[k], self.outputs[k]
-        input_valids = tuple([valid[s] for s in inputs])
-        output_readys = tuple([ready[s] for s in outputs])
-        moves = False
-        for source, input_ready in zip(inputs, part.readys(input_valids, output_readys), strict=True):
-            if input_ready != ready[source]:
-                self._set_ready(source, input_ready)
-            if input_ready and valid[source]:
-                moves = True
-                for counter, reader in self.watchers[source]:
-                    counter.passes(reader, self.cycle)
-        if not moves and not any(valid[s] and ready[s] for s in outputs):
-            rest = part.rests(input_valids, output_readys)
-            if rest > SHORTEST_REST:
-                self._sleep(k, rest)
-                return
-        part.advance(input_valids, output_readys)
-        for target, offers in zip(outputs, part.valids(), strict=True):
-            if offers != valid[target]:
-                valid[target] = offers
-                self._wake_for_next(self.consumers[target], still_awake)
-        still_awake.append(k)
-
-    def _set_ready(self, stream: int, ready: bool) -> None:
-        """Has the part that writes the stream look at this cycle; it is still to come."""
-        self.ready[stream] = ready
-        producer = self.producers[stream]
-        if self.asleep_until[producer] > self.cycle:
-            self._wake(producer, self.cycle)
-            insort(self.awake, producer)
-
-    def _sleep(self, k: int, rest: float) -> None:
-        self.asleep_since[k] = self.cycle
-        self.asleep_until[k] = self.cycle + rest
-        if rest < math.inf:
-            heapq.heappush(self.alarms, (self.cycle + int(rest), k))
-
-    def _wake(self, k: int, cycle: int) -> None:
-        self.parts[k].leap(cycle - self.asleep_since[k])
-        self.asleep_until[k] = 0
-
-    def _wake_for_next(self, k: int, awake: list[int]) -> None:
-        """Has a part look at the next cycle, unless it will anyway."""
-        if self.asleep_until[k] > self.cycle + 1:
-            self._wake(k, self.cycle + 1)
-            awake.append(k)
-
-    def _ring(self) -> None:
-        """Wakes those whose rest is over, and those who read what they offer now."""
-        cycle, offered = self.cycle, []
-        while self.alarms and self.alarms[0][0] <= cycle:
-            _, k = heapq.heappop(self.alarms)
-            if self.asleep_until[k] == cycle:
-                self._wake(k, cycle)
-                self.awake.append(k)
-                for stream, offers in zip(self.outputs[k], self.parts[k].valids(), strict=True):
-                    if offers != self.valid[stream]:
-                        self.valid[stream] = offers
-                        offered.append(self.consumers[stream])
-        for k in offered:
-            if self.asleep_until[k] > cycle:
-                self._wake(k, cycle)
-                self.awake.append(k)
-        self.awake.sort()
-
-    def _advance(self) -> None:
-        """To the next cycle in which something may happen."""
-        self.cycle += 1
-        if self.awake:
-            return
-        while self.alarms and self.asleep_until[self.alarms[0][1]] != self.alarms[0][0]:
-            heapq.heappop(self.alarms)
-        if self.alarms:
-            self.cycle = max(self.cycle, self.alarms[0][0])
-        elif not self._release():
-            raise self._deadlock()
-
-    def _release(self) -> bool:
-        """Now that all rest, has sources that wait for that offer one beat more."""
-        released = [k for k, source in self.sources if source.release()]
-        for k in released:
-            self.asleep_until[k] = self.cycle
-            heapq.heappush(self.alarms, (self.cycle, k))
-        return bool(released)
+        interval = max(map(_interval, self.lasts))
+        return {
+            name: Passage(int(self.moments.first[k]), int(self.moments.lasts[k, 0]), interval, self.frames)
+            for k, name in enumerate(self.names)
+        }
 
     def _deadlock(self) -> Deadlock:
         waiting, full = [], []
         for node in self.network.nodes:
-            lacking = node.part.missing(tuple(self.valid[s] for s in node.inputs))
+            lacking = node.part.missing(tuple(bool(self.moments.valid[s]) for s in node.inputs))
             if lacking:
                 waiting.append((node.name, tuple(self.network.tensor_of(node.inputs[k]) for k in lacking)))
             if node.part.full():
                 full.append(node.name)
-        return Deadlock(f"from cycle {self.cycle} on nothing moves: the design would deadlock", waiting, full)
+        cycle = self.moments.clock[0]
+        return Deadlock(f"from cycle {cycle} on nothing moves: the design would deadlock", waiting, full)

@@ -15,7 +15,6 @@ the engine busy for ``lanes * slots`` cycles, and the next one is taken in the l
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -33,6 +32,7 @@ from rtl_lib.core.features import Features, Kind, index_bits
 from rtl_lib.core.formats import Format, index_signal
 from rtl_lib.core.operator import Operator
 from rtl_lib.core.pipeline import PipelineBuilder
+from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.elementwise.requantize import narrow

@@ -40,7 +40,6 @@ class _Told(event.Listener):
 event.register("numba:compile", _Told())
 
 
-@cache
 def addresses(part: type[NetworkPart]) -> tuple[int, int, int]:
     """Of the machine code of ``offers``, ``accepts`` and ``moves``."""
     return _address(part.offers, 0), _address(part.accepts, 2), _address(part.moves, 3)
@@ -87,4 +86,6 @@ def _digest(rule: FunctionType) -> str:
     code = rule.__code__
     constants = [value for name in code.co_names if isinstance(value := rule.__globals__.get(name), int)]
     called = [_digest(one) for one in _called(rule).values()]
-    return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, constants, called)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, constants, called)).encode()).hexdigest()[
+        :12
+    ]

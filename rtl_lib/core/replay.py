@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -58,8 +58,7 @@ class Moments(NamedTuple):
     lasts: np.ndarray  # [watches, frames]: cycle of the last beat of every frame
 
 
-@intrinsic  # type: ignore[misc]
-def call(context, address, place, given):  # type: ignore[no-untyped-def]
+def _call(context, address, place, given):  # type: ignore[no-untyped-def]
     """Calls the rule at ``address`` with the state at ``place`` and a tuple of integers."""
 
     def generated(context, builder, signature, values):  # type: ignore[no-untyped-def]
@@ -73,68 +72,30 @@ def call(context, address, place, given):  # type: ignore[no-untyped-def]
     return WORD(address, place, given), generated
 
 
+call: Any = intrinsic(_call)
+
+
 @_inlined
-def _passes(wires, moments, stream, cycle):  # type: ignore[no-untyped-def]
+def _passes(stream, cycle, taps_from, taps, watch_of, taps_of_from, beats, taken, passed, first, lasts):  # type: ignore[no-untyped-def]
     """A beat of a stream. One of a tensor passes when the last of its readers takes it."""
-    for place in range(wires.taps_from[stream], wires.taps_from[stream + 1]):
-        tap = wires.taps[place]
-        watch = wires.watch_of[tap]
-        moments.taken[tap] += 1
-        least = FOREVER
-        for other in range(wires.taps_of_from[watch], wires.taps_of_from[watch + 1]):
-            least = min(least, moments.taken[other])
-        if least > moments.passed[watch]:
+    for place in range(taps_from[stream], taps_from[stream + 1]):
+        tap = taps[place]
+        watch = watch_of[tap]
+        taken[tap] += 1
+        least = taken[tap]
+        for other in range(taps_of_from[watch], taps_of_from[watch + 1]):
+            least = min(least, taken[other])
+        if least > passed[watch]:
             if least == 1:
-                moments.first[watch] = cycle
-            moments.passed[watch] = least
-            frame = least // wires.beats[watch]
-            if least == frame * wires.beats[watch] and frame <= moments.lasts.shape[1]:
-                moments.lasts[watch, frame - 1] = cycle
+                first[watch] = cycle
+            passed[watch] = least
+            frame = least // beats[watch]
+            if least == frame * beats[watch] and frame <= lasts.shape[1]:
+                lasts[watch, frame - 1] = cycle
 
 
 @_inlined
-def _look(wires, moments, k, cycle, longest_rest):  # type: ignore[no-untyped-def]
-    """One cycle of one part. The ready of what reads it is that of this cycle, the valid of what it reads is not yet
-    that of the next.
-
-    :returns: the next cycle in which it, or one that reads it, must be looked at.
-    """
-    valid, ready, until = moments.valid, moments.ready, moments.until
-    place = wires.places[k]
-    if moments.since[k] < cycle:
-        call(wires.rules[k, 2], place, (moments.seen_valids[k], moments.seen_readys[k], cycle - moments.since[k]))
-    start, end = wires.inputs_from[k], wires.inputs_from[k + 1]
-    first_output, outputs = wires.first_output[k], wires.outputs[k]
-    valids = readys = offered = 0
-    for j in range(start, end):
-        valids |= valid[wires.inputs[j]] << (j - start)
-    for j in range(outputs):
-        readys |= ready[first_output + j] << j
-        offered |= valid[first_output + j] << j
-    accepted = call(wires.rules[k, 1], place, (valids, readys))
-    moving = (accepted & valids) | (offered & readys)
-    for j in range(start, end):
-        stream, accepts = wires.inputs[j], accepted >> (j - start) & 1
-        if accepts != ready[stream]:
-            ready[stream] = accepts
-            until[wires.producers[stream]] = min(until[wires.producers[stream]], cycle)  # it is still to come
-        if accepts & valid[stream]:
-            _passes(wires, moments, stream, cycle)
-    rest = min(call(wires.rules[k, 2], place, (valids, readys, 1)), longest_rest)
-    moments.since[k], moments.seen_valids[k], moments.seen_readys[k] = cycle + 1, valids, readys
-    offers = call(wires.rules[k, 0], place, ())
-    until[k] = cycle + 1 + (0 if moving or offers & readys else rest)
-    nearest = until[k]
-    if offers != offered:
-        for j in range(outputs):
-            if (offers ^ offered) >> j & 1:
-                valid[first_output + j] ^= 1
-                until[wires.consumers[first_output + j]] = nearest = cycle + 1
-    return nearest
-
-
-@_inlined
-def _release(wires, moments, cycle, words):  # type: ignore[no-untyped-def]
+def _release(cycle, wires, moments, words):  # type: ignore[no-untyped-def]
     """Now that all rest, has sources that wait for that offer one beat more; whether there are any."""
     released = False
     for j in range(len(wires.held)):
@@ -161,23 +122,58 @@ def _run(wires, moments, words, watches, frames, longest_rest):  # type: ignore[
     :param words: the states.
     :returns: whether it came so far; else nothing moves any more.
     """
-    cycle = moments.clock[0]
+    # (Numba is slow where it looks into a tuple of arrays within a loop.)
+    members, rules, places, inputs, inputs_from, first_outputs, output_counts, producers, consumers = wires[:9]
+    taps, taps_from, watch_of, taps_of_from, beats = wires[9:14]
+    clock, valid, ready, since, until, seen_valids, seen_readys, taken, passed, first, lasts = moments
+    cycle = clock[0]
     done = 0
     while True:
-        while done < len(watches) and moments.passed[watches[done]] >= frames * wires.beats[watches[done]]:
+        while done < len(watches) and passed[watches[done]] >= frames * beats[watches[done]]:
             done += 1
         if done == len(watches):
             break
         nearest = FOREVER
-        for k in wires.members:
-            if moments.until[k] > cycle:
-                nearest = min(nearest, moments.until[k])
-            else:
-                nearest = min(nearest, _look(wires, moments, k, cycle, longest_rest))
+        for k in members:
+            if until[k] > cycle:
+                nearest = min(nearest, until[k])
+                continue
+            # The ready of what reads it is that of this cycle, the valid of what it reads is not yet that of the next.
+            place = places[k]
+            if since[k] < cycle:
+                call(rules[k, 2], place, (seen_valids[k], seen_readys[k], cycle - since[k]))
+            start, end = inputs_from[k], inputs_from[k + 1]
+            first_output, outputs = first_outputs[k], output_counts[k]
+            valids = readys = offered = 0
+            for j in range(end - start):
+                valids |= valid[inputs[start + j]] << j
+            for j in range(outputs):
+                readys |= ready[first_output + j] << j
+                offered |= valid[first_output + j] << j
+            accepted = call(rules[k, 1], place, (valids, readys))
+            for j in range(end - start):
+                stream, accepts = inputs[start + j], accepted >> j & 1
+                if accepts != ready[stream]:
+                    ready[stream] = accepts
+                    until[producers[stream]] = min(until[producers[stream]], cycle)  # it is still to come
+                if accepts & valid[stream]:
+                    _passes(stream, cycle, taps_from, taps, watch_of, taps_of_from, beats, taken, passed, first, lasts)
+            rest = min(call(rules[k, 2], place, (valids, readys, 1)), longest_rest)
+            since[k], seen_valids[k], seen_readys[k] = cycle + 1, valids, readys
+            offers = call(rules[k, 0], place, ())
+            if (accepted & valids) | (offered & readys) | (offers & readys):
+                rest = 0
+            until[k] = cycle + 1 + rest
+            nearest = min(nearest, until[k])
+            if offers != offered:
+                for j in range(outputs):
+                    if (offers ^ offered) >> j & 1:
+                        valid[first_output + j] ^= 1
+                        until[consumers[first_output + j]] = nearest = cycle + 1
         cycle = cycle + 1 if nearest >= FOREVER else nearest
-        if nearest >= FOREVER and not _release(wires, moments, cycle, words):
+        if nearest >= FOREVER and not _release(cycle, wires, moments, words):
             break
-    moments.clock[0] = cycle
+    clock[0] = cycle
     return done == len(watches)
 
 

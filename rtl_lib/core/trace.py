@@ -24,6 +24,10 @@ class Passage:
     interval_cycles: int
     steady_frames: int  # so many must have left at every sink before the interval can be seen
 
+    def since(self, cycle: int) -> Passage:
+        """In cycles from another one."""
+        return replace(self, first_cycle=self.first_cycle - cycle, last_cycle=self.last_cycle - cycle)
+
 
 class Deadlock(RuntimeError):
     """Nothing moves any more.
@@ -54,7 +58,9 @@ def trace(network: TimingNetwork, least_interval: int = 1 << 62) -> dict[str, Pa
         found |= run.passages
     start = min(source.first for source in network.sources)
     return {
-        name: replace(found[name], first_cycle=found[name].first_cycle - start, last_cycle=found[name].last_cycle - start)
+        name: replace(
+            found[name], first_cycle=found[name].first_cycle - start, last_cycle=found[name].last_cycle - start
+        )
         for name in network.watches
     }
 
@@ -99,7 +105,7 @@ def _settled(lasts: Sequence[int], least_interval: int) -> bool:
     return periodic and _interval(lasts) <= least_interval
 
 
-def _flat(lists: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _flat(lists: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The lists in a row, and where each one begins."""
     starts = np.cumsum([0, *map(len, lists)])
     return np.array(list(chain.from_iterable(lists)), np.int64), starts.astype(np.int64)

@@ -187,11 +187,7 @@ def next_row_ready(s: State) -> bool:
     following = s[ROW] + 1 if s[ROW] + 1 < s[HEIGHT] else 0
     gap = s[GAP] - s[TABLES + s[HEIGHT] + s[ROW]]
     # The least model takes no words of the next row along, as they may come too late.
-    return (
-        not s[IS_LEAST]
-        and s[AHEAD] == s[STEP] - s[FIRST_AHEAD]
-        and written(s, s[TABLES + following], gap, s[AHEAD])
-    )
+    return not s[IS_LEAST] and s[AHEAD] == s[STEP] - s[FIRST_AHEAD] and written(s, s[TABLES + following], gap, s[AHEAD])
 
 
 @helper
@@ -277,5 +273,3 @@ class WindowsModel(BeatModel):
 
     def least(self) -> WindowsModel:
         return WindowsModel(self.schedule, is_least=True)
-
-

@@ -21,7 +21,6 @@ from rtl_lib.core.rules import FOREVER, State
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 
-
 DEPTH, STORED, AT_OUTPUT, MOST = range(4)
 
 

@@ -15,7 +15,6 @@ Registers: input lanes and weights; products; one after every few levels of the 
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

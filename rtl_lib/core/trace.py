@@ -123,10 +123,10 @@ class Run:
 
         self.network, self.replay = network, replay
         self.frames = 0  # that have left at every sink
-        nodes, producers = network.nodes, network.producers
+        nodes, producers, ends = network.nodes, network.producers, set(network.ends)
         self.names = [name for name, watch in network.watches.items() if producers[watch.streams[0]] in set(group)]
         watches = [network.watches[name] for name in self.names]
-        self.ends = np.array([place for place, name in enumerate(self.names) if name in network.ends], np.int64)
+        self.ends = np.array([place for place, name in enumerate(self.names) if name in ends], np.int64)
         self.words, self.states = _flat([node.part.state for node in nodes])
         taps, taps_of_from = _flat([watch.streams for watch in watches])
         taps_of_stream = [np.flatnonzero(taps == stream) for stream in range(len(producers))]

@@ -233,7 +233,7 @@ def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
     twin, rng = TWINS[name](), random.Random(0)
     input_valid = False
     rests = 0
-    for _ in range(1500):
+    for _ in range(800):
         output_ready = rng.random() < busy
         input_valid = input_valid or rng.random() < busy
         accepts = twin.ready(output_ready)
@@ -255,4 +255,4 @@ def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
             assert left == FOREVER or left == rest - cycle - 1
         assert walked.valid() == offers or rest == 0
         twin = walked
-    assert rests > 10
+    assert rests > 3

@@ -75,7 +75,7 @@ def measured(
         latency=cycles[0]["measured"],
         interval=cycles[1]["measured"],
         frames=bulk.frames,
-        accuracy=bulk.accuracy,
+        accuracy=next((score.value for score in bulk.scores.values()), None),
         cells=xc7_cells([verilog], "accelerator") if synthesize else {},
         seconds=seconds,
     )

@@ -1,4 +1,5 @@
-"""The MNIST CNN of paper 002 at other speeds: folded to 784, 2×, 4× and 8× that, and with 2 and 4 pixels a beat.
+"""The MNIST CNN of Tourad and Eleuldj at other speeds: folded to 784, 2×, 4× and 8× that, and with 2 and 4 pixels a
+beat.
 
     .venv/bin/python examples/mnist_cnn/run.py     # the network, once
     .venv/bin/python benchmarks/folding.py         # half an hour on two cores; synthesis results are kept

@@ -13,7 +13,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count, Positive, Seed, problems_of
 from dnn2fpga.files.yaml_files import parse_yaml, read_yaml
-from dnn2fpga.optimize.post_training import LayerOverrides, Quantization
+from dnn2fpga.optimize.post_training import InputOverrides, LayerOverrides, Quantization
 from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
 from dnn2fpga.plan.goals import Budget, PlanGoal
@@ -131,14 +131,19 @@ def _set(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
     """The keys that exist under each key, to offer one for a misspelt key."""
-    of_layers: dict[str, dict[str, Any]] = {}
-    for group, described in (("quantization", LayerOverrides), ("hardware", LayerPlan)):
+    named: dict[str, dict[str, Any]] = {}  # what may be said of a layer, or an input, that the user has named
+    overrides = (
+        ("quantization", "layers", LayerOverrides),
+        ("quantization", "inputs", InputOverrides),
+        ("hardware", "layers", LayerPlan),
+    )
+    for group, key, described in overrides:
         section = tree.get(group)
-        layers = section.get("layers") if isinstance(section, dict) else None
-        for name in layers if isinstance(layers, dict) else ():
-            of_layers.setdefault(str(name), {}).update(described.model_fields)
+        given = section.get(key) if isinstance(section, dict) else None
+        for name in given if isinstance(given, dict) else ():
+            named.setdefault(str(name), {}).update(described.model_fields)
     return {
-        **of_layers,
+        **named,
         "": Config.model_fields,
         "data": DataFiles.model_fields,
         "quantization": Quantization.model_fields,

@@ -113,6 +113,17 @@ def training_inside() -> Any:
     return keras.Model(i, keras.layers.Dense(2)(inner(i, training=True)))
 
 
+def zero_padding() -> Any:
+    """Zeros that no convolution with padding="same" adds, zeros before a pooling, and zeros that leave."""
+    keras = _keras()
+    layers = keras.layers
+    i = keras.Input((6, 6, 1))
+    wide = layers.Conv2D(2, 3, name="c")(layers.ZeroPadding2D(2, name="wide")(i))
+    pooled = layers.MaxPooling2D(3)(layers.ZeroPadding2D(1, name="pooled")(i))
+    both = layers.ZeroPadding2D(1, name="both")(i)
+    return keras.Model(i, [wide, pooled, both, layers.Conv2D(2, 3)(both)])
+
+
 def lambda_inside() -> Any:
     keras = _keras()
     inner = keras.Sequential([keras.Input((4,)), lambda_layer(keras, "secret")], name="inner")
@@ -169,6 +180,10 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "unread_input": (unread_input, ("the input 'idle'", "no output depends on it")),
     "many_problems_of_joins": (many_problems_of_joins, ("'dot' (Dot)", "this kind of layer is not supported")),
     "training_inside": (training_inside, ("layer 'inner' (Sequential)", "is called with training=True")),
+    "zero_padding": (
+        zero_padding,
+        ("'wide' (zero_padding)", "2 + 2 rows and 2 + 2 columns are added to [6, 6, 1]", "'pooled'", "'both'"),
+    ),
     "lambda_inside": (lambda_inside, ("layer 'inner/secret' (Lambda)", "never run")),
     "nan_weights": (nan_weights, ("'sick' (Dense)", "its kernel holds NaN", "its bias holds NaN")),
     "unknown_dimension": (unknown_dimension, ("input shape must be fixed",)),

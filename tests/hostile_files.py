@@ -13,6 +13,21 @@ from typing import Any
 
 import h5py
 import numpy as np
+from hostile_graphs import (
+    called,
+    called_often,
+    circle_of_models,
+    functional,
+    joined,
+    laughs,
+    layer,
+    many_inputs,
+    models_inside,
+    models_side_by_side,
+    passed_through,
+    sequential,
+    tensor,
+)
 
 HUGE = 3 * 10**9  # bytes
 
@@ -33,39 +48,6 @@ def growing(path: Path, member: str, others: dict[str, bytes], size: int = HUGE)
         struct.pack_into("<H", whole, at + method, zipfile.ZIP_DEFLATED)
         struct.pack_into("<II", whole, at + sizes, len(content), size)
     path.write_bytes(whole)
-
-
-def layer(class_name: str, **config: Any) -> dict[str, Any]:
-    return {"module": "keras.layers", "class_name": class_name, "config": config, "registered_name": None}
-
-
-def sequential(*layers: dict[str, Any], shape: tuple[int, ...] = (4,)) -> dict[str, Any]:
-    """The configuration of a model."""
-    first = layer("InputLayer", name="in", batch_shape=[None, *shape])
-    return {"module": "keras", "class_name": "Sequential", "config": {"name": "m", "layers": [first, *layers]}}
-
-
-Tensor = tuple[str, int, int]  # a layer, which of its calls, which of its outputs
-
-
-def tensor(name: str, call: int = 0, output: int = 0) -> dict[str, Any]:
-    """An argument of a call."""
-    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, call, output]}}
-
-
-def called(described: dict[str, Any], *calls: list[Any]) -> dict[str, Any]:
-    """A layer in a Functional model, with the arguments of its calls."""
-    nodes = [{"args": arguments, "kwargs": {}} for arguments in calls]
-    return {**described, "name": described["config"]["name"], "inbound_nodes": nodes}
-
-
-def functional(
-    *layers: dict[str, Any], inputs: Any = ("in", 0, 0), outputs: Any, name: str = "m", shape: tuple[int, ...] = (4,)
-) -> dict[str, Any]:
-    """The configuration of a Functional model with an input layer ``in``."""
-    first = called(layer("InputLayer", name="in", batch_shape=[None, *shape]))
-    body = {"name": name, "layers": [first, *layers], "input_layers": inputs, "output_layers": outputs}
-    return {"module": "keras", "class_name": "Functional", "config": body}
 
 
 DENSE = layer("Dense", name="d", units=3)
@@ -173,6 +155,12 @@ def two_in_one(path: Path, first: Callable[[Path], None], second: Callable[[Path
     path.write_bytes(b"".join(parts))
 
 
+def arrays_that_hold_themselves(file: h5py.File) -> None:
+    """A group that is a member of itself, where a model inside a model would be."""
+    layers = file.create_group("layers")
+    layers.create_group("sequential")["layers"] = layers
+
+
 # name of the file → (makes it, what must be said)
 MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "config_of_3_gigabytes.keras": (
@@ -216,6 +204,35 @@ MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
     "hdf5_before_zip.keras": (lambda path: two_in_one(path, h5_file, keras_file), "its content is that of a .h5 file"),
     "two_zips.keras": (lambda path: two_in_one(path, keras_file, keras_file), "a file of two formats is never read"),
     "hdf5_behind_zip.keras": (lambda path: two_in_one(path, keras_file, h5_file), "followed by something else"),
+    "joined.keras": (lambda path: keras_file(path, joined(10_000)), "it reads 10,000 tensors; at most 64"),
+    "inputs.keras": (lambda path: keras_file(path, many_inputs(10_000)), "at most 1000 items"),
+    "ports.keras": (lambda path: keras_file(path, many_inputs(900)), "the model has more than 64 inputs"),
+    "calls.keras": (lambda path: keras_file(path, called_often(20_000)), "has more than 1,000 layers, models inside"),
+    "laughs.keras": (
+        lambda path: keras_file(path, laughs(12, 8, layer("ReLU", name="r"))),
+        "has more than 1,000 layers, models inside it opened",
+    ),
+    "empty_laughs.keras": (
+        lambda path: keras_file(path, laughs(12, 8, passed_through())),
+        "models inside each other are connected too intricately",
+    ),
+    "circle.keras": (lambda path: keras_file(path, circle_of_models()), "are connected too intricately"),
+    "models_inside.keras": (lambda path: keras_file(path, models_inside(60)), "nested deeper than 100 levels"),
+    "models.keras": (lambda path: keras_file(path, models_side_by_side(20, 100)), "has more than 1,000 layers"),
+    "groups_inside.keras": (
+        lambda path: keras_file(path, models_inside(20), arrays_that_hold_themselves),
+        "layer 'm19/m18/m17/m16/m15/m14/m13/m12/m11/m10/m9/m8/m7/m6/m5/m4/m3/m2/m1/m0/d' (Dense): has 0 arrays",
+    ),
+    "constant.keras": (
+        lambda path: keras_file(
+            path,
+            functional(
+                called({**layer("Add", name="a"), "module": "keras.src.ops.numpy"}, [tensor("in"), [0.5] * 150_000]),
+                outputs=["a", 0, 0],
+            ),
+        ),
+        "the constant must be one number, or one for each of the 4 channels",
+    ),
     "zip.h5": (keras_file, "its content is that of a .keras file"),
 }
 

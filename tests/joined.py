@@ -77,7 +77,8 @@ def every_join() -> Graph:
     channels = g.add(Concatenate("channels", 2), largest, gated, "image")  # each with scales of its own
     shared = Conv2D("shared", g.numbers(1, 1, 8, 4), g.numbers(4))
     first = g.add(shared, channels)
-    rows = g.add(Concatenate("rows", 0), first, g.conv("c", relu, 4), g.add(Table("tanh", "tanh"), first))
+    tanh = g.add(Table("tanh", "tanh"), g.conv("t", relu, 4))
+    rows = g.add(Concatenate("rows", 0), first, g.conv("c", relu, 4), tanh)
     pooled = g.add(MaxPooling("pool", (3, 2), (3, 2), "valid"), rows)
     columns = g.add(Concatenate("columns", 1), pooled, g.conv("d", pooled, 4))
     flat = g.add(Reshape("flat", None), columns)

@@ -36,6 +36,12 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     "conv_tanh": (IMAGE, lambda L: [L.Conv2D(3, 3, activation="tanh")]),
     "conv_sigmoid": (IMAGE, lambda L: [L.Conv2D(3, 3, activation="sigmoid")]),
     "conv_conv": (IMAGE, lambda L: [L.Conv2D(3, 3, activation="relu"), L.Conv2D(2, 2, padding="same")]),
+    "conv_zero_padding": (
+        IMAGE,
+        lambda L: [L.ZeroPadding2D(((0, 1), (0, 1))), L.Conv2D(2, 3, strides=2, activation="relu")],
+    ),
+    "conv_zero_padding_odd": (ODD_IMAGE, lambda L: [L.ZeroPadding2D((2, 1)), L.Conv2D(2, (5, 3))]),
+    "depthwise_zero_padding": (ODD_IMAGE, lambda L: [L.ZeroPadding2D(1), L.DepthwiseConv2D(3, strides=2)]),
     "depthwise": (IMAGE, lambda L: [L.DepthwiseConv2D(3)]),
     "depthwise_1x1": (IMAGE, lambda L: [L.DepthwiseConv2D(1, depth_multiplier=3)]),
     "depthwise_multiplier": (ODD_IMAGE, lambda L: [L.DepthwiseConv2D((2, 3), depth_multiplier=2)]),

@@ -21,7 +21,8 @@ from dnn2fpga.work_folder import WorkFolder
 
 # ``generate`` that stops in the middle of writing, until somebody ends it.
 HALFWAY = """
-import signal, dnn2fpga.generate.bundle as bundle
+import signal
+from dnn2fpga.generate import bundle
 bundle.write_vectors = lambda *_, **__: (print("now", flush=True), signal.pause())
 """
 

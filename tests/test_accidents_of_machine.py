@@ -17,6 +17,7 @@ from dnn2fpga import flow
 from dnn2fpga.build.tops.ip_top import ip_verilog
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import sweep
+from dnn2fpga.flow import bundles
 from dnn2fpga.generate import bundle
 from dnn2fpga.generate.accelerator import Accelerator
 from dnn2fpga.generate.verilog import to_verilog
@@ -241,10 +242,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written counts here, not how long it takes to find out."""
     hardware = plan(tiny.quantized_graph())
     text = to_verilog(Accelerator(hardware))
-    monkeypatch.setattr(flow, "plan", lambda *_: hardware)
-    monkeypatch.setattr(flow, "completed", lambda *_: None)
+    monkeypatch.setattr(bundles, "plan", lambda *_: hardware)
+    monkeypatch.setattr(bundles, "completed", lambda *_: None)
     monkeypatch.setattr(bundle, "to_verilog", lambda _: text.replace("8'h", "8'b"))
-    monkeypatch.setattr(flow, "plot_plan", lambda _, file: file.write_bytes(b"drawn"))
+    monkeypatch.setattr(bundles, "plot_plan", lambda _, file: file.write_bytes(b"drawn"))
 
 
 def bundle_of(work: Path) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.optimize.post_training import Quantization
 from dnn2fpga.optimize.settings import Stage
 from dnn2fpga.plan.goals import Aim
+from dnn2fpga.plan.settings import EdgeFifo
 from dnn2fpga.quantize.ranges import RangeMethod
 from dnn2fpga.quantize.settings import Granularity, Scales
 from dnn2fpga.task import TaskKind
@@ -50,6 +51,7 @@ quantization:
   input_lanes: 4
   calibration_samples: 50
   layers: {conv: {weight_bits: 3, rounding: floor}}
+  inputs: {image: {bits: 12, granularity: per_channel}}
 optimization:
   max_drop: 0.5
   target_accuracy: 0.9
@@ -92,6 +94,8 @@ hardware:
   stages: runs
   family: ecp5
   pixels: 2
+  fifos:
+  - {tensor: conv2d, reader: add, beats: 9}
   goal:
     aim: latency
     interval_cycles: 1000
@@ -128,6 +132,8 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
     assert (settings.calibration, settings.percentile) == (RangeMethod.PERCENTILE, 99.5)
     assert (settings.layers["conv"].weight_bits, settings.layers["conv"].rounding) == (3, Rounding.FLOOR)
     assert settings.layers["conv"].activation_bits is None
+    assert settings.for_input("image").input_bits == 12
+    assert settings.for_input("another") == settings
     assert config.optimization.stages == (Stage.POST_TRAINING, Stage.TRAINING_AWARE)
     assert (config.optimization.max_drop, config.optimization.target_accuracy) == (0.5, 0.9)
     assert (config.optimization.partial.kept_as, config.optimization.training.samples) == ("binary32", 500)
@@ -145,6 +151,7 @@ def test_everything_can_be_said_in_the_file(file: Path) -> None:
         "float_units": 3,
         "fifo": 4,
     }
+    assert config.hardware.fifos == (EdgeFifo(tensor="conv2d", reader="add", beats=9),)
     goal = config.hardware.goal
     assert goal is not None
     assert (goal.aim, goal.interval_cycles, goal.latency_cycles, goal.reuse_factor) == (Aim.LATENCY, 1000, 2000, 4)
@@ -156,10 +163,20 @@ def test_the_example_says_every_key_there_is() -> None:
         assert set(told) == set(kind.model_fields), where
         for name, field in kind.model_fields.items():
             for inner in (field.annotation, *get_args(field.annotation)):  # also ``Inner | None``
-                if isinstance(inner, type) and issubclass(inner, BaseModel) and name != "layers":
-                    compare(told[name], inner, name)
+                if isinstance(inner, type) and issubclass(inner, BaseModel) and name not in ("layers", "inputs"):
+                    said = told[name]
+                    compare(said[0] if isinstance(said, list) else said, inner, name)
 
     compare(yaml.safe_load(EVERYTHING), Config, "top")
+
+
+def test_a_task_for_all_outputs_or_for_each() -> None:
+    assert load_config(None, {"task": "classes"}).task is TaskKind.CLASSES
+    by_output = {"kind": TaskKind.CLASSES, "angle": TaskKind.REGRESSION}
+    assert load_config(None, {"task": {"kind": "classes", "angle": "regression"}}).task == by_output
+    assert load_config(None, parsed_settings(["task.kind=classes", "task.angle=regression"])).task == by_output
+    with pytest.raises(UserError, match=r"task\.outputs\.kind: Input should be 'binary'"):
+        load_config(None, {"task": {"kind": "clases"}})
 
 
 def test_the_command_line_wins_and_is_relative_to_here(file: Path) -> None:

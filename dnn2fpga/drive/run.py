@@ -98,7 +98,7 @@ def run_on_board(
         noisy = NoisyPort(line, noise)
         accelerator = SerialAccelerator(noisy if noise else line, current.path / MANIFEST)
         start = time.monotonic()
-        results, cycles = accelerator.run_integers(q, lambda done, of: progress("images through the board", done, of))
+        results, cycles = accelerator.run_integers(q, progress)
         seconds = time.monotonic() - start
     got, wanted = (by_name(values, graph.outputs) for values in (results, graph.run(q)))
     labels = data.labels(graph.outputs)

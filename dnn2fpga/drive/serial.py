@@ -16,7 +16,7 @@ Arrays of several inputs, and of several outputs, are mappings from their names.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,13 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
 from dnn2fpga.generate.manifest import read_manifest
 from dnn2fpga.graph.ports import Values, or_named
+from dnn2fpga.progress import Progress, silent
 from rtl_lib.host.link_protocol import LATENCY_BYTES, Identity
 
 READ_TIMEOUT_S = 0.002
 TAKEN = (errno.EWOULDBLOCK, errno.EBUSY)  # a port that another program has, locked or opened for itself
 
-Progress = Callable[[int, int], None]  # frames done, frames in all
+EXCHANGE = "images through the board"  # as an activity
 
 
 class LinePort(MemoryPort):
@@ -91,7 +92,7 @@ class SerialAccelerator(Driver):
         """What the transfers took."""
         return self._link.statistics
 
-    def run_integers(self, q: Values, progress: Progress | None = None) -> tuple[Any, np.ndarray]:
+    def run_integers(self, q: Values, progress: Progress = silent) -> tuple[Any, np.ndarray]:
         """Integers ``[frames, *shape]`` → integers (of several inputs or outputs, mappings from their names), and the
         latency of each frame on the device: cycles from its first beat in to its last beat out.
         """
@@ -102,7 +103,7 @@ class SerialAccelerator(Driver):
         return self._exchange(q)[0]
 
     def _exchange(
-        self, q: dict[str, np.ndarray], progress: Progress | None = None
+        self, q: dict[str, np.ndarray], progress: Progress = silent
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Send frames, input after input; what comes back is the outputs, one after the other, and the latency."""
         sizes = [*(port.frame_bytes for port in self.outputs.values()), LATENCY_BYTES]
@@ -111,8 +112,7 @@ class SerialAccelerator(Driver):
         results = []
         for result in self._link.run(frames, sum(sizes)):
             results.append(np.frombuffer(result, np.uint8))
-            if progress is not None:
-                progress(len(results), len(frames))
+            progress(EXCHANGE, len(results), len(frames))
         table = np.stack(results) if results else np.zeros((0, sum(sizes)), np.uint8)
         *parts, cycles = map(np.ascontiguousarray, np.split(table, np.cumsum(sizes)[:-1], axis=1))
         numbers = {name: port.unpack(part) for (name, port), part in zip(self.outputs.items(), parts, strict=True)}

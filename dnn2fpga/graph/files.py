@@ -24,6 +24,7 @@ from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import quantized_kinds
 from dnn2fpga.task import Ending, Task, kind_problem, unlabelled_task
+from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
@@ -238,7 +239,7 @@ def _check(path: Path, graph: QuantizedGraph) -> None:
             shape = layer.output_shape(*inputs)
             if layer.output.shape != shape:
                 problems.append(f"{label}: output.shape must be {list(shape)}, not {list(layer.output.shape)}")
-        except (ValueError, OverflowError) as reason:
+        except (Unsupported, ValueError, OverflowError) as reason:
             problems.append(f"{label}: {reason}")
     if problems:
         raise UserError(problems)

@@ -16,6 +16,7 @@ from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
 from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.image.window_schedule import Padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,10 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
         """Return ``(low, high)``, when the layer is a clamp."""
         return None
 
+    def as_padding(self) -> Padding | None:
+        """Return the rows and columns of zeros that the layer adds, when it does just that."""
+        return None
+
     def input_order(self, *shapes: Shape) -> tuple[int, ...]:
         """Where its inputs, of these shapes, should stand: the places of the first, the second, …."""
         return tuple(range(len(shapes)))
@@ -74,6 +79,10 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
 
     def absorb_clamp(self, low: float, high: float) -> Layer | None:
         """Return this layer followed by a clamp, as one layer."""
+        return None
+
+    def absorb_padding(self, padding: Padding, shape: Shape) -> Layer | None:
+        """Return this layer after zeros are added to an image of ``shape``, as one layer."""
         return None
 
 
@@ -128,7 +137,7 @@ class Trainable(ABC):
 
 
 class Prunable(ABC):  # noqa: B024 - every question has a default answer
-    """What becomes of a layer when channels are removed (paper 003, section IV); a channel is an index of the last
+    """What becomes of a layer when channels are removed (Faraone et al., section IV); a channel is an index of the last
     axis. By default a layer works on each channel by itself, and knows no number of them.
     """
 
@@ -156,7 +165,7 @@ class Layer(Absorbing):
 
     kind: ClassVar[str]
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
-    is_convolution: ClassVar[bool] = False  # what paper 002 keeps out of partial quantization
+    is_convolution: ClassVar[bool] = False  # what Tourad and Eleuldj keep out of partial quantization
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
     commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
-from rtl_lib.image.windows import Windows
+from rtl_lib.image.windows import Padding, Windows
 
 
 class OverWindows(QuantizedLayer):
@@ -83,6 +83,11 @@ class Convolution(Linear):
 
     def geometry(self) -> dict[str, Any]:
         return {"strides": self.strides, "padding": self.padding}
+
+    def absorb_padding(self, padding: Padding, shape: Shape) -> Self | None:
+        (rows, columns, _), (height, width) = shape, self.weights.shape[:2]
+        is_same = padding == Padding.same((rows, columns), (height, width), self.strides)
+        return replace(self, padding="same") if self.padding == "valid" and is_same else None
 
     def patches(self, x: np.ndarray) -> np.ndarray:
         """``[frames, positions, K_h * K_w * channels]``"""

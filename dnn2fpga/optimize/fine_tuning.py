@@ -65,7 +65,8 @@ class FineTuning:
 
 
 def polynomial_sparsity(final: float, time: float) -> float:
-    """Zhu and Gupta 2017 (used in paper 001, section 6), from 0 on: steep first, while there is much that can go.
+    """Zhu and Gupta 2017 (used in Aarrestad et al., section 6), from 0 on: steep first, while there is much that can
+    go.
 
     :param time: 0 at the beginning, 1 at the end.
     """

@@ -1,5 +1,5 @@
-"""Algorithm 1 of paper 002: post-training quantization, then partial, then quantization-aware training, until the
-accuracy target holds. Finished stages are kept on disk, so that an interrupted run goes on behind the last one.
+"""Algorithm 1 of Tourad and Eleuldj: post-training quantization, then partial, then quantization-aware training, until
+the accuracy target holds. Finished stages are kept on disk, so that an interrupted run goes on behind the last one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Differentiable operations on TensorFlow: plain ones on real numbers, and straight-through ones on codes.
 
-A straight-through operation rounds forwards and is the identity backwards (Bengio et al. 2013; paper 001, section 6).
-Forwards every one gives exactly what the integer model gives, as long as sums stay below 2^24 in float32 (2^53 in
-float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
+A straight-through operation rounds forwards and is the identity backwards (Bengio et al. 2013; Aarrestad et al.,
+section 6). Forwards every one gives exactly what the integer model gives, as long as sums stay below 2^24 in float32
+(2^53 in float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
 """
 
 from __future__ import annotations
@@ -82,18 +82,12 @@ class TensorFlowOperations:
         return tf.tensordot(x, tf.cast(weights, x.dtype), 1) if x.ndim > 2 else x @ tf.cast(weights, x.dtype)
 
     def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
-        return tf.nn.conv2d(x, tf.cast(weights, x.dtype), strides, padding.upper())
+        return _evenly_strided(tf.nn.conv2d, x, tf.cast(weights, x.dtype), strides, padding)
 
     def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
         rows, columns, outputs = weights.shape
         kernel = tf.reshape(tf.cast(weights, x.dtype), (rows, columns, x.shape[-1], outputs // x.shape[-1]))
-        if strides[0] == strides[1]:
-            return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), padding.upper())
-        # TensorFlow does not take uneven strides: all windows, and of these some.
-        if padding == "same":
-            pads = Padding.same(tuple(x.shape[1:3]), (rows, columns), strides)
-            x = tf.pad(x, [(0, 0), (pads.top, pads.bottom), (pads.left, pads.right), (0, 0)])
-        return tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID")[:, :: strides[0], :: strides[1]]
+        return _evenly_strided(tf.nn.depthwise_conv2d, x, kernel, strides, padding)
 
     def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
         return tf.nn.max_pool2d(x, size, strides, padding.upper())
@@ -104,7 +98,7 @@ class TensorFlowOperations:
         channels = x.shape[-1]
         # One channel at a time as an image of its own: a depthwise convolution does not take uneven strides.
         apart = tf.reshape(tf.transpose(x, (0, 3, 1, 2)), (-1, *x.shape[1:3], 1))
-        total = tf.nn.conv2d(apart, ones, strides, padding.upper())
+        total = _evenly_strided(tf.nn.conv2d, apart, ones, strides, padding)
         return tf.transpose(tf.reshape(total, (-1, channels, *total.shape[1:3])), (0, 2, 3, 1))
 
     def sum_of_pixels(self, x: Any) -> Any:
@@ -217,6 +211,21 @@ class TensorFlowOperations:
     ) -> Any:
         multiplier, _ = self.multiplier(ratio)
         return self.fit(tf.cast(accumulator, tf.float64) * multiplier, output, clamp, how)
+
+
+def _evenly_strided(convolution: Any, x: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
+    """A convolution of TensorFlow with any strides. Its CPU kernels refuse uneven ones (depthwise) or compute something
+    else (oneDNN 1.x in TensorFlow 2.21, strides 1 and 2, one column of outputs): it does more windows, and of these
+    some are taken.
+    """
+    if strides[0] == strides[1]:
+        return convolution(x, kernel, (1, *strides, 1), padding.upper())
+    if padding == "same":
+        pads = Padding.same(tuple(x.shape[1:3]), tuple(kernel.shape[:2]), strides)
+        x = tf.pad(x, [(0, 0), (pads.top, pads.bottom), (pads.left, pads.right), (0, 0)])
+    even = math.gcd(*strides)
+    windows = convolution(x, kernel, (1, even, even, 1), "VALID")
+    return windows[:, :: strides[0] // even, :: strides[1] // even]
 
 
 def _without_common_twos(multiplier: Any, steps: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Partial quantization: some layers stay out (the second step of paper 002, Algorithm 1).
+"""Partial quantization: some layers stay out (the second step of Tourad and Eleuldj, Algorithm 1).
 
 Which ones is a policy: the paper's (all convolutions), or by measured sensitivity, the cheapest set first that should
 reach the target. What "out" means is a setting: a wider fixed point, or IEEE binary32 between integers.

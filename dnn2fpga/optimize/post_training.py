@@ -1,5 +1,5 @@
-"""Post-training quantization: every layer to integers, from calibrated ranges alone (the first step of paper 002,
-Algorithm 1).
+"""Post-training quantization: every layer to integers, from calibrated ranges alone (the first step of Tourad and
+Eleuldj, Algorithm 1).
 """
 
 from __future__ import annotations
@@ -37,8 +37,21 @@ LayerOverrides: Any = create_model(  # type: ignore[call-overload]
 )
 
 
+class InputOverrides(Described):
+    """Settings of one input: those of `Quantization` that begin with ``input_``. What is not given is the model's."""
+
+    bits: Bits | None = None
+    calibration: RangeMethod | None = None
+    percentile: Percentile | None = None
+    symmetry: Symmetry | None = None
+    granularity: Granularity | None = None
+    lanes: Count | None = None
+
+
 class Quantization(LayerSettings):
-    """How a whole graph is to be quantized: settings of every layer, but for those in ``layers``."""
+    """How a whole graph is to be quantized: settings of every layer and input, but for those in ``layers`` and
+    ``inputs``.
+    """
 
     input_bits: Bits = 8
     input_calibration: RangeMethod | None = None  # these four: as of activations when absent
@@ -49,6 +62,7 @@ class Quantization(LayerSettings):
     input_lanes: Count | None = None  # numbers of an input vector that arrive together
     calibration_samples: Count = 1000
     layers: dict[str, LayerOverrides] = Field(default_factory=dict)
+    inputs: dict[str, InputOverrides] = Field(default_factory=dict)
 
     @property
     def defaults(self) -> LayerSettings:
@@ -59,6 +73,11 @@ class Quantization(LayerSettings):
         own = {name: layer.model_dump(exclude_none=True) for name, layer in self.layers.items()}
         merged = {name: own.get(name, {}) | dict(changes.get(name, {})) for name in {**own, **changes}}
         return self.model_copy(update={"layers": {name: LayerOverrides(**merged[name]) for name in sorted(merged)}})
+
+    def for_input(self, name: str) -> Quantization:
+        """The same, with the settings of one input in place of those of all."""
+        own = self.inputs[name].model_dump(exclude_none=True) if name in self.inputs else {}
+        return self.model_copy(update={f"input_{key}": value for key, value in own.items()})
 
     def of_layer(self, graph: Graph, name: str) -> LayerSettings:
         """The settings of a node, its own and what its place asks for.
@@ -96,7 +115,7 @@ def quantize(
     """Return a simplified graph in integers.
 
     :param choices: of all tensors, whose scales are decided already, as training does.
-    :raises UserError: for settings of layers that do not exist, and for all layers that cannot be quantized.
+    :raises UserError: for settings of layers and inputs that do not exist, and for all layers that cannot be quantized.
     """
     return _Quantized(graph, statistics, settings, choices).model
 
@@ -117,7 +136,7 @@ class _Quantized:
         self.graph, self.statistics, self.settings = graph, statistics, settings
         self.given = choices
         self.choices: dict[str, QuantizationChoice] = {}
-        self.problems = unknown_layers(graph, settings)
+        self.problems = unknown_names(graph, settings)
         for name in graph.inputs:
             self.choices[name] = (
                 choices[name] if choices else QuantizationChoice(choose_input(graph, name, statistics[name], settings))
@@ -186,7 +205,7 @@ def in_needed_lanes(layer: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 def choose_input(graph: Graph, name: str, seen: Observed, settings: Quantization) -> Tensor:
     """The format and scale of an input tensor."""
-    shape = graph.inputs[name]
+    shape, settings = graph.inputs[name], settings.for_input(name)
     lanes = settings.input_lanes or input_lanes(shape, settings.input_bits)
     given = {
         "activation_bits": settings.input_bits,
@@ -200,12 +219,17 @@ def choose_input(graph: Graph, name: str, seen: Observed, settings: Quantization
     return activation_tensor(shape, lanes, seen, own)
 
 
-def unknown_layers(graph: Graph, settings: Quantization) -> list[str]:
-    names = [node.name for node in graph.nodes]
+def unknown_names(graph: Graph, settings: Quantization) -> list[str]:
+    """Problems with settings of layers and inputs that do not exist."""
+    groups = (
+        ("layers", "layer", settings.layers, [node.name for node in graph.nodes]),
+        ("inputs", "input", settings.inputs, list(graph.inputs)),
+    )
     return [
-        f"layers.{name}: there is no such layer; there are {', '.join(names)}"
-        for name in settings.layers
-        if name not in names
+        f"{group}.{name}: there is no such {what}; there are {', '.join(known)}"
+        for group, what, given, known in groups
+        for name in given
+        if name not in known
     ]
 
 

@@ -1,5 +1,5 @@
-"""Pruning of the float graph, before it is quantized: filters are removed from the graph (paper 003, section IV), then
-single weights become zero (paper 000, section III) and stay zero during quantization-aware training.
+"""Pruning of the float graph, before it is quantized: filters are removed from the graph (Faraone et al., section IV),
+then single weights become zero (Vaziri and Mohtasebi, section III) and stay zero during quantization-aware training.
 """
 
 from __future__ import annotations
@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -16,7 +17,6 @@ from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import Count, CountOrNone
-from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.linear import Linear
@@ -45,8 +45,9 @@ class PruningSettings(Described):
     every: Count = 20  # steps from one choice of the zeros to the next (polynomial)
     filters: Part | None = None  # to be removed from every layer with weights but the last
     filters_of: dict[str, Part] = Field(default_factory=dict)  # to be removed from single layers
-    rank: Rank = "magnitude"  # what goes first: the smallest L2 norm, or the highest quantization error (paper 003)
-    multiple: Count = 1  # filters stay in groups of so many (paper 003: N % PE = 0), rounded up
+    # What goes first: the smallest L2 norm, or the highest quantization error (Faraone et al.).
+    rank: Rank = "magnitude"
+    multiple: Count = 1  # filters stay in groups of so many (Faraone et al.: N % PE = 0), rounded up
     rounds: Count = 1  # in which filters are removed, with training after each
     epochs: CountOrNone = 4  # of training in floating point after each step
 
@@ -143,16 +144,17 @@ def magnitude_masks(graph: Graph, sparsity_of: Mapping[str, float]) -> dict[str,
 def masked(graph: Graph, masks: Mapping[str, np.ndarray]) -> Graph:
     """The graph with zeros where the masks have them."""
 
-    def with_zeros(node: Node[Any]) -> Layer:
-        if node.name not in masks:
-            return cast(Layer, node.layer)
-        linear, mask = cast(Linear, node.layer), masks[node.name]
+    @cache  # a layer in several nodes stays one
+    def with_zeros(layer: Layer) -> Layer:
+        if layer.name not in masks:
+            return layer
+        linear, mask = cast(Linear, layer), masks[layer.name]
         values = linear.parameters
         return linear.with_parameters(
             values | {"weights": values["weights"] * mask}, (linear.weights * mask, linear.bias)
         )
 
-    return graph.mapped(with_zeros)
+    return graph.mapped(lambda node: with_zeros(node.layer))
 
 
 def zeros_kept(graph: Graph, quantization: Quantization) -> dict[str, np.ndarray]:
@@ -216,7 +218,7 @@ def _first_to_go(groups: ChannelGroups, block: Block, rank: Rank, quantization: 
 
 
 def quantization_errors(layer: Linear, settings: LayerSettings) -> np.ndarray:
-    """Mean squared quantization error of each filter's weights, paper 003, Equation 4: ``[outputs]``."""
+    """Mean squared quantization error of each filter's weights, Faraone et al., Equation 4: ``[outputs]``."""
     if settings.numbers is Numbers.BINARY32:
         return np.zeros(layer.outputs)
     scaling = choose_weight_scaling(layer.weights, settings, np.full(layer.outputs, np.finfo(np.float64).tiny))

@@ -1,5 +1,5 @@
-"""Quantization-aware training (the third step of paper 002, Algorithm 1): starts from the quantized model and keeps its
-calibration, unless ranges are learned.
+"""Quantization-aware training (the third step of Tourad and Eleuldj, Algorithm 1): starts from the quantized model and
+keeps its calibration, unless ranges are learned.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """Heterogeneous widths: which width each layer's weights and activations should have, for score against cost.
 
-The question of AutoQKeras (paper 001, section 5.2), asked with two objectives, so that the answer is a front instead of
-one model. A trial is a choice of all widths.
+The question of AutoQKeras (Aarrestad et al., section 5.2), asked with two objectives, so that the answer is a front
+instead of one model. A trial is a choice of all widths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import replaced_folder
@@ -123,7 +124,9 @@ def _measured(point: Point, candidate: Candidate | None) -> Point:
 
 
 def searched_widths(problem: Problem, settings: SearchSettings) -> dict[tuple[str, str], tuple[int, ...]]:
-    """The widths that may be chosen, by layer and setting. What ``quantization.layers`` says about a layer stands."""
+    """The widths that may be chosen, by layer and setting. What ``quantization.layers`` says about a layer stands.
+    Tensors that share an encoding have one width: that of the first of them is chosen.
+    """
     graph, given = problem.graph, problem.quantization.layers
     searched: dict[tuple[str, str], tuple[int, ...]] = {}
     for node in graph.nodes:
@@ -133,11 +136,16 @@ def searched_widths(problem: Problem, settings: SearchSettings) -> dict[tuple[st
         plain = own.numbers is Numbers.INTEGER and own.weight_set is WeightSet.INTEGER
         if node.layer.has_weights and plain and "weight_bits" not in fixed:
             searched[name, "weight_bits"] = settings.weight_bits
-        if not (node.layer.preserves_encoding or graph.leaves(name) or "activation_bits" in fixed):
+        owners = graph.encodings.owners(name)
+        if owners[:1] == [name] and not any(graph.leaves(one) or _is_given(given, one) for one in owners):
             searched[name, "activation_bits"] = settings.activation_bits
     if not searched:
         raise UserError("there is no width to search: take the widths out of quantization.layers")
     return searched
+
+
+def _is_given(given: Mapping[str, Any], name: str) -> bool:
+    return name in given and given[name].activation_bits is not None
 
 
 class _Search:
@@ -186,7 +194,9 @@ class _Search:
     def _widths(self, choice: Selection) -> Widths:
         result: Widths = {}
         for (name, key), widths in self.searched.items():
-            result.setdefault(name, {})[key] = widths[choice[f"{name}.{key}"]]
+            alike = self.problem.graph.encodings.owners(name) if key == "activation_bits" else [name]
+            for one in alike:
+                result.setdefault(one, {})[key] = widths[choice[f"{name}.{key}"]]
         return result
 
     def _values(self, number: int, choice: Selection) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.passes.share_encodings import requantize_fixed_encodings
 from dnn2fpga.task import Ending
+from rtl_lib.image.window_schedule import Padding
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -65,6 +66,40 @@ def require_own_outputs(graph: Graph) -> Graph:
     if problems:
         raise UserError([f"model '{graph.name}': {problem}" for problem in problems])
     return graph
+
+
+def fold_padding(graph: Graph) -> Graph:
+    """Make zeros around an image part of the convolutions that read them.
+
+    :raises UserError: with all that cannot be.
+    """
+    absorb = cache(lambda layer, padding, shape: layer.absorb_padding(padding, shape))  # a shared layer stays one
+    dag, problems = graph.dag, []
+    for node in graph.nodes:
+        padding = node.layer.as_padding()
+        if padding is None:
+            continue
+        shape = graph.shapes[node.inputs[0]]
+        readers = dag.readers(node.name)
+        merged = {reader.name: absorb(reader.layer, padding, shape) for reader in readers}
+        if node.name in graph.dag.outputs or None in merged.values():
+            problems.append(
+                f"layer '{node.name}' ({node.layer.kind}): zeros around an image are supported only before "
+                "convolutions with padding='valid' for which they are what padding='same' adds; here, "
+                f"{_described(padding)} are added to {list(shape)}; use padding='same' in what reads them, and train "
+                "again"
+            )
+            continue
+        for name, layer in merged.items():
+            dag = dag.with_layer(name, layer)
+        dag = dag.without(node.name)
+    if problems:
+        raise UserError(problems)
+    return graph.with_dag(dag)
+
+
+def _described(padding: Padding) -> str:
+    return f"{padding.top} + {padding.bottom} rows and {padding.left} + {padding.right} columns"
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -125,14 +160,27 @@ def order_inputs(graph: Graph) -> Graph:
     return graph.with_dag(replace(graph.dag, nodes=tuple(ordered(node) for node in graph.nodes)))
 
 
+def name_layers(graph: Graph) -> Graph:
+    """Let every layer have the name of the first node that it is in: one that was in several may have become two."""
+
+    @cache
+    def named(layer: Layer) -> Layer:
+        first = next(node.name for node in graph.nodes if node.layer is layer)
+        return layer if layer.name == first else replace(layer, name=first)
+
+    return graph.mapped(lambda node: named(node.layer))
+
+
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     drop_identities,
     drop_final_softmax,
     require_own_outputs,
     order_inputs,
+    fold_padding,
     fold_affine,
     fuse_clamps,
     requantize_fixed_encodings,
+    name_layers,
 )
 
 

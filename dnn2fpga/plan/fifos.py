@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.schedule import EdgeKey, Schedule
+from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plan.streams import Edge
 from rtl_lib.core.liveness import prove_alive
 from rtl_lib.core.timing import BeatModel
@@ -21,26 +22,25 @@ from rtl_lib.streams.fifo_depths import FifoDepths
 def best_interval(schedule: Schedule) -> int:
     """The interval with queues of any length: mostly that of the slowest layer. (Layers that are all as slow as that
     lose some cycles to each other; in the end they would not, but the end is many frames away.)
+
+    :raises Deadlock: when it can hang even so, by FIFOs that the settings give.
     """
-    slowest = max(schedule.alone.values())
-    try:
+    # Of a design that can hang, one part may stop while another goes on for ever: then a trace has no end.
+    if is_alive(schedule):
         interval = _interval(schedule, {})
-    except Deadlock:
-        interval = slowest + 1
-    if interval <= slowest:
-        return interval
-    return _interval(schedule, {edge.key: QueueModel() for edge in _open(schedule)})
+        if interval <= max(schedule.alone.values()):
+            return interval
+    queues = {edge.key: QueueModel() for edge in _open(schedule)}
+    check_alive(schedule, queues)
+    return _interval(schedule, queues)
 
 
 def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
     """The beats that FIFOs must hold for the best interval, and so that nothing hangs, by edge; edges that need none
     are not named.
     """
-    slowest = max(schedule.alone.values())
-    if is_alive(schedule):
-        interval = _interval(schedule, {})
-        if interval <= slowest or interval <= best_interval(schedule):
-            return {}
+    if is_alive(schedule) and _interval(schedule, {}) <= best_interval(schedule):
+        return {}
     bits = {edge.key: schedule.by_name[edge.source].beat.layout.size for edge in _open(schedule)}
 
     def build(queues: Mapping[EdgeKey, BeatModel]) -> TimingNetwork:
@@ -58,10 +58,13 @@ def is_alive(schedule: Schedule) -> bool:
     return True
 
 
-def check_alive(schedule: Schedule) -> None:
-    """Raise `Deadlock` where some pauses can make the design hang. Where nothing is joined, none can."""
+def check_alive(schedule: Schedule, fifos: Mapping[EdgeKey, BeatModel] | None = None) -> None:
+    """Raise `Deadlock` where some pauses can make the design hang. Where nothing is joined, none can.
+
+    :param fifos: what stands on some edges in place of what is planned there.
+    """
     if any(len(boundary.inputs) > 1 for boundary in schedule.boundaries):
-        prove_alive(schedule.network())
+        prove_alive(schedule.network(fifos))
 
 
 def refuse_to_hang(graph: QuantizedGraph, schedule: Schedule) -> None:
@@ -73,16 +76,21 @@ def refuse_to_hang(graph: QuantizedGraph, schedule: Schedule) -> None:
     try:
         check_alive(schedule)
     except Deadlock as dead:
-        waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
-        reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
-        needed = fifo_depths(Schedule(graph, schedule.settings.without_fifos()))
-        listed = [f"{depth:,} beats from '{source}' to '{reader}'" for (source, reader, _), depth in needed.items()]
-        raise UserError(
-            [
-                f"the design can hang when a source or a sink pauses: {reasons}",
-                f"FIFOs are needed: {', '.join(listed)}; leave them out of the settings, and they are calculated",
-            ]
-        ) from dead
+        raise can_hang(graph, schedule.settings, dead) from dead
+
+
+def can_hang(graph: QuantizedGraph, settings: PlanSettings, dead: Deadlock) -> UserError:
+    """What is said of FIFOs that are too short."""
+    waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
+    reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
+    needed = fifo_depths(Schedule(graph, settings.without_fifos()))
+    listed = [f"{depth:,} beats from '{source}' to '{reader}'" for (source, reader, _), depth in needed.items()]
+    return UserError(
+        [
+            f"the design can hang when a source or a sink pauses: {reasons}",
+            f"FIFOs are needed: {', '.join(listed)}; leave them out of the settings, and they are calculated",
+        ]
+    )
 
 
 def _interval(schedule: Schedule, models: Mapping[EdgeKey, BeatModel]) -> int:

@@ -18,14 +18,14 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.candidates import COSTS, Candidates, candidates, matrix_product_of
 from dnn2fpga.plan.estimate.resources import Resources, estimate
-from dnn2fpga.plan.fifos import best_interval, fifo_depths
+from dnn2fpga.plan.fifos import best_interval, can_hang, fifo_depths
 from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.layout import LayerLayout, components_of
 from dnn2fpga.plan.program import SLIGHTLY, Program
 from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import EdgeFifo, LayerPlan, PlanSettings
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.trace import trace_chain
+from rtl_lib.core.trace import Deadlock, trace_chain
 from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
@@ -42,10 +42,14 @@ def completed(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
     """The settings with the FIFO of every layer filled in and, where there is a goal, engine, folding and memory style;
     what they already say stays.
 
-    :raises UserError: when no design fits; it says what runs out, and what would fit.
+    :raises UserError: when no design fits; it says what runs out, and what would fit. When the FIFOs that the settings
+        give let any design hang.
     """
-    chosen = Planner(graph, settings, settings.goal).chosen() if settings.goal else settings
-    return with_fifos(graph, chosen)
+    try:
+        chosen = Planner(graph, settings, settings.goal).chosen() if settings.goal else settings
+        return with_fifos(graph, chosen)
+    except Deadlock as dead:
+        raise can_hang(graph, settings, dead) from dead
 
 
 def with_fifos(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dnn2fpga.files.described import Described
 from dnn2fpga.plan.goals import PlanGoal
@@ -17,6 +17,14 @@ BLOCKS = {"ecp5": Multiplier.DSP18, "gowin": Multiplier.DSP18, "ice40": Multipli
 MOST_LEVELS = 16  # adders in a row between two registers
 DEEPEST_FIFO = 2**20  # beats
 
+
+def _not_one(beats: int) -> int:
+    if beats == 1:
+        raise ValueError("must be 0 (no FIFO), or at least 2")
+    return beats
+
+
+Depth = Annotated[int, Field(ge=0, le=DEEPEST_FIFO), AfterValidator(_not_one)]  # of a FIFO, in beats
 Lanes = Annotated[int, Field(ge=1, le=2**20)]
 
 
@@ -32,7 +40,7 @@ class LayerPlan(Described):
     float_units: int | None = Field(default=None, ge=1, le=64)  # multiply-add units of a layer left in binary32
 
     # beats behind the layer; 0: only its stage; absent: as calculated
-    fifo: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)] | None = None
+    fifo: Depth | None = None
 
 
 class EdgeFifo(Described):
@@ -40,7 +48,7 @@ class EdgeFifo(Described):
 
     tensor: str
     reader: str  # a layer, or an output
-    beats: Annotated[int, Field(ge=0, le=DEEPEST_FIFO)]
+    beats: Depth
 
 
 class Stages(enum.Enum):

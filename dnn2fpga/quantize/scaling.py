@@ -1,7 +1,8 @@
 """From real numbers to integers: scales, zero points, weight quantization, multipliers.
 Used by every layer kind's quantization rule.
 
-``q = round(r / S) + Z``, Equation 1 of paper 002; symmetric quantization has ``Z = 0``. docs/arithmetic.md is the norm.
+``q = round(r / S) + Z``, Equation 1 of Tourad and Eleuldj; symmetric quantization has ``Z = 0``. docs/arithmetic.md is
+the norm.
 """
 
 from __future__ import annotations

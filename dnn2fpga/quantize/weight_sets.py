@@ -11,7 +11,9 @@ import numpy as np
 
 
 class WeightSet(enum.Enum):
-    """Sources: binary and ternary, paper 001, section 5; power of two and additive power of two, paper 004."""
+    """Sources: binary and ternary, Aarrestad et al., section 5; power of two and additive power of two, the joint
+    optimization paper.
+    """
 
     INTEGER = "integer"
     BINARY = "binary"

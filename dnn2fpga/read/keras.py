@@ -20,17 +20,19 @@ from dnn2fpga.read.container import ModelFile, open_model
 from dnn2fpga.read.keras_calls import NO_CALL
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, read_architecture
 from dnn2fpga.read.keras_config import Path as LayerPath
+from dnn2fpga.read.keras_functions import FUNCTIONS_OF_ONE
 from dnn2fpga.read.keras_graph import Place, Wiring, wiring_of
 from dnn2fpga.read.keras_joins import MERGES
 from dnn2fpga.read.keras_layers import LAYERS, OnlyInTraining
-from dnn2fpga.read.keras_operations import OPERATIONS
+from dnn2fpga.read.keras_operators import OPERATORS
 from dnn2fpga.read.keras_options import UNKNOWN_KIND, Arrays, KerasOptions, Placement, Shapes, options_of
 from dnn2fpga.read.keras_weights import paths_of_arrays, read_arrays
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
-BY_CLASS: dict[str, type[KerasOptions]] = LAYERS | MERGES | OPERATIONS
+OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
+BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means

@@ -15,6 +15,7 @@ from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.pass_through import Identity
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling, Pooling
 from dnn2fpga.layers.reshape import Reshape
+from dnn2fpga.layers.zero_padding import ZeroPadding
 from dnn2fpga.read.keras_activations import ACTIVATIONS, LINEAR, Activation
 from dnn2fpga.read.keras_options import (
     Arrays,
@@ -29,6 +30,7 @@ from dnn2fpga.read.keras_options import (
 from dnn2fpga.read.keras_scaling import SCALINGS
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from rtl_lib.image.window_schedule import Padding
 
 # Layers with weights
 
@@ -152,6 +154,19 @@ class ReshapeLayer(LayerOptions):
         return [Reshape(name, target)]
 
 
+Pads = tuple[Annotated[int, Field(ge=0, le=LARGEST_EXTENT)], Annotated[int, Field(ge=0, le=LARGEST_EXTENT)]]
+
+
+class ZeroPadding2DLayer(ImageOptions):
+    stands_for: ClassVar[tuple[str, ...]] = ("ZeroPadding2D",)
+
+    padding: tuple[Pads, Pads] = ((1, 1), (1, 1))
+
+    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
+        (top, bottom), (left, right) = self.padding
+        return [ZeroPadding(name, Padding(top, bottom, left, right))]
+
+
 class _PoolingLayer(ImageOptions):
     kind: ClassVar[type[Pooling]]
 
@@ -203,7 +218,7 @@ LAYERS: dict[str, type[LayerOptions]] = (
     | SCALINGS
     | by_class(
         *(DenseLayer, Conv2DLayer, DepthwiseConv2DLayer, SeparableConv2DLayer),
-        *(FlattenLayer, ReshapeLayer),
+        *(FlattenLayer, ReshapeLayer, ZeroPadding2DLayer),
         *(MaxPooling2DLayer, AveragePooling2DLayer, GlobalAveragePooling2DLayer, OnlyInTraining),
     )
 )

@@ -41,17 +41,17 @@ PLAN: dict[str, Any] = {
 def quantized(data: Data, test: Data, folder: Path) -> QuantizationResult:
     """Rounding alone where that is enough; else trained again."""
     return flow.quantize(
-        flow.read_model(MODEL),
+        MODEL,
         data,
-        folder,
-        Quantization(weight_bits=BITS, activation_bits=BITS, input_bits=BITS),
-        Optimization(
+        work=folder,
+        test=test,
+        quantization=Quantization(weight_bits=BITS, activation_bits=BITS, input_bits=BITS),
+        optimization=Optimization(
             max_drop=MOST_POINTS_LOST,
             stages=(Stage.POST_TRAINING, Stage.TRAINING_AWARE),
             training=TrainingSettings(epochs=3, learning_rate=5e-4),
         ),
-        test,
-        show_progress,
+        progress=show_progress,
     )
 
 

@@ -1,4 +1,5 @@
-"""Paper 000, Table III: the sparse jet taggers on the parallel engine: cells, latency and interval beside accuracy.
+"""Vaziri and Mohtasebi, Table III: the sparse jet taggers on the parallel engine: cells, latency and interval beside
+accuracy.
 
     .venv/bin/python examples/jet_tagging/hardware.py        # half an hour on two cores; finished training is kept
 
@@ -157,7 +158,7 @@ def main() -> None:
     found = [build(case, graph, unlabelled, test) for case in CASES]
     of_float = percent(graph.run(test.x), test.y)
     lines = [
-        "# Jet tagging on the parallel engine, beside paper 000, Table III",
+        "# Jet tagging on the parallel engine, beside Vaziri and Mohtasebi, Table III",
         "",
         "`python examples/jet_tagging/hardware.py`; yosys `synth_xilinx -family xc7`, before placement.",
         "",

@@ -1,4 +1,5 @@
-"""Paper 000, Tables I and III: the 16-64-32-32-5 network, 75 % constant sparsity, then INT16, INT8, INT6 and INT4.
+"""Vaziri and Mohtasebi, Tables I and III: the 16-64-32-32-5 network, 75 % constant sparsity, then INT16, INT8, INT6 and
+INT4.
 
     .venv/bin/python examples/jet_tagging/run.py            # some minutes on two cores
     .venv/bin/python examples/jet_tagging/run.py --all-jets # trains on the public jet set when OpenML can be reached
@@ -183,7 +184,9 @@ def plot(series: dict[str, tuple[float, list[Measured]]]) -> None:
     axes = figure.subplots()
     for (name, (of_float, found)), colour in zip(series.items(), ("#4477aa", "#228833", "#ee6677"), strict=False):
         axes.plot([m.bits for m in found], [m.accuracy - of_float for m in found], "o-", color=colour, label=name)
-    axes.plot(list(PAPER), [PAPER[b][0] - PAPER[16][0] for b in PAPER], "k:", label="paper 000, from its INT16")
+    axes.plot(
+        list(PAPER), [PAPER[b][0] - PAPER[16][0] for b in PAPER], "k:", label="Vaziri and Mohtasebi, from its INT16"
+    )
     axes.axhline(0, color="#333333", linewidth=0.8)
     axes.set_xlabel("bits of weights and activations, 75 % sparse")
     axes.set_ylabel("accuracy - float, points")
@@ -210,7 +213,7 @@ def main() -> None:
     bean_graph = flow.read_model(bean_model)
     of_beans = [measure("beans", bits, bean_graph, beans, bean_test, WITH_LABELS, SPARSITY) for bits in WIDTHS]
 
-    lines = ["# Jet tagging, paper 000", "", "`python examples/jet_tagging/run.py`, 2 cores", ""]
+    lines = ["# Jet tagging, Vaziri and Mohtasebi", "", "`python examples/jet_tagging/run.py`, 2 cores", ""]
     text = (
         f"No labels anywhere in training: the float model teaches on inputs between {CALIBRATION} unlabelled jets, "
         "drawn anew for every batch. Judged on 1,024 real jets (one jet is 0.10 points; the standard error is 1.3), of "

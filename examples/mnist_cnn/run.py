@@ -1,4 +1,4 @@
-"""The network of paper 002 (Tables 1 and 2) on MNIST: two Conv2D of twelve 3×3 filters, max-pooling, Dense 10.
+"""The network of Tourad and Eleuldj (Tables 1 and 2) on MNIST: two Conv2D of twelve 3×3 filters, max-pooling, Dense 10.
 
     .venv/bin/python examples/mnist_cnn/run.py
 
@@ -183,7 +183,14 @@ def paper_table(case: Case, speed: float, memory: float) -> list[str]:
         ("integer software model, one core", f"{speed:,.0f} images/s", "≥ 2,000"),
         ("memory, largest process (with TensorFlow)", f"{memory:.2f} GB", ""),
     ]
-    head = ["# MNIST CNN of paper 002", "", "`python examples/mnist_cnn/run.py`, 2 cores", "", "## INT8, Table 2", ""]
+    head = [
+        "# MNIST CNN of Tourad and Eleuldj",
+        "",
+        "`python examples/mnist_cnn/run.py`, 2 cores",
+        "",
+        "## INT8, Table 2",
+        "",
+    ]
     return [*head, *markdown_table(("", "measured", "goal"), rows), ""]
 
 

@@ -1,4 +1,4 @@
-"""The CNN of paper 001 in hardware: two designs for a Zynq 7020, and resources against the interval.
+"""The CNN of Aarrestad et al. in hardware: two designs for a Zynq 7020, and resources against the interval.
 
     .venv/bin/python examples/svhn_cnn/train.py       # the networks, once
     .venv/bin/python examples/svhn_cnn/hardware.py    # an hour on two cores; synthesis results are kept
@@ -33,8 +33,17 @@ DESIGNS: dict[str, dict[str, Any]] = {
 }
 SWEEP = (1024, 2048, 4096, 8192, 16384)
 PAPER = (
-    ("paper 001, Table 4: Zynq 7020", "17,085", "16,385", "2,831 (measured there)", "48,259", "35,118", "213", "122"),
-    ("paper 001, Table 3: VU9P, QP 7 bits", "1,035", "1,030", "", "111,152", "32,554", "174", "134"),
+    (
+        "Aarrestad et al., Table 4: Zynq 7020",
+        "17,085",
+        "16,385",
+        "2,831 (measured there)",
+        "48,259",
+        "35,118",
+        "213",
+        "122",
+    ),
+    ("Aarrestad et al., Table 3: VU9P, QP 7 bits", "1,035", "1,030", "", "111,152", "32,554", "174", "134"),
 )
 
 
@@ -75,7 +84,7 @@ def main() -> None:
     plot(sweep, HERE / "hardware.png")
     heads = ("design", "latency", "interval", f"frames/s at {MHZ} MHz", "LUT", "FF", "DSP", "BRAM18")
     lines = [
-        "# The CNN of paper 001 in hardware",
+        "# The CNN of Aarrestad et al. in hardware",
         "",
         "`python examples/svhn_cnn/hardware.py`; cycles simulated and equal to the prediction; cells of yosys",
         "(`synth_xilinx -family xc7`, before placement; LUTs with inverters and LUT memories), predicted in brackets.",

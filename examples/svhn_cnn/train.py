@@ -1,4 +1,4 @@
-"""The network of paper 001 (Fig. 4, Table 1), half of its weights pruned, at 8 and at 7 bits.
+"""The network of Aarrestad et al. (Fig. 4, Table 1), half of its weights pruned, at 8 and at 7 bits.
 
     .venv/bin/python examples/svhn_cnn/train.py              # CIFAR-10 as JPEG; under an hour on two cores
     .venv/bin/python examples/svhn_cnn/train.py --data svhn  # the paper's own data, where they are present
@@ -106,7 +106,7 @@ def train_float(file: Path, data: Data, epochs: int) -> None:
 
 
 def pruned(graph: Graph, data: Data, work: Path, epochs: int) -> Graph:
-    """Half of the weights of every layer are zero, after training with fewer and fewer (paper 001, section 6)."""
+    """Set half of the weights of every layer to zero, a few more at a time (Aarrestad et al., section 6)."""
     settings = PruningSettings(sparsity=SPARSITY, schedule="polynomial", every=100, epochs=epochs)
     training = TrainingSettings(epochs=epochs, learning_rate=1e-3)
     checkpoints = Checkpoints(work, key_of(graph, (data,), (repr(settings), repr(training))))
@@ -157,7 +157,7 @@ def report(title: str, of_float: float, of_pruned: float, sparse: Graph, found: 
         for name, size, of_sparse in layers
     ]
     return [
-        f"# The network of paper 001 on {title}",
+        f"# The network of Aarrestad et al. on {title}",
         "",
         "`python examples/svhn_cnn/train.py`; in hardware: [hardware.md](hardware.md).",
         "",

@@ -1,11 +1,12 @@
-"""Paper 001, Fig. 11 and 12 in small: accuracy against width, after training only and quantization-aware, from 16 bits
-down to ternary and binary; and the weight sets of paper 004, powers of two and sums of two of them.
+"""Aarrestad et al., Fig. 11 and 12 in small: accuracy against width, after training only and quantization-aware, from
+16 bits down to ternary and binary; and the weight sets of the joint optimization paper, powers of two and sums of two
+of them.
 
     .venv/bin/python examples/width_scan/run.py                # Fashion-MNIST, a quarter of an hour on two cores
     .venv/bin/python examples/width_scan/run.py --data mnist   # or svhn, where it is present
 
-The network is the CNN of paper 002 with batch normalization (folded during training). Every point is an integer model
-on all 10,000 test images. Writes ``results_<data>.md`` and ``widths_<data>.png``.
+The network is the CNN of Tourad and Eleuldj with batch normalization (folded during training). Every point is an
+integer model on all 10,000 test images. Writes ``results_<data>.md`` and ``widths_<data>.png``.
 """
 
 from __future__ import annotations
@@ -194,11 +195,11 @@ def main() -> None:
         "images, ranges kept, one seed. `trained ≠ integer`: outputs in which trained network and integer model "
         "differ.",
         "",
-        "## The same width for weights and activations (paper 001)",
+        "## The same width for weights and activations (Aarrestad et al.)",
         "",
         *table(points, of_float),
         "",
-        "## Weight sets, activations of 8 bits (paper 004)",
+        "## Weight sets, activations of 8 bits (the joint optimization paper)",
         "",
         *table(sets, of_float),
         "",

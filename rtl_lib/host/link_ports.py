@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -124,12 +124,12 @@ class FrameSplitter(wiring.Component):
         m = Module()
         buffers = [InputBuffer(port) for port in self.ports]
         feed, has_begun, restart = Signal(), Signal(), Signal()
-        before = Cat(())  # whether the buffers before the one at hand are full
+        before: Value = Const(1)  # whether the buffers before the one at hand are full
         for k, buffer in enumerate(buffers):
             m.submodules[f"input_{k}"] = buffer
             m.d.comb += [
                 buffer.byte.eq(self.i_tdata),
-                buffer.write.eq(self.i_tvalid & before.all() & ~buffer.full),
+                buffer.write.eq(self.i_tvalid & before & ~buffer.full),
                 buffer.feed.eq(feed),
                 buffer.restart.eq(restart),
                 buffer.tready.eq(getattr(self, f"tready_{k}")),
@@ -137,14 +137,14 @@ class FrameSplitter(wiring.Component):
                 getattr(self, f"tvalid_{k}").eq(buffer.tvalid),
                 getattr(self, f"tlast_{k}").eq(buffer.tlast),
             ]
-            before = Cat(before, buffer.full)
+            before = before & buffer.full
         taken = Cat(buffer.taken for buffer in buffers).any()
         m.d.comb += [
-            self.i_tready.eq(~before.all()),
+            self.i_tready.eq(~before),
             restart.eq(Cat(buffer.drained for buffer in buffers).all()),
             self.began.eq(taken & ~has_begun),
         ]
-        m.d.sync += [feed.eq(before.all() & ~restart), has_begun.eq((has_begun | taken) & ~restart)]
+        m.d.sync += [feed.eq(before & ~restart), has_begun.eq((has_begun | taken) & ~restart)]
         return m
 
 
@@ -242,10 +242,10 @@ class FrameMerger(wiring.Component):
             self.o_tlast.eq(buffers[-1].send & buffers[-1].last),
         ]
         m.d.sync += sending.eq(all_full & ~restart)
-        before = Cat(())  # whether the buffers before the one at hand are sent
+        before: Value = Const(1)  # whether the buffers before the one at hand are sent
         for buffer in buffers:
-            m.d.comb += [buffer.send.eq(sending & before.all()), buffer.pass_.eq(self.o_tready)]
+            m.d.comb += [buffer.send.eq(sending & before), buffer.pass_.eq(self.o_tready)]
             with m.If(buffer.send & ~buffer.sent):
                 m.d.comb += self.o_tdata.eq(buffer.byte)
-            before = Cat(before, buffer.sent)
+            before = before & buffer.sent
         return m

@@ -12,7 +12,7 @@ and sources that offer a beat only when nothing else moves; what then waits has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from rtl_lib.core.liveness import prove_alive, run_one_frame
@@ -24,10 +24,11 @@ from rtl_lib.streams.fifo import FifoModel, QueueModel
 LEAST = 2  # beats that a FIFO holds
 
 # So many beats may pass all in all while depths are shortened: some seconds.
-MOST_WORK = 1_500_000
+MOST_WORK = 500_000
 FRAMES = 6  # that a trace runs, with those that fill the network
 
 Edge = TypeVar("Edge", bound=Hashable)
+Build = Callable[[Mapping[Edge, BeatModel]], TimingNetwork]
 
 
 class FifoDepths(Generic[Edge]):
@@ -38,56 +39,45 @@ class FifoDepths(Generic[Edge]):
     :param least_interval: no design is faster, as its slowest layer by itself is not.
     """
 
-    def __init__(
-        self, build: Callable[[Mapping[Edge, BeatModel]], TimingNetwork], bits: Mapping[Edge, int], least_interval: int
-    ) -> None:
+    def __init__(self, build: Build[Edge], bits: Mapping[Edge, int], least_interval: int) -> None:
         self.build, self.bits = build, bits
         self.interval = least_interval
         self.waiting = self._waiting()
         beats = sum(watch.beats for watch in build({}).watches.values())
-        self.traces_left = max(MOST_WORK // (FRAMES * beats), 2)
+        self.traces_left = MOST_WORK // (FRAMES * beats)
 
     def best(self) -> dict[Edge, int]:
         """By edge, the beats that its FIFO holds; edges that need none are not named.
 
         :raises Deadlock: when the design can hang with FIFOs of any depth on these edges.
         """
-        depths = self._shortened(self._enough())
-        return {edge: depth for edge, depth in self.alive(depths).items() if depth}
+        return {edge: depth for edge, depth in self.alive(self.full_rate()).items() if depth}
 
-    def keeps_interval(self, depths: Mapping[Edge, int]) -> bool:
-        try:
-            return self._reached(self._with(depths)) <= self.interval
-        except Deadlock:
-            return False
-
-    def is_alive(self, depths: Mapping[Edge, int]) -> bool:
-        try:
-            prove_alive(self._with(depths))
-        except Deadlock:
-            return False
-        return True
-
-    def drained(self) -> dict[Edge, int]:
-        """Depths with which the design cannot hang."""
-        queues = {edge: QueueModel() for edge in self.bits}
-        run_one_frame(self.build(queues).least(drains=True))
-        return {edge: queue.most if queue.most > 1 else 0 for edge, queue in queues.items()}
+    def full_rate(self) -> dict[Edge, int]:
+        """Depths with which nothing keeps the interval from being the best one, while nothing pauses."""
+        return self._shortened(self._enough())
 
     def alive(self, depths: dict[Edge, int]) -> dict[Edge, int]:
-        """The same, or deeper where the design could hang."""
-        if self.is_alive(depths):
+        """The same, or deeper where the design could hang.
+
+        :raises Deadlock: when it can with FIFOs of any depth on these edges.
+        """
+        if is_alive(self.build, depths):
             return depths
-        drained = self.drained()
+        drained = drained_depths(self.build, self.bits)
         found = {edge: max(depth, drained[edge]) for edge, depth in depths.items()}
-        prove_alive(self._with(found))
+        prove_alive(_with(self.build, found))
         for edge in sorted(self.bits, key=lambda edge: self.bits[edge] * (depths[edge] - found[edge])):
-            if found[edge] > depths[edge] and self.is_alive(fewer := {**found, edge: depths[edge]}):
+            if found[edge] > depths[edge] and is_alive(self.build, fewer := {**found, edge: depths[edge]}):
                 found = fewer
         return found
 
-    def _with(self, depths: Mapping[Edge, int]) -> TimingNetwork:
-        return self.build({edge: FifoModel(max(depth, LEAST)) for edge, depth in depths.items() if depth})
+    def keeps_interval(self, depths: Mapping[Edge, int]) -> bool:
+        """Whether frames leave at the best interval as long as nothing pauses."""
+        try:
+            return self._reached(_with(self.build, depths)) <= self.interval
+        except Deadlock:
+            return False
 
     def _waiting(self) -> dict[Edge, int]:
         """The most beats that ever wait: fewest where the beats of a frame come evenly, if the interval can be met so.
@@ -112,24 +102,82 @@ class FifoDepths(Generic[Edge]):
         return max(passage.interval_cycles for passage in trace(network, self.interval).values())
 
     def _enough(self) -> dict[Edge, int]:
-        """What waits alone is in the registers that stand there anyway, mostly."""
-        depths = {edge: depth if depth > 1 else 0 for edge, depth in self.waiting.items()}
-        if not self.keeps_interval(depths):
-            depths = {edge: max(depth, LEAST) for edge, depth in self.waiting.items()}
-        while not self.keeps_interval(depths):
-            depths = {edge: 2 * depth for edge, depth in depths.items()}
-        return depths
+        """What waits alone is in the registers that stand there anyway, mostly. Sources that do not keep to the
+        interval fill what they can, and may need more.
+        """
+        alone = {edge: depth if depth > 1 else 0 for edge, depth in self.waiting.items()}
+        depths = {edge: max(depth, LEAST) for edge, depth in self.waiting.items()}
+        for attempt in (alone, *({edge: n * depth for edge, depth in depths.items()} for n in (1, 2, 4, 8))):
+            if self.keeps_interval(attempt):
+                return attempt
+        self.interval = max(self.interval, self._reached(_with(self.build, attempt)))
+        return attempt
 
     def _shortened(self, depths: dict[Edge, int]) -> dict[Edge, int]:
         """As far as the work allows."""
+
+        def enough(edge: Edge, depth: int) -> bool:
+            self.traces_left -= 1
+            return self.traces_left >= 0 and self.keeps_interval({**depths, edge: depth})
+
         for edge in sorted(depths, key=lambda edge: -self.bits[edge] * depths[edge]):
-            enough, least = depths[edge], 0
-            while least < enough and self.traces_left > 0:
-                self.traces_left -= 1
-                middle = (least + enough) // 2 if enough > LEAST else 0
-                if self.keeps_interval({**depths, edge: middle}):
-                    enough = middle
-                else:
-                    least = max(middle + 1, LEAST)
-            depths = {**depths, edge: enough}
+            depths = {**depths, edge: _smallest(depths[edge], lambda depth: enough(edge, depth))}  # noqa: B023 - called at once
         return depths
+
+
+def is_alive(build: Build[Edge], depths: Mapping[Edge, int]) -> bool:
+    """Whether the design with these FIFOs cannot hang, whatever pauses its sources and sinks make."""
+    try:
+        prove_alive(_with(build, depths))
+    except Deadlock:
+        return False
+    return True
+
+
+def drained_depths(build: Build[Edge], edges: Iterable[Edge]) -> dict[Edge, int]:
+    """Depths on these edges with which the design cannot hang; 0: no FIFO.
+
+    :raises Deadlock: when it can with FIFOs of any depth on these edges.
+    """
+    queues = {edge: QueueModel() for edge in edges}
+    run_one_frame(build(queues).least(drains=True))
+    # What waits alone mostly has a place in the registers that stand there anyway.
+    few = [{edge: max(q.most, LEAST) if q.most > n else 0 for edge, q in queues.items()} for n in (1, 0)]
+    everywhere = {edge: max(queue.most, LEAST) for edge, queue in queues.items()}
+    return next((depths for depths in few if is_alive(build, depths)), everywhere)
+
+
+def too_short(build: Build[Edge], given: Mapping[Edge, int]) -> dict[Edge, int]:
+    """The FIFOs of a user with which the design can hang, and the beats that each must hold at the least, where the
+    others are long enough.
+
+    :param given: by edge, their depths; the design has its own on all other edges.
+    :raises Deadlock: when it can hang with FIFOs of any depth on these edges.
+    """
+    if is_alive(build, given):
+        return {}
+    drained = drained_depths(build, given)
+    depths = {edge: max(depth, drained[edge]) for edge, depth in given.items()}
+    for edge in given:
+        if depths[edge] > given[edge]:
+            least = _smallest(depths[edge], lambda depth: is_alive(build, {**depths, edge: depth}))  # noqa: B023 - called at once
+            depths = {**depths, edge: max(least, given[edge])}
+    return {edge: depth for edge, depth in depths.items() if depth > given[edge]}
+
+
+def _with(build: Build[Edge], depths: Mapping[Edge, int]) -> TimingNetwork:
+    return build({edge: FifoModel(max(depth, LEAST)) for edge, depth in depths.items() if depth})
+
+
+def _smallest(enough: int, holds: Callable[[int], bool]) -> int:
+    """The least depth that does, knowing one that is enough; 0: no FIFO."""
+    if not enough or holds(0):
+        return 0
+    least, enough = LEAST, max(enough, LEAST)
+    while least < enough:
+        middle = (least + enough) // 2
+        if holds(middle):
+            enough = middle
+        else:
+            least = middle + 1
+    return enough

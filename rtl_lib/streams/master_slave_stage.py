@@ -47,7 +47,7 @@ class Stage(StreamComponent):
 
 
 class MasterSlaveStage(Stage):
-    """Two registers between layers (the master-slave flip-flops of paper 002, Fig. 3).
+    """Two registers between layers (the master-slave flip-flops of Tourad and Eleuldj, Fig. 3).
 
     The slave presents a beat to the next layer. The master captures one more beat while the slave's is still
     waiting, so neither ``ready`` nor ``valid`` nor ``payload`` passes combinationally, at one beat a cycle.

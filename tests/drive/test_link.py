@@ -13,7 +13,8 @@ from dnn2fpga.drive import link as link_module
 from dnn2fpga.drive.link import Link
 from dnn2fpga.drive.noise import NoisyPort
 from dnn2fpga.errors import UserError
-from rtl_lib.host.host_link import HostLinkModel, HostLinkSpec
+from rtl_lib.host.host_link import HostLinkSpec
+from rtl_lib.host.link_model import HostLinkModel
 from rtl_lib.host.link_protocol import ESCAPE, FLAG, Answer, Deframer, Identity, Kind, Request, framed
 
 SPEC = HostLinkSpec(

@@ -8,7 +8,7 @@ other ────────────────────────�
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 from fixed_networks import requantized, tensor, weights
@@ -17,35 +17,16 @@ from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.conv2d import QuantizedConv2D
 from dnn2fpga.layers.pooling import QuantizedMaxPooling
-from dnn2fpga.layers.quantized import QuantizedLayer
-from rtl_lib.core.operator import Operator
-from rtl_lib.elementwise.weighted_sum import WeightedSum
+from dnn2fpga.layers.weighted_sum import QuantizedWeightedSum
+from dnn2fpga.tensors.tensor import Tensor
 
 STEM, SKIP = "stem", ("stem", "merged")  # the fork, and the edge on which beats wait for the longer branch
 
 
-class Joined(QuantizedLayer):
-    """``Σ multiplier[k] · x[k] / 2^shift``: the operator of the library, and nothing around it."""
-
-    kind: ClassVar[str] = "joined"
-    reads_several: ClassVar[bool] = True
-
-    multiplier: tuple[int, ...]
-    shift: int = 0
-
-    def operators(self, *inputs: Any) -> list[Operator]:
-        form, lanes = self.output.format, self.output.lanes
-        return [
-            WeightedSum(
-                input_formats=tuple(of.format for of in inputs),
-                output_format=form,
-                multiplier=np.repeat(np.array(self.multiplier)[:, np.newaxis], lanes, axis=1),
-                shift=np.full(lanes, self.shift),
-                offset=np.zeros(lanes, np.int64),
-                low=form.minimum,
-                high=form.maximum,
-            )
-        ]
+def joined(name: str, output: Tensor, multiplier: Sequence[int], shift: int = 0) -> QuantizedWeightedSum:
+    """``Σ multiplier[k] · x[k] / 2^shift``, the same in every lane."""
+    by_lane = np.repeat(np.array(multiplier)[:, np.newaxis], output.lanes, axis=1)
+    return QuantizedWeightedSum(name=name, **{**requantized(output, shift=shift), "multiplier": by_lane})
 
 
 def branches() -> QuantizedGraph:
@@ -60,8 +41,8 @@ def branches() -> QuantizedGraph:
     nodes = (
         (convolution("stem", 1, 6), ["image"]),
         (convolution("body", 3, 8), ["stem"]),
-        (Joined(name="merged", multiplier=(2, 1), shift=1, output=image), ["stem", "body"]),
-        (Joined(name="mixed", multiplier=(1, -3), output=tensor(6, 6, 3, width=9)), ["merged", "other"]),
+        (joined("merged", image, (2, 1), shift=1), ["stem", "body"]),
+        (joined("mixed", tensor(6, 6, 3, width=9), (1, -3)), ["merged", "other"]),
         (
             QuantizedMaxPooling(name="pool", pool_size=(2, 2), strides=(2, 2), output=tensor(3, 3, 3, width=9)),
             ["mixed"],

@@ -87,9 +87,7 @@ def _planned(quantized: QuantizedGraph, settings: PlanSettings) -> tuple[Hardwar
     except UserError as reason:
         if "can hang" not in str(reason):
             raise
-    layers = {name: own.model_copy(update={"fifo": None}) for name, own in settings.layers.items()}
-    settings = settings.model_copy(update={"fifos": (), "layers": layers})
-    return plan(quantized, completed(quantized, settings)), True
+    return plan(quantized, completed(quantized, settings.without_fifos())), True
 
 
 def _check_cycles(manifest: Manifest, test: dict[str, Any]) -> None:

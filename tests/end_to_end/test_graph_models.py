@@ -36,10 +36,9 @@ def test_every_boundary_is_equal(name: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(one, other, atol=1e-5)
 
     work = tmp_path / "work"
-    work.mkdir()
-    flow.quantize(graph, Data(or_named(x), None), work, Quantization(weight_bits=6, activation_bits=7))
+    flow.quantize(graph, Data(or_named(x)), work=work, quantization=Quantization(weight_bits=6, activation_bits=7))
     manifest = flow.generate(work)
-    protocol, bulk = flow.verify(work, Data(or_named(x), None), Verification(jobs=1))
+    protocol, bulk = flow.verify(work, Data(or_named(x)), verification=Verification(jobs=1))
     assert protocol.messages == bulk.messages == ()
     assert protocol.passed
     assert bulk.passed

@@ -215,7 +215,7 @@ def test_a_beat_dropped_under_stalls_is_found_in_the_compiled_harness(
 ) -> None:
     monkeypatch.setattr(verifier, "LONGEST_INTERVAL_FOR_COCOTB", 0)
     monkeypatch.setattr(Boundary, "separator", dropping_behind("pool"))
-    write_faulty_bundle(verified, monkeypatch, cnn())
+    write_faulty_bundle(verified, monkeypatch, lay_out(cnn(), PlanSettings()))
     assert dnn2fpga("verify", verified).code == 1
     (report,) = json.loads((verified / VERIFICATION).read_text())["reports"]
     assert blamed(verified) == {"pool"}

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from amaranth.hdl import Module, Mux, Signal
 from fixed_graph import SKIP, STEM, branches
@@ -25,7 +26,7 @@ from dnn2fpga.plan.hardware_plan import HardwarePlan, plan
 from dnn2fpga.plan.layout import lay_out
 from dnn2fpga.plan.planner import completed
 from dnn2fpga.plan.schedule import Schedule
-from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.plan.settings import EdgeFifo, PlanSettings
 from dnn2fpga.plan.streams import Boundary, Edge
 from dnn2fpga.verify.verifier import PROTOCOL_TESTS, VerificationReport, check_protocol
 from rtl_lib.streams.fifo import Fifo
@@ -98,9 +99,12 @@ def planned_depth() -> int:
 
 def drain_depth() -> int:
     """The fewest beats with which nothing can hang."""
-    schedule = Schedule(GRAPH, PlanSettings())
-    (key,) = (edge.key for edge in schedule.edges if edge.key[:2] == SKIP)
-    return next(depth for depth in range(1, planned_depth() + 1) if is_alive(schedule, {key: depth}))
+
+    def alive(beats: int) -> bool:
+        fifo = EdgeFifo(tensor=SKIP[0], reader=SKIP[1], beats=beats)
+        return is_alive(Schedule(GRAPH, PlanSettings(fifos=(fifo,))))
+
+    return next(beats for beats in range(2, planned_depth() + 1) if alive(beats))
 
 
 def test_the_right_network_passes_every_test(verify: Callable[..., VerificationReport]) -> None:
@@ -118,7 +122,12 @@ def swapped_inputs(plan: HardwarePlan) -> HardwarePlan:
 def wrong_relative_scale(plan: HardwarePlan) -> HardwarePlan:
     def change(node: Node[QuantizedLayer]) -> Node[QuantizedLayer]:
         layer = node.layer
-        return replace(node, layer=layer.model_copy(update={"multiplier": (1, 1)}) if node.name == "merged" else layer)
+        return replace(
+            node,
+            layer=layer.model_copy(update={"multiplier": np.ones_like(layer.multiplier)})
+            if node.name == "merged"
+            else layer,
+        )
 
     nodes = tuple(change(node) for node in GRAPH.nodes)
     return fresh(plan, replace(GRAPH, dag=Dag(GRAPH.dag.inputs, nodes, GRAPH.dag.outputs)))
@@ -130,7 +139,7 @@ def test_a_wrong_join_is_found(
 ) -> None:
     report = verify(change)
     assert not report.passed
-    assert report.messages[0].startswith("layer 'merged' (joined): frame 0, beat")
+    assert report.messages[0].startswith("layer 'merged' (weighted_sum): frame 0, beat")
     assert "expected" in report.messages[0]
 
 
@@ -168,5 +177,5 @@ def test_a_fifo_one_too_short_to_be_alive_hangs_and_the_join_is_named(
     assert not report.passed
     deadlocks = [message for message in report.messages if "deadlock" in message]
     assert deadlocks
-    words = "layer 'merged' (joined): deadlock: it waits for a beat of layer 'body' (conv2d) while the FIFO of "
+    words = "layer 'merged' (weighted_sum): deadlock: it waits for a beat of layer 'body' (conv2d) while the FIFO of "
     assert deadlocks[0].startswith(words)

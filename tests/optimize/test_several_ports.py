@@ -11,6 +11,7 @@ import pytest
 import two_inputs
 
 from dnn2fpga import flow
+from dnn2fpga.config import load_config
 from dnn2fpga.data import Data
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph import files as config_files
@@ -18,7 +19,7 @@ from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.checkpoints import key_of
 from dnn2fpga.optimize.findings import Cause
 from dnn2fpga.optimize.losses import loss_for
-from dnn2fpga.optimize.post_training import Quantization
+from dnn2fpga.optimize.post_training import Quantization, quantize
 from dnn2fpga.optimize.problem import Problem
 from dnn2fpga.optimize.settings import Optimization, SearchSettings, Stage, Target, TrainingSettings
 from dnn2fpga.optimize.training import train
@@ -228,6 +229,23 @@ def test_the_diagnosis_names_the_input(tmp_path: Path) -> None:
     assert finding.cause is Cause.OUTLIER
     assert finding.text.startswith("calibration data of 'speed', channel 2: largest value 5,000")
     assert min(result.diagnosis.inputs["image"].used_codes) > 100
+
+
+def test_an_input_may_have_settings_of_its_own() -> None:
+    statistics = calibrate(GRAPH, DATA.x)
+    settings = Quantization.model_validate(
+        {"input_bits": 6, "inputs": {"speed": {"bits": 12, "lanes": 1, "symmetry": "asymmetric"}}}
+    )
+    image, speed = quantize(GRAPH, statistics, settings).inputs.values()
+    assert (image.width, image.lanes, image.zero_point) == (6, 1, 0)
+    assert (speed.width, speed.lanes) == (12, 1)
+    with pytest.raises(UserError, match=r"inputs\.sped: there is no such input; there are image, speed"):
+        quantize(GRAPH, statistics, Quantization.model_validate({"inputs": {"sped": {"bits": 12}}}))
+
+
+def test_a_misspelt_setting_of_an_input_is_named() -> None:
+    with pytest.raises(UserError, match=r"unknown key 'quantization\.inputs\.speed\.bit'; did you mean 'bits'"):
+        load_config(None, {"quantization.inputs.speed.bit": 12})
 
 
 @pytest.mark.parametrize("name", ["image", "speed", "kind", "angle"])

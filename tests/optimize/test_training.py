@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import trainable
 
 from dnn2fpga.data import Data
@@ -156,7 +155,7 @@ def test_batch_normalization_follows_the_data_and_then_stays() -> None:
 
     layer = model.trained().layers[0]
     values = trainable_normalization(layer)
-    outputs = FloatModel(tiny.with_layers(graph, [without_normalization(layer)]))(IMAGES.x)
+    outputs = FloatModel(Graph.chain("first", "input", (8, 8, 1), [without_normalization(layer)]))(IMAGES.x)
     observed = np.asarray(outputs).reshape(-1, 6).mean(axis=0)
     first = trainable_normalization(graph.layers[0])
     assert (np.abs(values.mean - observed) < np.abs(first.mean - observed)).all()

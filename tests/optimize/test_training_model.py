@@ -20,7 +20,7 @@ from dnn2fpga.layers.base import Normalization
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
-from dnn2fpga.optimize.training_model import CodeModel, FloatModel
+from dnn2fpga.optimize.training_model import SCALE_RATE, CodeModel, FloatModel
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.quantize.scaling import QuantizationChoice
 
@@ -171,18 +171,49 @@ def test_the_float_model_is_the_float_graph(graph: Graph) -> None:
     np.testing.assert_allclose(model.trained().run(x), graph.run(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("graph", [GRAPH, joined.every_join()], ids=["chain", "joins"])
 @pytest.mark.parametrize("scales", ["power_of_two", "free"])
-def test_what_was_learned_is_what_is_built(scales: str) -> None:
+def test_what_was_learned_is_what_is_built(scales: str, graph: Graph) -> None:
     """Any change of weights and scales, as training makes it."""
     settings = Quantization(scales=scales, weight_bits=4, activation_granularity="per_channel")
-    x = tiny.samples()
-    model = CodeModel(GRAPH, settings, choose_all(GRAPH, calibrate(GRAPH, x), settings), learn_ranges=True)
+    x = joined.samples(graph)
+    model = CodeModel(graph, settings, choose_all(graph, calibrate(graph, x), settings), learn_ranges=True)
     rng = np.random.default_rng(0)
     for variable in model.trainable:
         variable.assign(variable + 0.3 * rng.normal(size=variable.shape))
     choices: dict[str, QuantizationChoice] = model.trained_choices()
     quantized = quantize(model.trained(), {}, settings, choices)
-    np.testing.assert_array_equal(codes_of(model, x), quantized.run(quantized.input.quantize(x)))
+    expected = by_name(quantized.run(quantized.quantized(x)), quantized.outputs)
+    for name, found in by_name(codes_of(model, x), quantized.outputs).items():
+        np.testing.assert_array_equal(found, expected[name])
     if scales == "power_of_two":
         for layer in quantized.layers:
             assert (np.frexp(layer.output.scale)[0] == 0.5).all()
+
+
+def test_tensors_that_share_an_encoding_learn_it_together() -> None:
+    graph, settings = joined.every_join(), Quantization(scales="free")
+    model = CodeModel(graph, settings, choose_all(graph, calibrate(graph, joined.samples(graph)), settings), True)
+    rows = graph.encodings.owners("rows")
+    assert len(rows) > 2
+    assert len({id(model.learned[name]) for name in rows}) == 1
+    assert "tanh" not in model.learned
+    model.learned[rows[0]].assign([0.1])
+    choices = model.trained_choices()
+    (scale,) = {choices[name].output.scale for name in (*rows, "rows", "pool", "columns", "flat", "beats")}
+    assert scale == pytest.approx(model.choices[rows[0]].output.scale * 2 ** (SCALE_RATE * 0.1))  # type: ignore[operator]
+
+
+def test_gradients_reach_everything_in_a_graph_with_joins() -> None:
+    graph, settings = joined.every_join(), Quantization(scales="free")
+    x = joined.samples(graph, 64)
+    model = CodeModel(graph, settings, choose_all(graph, calibrate(graph, x), settings), learn_ranges=True)
+    trained = [variable.value for variable in model.trainable]
+    with tf.GradientTape() as tape:
+        outputs = model({name: tf.constant(values) for name, values in x.items()})
+        rng = np.random.default_rng(0)
+        loss = tf.add_n([tf.reduce_sum(one * rng.normal(size=one.shape)) for one in outputs.values()])
+    for variable, gradient in zip(model.trainable, tape.gradient(loss, trained), strict=True):
+        assert gradient is not None, variable.name
+        assert np.isfinite(gradient).all(), variable.name
+        assert np.abs(gradient).max() > 0, variable.name

@@ -134,7 +134,8 @@ def test_a_model_that_computes_nothing_is_refused() -> None:
 
 
 def block(tmp_path: Path, gamma: list[float]) -> tuple[Graph, Any]:
-    """The block of paper 001, convolution, pooling, batch normalization, ReLU, and a dense layer; as it was read and in
+    """The block of Aarrestad et al., convolution, pooling, batch normalization, ReLU, and a dense layer; as it was read
+    and in
     Keras, with moments and factors as training leaves them.
     """
     from dnn2fpga.keras_import import keras
@@ -184,7 +185,7 @@ def test_a_block_with_pooling_inside_is_quantized_and_trained(tmp_path: Path) ->
     stages = (Stage.POST_TRAINING, Stage.TRAINING_AWARE)
     both = Optimization(stages=stages, target_accuracy=1.0, training=training)
 
-    result = quantize(graph, data, tmp_path, widths, both, data)
+    result = quantize(graph, data, work=tmp_path, test=data, quantization=widths, optimization=both)
 
     assert (result.tries[0].stage, result.tries[-1].stage) == ("ptq", "qat")
     assert min(one.score or 0 for one in result.tries) > 0.9

@@ -92,6 +92,12 @@ def test_leaps_over_cycles_without_events_change_nothing(layers: list[str], monk
     assert plan(graph) == leaping
 
 
+def test_a_fifo_of_one_beat_is_refused() -> None:
+    for one in ({"fifo": 1}, {"fifos": [{"tensor": "a", "reader": "b", "beats": 1}]}):
+        with pytest.raises(ValidationError, match="must be 0 \\(no FIFO\\), or at least 2"):
+            PlanSettings.model_validate(one)
+
+
 def test_settings_are_checked() -> None:
     for levels in (0, 17):
         with pytest.raises(ValidationError):

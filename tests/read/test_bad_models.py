@@ -11,7 +11,7 @@ import bad_models
 import hostile_files
 import numpy as np
 import pytest
-from hostile_files import called, layer, tensor
+from hostile_graphs import called, layer, tensor
 from model_zoo import Zoo
 
 from dnn2fpga.errors import UserError

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.read.keras import read_keras_model
-from dnn2fpga.read.keras_operations import OPERATIONS
+from dnn2fpga.read.keras import OPERATIONS, read_keras_model
 
 RNG = np.random.default_rng(3)
 A, B = (RNG.uniform(-2, 2, (5, 4)).astype(np.float32) for _ in range(2))

@@ -13,8 +13,8 @@ from model_zoo import with_weights
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.read.front_ends import read_model
+from dnn2fpga.read.keras import OPERATIONS
 from dnn2fpga.read.keras_joins import MERGES
-from dnn2fpga.read.keras_operations import OPERATIONS
 
 FRAMES = 4
 

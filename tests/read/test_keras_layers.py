@@ -8,7 +8,7 @@ from typing import Any
 import hostile_files
 import numpy as np
 import pytest
-from hostile_files import layer, sequential
+from hostile_graphs import layer, sequential
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.read.keras import BY_CLASS, read_keras_model

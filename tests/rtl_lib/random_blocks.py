@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
+from rtl_lib.core.rules import FOREVER, State, helper
 from rtl_lib.core.timing import BeatModel, NetworkPart, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import Stream, TimingNetwork
+from rtl_lib.core.trace import Deadlock, Run
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
@@ -88,20 +90,75 @@ class Block:
         return network
 
 
+HOLDS, LEFT, SEED, CHANCE, LONGEST = range(5)
+
+
+@helper
+def random_number(s: State) -> int:
+    s[SEED] = (s[SEED] * 1103515245 + 12345) & 0x7FFFFFFF
+    return s[SEED] >> 8
+
+
+class PausingModel(BeatModel):
+    """A source or sink that pauses: it holds every beat for some cycles.
+
+    :param chance: of a pause after a beat.
+    :param longest: cycles of a pause, at most.
+    """
+
+    def __init__(self, rng: random.Random, chance: float, longest: int) -> None:
+        self.state = [0, 0, rng.randrange(1 << 31), int(chance * 1000), longest]
+
+    @staticmethod
+    def offers(s: State) -> int:
+        return s[HOLDS] if s[LEFT] == 0 else 0
+
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 if not s[HOLDS] or (readys and s[LEFT] == 0) else 0
+
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if s[HOLDS] and s[LEFT]:
+            s[LEFT] -= cycles
+        elif readys or not s[HOLDS]:
+            s[HOLDS] = valids
+            if valids and random_number(s) % 1000 < s[CHANCE]:
+                s[LEFT] = 1 + random_number(s) % s[LONGEST]
+        return s[LEFT] - 1 if s[LEFT] > 0 else FOREVER
+
+
+def pauses(seed: int) -> Callable[[], BeatModel]:
+    """A pattern: every source and sink pauses in its own way."""
+    rng = random.Random(seed)
+    return lambda: PausingModel(rng, rng.choice([0, 0.05, 0.3, 0.9]), rng.choice([1, 5, 40, 400]))
+
+
+def hangs(block: Block, queues: Mapping[Edge, BeatModel], pattern: int, frames: int = 2) -> bool:
+    network = block.build(queues, pauses=pauses(pattern))
+    try:
+        for group in network.groups():
+            Run(network, group).until(frames)
+    except Deadlock:
+        return True
+    return False
+
+
 class Drawing:
     """Draws a block.
 
     :param side: the greatest height and width of an image.
+    :param nested: how deep forks stand in the branches of forks.
     """
 
-    def __init__(self, seed: int, side: int = 10) -> None:
+    def __init__(self, seed: int, side: int = 10, nested: int = 3) -> None:
         self.rng = random.Random(seed)
         self.block = Block()
         shape = self.rng.randint(3, side), self.rng.randint(2, side)
         inputs = [self._tensor("input", (), shape, list) for _ in range(self.rng.choice([1, 1, 1, 2]))]
-        paths = [self._path(tensor, 3) for tensor in inputs]
+        paths = [self._path(tensor, nested) for tensor in inputs]
         end = paths[0] if len(paths) == 1 else self._joined(paths)
-        self.block.outputs.append(self._path(end, 2).name if self.rng.random() < 0.5 else end.name)
+        self.block.outputs.append(self._path(end, nested - 1).name if self.rng.random() < 0.5 else end.name)
         loose = [name for name in self.block.tensors if not self.block.readers(name)]
         self.block.outputs += loose
         if self.rng.random() < 0.2:  # some tensor on the way is an output too
@@ -145,7 +202,7 @@ class Drawing:
         """What is computed from a tensor."""
         kinds = [self._layer]
         if depth:
-            nested = [self._residual, self._inception, self._excited, self._rows]
+            nested = [self._residual, self._residual, self._inception, self._excited, self._rows]
             kinds += [lambda x: self._path(self._path(x, depth - 1), depth - 1)]
             kinds += [lambda x, kind=kind: kind(x, depth - 1) for kind in nested]
         return self.rng.choice(kinds)(x)

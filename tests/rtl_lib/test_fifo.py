@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from contract import check_operator
 from stream_bench import run_component
-from test_several_pixels import rests_exactly
 from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
@@ -61,11 +60,6 @@ def test_it_holds_depth_beats_and_one_at_the_output(depth: int) -> None:
     assert run.output_cycles == [] or run.output_cycles[0] > depth + 10  # the sink takes (next to) nothing
     before = [cycle for cycle in run.input_cycles if not run.output_cycles or cycle <= run.output_cycles[0]]
     assert before == list(range(depth + 1))
-
-
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_the_twin_rests_exactly_while_nothing_happens(depth: int) -> None:
-    rests_exactly(FifoModel(depth))
 
 
 def test_a_fifo_in_a_schedule() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -176,6 +177,15 @@ def test_a_result_is_the_outputs_one_after_the_other(share: float, seed: int) ->
 def test_outputs_may_come_in_any_order(order: tuple[int, ...]) -> None:
     results = frames(4)
     assert merge(results, 0.3, 1, order) == results
+
+
+def test_one_port_on_a_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network with several outputs and one input, or the other way round."""
+    monkeypatch.setattr(sys.modules[__name__], "PORTS", PORTS[:1])
+    monkeypatch.setattr(sys.modules[__name__], "FRAME_BYTES", PORTS[0].frame_bytes)
+    sent = frames(4)
+    assert split(sent, 0.3, 0)[0] == [beats_of(frame) for frame in sent]
+    assert merge(sent, 0.3, 0) == sent
 
 
 class HoldsOneBeat(link_ports.OutputBuffer):

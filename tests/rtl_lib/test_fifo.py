@@ -9,10 +9,11 @@ from stream_bench import run_component
 from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
+from rtl_lib.core.rules import State
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.timing import PipelineModel, StageModel
 from rtl_lib.core.trace import trace_chain
-from rtl_lib.streams.fifo import Fifo, FifoModel
+from rtl_lib.streams.fifo import AT_OUTPUT, STORED, Fifo, FifoModel
 
 BEAT = Beat(Format(True, 5), 2)
 DEPTHS = [2, 3, 4, 7]
@@ -73,8 +74,9 @@ class OneTooDeep(FifoModel):
 
 
 class NoOutputRegister(FifoModel):
-    def valid(self) -> bool:
-        return self.stored > 0 or self.at_output
+    @staticmethod
+    def offers(s: State) -> int:
+        return 1 if s[STORED] or s[AT_OUTPUT] else 0
 
 
 def test_a_wrong_twin_is_found() -> None:

@@ -174,15 +174,18 @@ class Checker:
         # the mean of two, rounded up, as short frames may come and go in pairs
         steady = self.vectors.manifest.steady_frames
         intervals = [(c[-1] - c[-3] + 1) // 2 if len(c) >= max(steady, 3) else None for c in self.last_cycles]
-        at_outputs = intervals[boundaries:]
+        steadily = [
+            cycles if cycles in {intervals[port] for port in ports} else None
+            for cycles, ports in zip(intervals, self.network.outputs_after(), strict=True)
+        ]
         return {
             "beats_compared": self.counts[:boundaries],
             "output_beats_compared": self.counts[boundaries:],
             "first_cycles": [None if c is None else c - origin for c in self.first_cycles[:boundaries]],
             "last_cycles": last[:boundaries],
-            "interval_cycles": [cycles if cycles in at_outputs else None for cycles in intervals[:boundaries]],
+            "interval_cycles": steadily[:boundaries],
             "output_latency_cycles": last[boundaries:],
-            "output_interval_cycles": at_outputs,
+            "output_interval_cycles": intervals[boundaries:],
             "latency_cycles": _latest(last[boundaries:]),
         }
 

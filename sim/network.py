@@ -40,6 +40,14 @@ class Network:
         """The streams that are output ports."""
         return range(self.boundaries, len(self.beats))
 
+    def outputs_after(self) -> list[set[int]]:
+        """For every stream, the output ports that depend on it."""
+        found: list[set[int]] = [set() for _ in self.beats]
+        for stream in reversed(range(len(found))):
+            found[stream] = {stream} if stream in self.outputs else set()
+            found[stream].update(*(found[read.reader] for read in self.readers[stream]))
+        return found
+
     def name(self, stream: int) -> str:
         """A stream in words: the layer whose output it is."""
         if stream < self.boundaries:

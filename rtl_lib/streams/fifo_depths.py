@@ -23,8 +23,8 @@ from rtl_lib.streams.fifo import FifoModel, QueueModel
 
 LEAST = 2  # beats that a FIFO holds
 
-# So many beats may pass all in all while depths are shortened: some seconds.
-MOST_WORK = 500_000
+# The most beats that may pass, all in all, while depths are shortened: some seconds.
+MOST_WORK = 300_000
 FRAMES = 6  # that a trace runs, with those that fill the network
 
 Edge = TypeVar("Edge", bound=Hashable)

@@ -13,7 +13,7 @@ from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipel
 from rtl_lib.core.rules import FOREVER, State, helper
 from rtl_lib.core.timing import BeatModel, NetworkPart, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import Stream, TimingNetwork
-from rtl_lib.core.trace import Deadlock, Run
+from rtl_lib.core.trace import Deadlock, Run, trace
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
@@ -142,6 +142,14 @@ def hangs(block: Block, queues: Mapping[Edge, BeatModel], pattern: int, frames: 
     except Deadlock:
         return True
     return False
+
+
+def runs_without_pauses(block: Block, queues: Mapping[Edge, BeatModel]) -> bool:
+    try:
+        trace(block.build(queues))
+    except Deadlock:
+        return False
+    return True
 
 
 class Drawing:

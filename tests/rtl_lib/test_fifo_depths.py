@@ -5,72 +5,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
-from random_blocks import Block, Drawing, Edge, Tensor, hangs
+from known_blocks import CASES, HALF, LONG, SHORT, X, add, block
+from random_blocks import Drawing, Edge, hangs, runs_without_pauses
 
-from rtl_lib.core.branch_timing import GatedJoinModel, JoinPipelineModel
 from rtl_lib.core.liveness import prove_alive
-from rtl_lib.core.timing import NetworkPart, PipelineModel, ReduceModel
-from rtl_lib.core.trace import Deadlock, trace
-from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
+from rtl_lib.core.trace import Deadlock
 from rtl_lib.streams import fifo_depths
 from rtl_lib.streams.fifo import FifoModel
 from rtl_lib.streams.fifo_depths import FifoDepths, drained_depths, is_alive, too_short
 
 PATTERNS = 25
-IMAGE = (12, 12)
-
-
-def convolution(shape: tuple[int, int], kernel: int, stride: int) -> list[NetworkPart]:
-    size, steps = (kernel, kernel), (stride, stride)
-    schedule = WindowSchedule(*shape, size, steps, Padding.same(shape, size, steps))
-    return [WindowsModel(schedule), PipelineModel(6), PipelineModel(2)]
-
-
-def block(*tensors: Tensor) -> Block:
-    return Block({tensor.name: tensor for tensor in tensors}, [tensors[-1].name])
-
-
-def add(*inputs: str, shape: tuple[int, int] = IMAGE) -> Tensor:
-    return Tensor("sum", "sum", inputs, shape, lambda: [JoinPipelineModel(2, len(inputs))])
-
-
-X = Tensor("x", "input", (), IMAGE, list)
-A = Tensor("a", "conv", ("x",), IMAGE, partial(convolution, IMAGE, 3, 1))
-B = Tensor("b", "conv", ("a",), IMAGE, partial(convolution, IMAGE, 3, 1))
-HALF = Tensor("half", "conv", ("x",), (6, 6), partial(convolution, IMAGE, 3, 2))
-LONG = Tensor("long", "conv", ("half",), (6, 6), partial(convolution, (6, 6), 3, 1))
-SHORT = Tensor("short", "conv", ("x",), (6, 6), partial(convolution, IMAGE, 1, 2))
-MEAN = Tensor("mean", "mean", ("x",), (1, 1), lambda: [ReduceModel(3, 144), PipelineModel(4)])
-GATED = Tensor("gated", "scale", ("x", "mean"), IMAGE, lambda: [GatedJoinModel(2, 144)])
-
-# block, the edge of its one FIFO, the depth that is proved, and the depth that is enough while nothing pauses
-CASES: dict[str, tuple[Block, Edge, int, int]] = {
-    "two convolutions": (block(X, A, B, add("b", "x")), ("x", "sum"), 25, 25),
-    "stride, after the shortcut": (
-        block(X, HALF, LONG, SHORT, add("long", "short", shape=(6, 6))),
-        ("short", "sum"),
-        8,
-        6,
-    ),
-    "stride, before the shortcut": (
-        block(X, HALF, LONG, SHORT, add("long", "short", shape=(6, 6))),
-        ("x", "short"),
-        30,
-        13,
-    ),
-    "squeeze and excite": (block(X, MEAN, GATED), ("x", "gated"), 142, 142),
-}
-
-
-def runs_without_pauses(given: Block, edge: Edge, depth: int) -> bool:
-    try:
-        trace(given.build({edge: FifoModel(depth)}))
-    except Deadlock:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,8 +31,8 @@ def test_one_beat_less_than_the_proof_asks_for_can_hang(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_schedule_without_pauses_is_no_proof(name: str) -> None:
     given, edge, proved, unpaused = CASES[name]
-    assert runs_without_pauses(given, edge, unpaused)
-    assert not runs_without_pauses(given, edge, unpaused - 1)
+    assert runs_without_pauses(given, {edge: FifoModel(unpaused)})
+    assert not runs_without_pauses(given, {edge: FifoModel(unpaused - 1)})
     assert is_alive(given.build, {edge: unpaused}) == (unpaused == proved)
 
 

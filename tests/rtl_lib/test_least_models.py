@@ -8,19 +8,24 @@ least that. ``rtl_lib.core.liveness`` rests on nothing else.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 import pytest
 
+import rtl_lib
 from rtl_lib.binary32.matrix import Binary32MatrixModel
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
 from rtl_lib.core.timing import Flags, NetworkPart, PipelineModel, ReduceModel, StageModel
+from rtl_lib.core.timing_network import Sink, Source
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
-from rtl_lib.streams.fifo import FifoModel
+from rtl_lib.streams.fifo import FifoModel, QueueModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
 SAME = Padding(1, 1, 1, 1)
@@ -150,3 +155,18 @@ def test_what_a_part_takes_in_good_time_is_no_guarantee(name: str) -> None:
     part = PARTS[name]()
     itself = explored(part, MOST_BEATS if part.inputs == part.outputs else 8)
     assert any("is not taken" in told for told in broken(itself, itself))
+
+
+def timing_models(kind: type[NetworkPart]) -> Iterator[type[NetworkPart]]:
+    for below in kind.__subclasses__():
+        yield from timing_models(below)
+        if not inspect.isabstract(below) and below.__module__.startswith("rtl_lib"):
+            yield below
+
+
+def test_every_timing_model_is_looked_at() -> None:
+    for module in pkgutil.walk_packages(rtl_lib.__path__, "rtl_lib."):
+        importlib.import_module(module.name)
+    looked_at = {type(part) for create in PARTS.values() for part in (create(), create().least())}
+    ends = {Source, Sink, QueueModel}  # sources and sinks of every network; a queue that is never full
+    assert set(timing_models(NetworkPart)) - ends == looked_at

@@ -125,3 +125,21 @@ def test_extra_beats_are_faults(bundle: Path) -> None:
     fault = verdict(checker, 51)
     assert fault is not None
     assert (fault.kind, fault.stream) == (EXTRA, 2)
+
+
+def test_an_interval_is_told_once_it_is_that_of_an_output_after_it(graph_checker: Checker) -> None:
+    """An input that still runs ahead may do so at the pace of an output to which it does not lead."""
+    frames = max(3, graph_checker.vectors.manifest.steady_frames)
+
+    def every(cycles: int) -> list[int]:
+        return [cycles * frame for frame in range(frames)]
+
+    for stream in range(OUT_DIFF + 1):
+        graph_checker.last_cycles[stream] = every(12)
+    graph_checker.last_cycles[OUT_TWICE] = every(9)
+    graph_checker.last_cycles[LEFT] = graph_checker.last_cycles[RIGHT] = every(9)
+    told = graph_checker.measurements()
+    assert told["output_interval_cycles"] == [9, 12]
+    assert told["interval_cycles"][LEFT] == 9
+    assert told["interval_cycles"][RIGHT] is None
+    assert told["interval_cycles"][TOTAL] == 12

@@ -69,10 +69,6 @@ class _IntoPipeline(JoinModel):
     def accepts(s: State, valids: int, readys: int) -> int:
         return s[CONSUMED] if join_fires(s, valids, readys) else 0
 
-    @staticmethod
-    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
-        return line_moves(s, s[LINE], join_fires(s, valids, readys), readys, cycles)
-
     def least(self) -> NetworkPart:
         least = copy.deepcopy(self)
         least.state[self.state[LINE] :] = line(1)
@@ -89,6 +85,10 @@ class JoinPipelineModel(_IntoPipeline):
     def __init__(self, latency: int, inputs: int) -> None:
         every = (1 << inputs) - 1
         super().__init__(latency, inputs, every, every)
+
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        return line_moves(s, s[LINE], join_fires(s, valids, readys), readys, cycles)
 
 
 GATE, COUNT, BEATS = range(LINE + 1, LINE + 4)

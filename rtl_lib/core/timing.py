@@ -11,14 +11,14 @@ The rules of a model are three functions of its state, a row of integers. A trac
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
 
 Flags = tuple[bool, ...]
 
 
-class NetworkPart:
+class NetworkPart(ABC):
     """What a network of timing models sees of one: any number of input and output streams.
 
     Streams are told as bits of an integer, bit 0 for the first one. The valid of an output depends on the state only;

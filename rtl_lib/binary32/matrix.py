@@ -15,7 +15,6 @@ the engine busy for ``lanes * slots`` cycles, and the next one is taken in the l
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -33,8 +32,9 @@ from rtl_lib.core.features import Features, Kind, index_bits
 from rtl_lib.core.formats import Format, index_signal
 from rtl_lib.core.operator import Operator
 from rtl_lib.core.pipeline import PipelineBuilder
+from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
 from rtl_lib.core.stream import Beat, StreamComponent
-from rtl_lib.core.timing import BeatModel, PipelineModel
+from rtl_lib.core.timing import BeatModel
 from rtl_lib.elementwise.requantize import narrow
 
 LOOP_CYCLES = datapath.ADD_LATENCY + 2  # from reading a sum to reading it again: memory, adder, memory
@@ -146,50 +146,43 @@ def _check_magnitudes(name: str, values: np.ndarray) -> None:
         raise ValueError(f"{name} must be float32, each 0 or of a magnitude from 2^-100 to 2^60, not {found}")
 
 
+GROUP, BEAT_CYCLES, LAST_SLOT, BEATS_LEFT, LEFT, LINE = range(6)
+
+
 class Binary32MatrixModel(BeatModel):
-    """The twin: the last working slot of a group enters a pipeline, from which the output beat comes."""
+    """The twin: the last working slot of a group enters a line, from which the output beat comes."""
 
-    def __init__(self, beats: int, beat_cycles: int, idle_slots: int) -> None:
-        self.pipeline = PipelineModel(LATENCY)
-        self.beats = beats
-        self.beat_cycles = beat_cycles
-        self.last_slot = idle_slots + 1
-        self.beats_left = beats  # of the group, the present one included
-        self.left = 0  # cycles of the present beat, this one included; 0: there is none
+    def __init__(self, beats: int, beat_cycles: int, idle_slots: int, latency: int = LATENCY) -> None:
+        # BEATS_LEFT: of the group, the present one included; LEFT: cycles of the present beat, this one included; 0:
+        # there is none.
+        self.state = [beats, beat_cycles, idle_slots + 1, beats, 0, *line(latency)]
 
-    def valid(self) -> bool:
-        return self.pipeline.valid()
+    @staticmethod
+    def offers(s: State) -> int:
+        return line_valid(s, LINE)
 
-    def ready(self, output_ready: bool) -> bool:
-        return self.pipeline.ready(output_ready) and self.left <= 1
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return line_ready(s, LINE, readys) if s[LEFT] <= 1 else 0
 
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        of_pipeline = self.pipeline.resting(False, output_ready)
-        if not self.pipeline.ready(output_ready):
-            return math.inf
-        if not self.left:
-            return 0 if input_valid else of_pipeline
-        # The last working slot of a group enters the pipeline; in the last slot of all, a beat is taken.
-        gives = self.beats_left == 1 and self.left >= self.last_slot
-        return min(of_pipeline, self.left - (self.last_slot if gives else 1))
-
-    def leap(self, cycles: int) -> None:
-        if self.pipeline.ready(False):  # a waiting beat holds everything back
-            self.left = max(self.left - cycles, 0)
-            self.pipeline.leap(cycles)
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if not line_ready(s, LINE, readys):
+            return FOREVER
+        finishes = 1 if s[BEATS_LEFT] == 1 and s[LEFT] == s[LAST_SLOT] else 0
+        if s[LEFT] == 1:
+            s[BEATS_LEFT] = s[BEATS_LEFT] - 1 if s[BEATS_LEFT] > 1 else s[GROUP]
+        s[LEFT] = s[LEFT] - cycles if s[LEFT] > 1 else valids * s[BEAT_CYCLES]
+        rest = line_moves(s, LINE, finishes, readys, cycles)
+        if not s[LEFT]:
+            return rest
+        # The last working slot of a group enters the line; in the last slot of all, a beat is taken.
+        ends = s[LAST_SLOT] if s[BEATS_LEFT] == 1 and s[LEFT] >= s[LAST_SLOT] else 1
+        return min(rest, s[LEFT] - ends)
 
     def least(self) -> Binary32MatrixModel:
-        least = Binary32MatrixModel(self.beats, self.beat_cycles, self.last_slot - 1)
-        least.pipeline = self.pipeline.least()
-        return least
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        if not self.pipeline.ready(output_ready):
-            return
-        self.pipeline.tick(self.beats_left == 1 and self.left == self.last_slot, output_ready)
-        if self.left == 1:
-            self.beats_left = self.beats_left - 1 or self.beats
-        self.left = self.left - 1 if self.left > 1 else input_valid * self.beat_cycles
+        beats, beat_cycles, last_slot = self.state[: LAST_SLOT + 1]
+        return Binary32MatrixModel(beats, beat_cycles, last_slot - 1, latency=1)
 
 
 class _Engine(StreamComponent):

@@ -7,11 +7,12 @@ are valid. All of them end in an ordinary pipeline.
 from __future__ import annotations
 
 import copy
-import math
-from abc import abstractmethod
 from collections.abc import Sequence
 
-from rtl_lib.core.timing import Flags, ForkModel, JoinModel, NetworkPart, PipelineModel
+from rtl_lib.core.rules import FOREVER, State, helper, line, line_moves, line_ready, line_valid
+from rtl_lib.core.timing import Flags, ForkModel, JoinModel, NetworkPart
+
+SLAVE, MASTER, TAKEN, ALL = range(4)
 
 
 class ForkStageModel(ForkModel):
@@ -19,98 +20,78 @@ class ForkStageModel(ForkModel):
 
     def __init__(self, readers: int) -> None:
         self.outputs = readers
-        self.slave = self.master = False
-        self.nobody = (False,) * readers
-        self.taken = self.nobody  # by which readers, of the beat in the slave
+        self.state = [0, 0, 0, (1 << readers) - 1]  # TAKEN: by which readers, of the beat in the slave
 
-    def valid(self) -> Flags:
-        return tuple([not taken for taken in self.taken]) if self.slave else self.nobody
+    @staticmethod
+    def offers(s: State) -> int:
+        return s[ALL] & ~s[TAKEN] if s[SLAVE] else 0
 
-    def ready(self, output_readys: Flags) -> bool:
-        return not self.master
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 - s[MASTER]
 
-    def tick(self, input_valid: bool, output_readys: Flags) -> None:
-        taken = tuple([a or b for a, b in zip(self.taken, output_readys, strict=True)])
-        if self.slave and False in taken:
-            self.taken = taken
-            self.master = self.master or input_valid
-            return
-        self.slave = self.master or input_valid
-        self.master = False
-        self.taken = self.nobody
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        taken = s[TAKEN] | readys
+        if s[SLAVE] and taken != s[ALL]:
+            s[TAKEN] = taken
+            s[MASTER] |= valids
+        else:
+            s[SLAVE] = s[MASTER] | valids
+            s[MASTER] = s[TAKEN] = 0
+        return FOREVER
 
-    def resting(self, input_valid: bool, output_readys: Flags) -> float:
-        if not self.slave:
-            return 0 if input_valid else math.inf
-        passes = any(ready and not taken for taken, ready in zip(self.taken, output_readys, strict=True))
-        return 0 if passes or (input_valid and not self.master) else math.inf
+
+# The inputs that must be there for the next beat, those of them that are taken with it, and where the line begins.
+WANTED, CONSUMED, LINE = range(3)
+
+
+@helper
+def join_fires(s: State, valids: int, readys: int) -> int:
+    return line_ready(s, s[LINE], readys) if valids & s[WANTED] == s[WANTED] else 0
 
 
 class _IntoPipeline(JoinModel):
-    """A join into a pipeline of ``latency`` registers: each rule says which inputs are taken together."""
+    """A join into a pipeline of ``latency`` registers: each rule says which inputs are taken together.
 
-    def __init__(self, latency: int, inputs: int) -> None:
+    :param own: what the rule adds to the state.
+    """
+
+    def __init__(self, latency: int, inputs: int, wanted: int, consumed: int, own: Sequence[int] = ()) -> None:
         self.inputs = inputs
-        self.pipeline = PipelineModel(latency)
-        self.nothing = (False,) * inputs
+        self.state = [wanted, consumed, LINE + 1 + len(own), *own, *line(latency)]
 
-    @abstractmethod
-    def _complete(self, input_valids: Flags) -> bool:
-        """Whether all inputs are there that the next beat needs."""
+    @staticmethod
+    def offers(s: State) -> int:
+        return line_valid(s, s[LINE])
 
-    @abstractmethod
-    def _consumed(self) -> Flags:
-        """The inputs that are taken with it."""
-
-    def _fired(self) -> None:
-        """A beat has entered the pipeline."""
-
-    def valid(self) -> bool:
-        return self.pipeline.valid()
-
-    def ready(self, input_valids: Flags, output_ready: bool) -> Flags:
-        fires = self._complete(input_valids) and self.pipeline.ready(output_ready)
-        return self._consumed() if fires else self.nothing
-
-    def tick(self, input_valids: Flags, output_ready: bool) -> None:
-        fires = self._complete(input_valids) and self.pipeline.ready(output_ready)
-        self.pipeline.tick(fires, output_ready)
-        if fires:
-            self._fired()
-
-    def resting(self, input_valids: Flags, output_ready: bool) -> float:
-        return self.pipeline.resting(self._complete(input_valids), output_ready)
-
-    def leap(self, cycles: int) -> None:
-        self.pipeline.leap(cycles)
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return s[CONSUMED] if join_fires(s, valids, readys) else 0
 
     def least(self) -> NetworkPart:
         least = copy.deepcopy(self)
-        least.pipeline = self.pipeline.least()
+        least.state[self.state[LINE] :] = line(1)
         return least
 
     def missing(self, input_valids: Flags) -> tuple[int, ...]:
-        if not any(input_valids) or self._complete(input_valids):
-            return ()
-        return tuple(k for k, valid in enumerate(input_valids) if not valid and k in self._needed())
-
-    def _needed(self) -> Sequence[int]:
-        """The inputs that the next beat needs."""
-        return range(self.inputs)
+        lacking = [k for k, valid in enumerate(input_valids) if self.state[WANTED] >> k & 1 and not valid]
+        return tuple(lacking) if any(input_valids) else ()
 
 
 class JoinPipelineModel(_IntoPipeline):
     """One beat of every input in the same cycle: sum, product, extremum, concatenated channels."""
 
     def __init__(self, latency: int, inputs: int) -> None:
-        super().__init__(latency, inputs)
-        self.all = (True,) * inputs
+        every = (1 << inputs) - 1
+        super().__init__(latency, inputs, every, every)
 
-    def _complete(self, input_valids: Flags) -> bool:
-        return False not in input_valids
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        return line_moves(s, s[LINE], join_fires(s, valids, readys), readys, cycles)
 
-    def _consumed(self) -> Flags:
-        return self.all
+
+GATE, COUNT, BEATS = range(LINE + 1, LINE + 4)
 
 
 class GatedJoinModel(_IntoPipeline):
@@ -120,19 +101,18 @@ class GatedJoinModel(_IntoPipeline):
     """
 
     def __init__(self, latency: int, beats: int, gate: int = 1) -> None:
-        super().__init__(latency, 2)
-        self.beats = beats
-        self.count = 0
-        self.before_last = gate == 1, gate == 0
+        super().__init__(latency, 2, 3, 3 if beats == 1 else 3 - (1 << gate), [1 << gate, 0, beats])
 
-    def _complete(self, input_valids: Flags) -> bool:
-        return False not in input_valids
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        fires = join_fires(s, valids, readys)
+        if fires:
+            s[COUNT] = (s[COUNT] + 1) % s[BEATS]
+            s[CONSUMED] = 3 if s[COUNT] == s[BEATS] - 1 else 3 - s[GATE]
+        return line_moves(s, s[LINE], fires, readys, cycles)
 
-    def _consumed(self) -> Flags:
-        return (True, True) if self.count == self.beats - 1 else self.before_last
 
-    def _fired(self) -> None:
-        self.count = (self.count + 1) % self.beats
+TURN, LEFT, TURNS, BEATS_OF = range(LINE + 1, LINE + 5)
 
 
 class SequencerModel(_IntoPipeline):
@@ -142,22 +122,15 @@ class SequencerModel(_IntoPipeline):
     """
 
     def __init__(self, latency: int, beats: Sequence[int]) -> None:
-        super().__init__(latency, len(beats))
-        self.beats = tuple(beats)
-        self.turns = [tuple(k == turn for k in range(len(beats))) for turn in range(len(beats))]
-        self.turn = self.count = 0
+        super().__init__(latency, len(beats), 1, 1, [0, beats[0], len(beats), *beats])
 
-    def _complete(self, input_valids: Flags) -> bool:
-        return input_valids[self.turn]
-
-    def _consumed(self) -> Flags:
-        return self.turns[self.turn]
-
-    def _needed(self) -> Sequence[int]:
-        return (self.turn,)
-
-    def _fired(self) -> None:
-        self.count += 1
-        if self.count == self.beats[self.turn]:
-            self.count = 0
-            self.turn = (self.turn + 1) % len(self.beats)
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        fires = join_fires(s, valids, readys)
+        if fires:
+            s[LEFT] -= 1
+            if s[LEFT] == 0:
+                s[TURN] = (s[TURN] + 1) % s[TURNS]
+                s[LEFT] = s[BEATS_OF + s[TURN]]
+                s[WANTED] = s[CONSUMED] = 1 << s[TURN]
+        return line_moves(s, s[LINE], fires, readys, cycles)

@@ -2,13 +2,18 @@
 
 A model follows the same rules as the component's control logic. ``rtl_lib.core.trace`` runs a network of them; the
 simulation of the Verilog must show exactly the same cycles.
+
+The rules of a model are three functions of its state, a row of integers. A trace compiles them
+(``rtl_lib.core.machine_code``), so they use integers and nothing else, and call nothing but helpers
+(``rtl_lib.core.rules``).
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
+
+from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
 
 Flags = tuple[bool, ...]
 
@@ -16,34 +21,49 @@ Flags = tuple[bool, ...]
 class NetworkPart(ABC):
     """What a network of timing models sees of one: any number of input and output streams.
 
-    The valid of an output depends on state only; the ready of an input may depend on the outputs' readys and, where
-    inputs are joined, on their valids.
+    Streams are told as bits of an integer, bit 0 for the first one. The valid of an output depends on the state only;
+    the ready of an input may depend on the outputs' readys and, where inputs are joined, on their valids.
+
+    :ivar state: the row of integers.
     """
 
     inputs = 1
     outputs = 1
+    state: list[int]
 
+    @staticmethod
     @abstractmethod
-    def valids(self) -> Flags:
+    def offers(s: State) -> int:
         """Which outputs offer a beat in this cycle."""
 
+    @staticmethod
     @abstractmethod
-    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+    def accepts(s: State, valids: int, readys: int) -> int:
         """From which inputs a beat would be taken in this cycle."""
 
+    @staticmethod
     @abstractmethod
-    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
-        """The rising clock edge that ends this cycle."""
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        """The rising clock edge that ends this cycle.
 
-    @abstractmethod
-    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
-        """For how many cycles, this one included and as long as its neighbours stay as they are in it, the model takes
-        and gives nothing, its valids and readys stay the same, and so does its state, but for what ``leap`` moves on.
-        0 is always true, but a model that waits for its neighbours must say so: for ever.
+        :param valids: of the inputs; ``readys``: of the outputs.
+        :param cycles: so many of them pass at once, at most those that were returned last.
+        :returns: while no beat passes and the neighbours stay as they are: for how many cycles more ``accepts`` says
+            the same, and ``offers`` for one more than that. 0 is always true, but a model that waits for its
+            neighbours must say so: ``FOREVER``.
         """
 
-    def leap(self, cycles: int) -> None:  # noqa: B027 - most models have nothing that moves on at rest
-        """So many cycles of the rest of which ``rests`` was asked last have passed."""
+    def valids(self) -> Flags:
+        """``offers``, by output."""
+        return _flags(self.offers(self.state), self.outputs)
+
+    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
+        """``accepts``, by input."""
+        return _flags(self.accepts(self.state, _bits(input_valids), _bits(output_readys)), self.inputs)
+
+    def advance(self, input_valids: Flags, output_readys: Flags, cycles: int = 1) -> int:
+        """``moves``."""
+        return self.moves(self.state, _bits(input_valids), _bits(output_readys), cycles)
 
     def least(self) -> NetworkPart:
         """A fresh part that accepts and offers at rest what this one does at the least, whatever came when: of what
@@ -60,200 +80,113 @@ class NetworkPart(ABC):
         return False
 
 
-class BeatModel(NetworkPart):
-    """One input, one output. ``valid`` depends on state only; ``ready`` may depend on the output's ready."""
+def _bits(flags: Flags) -> int:
+    return sum(1 << k for k, flag in enumerate(flags) if flag)
 
-    @abstractmethod
+
+def _flags(bits: int, count: int) -> Flags:
+    return tuple(bool(bits >> k & 1) for k in range(count))
+
+
+class BeatModel(NetworkPart):
+    """One input, one output. ``ready`` depends on the output's ready at most."""
+
     def valid(self) -> bool:
         """Whether an output beat is offered in this cycle."""
+        return bool(self.offers(self.state))
 
-    @abstractmethod
     def ready(self, output_ready: bool) -> bool:
         """Whether an input beat would be taken in this cycle."""
+        return bool(self.accepts(self.state, 0, int(output_ready)))
 
-    @abstractmethod
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        """The rising clock edge that ends this cycle."""
-
-    @abstractmethod
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        """``rests``."""
-
-    def valids(self) -> Flags:
-        return (self.valid(),)
-
-    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
-        return (self.ready(output_readys[0]),)
-
-    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
-        self.tick(input_valids[0], output_readys[0])
-
-    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
-        return self.resting(input_valids[0], output_readys[0])
+    def tick(self, input_valid: bool, output_ready: bool, cycles: int = 1) -> int:
+        """``moves``."""
+        return self.moves(self.state, int(input_valid), int(output_ready), cycles)
 
 
 class JoinModel(NetworkPart):
     """Several inputs, one output."""
 
-    @abstractmethod
-    def valid(self) -> bool:
-        """Whether an output beat is offered in this cycle."""
-
-    @abstractmethod
-    def ready(self, input_valids: Flags, output_ready: bool) -> Flags:
-        """From which inputs a beat would be taken in this cycle."""
-
-    @abstractmethod
-    def tick(self, input_valids: Flags, output_ready: bool) -> None:
-        """The rising clock edge that ends this cycle."""
-
-    @abstractmethod
-    def resting(self, input_valids: Flags, output_ready: bool) -> float:
-        """``rests``."""
-
-    def valids(self) -> Flags:
-        return (self.valid(),)
-
-    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
-        return self.ready(input_valids, output_readys[0])
-
-    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
-        self.tick(input_valids, output_readys[0])
-
-    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
-        return self.resting(input_valids, output_readys[0])
-
 
 class ForkModel(NetworkPart):
     """One input, several outputs."""
 
-    @abstractmethod
-    def valid(self) -> Flags:
-        """Which outputs offer a beat in this cycle."""
 
-    @abstractmethod
-    def ready(self, output_readys: Flags) -> bool:
-        """Whether an input beat would be taken in this cycle."""
-
-    @abstractmethod
-    def tick(self, input_valid: bool, output_readys: Flags) -> None:
-        """The rising clock edge that ends this cycle."""
-
-    @abstractmethod
-    def resting(self, input_valid: bool, output_readys: Flags) -> float:
-        """``rests``."""
-
-    def valids(self) -> Flags:
-        return self.valid()
-
-    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
-        return (self.ready(output_readys),)
-
-    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
-        self.tick(input_valids[0], output_readys)
-
-    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
-        return self.resting(input_valids[0], output_readys)
+SLAVE, MASTER = range(2)
 
 
 class StageModel(BeatModel):
     """``MasterSlaveStage``."""
 
     def __init__(self) -> None:
-        self.slave = self.master = False
+        self.state = [0, 0]
 
-    def valid(self) -> bool:
-        return self.slave
+    @staticmethod
+    def offers(s: State) -> int:
+        return s[SLAVE]
 
-    def ready(self, output_ready: bool) -> bool:
-        return not self.master
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 - s[MASTER]
 
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        if output_ready or not self.slave:
-            self.slave = self.master or input_valid
-            self.master = False
-        elif input_valid:
-            self.master = True
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        full = self.slave and not output_ready and (self.master or not input_valid)
-        return math.inf if full or not (self.slave or input_valid) else 0
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if readys or not s[SLAVE]:
+            s[SLAVE] = s[MASTER] | valids
+            s[MASTER] = 0
+        elif valids:
+            s[MASTER] = 1
+        return FOREVER
 
 
 class PipelineModel(BeatModel):
     """A pipeline of ``latency`` registers that move together whenever the last one is empty or taken."""
 
     def __init__(self, latency: int) -> None:
-        self.latency = latency
-        self.occupied = 0
-        self.last = 1 << (latency - 1)
-        self.mask = 2 * self.last - 1
+        self.state = line(latency)
 
-    def valid(self) -> bool:
-        return bool(self.occupied & self.last)
+    @staticmethod
+    def offers(s: State) -> int:
+        return line_valid(s, 0)
 
-    def ready(self, output_ready: bool) -> bool:
-        return output_ready or not self.occupied & self.last
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return line_ready(s, 0, readys)
 
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        if self.ready(output_ready):
-            self.occupied = (self.occupied << 1 | input_valid) & self.mask
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        if self.occupied & self.last:
-            return 0 if output_ready else math.inf
-        if input_valid:
-            return 0
-        return self.latency - self.occupied.bit_length() if self.occupied else math.inf
-
-    def leap(self, cycles: int) -> None:
-        if not self.occupied & self.last:
-            self.occupied <<= cycles
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        return line_moves(s, 0, valids, readys, cycles)
 
     def least(self) -> PipelineModel:
         return PipelineModel(1)  # a beat that comes when the one before waits at the output finds no way in
 
 
-class FilterModel(BeatModel):
-    """A pipeline that takes what comes, and gives a beat for some of it."""
-
-    def __init__(self, latency: int) -> None:
-        self.pipeline = PipelineModel(latency)
-
-    @abstractmethod
-    def gives(self) -> bool:
-        """Whether there is an output beat for the input beat that is taken now; moves on."""
-
-    def valid(self) -> bool:
-        return self.pipeline.valid()
-
-    def ready(self, output_ready: bool) -> bool:
-        return self.pipeline.ready(output_ready)
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        self.pipeline.tick(taken and self.gives(), output_ready)
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        return self.pipeline.resting(input_valid, output_ready)
-
-    def leap(self, cycles: int) -> None:
-        self.pipeline.leap(cycles)
-
-    def least(self) -> NetworkPart:
-        least = copy.deepcopy(self)
-        least.pipeline = self.pipeline.least()
-        return least
+BEATS, COUNT, REDUCE_LINE = range(3)
 
 
-class ReduceModel(FilterModel):
-    """One beat for every ``beats``."""
+class ReduceModel(BeatModel):
+    """A pipeline that takes what comes, and offers a beat for every ``beats``."""
 
     def __init__(self, latency: int, beats: int) -> None:
-        super().__init__(latency)
-        self.beats = beats
-        self.count = 0
+        self.state = [beats, 0, *line(latency)]
 
-    def gives(self) -> bool:
-        self.count = (self.count + 1) % self.beats
-        return self.count == 0
+    @staticmethod
+    def offers(s: State) -> int:
+        return line_valid(s, REDUCE_LINE)
+
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return line_ready(s, REDUCE_LINE, readys)
+
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        enters = 0
+        if valids and line_ready(s, REDUCE_LINE, readys):
+            s[COUNT] += 1
+            if s[COUNT] == s[BEATS]:
+                s[COUNT] = 0
+                enters = 1
+        return line_moves(s, REDUCE_LINE, enters, readys, cycles)
+
+    def least(self) -> ReduceModel:
+        return ReduceModel(1, self.state[BEATS])

@@ -16,14 +16,31 @@ Every stream is read once: a tensor with several readers passes a fork, and is w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
-from rtl_lib.core.timing import BeatModel, Flags, ForkModel, JoinModel, NetworkPart
+from rtl_lib.core.rules import FOREVER, State, helper
+from rtl_lib.core.timing import BeatModel, ForkModel, JoinModel, NetworkPart
 
 Stream = int
+
+
+NO_FRAME = FOREVER  # the cycle in which a frame that never comes is due
+BEATS, PERIOD, MOST_FRAMES, DRAINS, PACED, RELEASED, FRAMES, COUNT, ELAPSED, FIRST = range(10)
+
+
+@helper
+def due(s: State) -> int:
+    """The first cycle in which the next beat may be offered."""
+    if s[FRAMES] >= s[MOST_FRAMES]:
+        return NO_FRAME
+    return s[FRAMES] * s[PERIOD] + (s[COUNT] * s[PERIOD] // s[BEATS] if s[PACED] else 0)
+
+
+@helper
+def source_offers(s: State) -> int:
+    return 1 if s[ELAPSED] >= due(s) and (s[RELEASED] or not s[DRAINS]) else 0
 
 
 class Source(NetworkPart):
@@ -31,59 +48,54 @@ class Source(NetworkPart):
 
     :param most_frames: after which it offers nothing.
     :param drains: whether it offers each beat only when it is released: when nothing else moves any more.
-
-    Once ``paced``, it spreads the beats of a frame evenly over the period.
     """
 
     inputs = 0
 
-    def __init__(self, beats: int, period: int = 0, most_frames: float = math.inf, drains: bool = False) -> None:
-        self.beats, self.period, self.most_frames, self.drains = beats, period, most_frames, drains
-        self.paced = False
-        self.released = False
-        self.frames = self.count = self.elapsed = 0
-        self.first = -1  # the cycle of the first beat
-
-    def _offers(self) -> bool:
-        return self.elapsed >= self._due and (self.released or not self.drains)
+    def __init__(self, beats: int, period: int = 0, most_frames: int = FOREVER, drains: bool = False) -> None:
+        self.state = [beats, period, most_frames, int(drains), *[0] * 5, -1]
 
     @property
-    def _due(self) -> float:
-        """The first cycle in which the next beat may be offered."""
-        if self.frames >= self.most_frames:
-            return math.inf
-        return self.frames * self.period + (self.count * self.period // self.beats if self.paced else 0)
+    def first(self) -> int:
+        """The cycle of the first beat; -1: there was none."""
+        return self.state[FIRST]
 
-    def release(self) -> bool:
-        """Lets one more beat go; whether there is one that was held."""
-        held = self.drains and not self.released and self._due < math.inf
-        self.released = self.released or held
-        return held
+    @property
+    def beats(self) -> int:
+        return self.state[BEATS]
 
-    def valids(self) -> Flags:
-        return (self._offers(),)
+    @property
+    def drains(self) -> bool:
+        return bool(self.state[DRAINS])
 
-    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
-        return ()
+    def pace(self, period: int, *, evenly: bool) -> None:
+        """Has it offer a frame per ``period`` cycles.
 
-    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
-        if output_readys[0] and self._offers():
-            if self.first < 0:
-                self.first = self.elapsed
-            self.released = False
-            self.count += 1
-            if self.count == self.beats:
-                self.count = 0
-                self.frames += 1
-        self.elapsed += 1
+        :param evenly: whether its beats are spread over them.
+        """
+        self.state[PERIOD], self.state[PACED] = period, int(evenly)
 
-    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
-        if self._offers():
-            return 0 if output_readys[0] else math.inf
-        return math.inf if self.drains else self._due - self.elapsed
+    @staticmethod
+    def offers(s: State) -> int:
+        return source_offers(s)
 
-    def leap(self, cycles: int) -> None:
-        self.elapsed += cycles
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 0
+
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if readys and source_offers(s):
+            if s[FIRST] < 0:
+                s[FIRST] = s[ELAPSED]
+            s[RELEASED] = 0
+            s[COUNT] += 1
+            if s[COUNT] == s[BEATS]:
+                s[COUNT] = 0
+                s[FRAMES] += 1
+        s[ELAPSED] += cycles
+        waits = due(s) - s[ELAPSED]
+        return waits - 1 if waits > 0 else FOREVER
 
 
 class Sink(NetworkPart):
@@ -91,17 +103,20 @@ class Sink(NetworkPart):
 
     outputs = 0
 
-    def valids(self) -> Flags:
-        return ()
+    def __init__(self) -> None:
+        self.state = []
 
-    def readys(self, input_valids: Flags, output_readys: Flags) -> Flags:
-        return (True,)
+    @staticmethod
+    def offers(s: State) -> int:
+        return 0
 
-    def advance(self, input_valids: Flags, output_readys: Flags) -> None:
-        pass
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1
 
-    def rests(self, input_valids: Flags, output_readys: Flags) -> float:
-        return 0 if input_valids[0] else math.inf
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        return FOREVER
 
 
 @dataclass(eq=False)
@@ -178,7 +193,7 @@ class TimingNetwork:
         :param evenly: whether its beats are spread over them, or offered as fast as they are taken.
         """
         for source in self.sources:
-            source.period, source.paced = period, evenly
+            source.pace(period, evenly=evenly)
 
     def least(self, *, drains: bool = False) -> TimingNetwork:
         """The network of the parts' ``least``, with sources that offer one frame.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
-import math
-from bisect import insort
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 
+import numpy as np
+
+from rtl_lib.core.rules import FOREVER
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.timing_network import Node, Source, Stream, TimingNetwork, Watch
+from rtl_lib.core.timing_network import RELEASED, Source, Stream, TimingNetwork
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Passage:
     last_cycle: int
     interval_cycles: int
     steady_frames: int  # so many must have left at every sink before the interval can be seen
+
+    def since(self, cycle: int) -> Passage:
+        """In cycles from another one."""
+        return replace(self, first_cycle=self.first_cycle - cycle, last_cycle=self.last_cycle - cycle)
 
 
 class Deadlock(RuntimeError):
@@ -47,16 +51,18 @@ def trace(network: TimingNetwork, least_interval: int = 1 << 62) -> dict[str, Pa
     :returns: by watched tensor.
     :raises Deadlock: when all parts wait for each other.
     """
-    runs = [Run(network, group) for group in network.groups()]
-    for run in runs:
+    found: dict[str, Passage] = {}
+    for group in network.groups():
+        run = Run(network, group)
         run.until_periodic(least_interval)
+        found |= run.passages
     start = min(source.first for source in network.sources)
-    found = {
-        name: Passage(counter.first - start, counter.lasts[0] - start, run.interval, run.frames)
-        for run in runs
-        for name, counter in run.counters.items()
+    return {
+        name: replace(
+            found[name], first_cycle=found[name].first_cycle - start, last_cycle=found[name].last_cycle - start
+        )
+        for name in network.watches
     }
-    return {name: found[name] for name in network.watches}
 
 
 def trace_chain(
@@ -85,263 +91,134 @@ def trace_chain(
 
 
 LEAST_FRAMES, MOST_FRAMES = 4, 8  # that a trace looks at
-MOST_FRAMES_APART = 64  # the same where outputs differ: one may run ahead until the FIFOs before another are full
-
-# A longer rest is worth a sleep. (Infinity: nobody ever sleeps, and every cycle is looked at.)
-SHORTEST_REST: float = 3
-
-
-def _seen(ends: list[list[int]], frames: int, least_interval: int) -> bool:
-    if frames < LEAST_FRAMES:
-        return False
-    if frames < MOST_FRAMES and not all(_settled(lasts[:frames], least_interval) for lasts in ends):
-        return False
-    return frames >= MOST_FRAMES_APART or len({_interval(lasts[:frames]) for lasts in ends}) == 1
+# The same where outputs differ: one may run ahead until the FIFOs before another are full.
+MOST_FRAMES_APART = 64
+LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 
-def _interval(lasts: list[int]) -> int:
+def _interval(lasts: Sequence[int]) -> int:
     return (lasts[-1] - lasts[-3] + 1) // 2
 
 
-def _settled(lasts: list[int], least_interval: int) -> bool:
+def _settled(lasts: Sequence[int], least_interval: int) -> bool:
     """Two equal distances in a row, or three equal pairs: the schedule has become periodic."""
     steps = [b - a for a, b in pairwise(lasts[-7:])]
     periodic = steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:])
     return periodic and _interval(lasts) <= least_interval
 
 
-class _Counter:
-    """What has passed of a tensor."""
-
-    def __init__(self, watch: Watch) -> None:
-        self.beats = watch.beats
-        self.readers = len(watch.streams)
-        self.taken = [0] * self.readers
-        self.count = 0  # of the present frame
-        self.first = -1
-        self.lasts: list[int] = []
-
-    def passes(self, reader: int, cycle: int) -> None:
-        if self.readers > 1:
-            least = min(self.taken)
-            self.taken[reader] += 1
-            if min(self.taken) == least:
-                return
-        if self.first < 0:
-            self.first = cycle
-        self.count += 1
-        if self.count == self.beats:
-            self.count = 0
-            self.lasts.append(cycle)
-
-
-Single = tuple[
-    Callable[[bool], bool],
-    Callable[[bool, bool], float],
-    Callable[[bool, bool], None],
-    Callable[[], bool],
-    Stream,
-    Stream,
-    int,
-    int,
-]
+def _flat(lists: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The lists in a row, and where each one begins."""
+    starts = np.cumsum([0, *map(len, lists)])
+    return np.array(list(chain.from_iterable(lists)), np.int64), starts.astype(np.int64)
 
 
 class Run:
-    """Runs the parts, but only those around which something happens.
-
-    A part that rests sleeps until its rest is over, or until one that it reads offers, or one that reads it takes,
-    something else than when it fell asleep. Meanwhile ``valid`` and ``ready`` of its streams stand for it, and the
-    cycles in which all sleep are leapt over.
+    """Runs the parts.
 
     :param group: the parts that are run, by their place in the network; others do not matter.
     """
 
     def __init__(self, network: TimingNetwork, group: Sequence[int]) -> None:
-        self.network = network
-        self.parts = [node.part for node in network.nodes]
-        self.inputs = [node.inputs for node in network.nodes]
-        self.outputs = [node.outputs for node in network.nodes]
-        self.singles = [self._single(node) for node in network.nodes]
-        self.producers, self.consumers = network.producers, network.consumers
-        members = set(group)
-        self.counters = {
-            name: _Counter(watch)
-            for name, watch in network.watches.items()
-            if self.producers[watch.streams[0]] in members
-        }
-        self.watchers: list[list[tuple[_Counter, int]]] = [[] for _ in self.producers]
-        for name, counter in self.counters.items():
-            for reader, stream in enumerate(network.watches[name].streams):
-                self.watchers[stream].append((counter, reader))
-        self.sources = [(k, part) for k in group if isinstance(part := self.parts[k], Source)]
-        self.ends = [self.counters[name].lasts for name in network.ends if name in self.counters]
-        self.cycle = 0
-        self.valid = [valid for part in self.parts for valid in part.valids()]
-        self.ready = [True] * len(self.producers)
-        self.awake = sorted(group)  # ascending; they are run from the last to the first
-        self.asleep_since = [0] * len(self.parts)
-        self.asleep_until: list[float] = [0] * len(self.parts)  # not after the present cycle: it is awake
-        self.alarms: list[tuple[int, int]] = []  # (cycle, part), a heap; void where ``asleep_until`` is another
+        from rtl_lib.core import replay  # imports numba
+        from rtl_lib.core.machine_code import addresses
 
-    def _single(self, node: Node) -> Single | None:
-        """What is needed to step a model of one input and one output, as most are."""
-        if not isinstance(model := node.part, BeatModel):
-            return None
-        (source,), (target,) = node.inputs, node.outputs
-        neighbours = self.network.producers[source], self.network.consumers[target]
-        return model.ready, model.resting, model.tick, model.valid, source, target, *neighbours
+        self.network, self.replay = network, replay
+        self.frames = 0  # that have left at every sink
+        nodes, producers, ends = network.nodes, network.producers, set(network.ends)
+        self.names = [name for name, watch in network.watches.items() if producers[watch.streams[0]] in set(group)]
+        watches = [network.watches[name] for name in self.names]
+        self.ends = np.array([place for place, name in enumerate(self.names) if name in ends], np.int64)
+        self.words, self.states = _flat([node.part.state for node in nodes])
+        taps, taps_of_from = _flat([watch.streams for watch in watches])
+        taps_of_stream = [np.flatnonzero(taps == stream) for stream in range(len(producers))]
+        inputs, inputs_from = _flat([node.inputs for node in nodes])
+        by_stream, taps_from = _flat(taps_of_stream)
+        held = [k for k in group if isinstance(part := nodes[k].part, Source) and part.drains]
 
-    @property
-    def frames(self) -> int:
-        """That have left at every sink."""
-        return min(map(len, self.ends))
+        def numbers(given: Iterable[int]) -> np.ndarray:
+            return np.array(list(given), np.int64)
 
-    @property
-    def interval(self) -> int:
-        """Of all tensors, in the steady state, though the first may still be filling up the network."""
-        return max(_interval(lasts[: self.frames]) for lasts in self.ends)
+        self.wires = replay.Wires(
+            members=numbers(sorted(group, reverse=True)),
+            rules=np.array([addresses(type(node.part)) for node in nodes], np.int64).reshape(len(nodes), 3),
+            places=self.words.ctypes.data + self.words.itemsize * self.states[:-1],
+            inputs=inputs,
+            inputs_from=inputs_from,
+            first_output=numbers(node.outputs[0] if node.outputs else 0 for node in nodes),
+            outputs=numbers(len(node.outputs) for node in nodes),
+            producers=numbers(producers),
+            consumers=numbers(network.consumers),
+            taps=by_stream,
+            taps_from=taps_from,
+            watch_of=np.repeat(np.arange(len(watches)), np.diff(taps_of_from)),
+            taps_of_from=taps_of_from,
+            beats=numbers(watch.beats for watch in watches),
+            held=numbers(held),
+            held_words=numbers(self.states[k] + RELEASED for k in held),
+        )
+        self.moments = replay.Moments(
+            clock=numbers([0]),
+            valid=numbers(valid for node in nodes for valid in node.part.valids()),
+            ready=np.ones(len(producers), np.int64),
+            since=np.zeros(len(nodes), np.int64),
+            until=np.zeros(len(nodes), np.int64),
+            seen_valids=np.zeros(len(nodes), np.int64),
+            seen_readys=np.zeros(len(nodes), np.int64),
+            taken=np.zeros(len(taps), np.int64),
+            passed=np.zeros(len(watches), np.int64),
+            first=np.full(len(watches), -1, np.int64),
+            lasts=np.zeros((len(watches), MOST_FRAMES_APART), np.int64),
+        )
 
-    def until(self, frames: int) -> None:
-        """Until so many frames of every tensor have passed."""
-        while any(len(counter.lasts) < frames for counter in self.counters.values()):
-            self.step()
+    def until(self, frames: int, *, leave: bool = False) -> None:
+        """Until so many frames of every tensor, or of every one that leaves at a sink, have passed; at most
+        ``MOST_FRAMES_APART``.
+
+        :raises Deadlock: when they do not.
+        """
+        watches = self.ends if leave else np.arange(len(self.names))
+        came = self.replay.run(self.wires, self.moments, self.words, watches, frames, LONGEST_REST)
+        for node, start, end in zip(self.network.nodes, self.states, self.states[1:], strict=False):
+            node.part.state[:] = self.words[start:end].tolist()
+        if not came:
+            raise self._deadlock()
+        self.frames = frames
 
     def until_periodic(self, least_interval: int) -> None:
-        while not _seen(self.ends, self.frames, least_interval):
-            self.step()
+        self.until(LEAST_FRAMES, leave=True)
+        while self.frames < MOST_FRAMES_APART and not self._is_periodic(least_interval):
+            self.until(self.frames + 1, leave=True)
 
-    def step(self) -> None:
-        """One cycle, and the leap to the next one in which something may happen.
+    def _is_periodic(self, least_interval: int) -> bool:
+        if self.frames < MOST_FRAMES and not all(_settled(lasts, least_interval) for lasts in self.lasts):
+            return False
+        return len(set(map(_interval, self.lasts))) == 1
 
-        Parts go from the last to the first: so the ready of what reads a part is that of this cycle, and the valid of
-        what it reads is not yet that of the next.
+    @property
+    def lasts(self) -> list[list[int]]:
+        """Of every tensor that leaves at a sink, the cycles in which the last beats of frames passed."""
+        found: list[list[int]] = self.moments.lasts[self.ends, : self.frames].tolist()
+        return found
+
+    @property
+    def passages(self) -> dict[str, Passage]:
+        """By tensor, in cycles from the start of the run. The interval is that of all of them in the steady state,
+        though the first may still be filling up the network.
         """
-        cycle, valid, ready, asleep_until = self.cycle, self.valid, self.ready, self.asleep_until
-        if self.alarms and self.alarms[0][0] <= cycle:
-            self._ring()
-        awake, singles, watchers = self.awake, self.singles, self.watchers
-        still_awake: list[int] = []
-        while awake:
-            k = awake.pop()
-            single = singles[k]
-            if single is None:
-                self._step_branching(k, still_awake)
-                continue
-            accepts, resting, tick, offers, source, target, producer, consumer = single
-            output_ready, input_valid = ready[target], valid[source]
-            input_ready = accepts(output_ready)
-            if input_ready != ready[source]:
-                ready[source] = input_ready
-                if asleep_until[producer] > cycle:
-                    self._wake(producer, cycle)
-                    insort(awake, producer)  # it is still to come
-            if input_valid and input_ready:
-                for counter, reader in watchers[source]:
-                    counter.passes(reader, cycle)
-            elif not (output_ready and valid[target]):
-                rest = resting(input_valid, output_ready)
-                if rest > SHORTEST_REST:
-                    self._sleep(k, rest)
-                    continue
-            tick(input_valid, output_ready)
-            if offers() != valid[target]:
-                valid[target] = not valid[target]
-                if asleep_until[consumer] > cycle + 1:
-                    self._wake(consumer, cycle + 1)
-                    still_awake.append(consumer)
-            still_awake.append(k)
-        still_awake.sort()
-        self.awake = still_awake
-        self._advance()
-
-    def _step_branching(self, k: int, still_awake: list[int]) -> None:
-        """The same for a part with any number of streams."""
-        cycle, valid, ready, part = self.cycle, self.valid, self.ready, self.parts[k]
-        inputs, outputs = self.inputs[k], self.outputs[k]
-        input_valids = tuple([valid[s] for s in inputs])
-        output_readys = tuple([ready[s] for s in outputs])
-        moves = False
-        for source, input_ready in zip(inputs, part.readys(input_valids, output_readys), strict=True):
-            if input_ready != ready[source]:
-                ready[source] = input_ready
-                producer = self.producers[source]
-                if self.asleep_until[producer] > cycle:
-                    self._wake(producer, cycle)
-                    insort(self.awake, producer)
-            if input_ready and valid[source]:
-                moves = True
-                for counter, reader in self.watchers[source]:
-                    counter.passes(reader, cycle)
-        if not moves and not any([valid[s] and ready[s] for s in outputs]):  # noqa: C419 - the list is faster
-            rest = part.rests(input_valids, output_readys)
-            if rest > SHORTEST_REST:
-                self._sleep(k, rest)
-                return
-        part.advance(input_valids, output_readys)
-        for target, offers in zip(outputs, part.valids(), strict=True):
-            if offers != valid[target]:
-                valid[target] = offers
-                consumer = self.consumers[target]
-                if self.asleep_until[consumer] > cycle + 1:
-                    self._wake(consumer, cycle + 1)
-                    still_awake.append(consumer)
-        still_awake.append(k)
-
-    def _sleep(self, k: int, rest: float) -> None:
-        self.asleep_since[k] = self.cycle
-        self.asleep_until[k] = self.cycle + rest
-        if rest < math.inf:
-            heapq.heappush(self.alarms, (self.cycle + int(rest), k))
-
-    def _wake(self, k: int, cycle: int) -> None:
-        self.parts[k].leap(cycle - self.asleep_since[k])
-        self.asleep_until[k] = 0
-
-    def _ring(self) -> None:
-        """Wakes those whose rest is over, and those who read what they offer now."""
-        cycle, offered = self.cycle, []
-        while self.alarms and self.alarms[0][0] <= cycle:
-            _, k = heapq.heappop(self.alarms)
-            if self.asleep_until[k] == cycle:
-                self._wake(k, cycle)
-                self.awake.append(k)
-                for stream, offers in zip(self.outputs[k], self.parts[k].valids(), strict=True):
-                    if offers != self.valid[stream]:
-                        self.valid[stream] = offers
-                        offered.append(self.consumers[stream])
-        for k in offered:
-            if self.asleep_until[k] > cycle:
-                self._wake(k, cycle)
-                self.awake.append(k)
-        self.awake.sort()
-
-    def _advance(self) -> None:
-        """To the next cycle in which something may happen."""
-        self.cycle += 1
-        if self.awake:
-            return
-        while self.alarms and self.asleep_until[self.alarms[0][1]] != self.alarms[0][0]:
-            heapq.heappop(self.alarms)
-        if self.alarms:
-            self.cycle = max(self.cycle, self.alarms[0][0])
-        elif not self._release():
-            raise self._deadlock()
-
-    def _release(self) -> bool:
-        """Now that all rest, has sources that wait for that offer one beat more."""
-        released = [k for k, source in self.sources if source.release()]
-        for k in released:
-            self.asleep_until[k] = self.cycle
-            heapq.heappush(self.alarms, (self.cycle, k))
-        return bool(released)
+        interval = max(map(_interval, self.lasts))
+        return {
+            name: Passage(int(self.moments.first[k]), int(self.moments.lasts[k, 0]), interval, self.frames)
+            for k, name in enumerate(self.names)
+        }
 
     def _deadlock(self) -> Deadlock:
         waiting, full = [], []
         for node in self.network.nodes:
-            lacking = node.part.missing(tuple(self.valid[s] for s in node.inputs))
+            lacking = node.part.missing(tuple(bool(self.moments.valid[s]) for s in node.inputs))
             if lacking:
                 waiting.append((node.name, tuple(self.network.tensor_of(node.inputs[k]) for k in lacking)))
             if node.part.full():
                 full.append(node.name)
-        return Deadlock(f"from cycle {self.cycle} on nothing moves: the design would deadlock", waiting, full)
+        cycle = self.moments.clock[0]
+        return Deadlock(f"from cycle {cycle} on nothing moves: the design would deadlock", waiting, full)

@@ -31,8 +31,9 @@ from rtl_lib.core.features import Features, Kind, index_bits
 from rtl_lib.core.formats import Format, index_signal
 from rtl_lib.core.operator import Rowwise
 from rtl_lib.core.pipeline import PipelineBuilder
+from rtl_lib.core.rules import State, helper, line, line_moves, line_ready, line_valid
 from rtl_lib.core.stream import Beat, StreamComponent
-from rtl_lib.core.timing import BeatModel, FilterModel
+from rtl_lib.core.timing import BeatModel
 from rtl_lib.image.reduction import Reduction, WindowReduction
 
 
@@ -127,20 +128,44 @@ def _size(block: tuple[int, int]) -> str:
     return "×".join(map(str, block))
 
 
-class BlockReductionModel(FilterModel):
+# Of each direction: the step, and its stretch.
+ROW, ROW_STEPS, ROW_BLOCKS, ROW_SIZE, COLUMN, COLUMN_STEPS, COLUMN_BLOCKS, COLUMN_SIZE, LINE = range(9)
+
+
+@helper
+def ends_block(step: int, blocks: int, size: int) -> bool:
+    return step % size == size - 1 and step < blocks * size
+
+
+class BlockReductionModel(BeatModel):
     """One beat for every pixel that ends a block in both directions."""
 
     def __init__(self, latency: int, rows: Stretch, columns: Stretch) -> None:
-        super().__init__(latency)
         self.rows, self.columns = rows, columns
-        self.row = self.column = 0
+        of_rows, of_columns = ((0, stretch.steps, stretch.blocks, stretch.size) for stretch in (rows, columns))
+        self.state = [*of_rows, *of_columns, *line(latency)]
 
-    def gives(self) -> bool:
-        ends = self.rows.ends_block(self.row) and self.columns.ends_block(self.column)
-        self.column = (self.column + 1) % self.columns.steps
-        if self.column == 0:
-            self.row = (self.row + 1) % self.rows.steps
-        return ends
+    @staticmethod
+    def offers(s: State) -> int:
+        return line_valid(s, LINE)
+
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return line_ready(s, LINE, readys)
+
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        enters = 0
+        if valids and line_ready(s, LINE, readys):
+            ends_rows = ends_block(s[ROW], s[ROW_BLOCKS], s[ROW_SIZE])
+            enters = 1 if ends_rows and ends_block(s[COLUMN], s[COLUMN_BLOCKS], s[COLUMN_SIZE]) else 0
+            s[COLUMN] = (s[COLUMN] + 1) % s[COLUMN_STEPS]
+            if s[COLUMN] == 0:
+                s[ROW] = (s[ROW] + 1) % s[ROW_STEPS]
+        return line_moves(s, LINE, enters, readys, cycles)
+
+    def least(self) -> BlockReductionModel:
+        return BlockReductionModel(1, self.rows, self.columns)
 
 
 class BlockReductionComponent(StreamComponent):

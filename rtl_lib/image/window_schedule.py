@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from rtl_lib.core.rules import FOREVER, State, helper
 from rtl_lib.core.timing import BeatModel
 
 
@@ -170,84 +170,106 @@ class WindowSchedule:
         return 0 <= self.oldest_row(row) + k < self.height
 
 
-class WindowsModel(BeatModel):
-    """The twin of ``WindowsComponent``'s control."""
+(
+    ROWS, WORDS, ROW_STEPS, FIRST_AHEAD, SHORT_ROWS, HEIGHT,  # of the schedule; HEIGHT: window rows
+    GAP, WRITE_COLUMN, ROW, STEP, AHEAD, AT_MEMORY, AT_OUTPUT, IS_LEAST,
+    TABLES,  # by window row: the newest image row that it needs, and its advance; by step: whether windows leave
+) = range(15)  # fmt: skip
 
-    def __init__(self, schedule: WindowSchedule) -> None:
+
+@helper
+def written(s: State, needed: int, gap: int, column: int) -> bool:
+    return gap > needed or (gap == needed and s[WRITE_COLUMN] > column)
+
+
+@helper
+def next_row_ready(s: State) -> bool:
+    following = s[ROW] + 1 if s[ROW] + 1 < s[HEIGHT] else 0
+    gap = s[GAP] - s[TABLES + s[HEIGHT] + s[ROW]]
+    # The least model takes no words of the next row along, as they may come too late.
+    return not s[IS_LEAST] and s[AHEAD] == s[STEP] - s[FIRST_AHEAD] and written(s, s[TABLES + following], gap, s[AHEAD])
+
+
+@helper
+def steps(s: State, output_ready: int) -> bool:
+    if s[AT_OUTPUT] and not output_ready:
+        return False
+    if s[IS_LEAST] and s[AT_MEMORY]:
+        return False
+    return s[STEP] >= s[WORDS] or written(s, s[TABLES + s[ROW]], s[GAP], s[STEP])
+
+
+@helper
+def takes(s: State, output_ready: int) -> bool:
+    rows = s[ROWS]
+    if s[GAP] < rows:
+        return True
+    moving = steps(s, output_ready)
+    column_read = s[STEP] > s[WRITE_COLUMN] or (s[STEP] == s[WRITE_COLUMN] and moving)
+    if s[GAP] == rows and column_read:
+        return True
+    if not (s[SHORT_ROWS] and moving and s[STEP] == s[ROW_STEPS] - 1):
+        return False
+    gap = s[GAP] - s[TABLES + s[HEIGHT] + s[ROW]]
+    return gap < rows or (gap == rows and next_row_ready(s) and s[WRITE_COLUMN] <= s[AHEAD])
+
+
+class WindowsModel(BeatModel):
+    """The twin of ``WindowsComponent``'s control.
+
+    :param is_least: whether it steps only while no windows wait, as the least model does.
+    """
+
+    def __init__(self, schedule: WindowSchedule, is_least: bool = False) -> None:
         self.schedule = schedule
         rows = range(schedule.output_size[0])
-        self.needed = [schedule.newest_needed(r) for r in rows]
-        self.advance_of = [schedule.row_advance(r) for r in rows]
-        self.gives = [schedule.gives_windows(e) for e in range(schedule.row_steps)]
-        self.gap = schedule.padding.top  # rows from the oldest row under the window to the row being written
-        self.write_column = 0
-        self.row = self.step = self.ahead = 0
-        self.at_memory = self.at_output = False
+        self.state = [
+            schedule.kernel[0],
+            schedule.words,
+            schedule.row_steps,
+            schedule.first_ahead,
+            int(schedule.short_rows),
+            len(rows),
+            schedule.padding.top,  # GAP: rows from the oldest row under the window to the row being written
+            *[0] * (AT_OUTPUT - GAP),
+            int(is_least),
+            *map(schedule.newest_needed, rows),
+            *map(schedule.row_advance, rows),
+            *(int(schedule.gives_windows(step)) for step in range(schedule.row_steps)),
+        ]
 
-    def valid(self) -> bool:
-        return self.at_output
+    @staticmethod
+    def offers(s: State) -> int:
+        return s[AT_OUTPUT]
 
-    def _written(self, needed: int, gap: int, column: int) -> bool:
-        return gap > needed or (gap == needed and self.write_column > column)
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 if takes(s, readys) else 0
 
-    def _next_row_ready(self) -> bool:
-        following = (self.row + 1) % len(self.needed)
-        return self.ahead == self.step - self.schedule.first_ahead and self._written(
-            self.needed[following], self.gap - self.advance_of[self.row], self.ahead
-        )
-
-    def _steps(self, output_ready: bool) -> bool:
-        if self.at_output and not output_ready:
-            return False
-        return self.step >= self.schedule.words or self._written(self.needed[self.row], self.gap, self.step)
-
-    def ready(self, output_ready: bool) -> bool:
-        rows = self.schedule.kernel[0]
-        if self.gap < rows:
-            return True
-        steps = self._steps(output_ready)
-        column_read = self.step > self.write_column or (self.step == self.write_column and steps)
-        if self.gap == rows and column_read:
-            return True
-        if not (self.schedule.short_rows and steps and self.step == self.schedule.row_steps - 1):
-            return False
-        gap = self.gap - self.advance_of[self.row]
-        return gap < rows or (gap == rows and self._next_row_ready() and self.write_column <= self.ahead)
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        moves = self._steps(output_ready) or (input_valid and self.ready(output_ready))
-        still = (self.at_output and not output_ready) or not (self.at_output or self.at_memory)
-        return math.inf if still and not moves else 0
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        steps = self._steps(output_ready)
-        if output_ready or not self.at_output:
-            self.at_output = self.at_memory
-            self.at_memory = steps and self.gives[self.step]
-        if steps:
-            if self.step >= self.schedule.words:
-                self.ahead = self.ahead + 1 if self._next_row_ready() else 0
-            self.step += 1
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        taken = valids and takes(s, readys)
+        moving = steps(s, readys)
+        still = not moving
+        if readys or not s[AT_OUTPUT]:
+            still = still and not (s[AT_OUTPUT] or s[AT_MEMORY])
+            s[AT_OUTPUT] = s[AT_MEMORY]
+            s[AT_MEMORY] = s[TABLES + 2 * s[HEIGHT] + s[STEP]] if moving else 0
+        if moving:
+            if s[STEP] >= s[WORDS]:
+                s[AHEAD] = s[AHEAD] + 1 if next_row_ready(s) else 0
+            s[STEP] += 1
         if taken:
-            self.write_column += 1
-            if self.write_column == self.schedule.words:
-                self.write_column = 0
-                self.gap += 1
-        if steps and self.step == self.schedule.row_steps:
-            self.gap -= self.advance_of[self.row]
-            self.row = (self.row + 1) % len(self.needed)
-            self.step, self.ahead = self.ahead, 0
+            s[WRITE_COLUMN] += 1
+            if s[WRITE_COLUMN] == s[WORDS]:
+                s[WRITE_COLUMN] = 0
+                s[GAP] += 1
+        if moving and s[STEP] == s[ROW_STEPS]:
+            s[GAP] -= s[TABLES + s[HEIGHT] + s[ROW]]
+            s[ROW] = (s[ROW] + 1) % s[HEIGHT]
+            s[STEP] = s[AHEAD]
+            s[AHEAD] = 0
+        return FOREVER if still else 0
 
     def least(self) -> WindowsModel:
-        return _LeastWindowsModel(self.schedule)
-
-
-class _LeastWindowsModel(WindowsModel):
-    """Steps only while no windows wait, and takes no words of the next row along, as they may come too late."""
-
-    def _next_row_ready(self) -> bool:
-        return False
-
-    def _steps(self, output_ready: bool) -> bool:
-        return not self.at_memory and super()._steps(output_ready)
+        return WindowsModel(self.schedule, is_least=True)

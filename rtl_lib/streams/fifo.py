@@ -11,58 +11,56 @@ cycles when empty: written (cycle 0), read (1), at the output (2)::
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
 from rtl_lib.core.features import Features, Kind, index_bits
+from rtl_lib.core.rules import FOREVER, State
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
+
+DEPTH, STORED, AT_OUTPUT, MOST = range(4)
 
 
 class FifoModel(BeatModel):
     """The twin of ``Fifo``."""
 
     def __init__(self, depth: int) -> None:
-        self.depth = depth
-        self.stored = 0
-        self.at_output = False
+        self.state = [depth, 0, 0, 0]
 
-    def valid(self) -> bool:
-        return self.at_output
+    @property
+    def most(self) -> int:
+        """The most beats that were ever in the memory."""
+        return self.state[MOST]
 
-    def ready(self, output_ready: bool) -> bool:
-        return self.stored < self.depth
+    @staticmethod
+    def offers(s: State) -> int:
+        return s[AT_OUTPUT]
 
-    def _reads(self, output_ready: bool) -> bool:
-        return self.stored > 0 and (output_ready or not self.at_output)
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 if s[STORED] < s[DEPTH] else 0
 
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken, reads = input_valid and self.ready(output_ready), self._reads(output_ready)
-        self.at_output = reads or (self.at_output and not output_ready)
-        self.stored += taken - reads
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        given = self.at_output and output_ready
-        moves = given or self._reads(output_ready) or (input_valid and self.ready(output_ready))
-        return 0 if moves else math.inf
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        taken = valids if s[STORED] < s[DEPTH] else 0
+        reads = 1 if s[STORED] > 0 and (readys or not s[AT_OUTPUT]) else 0
+        s[AT_OUTPUT] = reads | (s[AT_OUTPUT] & ~readys)
+        s[STORED] += taken - reads
+        s[MOST] = max(s[MOST], s[STORED])
+        return 0 if reads else FOREVER
 
     def full(self) -> bool:
-        return self.stored == self.depth
+        return self.state[STORED] == self.state[DEPTH]
 
 
 class QueueModel(FifoModel):
-    """A FIFO that is never full, and remembers the ``most`` beats that were in its memory."""
+    """A FIFO that is never full."""
 
     def __init__(self) -> None:
         super().__init__(1 << 40)
-        self.most = 0
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        super().tick(input_valid, output_ready)
-        self.most = max(self.most, self.stored)
 
     def least(self) -> QueueModel:
         return self  # who looks at ``most`` finds it here

@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from rtl_lib.core.features import Features, gatherer_features, serializer_features
 from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
+from rtl_lib.core.rules import FOREVER, State
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 
@@ -54,32 +55,35 @@ def repack(format: Format, input_lanes: int, output_lanes: int) -> list[Repack]:
     return [Repack(format, a, b) for a, b in pairwise(widths) if a != b]
 
 
+LEFT, BEAT, BEATS, PARTS_OF = range(4)
+
+
 class SerializerModel(BeatModel):
     """
     :param parts: what the beats are taken apart into, one after the other.
     """
 
     def __init__(self, *parts: int) -> None:
-        self.parts = parts
-        self.left = self.beat = 0
+        self.state = [0, 0, len(parts), *parts]
 
-    def valid(self) -> bool:
-        return self.left > 0
+    @staticmethod
+    def offers(s: State) -> int:
+        return 1 if s[LEFT] else 0
 
-    def ready(self, output_ready: bool) -> bool:
-        return self.left == 0 or (self.left == 1 and output_ready)
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 if s[LEFT] == 0 or (s[LEFT] == 1 and readys) else 0
 
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        if self.left and output_ready:
-            self.left -= 1
-        if taken:
-            self.left = self.parts[self.beat]
-            self.beat = (self.beat + 1) % len(self.parts)
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        moves = (self.left and output_ready) or (input_valid and self.ready(output_ready))
-        return 0 if moves else math.inf
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if s[LEFT] and readys:
+            s[LEFT] -= 1
+        elif s[LEFT]:
+            return FOREVER
+        if s[LEFT] == 0 and valids:
+            s[LEFT] = s[PARTS_OF + s[BEAT]]
+            s[BEAT] = (s[BEAT] + 1) % s[BEATS]
+        return FOREVER
 
 
 class Serializer(StreamComponent):
@@ -114,26 +118,29 @@ class Serializer(StreamComponent):
         return m
 
 
+COUNT, PARTS = range(2)
+
+
 class GathererModel(BeatModel):
     def __init__(self, parts: int) -> None:
-        self.parts = parts
-        self.count = 0
+        self.state = [0, parts]
 
-    def valid(self) -> bool:
-        return self.count == self.parts
+    @staticmethod
+    def offers(s: State) -> int:
+        return 1 if s[COUNT] == s[PARTS] else 0
 
-    def ready(self, output_ready: bool) -> bool:
-        return self.count != self.parts or output_ready
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 if s[COUNT] != s[PARTS] or readys else 0
 
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        taken = input_valid and self.ready(output_ready)
-        if self.count == self.parts and output_ready:
-            self.count = 0
-        self.count += taken
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        moves = (self.valid() and output_ready) or (input_valid and self.ready(output_ready))
-        return 0 if moves else math.inf
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if s[COUNT] == s[PARTS]:
+            if not readys:
+                return FOREVER
+            s[COUNT] = 0
+        s[COUNT] += valids
+        return FOREVER
 
 
 class Gatherer(StreamComponent):

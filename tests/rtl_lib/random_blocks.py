@@ -5,12 +5,12 @@ A block is drawn once as a list of tensors, and built as often as needed, with o
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
+from rtl_lib.core.rules import FOREVER, State, helper
 from rtl_lib.core.timing import BeatModel, NetworkPart, PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import Stream, TimingNetwork
 from rtl_lib.core.trace import Deadlock, Run, trace
@@ -90,6 +90,15 @@ class Block:
         return network
 
 
+HOLDS, LEFT, SEED, CHANCE, LONGEST = range(5)
+
+
+@helper
+def random_number(s: State) -> int:
+    s[SEED] = (s[SEED] * 1103515245 + 12345) & 0x7FFFFFFF
+    return s[SEED] >> 8
+
+
 class PausingModel(BeatModel):
     """A source or sink that pauses: it holds every beat for some cycles.
 
@@ -98,31 +107,25 @@ class PausingModel(BeatModel):
     """
 
     def __init__(self, rng: random.Random, chance: float, longest: int) -> None:
-        self.rng, self.chance, self.longest = rng, chance, longest
-        self.holds, self.left = False, 0
+        self.state = [0, 0, rng.randrange(1 << 31), int(chance * 1000), longest]
 
-    def valid(self) -> bool:
-        return self.holds and not self.left
+    @staticmethod
+    def offers(s: State) -> int:
+        return s[HOLDS] if s[LEFT] == 0 else 0
 
-    def ready(self, output_ready: bool) -> bool:
-        return not self.holds or (output_ready and not self.left)
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return 1 if not s[HOLDS] or (readys and s[LEFT] == 0) else 0
 
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        if self.ready(output_ready):
-            self.holds = input_valid
-            pauses = input_valid and self.rng.random() < self.chance
-            self.left = self.rng.randint(1, self.longest) if pauses else 0
-        elif self.left:
-            self.left -= 1
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        if self.left:
-            return self.left
-        moves = output_ready if self.holds else input_valid
-        return 0 if moves else math.inf
-
-    def leap(self, cycles: int) -> None:
-        self.left = max(self.left - cycles, 0)
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if s[HOLDS] and s[LEFT]:
+            s[LEFT] -= cycles
+        elif readys or not s[HOLDS]:
+            s[HOLDS] = valids
+            if valids and random_number(s) % 1000 < s[CHANCE]:
+                s[LEFT] = 1 + random_number(s) % s[LONGEST]
+        return s[LEFT] - 1 if s[LEFT] > 0 else FOREVER
 
 
 def pauses(seed: int) -> Callable[[], BeatModel]:

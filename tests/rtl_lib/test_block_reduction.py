@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 from amaranth.hdl import Value
@@ -11,7 +9,6 @@ from contract import FRAMES, STALLS, check_cycles, check_operator, random_input
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
-from test_several_pixels import rests_exactly
 from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
@@ -151,46 +148,6 @@ def test_it_takes_a_beat_in_every_cycle(case: tuple[BlockReduction, int]) -> Non
     last_row, last_column = rows * spec.block[0] - 1, columns * spec.block[1] - 1
     assert exit.last_cycle == last_row * arriving.beats_per_row + last_column // pixels + component.latency
     assert component.latency == (1 if component.together < 3 else 2)
-
-
-def test_the_twin_rests_exactly_while_nothing_happens() -> None:
-    class Flat(BlockReductionModel):
-        """``vars`` of it tell the whole state."""
-
-        def tick(self, input_valid: bool, output_ready: bool) -> None:
-            super().tick(input_valid, output_ready)
-            self.occupied = self.pipeline.occupied
-
-    spec = BlockReduction(5, 7, 1, S5, (2, 2), MAXIMUM)
-    component = spec.create()
-    twin = Flat(component.latency, component.rows, component.columns)
-    twin.occupied = 0
-    rests_exactly(twin)
-
-
-def test_leaps_are_as_good_as_ticks() -> None:
-    rng = random.Random(2)
-    component = BlockReduction(4, 9, 1, S5, (2, 4), SUM).create(pixels=4)
-    leaping, ticking = component.beat_model(), component.beat_model()
-    leapt = 0
-    while leapt < 100:
-        offering, accepting = rng.random() < 0.5, rng.random() < 0.5
-        cycles = int(min(leaping.resting(offering, accepting), 5))
-        for _ in range(max(cycles, 1)):
-            said = [(twin.valid(), twin.ready(accepting)) for twin in (leaping, ticking)]
-            assert cycles or said[0] == said[1]
-            ticking.tick(offering, accepting)
-        if cycles:
-            leaping.leap(cycles)
-        else:
-            leaping.tick(offering, accepting)
-        assert state(leaping) == state(ticking)
-        leapt += cycles
-
-
-def state(twin: BeatModel) -> tuple[int, ...]:
-    assert isinstance(twin, BlockReductionModel)
-    return twin.pipeline.occupied, twin.row, twin.column
 
 
 def test_what_create_is_told() -> None:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from contract import check_operator
 from stream_bench import run_component
-from test_several_pixels import rests_exactly
 from test_twins_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
+from rtl_lib.core.rules import State
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.timing import PipelineModel, StageModel
 from rtl_lib.core.trace import trace_chain
-from rtl_lib.streams.fifo import Fifo, FifoModel
+from rtl_lib.streams.fifo import AT_OUTPUT, STORED, Fifo, FifoModel
 
 BEAT = Beat(Format(True, 5), 2)
 DEPTHS = [2, 3, 4, 7]
@@ -63,11 +63,6 @@ def test_it_holds_depth_beats_and_one_at_the_output(depth: int) -> None:
     assert before == list(range(depth + 1))
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_the_twin_rests_exactly_while_nothing_happens(depth: int) -> None:
-    rests_exactly(FifoModel(depth))
-
-
 def test_a_fifo_in_a_schedule() -> None:
     entry, exit = trace_chain([StageModel(), FifoModel(4), PipelineModel(3)], [(0, 10), (3, 10)])
     assert (entry.interval_cycles, exit.first_cycle, exit.interval_cycles) == (10, 1 + 2 + 3, 10)
@@ -79,8 +74,9 @@ class OneTooDeep(FifoModel):
 
 
 class NoOutputRegister(FifoModel):
-    def valid(self) -> bool:
-        return self.stored > 0 or self.at_output
+    @staticmethod
+    def offers(s: State) -> int:
+        return 1 if s[STORED] or s[AT_OUTPUT] else 0
 
 
 def test_a_wrong_twin_is_found() -> None:

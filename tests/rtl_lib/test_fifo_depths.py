@@ -83,5 +83,4 @@ def test_random_blocks_keep_the_interval_and_never_hang(seed: int, monkeypatch: 
     depths = FifoDepths(drawn.build, dict.fromkeys(drawn.edges, 8), 1)
     best = depths.best()
     assert depths.keeps_interval(best)
-    queues = {edge: FifoModel(depth) for edge, depth in best.items()}
-    assert not any(hangs(drawn, {e: FifoModel(q.depth) for e, q in queues.items()}, k) for k in range(3))
+    assert not any(hangs(drawn, {edge: FifoModel(depth) for edge, depth in best.items()}, k) for k in range(3))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from branch_bench import STALLS, run_branching
 
-from rtl_lib.core.branch_timing import ForkStageModel
+from rtl_lib.core.branch_timing import TAKEN, ForkStageModel
 from rtl_lib.core.formats import Format
+from rtl_lib.core.rules import State
 from rtl_lib.core.stream import Beat
 from rtl_lib.streams.fork_stage import ForkStage
 
@@ -37,9 +38,11 @@ def test_a_reader_is_one_beat_ahead_at_most() -> None:
 
 
 class NeverTaken(ForkStageModel):
-    def tick(self, input_valid: bool, output_readys: tuple[bool, ...]) -> None:
-        super().tick(input_valid, output_readys)
-        self.taken = self.nobody
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        rest = ForkStageModel.moves(s, valids, readys, cycles)
+        s[TAKEN] = 0
+        return rest
 
 
 def test_a_wrong_timing_model_is_found() -> None:

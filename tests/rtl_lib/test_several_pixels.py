@@ -4,8 +4,6 @@ is in the lanes that do not.
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 from contract import FRAMES, STALLS, check_cycles, check_operator, random_input
@@ -17,7 +15,6 @@ from test_twins_under_stalls import PATTERNS, first_difference
 from rtl_lib.core.formats import Format
 from rtl_lib.core.replicate import SideBySide, side_by_side
 from rtl_lib.core.stream import Beat, Chain, StreamComponent
-from rtl_lib.core.timing import BeatModel
 from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.image.reduction import Reduction, WindowReduction
@@ -229,24 +226,6 @@ def test_unpack_pixels(width: int, pixels: int, channels: int, pattern: tuple[fl
     check_operator(spec, 2 * spec.rows.beats_per_row, width)  # any integers in the surplus lanes
     component = spec.create()
     assert first_difference(component, component.beat_model(), 150, *pattern) is None
-
-
-def test_the_twin_of_unpack_pixels_rests_exactly_while_nothing_happens() -> None:
-    rests_exactly(UnpackPixels(S5, 1, 5, 4).create().beat_model())
-
-
-def rests_exactly(twin: BeatModel) -> None:
-    """``resting`` is infinite when, and only when, neither a tick changes the state nor a beat passes."""
-    rng = random.Random(1)
-    rested = 0
-    for _ in range(500):
-        offering, accepting = rng.random() < 0.5, rng.random() < 0.5
-        passes = (offering and twin.ready(accepting)) or (accepting and twin.valid())
-        rest, before = twin.resting(offering, accepting), dict(vars(twin))
-        twin.tick(offering, accepting)
-        assert bool(rest) == (vars(twin) == before and not passes)
-        rested += bool(rest)
-    assert 0 < rested < 500
 
 
 # side by side ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ Registers: input lanes and weights; products; one after every few levels of the 
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +28,7 @@ from amaranth.lib.memory import Memory
 from rtl_lib.core.features import Features, MemoryStyle
 from rtl_lib.core.formats import index_signal
 from rtl_lib.core.pipeline import PipelineBuilder
+from rtl_lib.core.rules import FOREVER, State, helper, line, line_moves, line_ready, line_valid
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
@@ -126,63 +126,53 @@ class FoldedSums:
         return FoldedSumsComponent(self)
 
 
+SLOT, SLOTS, CHUNKS, STREAMS, LINE = range(5)
+
+
+@helper
+def takes_here(s: State) -> int:
+    """Whether a beat enters in the present slot: the first ones of a vector in parts, the last one of a held one."""
+    return s[SLOT] < s[CHUNKS] if s[STREAMS] else s[SLOT] == s[SLOTS] - 1
+
+
+@helper
+def issues(s: State, valids: int) -> int:
+    """Whether the present slot is computed as soon as the registers move: it has its input."""
+    return valids or (s[STREAMS] and s[SLOT] >= s[CHUNKS])
+
+
 class FoldedModel(BeatModel):
-    """The twin of ``FoldedSumsComponent``."""
+    """The twin of ``FoldedSumsComponent``: the last slot of each turn enters a line."""
 
     def __init__(self, latency: int, turns: int, chunks: int, streams: bool) -> None:
-        self.latency = latency
-        self.chunks = chunks
-        self.slots = turns * chunks
-        self.streams = streams
-        self.moves = False, False  # of registers and slot, in the cycle that ``resting`` looked at
-        self.slot = 0
-        self.done = 0  # a bit a register: does it hold finished sums?
-        self.last = 1 << (latency - 1)
+        self.state = [0, turns * chunks, chunks, int(streams), *line(latency)]
 
-    def valid(self) -> bool:
-        return bool(self.done & self.last)
+    @staticmethod
+    def offers(s: State) -> int:
+        return line_valid(s, LINE)
 
-    def _advances(self, output_ready: bool) -> bool:
-        return output_ready or not self.done & self.last
+    @staticmethod
+    def accepts(s: State, valids: int, readys: int) -> int:
+        return line_ready(s, LINE, readys) if takes_here(s) else 0
 
-    def _takes_here(self) -> bool:
-        return self.slot < self.chunks if self.streams else self.slot == self.slots - 1
-
-    def _needs_input(self) -> bool:
-        return not self.streams or self.slot < self.chunks
-
-    def ready(self, output_ready: bool) -> bool:
-        return self._takes_here() and self._advances(output_ready)
-
-    def tick(self, input_valid: bool, output_ready: bool) -> None:
-        if not self._advances(output_ready):
-            return
-        issued = input_valid or not self._needs_input()
-        finishes = issued and self.slot % self.chunks == self.chunks - 1
-        self.done = (self.done << 1 | finishes) & (2 * self.last - 1)
-        if issued:
-            self.slot = (self.slot + 1) % self.slots
-
-    def resting(self, input_valid: bool, output_ready: bool) -> float:
-        advances = self._advances(output_ready)
-        self.moves = advances, advances and (input_valid or not self._needs_input())
-        if not advances:
-            return math.inf
-        to_output = self.latency - self.done.bit_length() if self.done else math.inf
-        if not self.moves[1]:
-            return to_output
-        if self._takes_here():
+    @staticmethod
+    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
+        if not line_ready(s, LINE, readys):
+            return FOREVER
+        finishes, took_here = 0, takes_here(s)
+        if issues(s, valids):
+            finishes = 1 if s[SLOT] % s[CHUNKS] == s[CHUNKS] - 1 else 0
+            s[SLOT] = (s[SLOT] + cycles) % s[SLOTS]
+        rest = line_moves(s, LINE, finishes, readys, cycles)
+        if takes_here(s) != took_here:
             return 0
-        # The slots before the next one that finishes sums or takes input.
-        return min(to_output, self.chunks - 1 - self.slot % self.chunks)
-
-    def leap(self, cycles: int) -> None:
-        advances, issues = self.moves
-        self.done <<= cycles * advances
-        self.slot += cycles * issues
+        if issues(s, valids):
+            return min(rest, s[CHUNKS] - 1 - s[SLOT] % s[CHUNKS])  # the slots before the next that finishes sums
+        return rest
 
     def least(self) -> FoldedModel:
-        return FoldedModel(1, self.slots // self.chunks, self.chunks, self.streams)
+        _, slots, chunks, streams = self.state[:LINE]
+        return FoldedModel(1, slots // chunks, chunks, bool(streams))
 
 
 class FoldedSumsComponent(StreamComponent):

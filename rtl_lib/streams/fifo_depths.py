@@ -24,7 +24,7 @@ from rtl_lib.streams.fifo import FifoModel, QueueModel
 LEAST = 2  # beats that a FIFO holds
 
 # The most beats that may pass, all in all, while depths are shortened: some seconds.
-MOST_WORK = 300_000
+MOST_WORK = 5_000_000
 FRAMES = 6  # that a trace runs, with those that fill the network
 
 Edge = TypeVar("Edge", bound=Hashable)

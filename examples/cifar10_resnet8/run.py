@@ -1,11 +1,10 @@
 """ResNet-8 of MLPerf Tiny, from training to hardware for a PYNQ-Z2, by one command.
 
-    .venv/bin/python examples/cifar10_resnet8/run.py   # about two hours on two cores; what is done already is kept
+    .venv/bin/python examples/cifar10_resnet8/run.py   # an hour or two on two cores; the trained model is kept
 
 Trains (``train.py``), quantizes to 8 bits after training, plans at least 1,310 frames/s at 100 MHz within the Zynq 7020
-of the board (ten times the 131 frames/s that hls4ml reached on it: Borras et al. 2022, "Open-source FPGA-ML codesign
-for the MLPerf Tiny Benchmark"), simulates 1,000 test pictures with all layer boundaries compared, and synthesizes with
-yosys for Xilinx 7-series. Writes ``results.md``.
+of the board (ten times the 131 frames/s that are published for hls4ml on it), simulates 1,000 test pictures with all
+layer boundaries compared, and synthesizes with yosys for Xilinx 7-series. Writes ``results.md``.
 """
 
 from __future__ import annotations

@@ -112,9 +112,11 @@ def _mmcm(source: Fraction, target: Fraction) -> Pll | None:
 _PLLS: dict[Tools, Callable[[Fraction, Fraction], Pll | None]] = {Tools.TRELLIS: _ecp5, Tools.VIVADO: _mmcm}
 
 
-def add_clock(m: Module, board: Board, clock_mhz: float, pin: Signal) -> tuple[Signal, Signal]:
-    """The clock, and a signal that is low until it is steady."""
-    pll = pll_of(board, clock_mhz)
+def add_clock(m: Module, board: Board, pll: Pll | None, pin: Signal) -> tuple[Signal, Signal]:
+    """The clock, and a signal that is low until it is steady.
+
+    :param pll: of ``pll_of``.
+    """
     clock, locked = Signal(name="clock"), Signal(name="locked")
     if pll is None:
         m.d.comb += [clock.eq(pin), locked.eq(1)]

@@ -13,7 +13,7 @@ from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 
 from dnn2fpga.build.boards import Board
-from dnn2fpga.build.clocking import add_clock
+from dnn2fpga.build.clocking import add_clock, pll_of
 from dnn2fpga.build.tops.stream_port import StreamPort, StreamPorts
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.atomic import digest
@@ -43,14 +43,14 @@ class BoardTop(Elaboratable):
 
     def __init__(self, board: Board, clock_mhz: float, spec: HostLinkSpec, streams: StreamPorts) -> None:
         self.board = board
-        self.clock_mhz = clock_mhz
+        self.pll = pll_of(board, clock_mhz)  # refuses before anything is made
         self.spec = spec
         self.streams = streams
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.clock_pin = clock_pin = io.Buffer("i", platform.request(platform.default_clk, 0, dir="-"))
-        clock, locked = add_clock(m, self.board, self.clock_mhz, clock_pin.i)
+        clock, locked = add_clock(m, self.board, self.pll, clock_pin.i)
         self._domains(m, clock, locked)
         m.submodules.link = link = HostLink(self.spec)
         uart = platform.request("uart", 0, dir="-")

@@ -120,8 +120,11 @@ class Run:
     """
 
     def __init__(self, network: TimingNetwork, group: Sequence[int]) -> None:
-        from rtl_lib.core import replay  # imports numba
-        from rtl_lib.core.machine_code import addresses
+        try:
+            from rtl_lib.core import replay  # imports numba
+            from rtl_lib.core.machine_code import addresses
+        except OSError as error:  # a library that is there, and finds no room
+            raise MemoryError(f"numba cannot be loaded: {error}") from error
 
         self.network, self.replay = network, replay
         self.frames = 0  # that have left at every sink

@@ -4,9 +4,11 @@ every cycle.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -192,6 +194,19 @@ def test_a_run_in_which_nobody_rests_shows_the_same(monkeypatch: pytest.MonkeyPa
     assert leapt[-1].interval_cycles == cycles
     monkeypatch.setattr(engine, "LONGEST_REST", 0)  # every part is looked at in every cycle
     assert passages() == leapt
+
+
+def test_a_library_that_finds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = builtins.__import__
+
+    def finds_no_room(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if "replay" in (fromlist or ()):
+            raise OSError("Could not find/load shared object file 'libllvmlite.so'")
+        return found(name, globals, locals, fromlist, level)
+
+    monkeypatch.setattr(builtins, "__import__", finds_no_room)
+    with pytest.raises(MemoryError, match=r"numba cannot be loaded: Could not find/load .*libllvmlite"):
+        trace_chain([StageModel()], [(0, 1), (1, 1)])
 
 
 # What the twins say ----------------------------------------------------------------------------------------------

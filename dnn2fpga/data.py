@@ -24,7 +24,7 @@ ROWS = 4096  # looked at together
 
 
 class Network(Protocol):
-    """What data depends on: the float graph has it, and the integer graph."""
+    """The part of a network that data depends on; the float graph and the integer graph have it."""
 
     @property
     def input_shapes(self) -> Mapping[str, Shape]:

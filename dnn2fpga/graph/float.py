@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.encodings import Encodings
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.base import Layer
-from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
+from dnn2fpga.task import Ending, Interface, Task
 from dnn2fpga.tensors.basics import Shape
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Decided):
     """A network of float layers.
 
     :param inputs: the shapes of the input tensors (without the batch), by name.
@@ -110,25 +111,6 @@ class Graph:
             else:
                 tensor = node.inputs[0]
         return Interface(inputs=tuple(self.inputs.values()), output=self.shapes[self.outputs[name]], ending=ending)
-
-    @property
-    def interface(self) -> Interface:
-        """What the task of the only output depends on."""
-        return only(self.interfaces, "output")
-
-    @property
-    def tasks(self) -> dict[str, Task]:
-        """What each output is for: as it was decided, or what its last layer says."""
-        return {name: self.decided.get(name) or unlabelled_task(of) for name, of in self.interfaces.items()}
-
-    @property
-    def task(self) -> Task:
-        """What the only output is for."""
-        return only(self.tasks, "output")
-
-    def decided_as(self, task: Task) -> Graph:
-        """The same network, of which the only output is for this task."""
-        return replace(self, decided={only_name(self.outputs, "output"): task})
 
     @cached_property
     def encodings(self) -> Encodings:

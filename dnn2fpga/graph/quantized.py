@@ -6,23 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.task import Ending, Interface, Task, unlabelled_task
+from dnn2fpga.task import Ending, Interface, Task
 from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedGraph:
+class QuantizedGraph(Decided):
     """A network of integer layers.
 
     ``run`` is the software model; ``boundaries`` gives every tensor. Arrays are ``[frames, beats, lanes]`` on wires and
@@ -111,25 +112,6 @@ class QuantizedGraph:
             return self.decided[name].ending
         node = self.dag.by_name.get(tensor)
         return node.layer.ending if node else Ending.LINEAR
-
-    @property
-    def interface(self) -> Interface:
-        """What the task of the only output depends on."""
-        return only(self.interfaces, "output")
-
-    @property
-    def tasks(self) -> dict[str, Task]:
-        """What each output is for: as it was decided, or what its last layer says."""
-        return {name: self.decided.get(name) or unlabelled_task(of) for name, of in self.interfaces.items()}
-
-    @property
-    def task(self) -> Task:
-        """What the only output is for."""
-        return only(self.tasks, "output")
-
-    def decided_as(self, task: Task) -> QuantizedGraph:
-        """The same network, of which the only output is for this task."""
-        return replace(self, decided={only_name(self.outputs, "output"): task})
 
     @cached_property
     def operators(self) -> dict[str, list[Operator]]:

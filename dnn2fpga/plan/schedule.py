@@ -110,8 +110,7 @@ class Schedule:
     ) -> None:
         """What stands between a tensor and its readers."""
         separator = boundary.separator()
-        if boundary.forks:
-            assert separator is not None
+        if separator and boundary.forks:
             forked = network.add(separator.beat_model(), stream, name=boundary.name)
             network.watch(boundary.name, forked, boundary.beats)
             for edge, branch in zip(boundary.edges, forked, strict=True):

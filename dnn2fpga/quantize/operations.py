@@ -1,6 +1,6 @@
 """What a layer kind needs to take part in training without importing TensorFlow.
 
-``Layer.forward`` is the differentiable twin of ``compute``, ``Layer.forward_codes`` that of the integer layer: its
+``Layer.forward`` is the differentiable form of ``compute``, ``Layer.forward_codes`` that of the integer layer: its
 numbers *are* the integers of the integer model (held in floats, exactly), and gradients pass through every rounding
 (straight-through estimator). So what is trained is what is built.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from dnn2fpga.layers.concatenate import Concatenate
@@ -44,9 +45,9 @@ def concatenation(at: Placement, axis: int, *inputs: SymbolicTensor) -> Symbolic
 class _Merge(KerasOptions):
     """A layer that joins a list of tensors; of one tensor it makes nothing else."""
 
+    @abstractmethod
     def join(self, at: Placement, *inputs: SymbolicTensor) -> SymbolicTensor:
         """Join at least two."""
-        raise NotImplementedError
 
     def add(self, at: Placement, *inputs: SymbolicTensor) -> SymbolicTensor:
         return self.join(at, *inputs) if len(inputs) > 1 else at.builder.add(Identity(at.name), *inputs)

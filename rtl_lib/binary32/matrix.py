@@ -150,7 +150,7 @@ GROUP, BEAT_CYCLES, LAST_SLOT, BEATS_LEFT, LEFT, LINE = range(6)
 
 
 class Binary32MatrixModel(BeatModel):
-    """The twin: the last working slot of a group enters a line, from which the output beat comes."""
+    """The timing model: the last working slot of a group enters a line, from which the output beat comes."""
 
     def __init__(self, beats: int, beat_cycles: int, idle_slots: int, latency: int = LATENCY) -> None:
         # BEATS_LEFT: of the group, the present one included; LEFT: cycles of the present beat, this one included; 0:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 from numba import cfunc, njit, types
 from numba.core import event
@@ -69,7 +69,7 @@ def _linked(rule: Callable[..., int]) -> FunctionType:
     """The same function, that calls compiled helpers. Its name tells what it is made of: numba looks at a function's
     own file only, to see whether what it has kept is still right.
     """
-    assert isinstance(rule, FunctionType)
+    rule = cast(FunctionType, rule)  # every rule is a plain function
     replaced = {name: _helper(called) for name, called in _called(rule).items()}
     linked = FunctionType(rule.__code__, {**rule.__globals__, **replaced}, rule.__name__)
     linked.__qualname__ = f"{rule.__qualname__}_{_digest(rule)}"

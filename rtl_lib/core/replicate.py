@@ -20,7 +20,7 @@ from rtl_lib.core.timing import BeatModel
 def side_by_side(copies: Sequence[StreamComponent]) -> StreamComponent:
     """Identical components (or chains of them) as one component; copies are made fresh, one for each slice.
 
-    Chains are put side by side link by link, so the result is a chain again, whose links have twins of their own.
+    Chains are put side by side link by link, so the result is a chain again; each link has its own timing model.
     """
     if not copies:
         raise ValueError("copies must be at least one component, not none")

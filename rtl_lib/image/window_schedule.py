@@ -215,7 +215,7 @@ def takes(s: State, output_ready: int) -> bool:
 
 
 class WindowsModel(BeatModel):
-    """The twin of ``WindowsComponent``'s control.
+    """The timing model of ``WindowsComponent``'s control.
 
     :param is_least: whether it steps only while no windows wait, as the least model does.
     """

@@ -25,7 +25,7 @@ DEPTH, STORED, AT_OUTPUT, MOST = range(4)
 
 
 class FifoModel(BeatModel):
-    """The twin of ``Fifo``."""
+    """The timing model of ``Fifo``."""
 
     def __init__(self, depth: int) -> None:
         self.state = [depth, 0, 0, 0]

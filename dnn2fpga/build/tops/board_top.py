@@ -84,7 +84,7 @@ class BoardTop(Elaboratable):
         m.submodules.accelerator = Instance("accelerator", i_aclk=ClockSignal(), i_aresetn=aresetn, **streams)
 
     def _several_streams(self, m: Module, link: HostLink) -> dict[str, Value]:
-        """What the accelerator's ports are connected with: buffers between them and the link's two streams."""
+        """Connect the accelerator's ports through buffers to the link's two streams; return its connections."""
         splitter, merger = (FrameSplitter(_on_line(self.streams.inputs)), FrameMerger(_on_line(self.streams.outputs)))
         m.submodules.splitter = ResetInserter(~link.aresetn)(splitter)
         m.submodules.merger = ResetInserter(~link.aresetn)(merger)
@@ -110,7 +110,7 @@ class BoardTop(Elaboratable):
 
 
 def _one_stream(link: HostLink) -> dict[str, Value]:
-    """What the ports of an accelerator with one input and one output are connected with: the link itself."""
+    """Return the connections of an accelerator with one input and one output: the link itself."""
     given = ("s_axis_tdata", "s_axis_tvalid", "s_axis_tlast", "m_axis_tready")
     told = ("s_axis_tready", "m_axis_tdata", "m_axis_tvalid", "m_axis_tlast")
     return {f"i_{name}": getattr(link, name) for name in given} | {f"o_{name}": getattr(link, name) for name in told}

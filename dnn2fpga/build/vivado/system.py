@@ -111,7 +111,7 @@ class Channel:
 
     @property
     def memory_bits(self) -> int:
-        """Of the DMA's side towards the memory."""
+        """Bits of the DMA's side towards the memory."""
         return max(self.dma_bits, NARROWEST_MEMORY_BITS)
 
     @property

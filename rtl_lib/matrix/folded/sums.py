@@ -142,7 +142,7 @@ def issues(s: State, valids: int) -> int:
 
 
 class FoldedModel(BeatModel):
-    """The twin of ``FoldedSumsComponent``: the last slot of each turn enters a line."""
+    """The timing model of ``FoldedSumsComponent``: the last slot of each turn enters a line."""
 
     def __init__(self, latency: int, turns: int, chunks: int, streams: bool) -> None:
         self.state = [0, turns * chunks, chunks, int(streams), *line(latency)]

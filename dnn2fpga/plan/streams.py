@@ -21,6 +21,7 @@ from rtl_lib.streams.fork_stage import ForkStage
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
 LEAVES = -1
+MOST_STREAMS = 60  # of a fork or a join: timing models hold them as the bits of one integer
 
 
 class Edge(Described):
@@ -139,12 +140,12 @@ def streams_of(
 ) -> tuple[tuple[Boundary, ...], tuple[Output, ...]]:
     """All that is known of the streams without a schedule.
 
-    :raises UserError: for FIFOs in the settings where there is no such edge.
+    :raises UserError: for FIFOs in the settings where there is no such edge, and for too many readers or inputs.
     """
     edges = list(_edges(graph, layout))
     readers = Counter(edge.source for edge in edges)
     edges = [_with_fifo(edge, readers[edge.source], settings, graph.inputs) for edge in edges]
-    if problems := list(_unknown_fifos(edges, readers, settings)):
+    if problems := [*_too_many(edges), *_unknown_fifos(edges, readers, settings)]:
         raise UserError(problems)
     layers = {layer.name: layer for layer in layout.layers}
     found: list[Boundary] = []
@@ -179,6 +180,16 @@ def _with_fifo(edge: Edge, readers: int, settings: PlanSettings, inputs: Contain
         return edge.model_copy(update={"fifo": fifo})
     fifo = next((one.beats for one in settings.fifos if (one.tensor, one.reader) == edge.key[:2]), 0)
     return edge.model_copy(update={"fifo": fifo})
+
+
+def _too_many(edges: list[Edge]) -> Iterator[str]:
+    """Tensors with more readers, and layers with more inputs, than a timing model can tell apart."""
+    for tensor, count in Counter(edge.source for edge in edges).items():
+        if count > MOST_STREAMS:
+            yield f"'{tensor}' is read {count} times; at most {MOST_STREAMS} are supported: copy it through a layer"
+    for layer, count in Counter(edge.reader for edge in edges if not edge.leaves).items():
+        if count > MOST_STREAMS:
+            yield f"layer '{layer}' reads {count} tensors; at most {MOST_STREAMS} are supported: join them in two steps"
 
 
 def _unknown_fifos(edges: list[Edge], readers: Counter[str], settings: PlanSettings) -> Iterator[str]:

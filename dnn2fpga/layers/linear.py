@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from dnn2fpga.exact.encoding import ExactWeights
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.requantization import fitting, requantization
@@ -50,10 +51,19 @@ class Linear(BuildableLayer):
     bias: np.ndarray
     clamp: tuple[float, float] = UNLIMITED
     unfolded: Unfolded | None = None
+    exact: ExactWeights | None = field(default=None, kw_only=True)  # of a source that has integers
 
     has_weights: ClassVar[bool] = True
     quantized: ClassVar[type[QuantizedLinear]]
     binary32: ClassVar[type[Binary32Linear]]
+
+    @classmethod
+    def of_codes(cls, name: str, exact: ExactWeights, **geometry: Any) -> Self:
+        """Return a layer with the integer weights of its source.
+
+        :param geometry: further fields, such as ``strides``.
+        """
+        return cls(name, weights=exact.float_weights, bias=exact.float_bias, exact=exact, **geometry)
 
     @property
     def parameter_count(self) -> int:

@@ -24,8 +24,8 @@ from rtl_lib.core.stream import Beat
 
 @dataclass(frozen=True, eq=False)
 class Requantize(Beatwise):
-    """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry a lane (int64), the clamp ``low`` …
-    ``high`` has one for all or one a lane.
+    """Element-wise; ``multiplier``, ``shift`` and ``offset`` have one entry per lane (int64), the clamp ``low`` …
+    ``high`` has one for all or one per lane.
     """
 
     input_format: Format
@@ -71,7 +71,7 @@ class Requantize(Beatwise):
 
     @cached_property
     def multiplies(self) -> bool:
-        """Whether any lane needs a real multiplication."""
+        """True if any lane needs a real multiplication."""
         return bool((self.multiplier & (self.multiplier - 1)).any() or (self.multiplier < 0).any())
 
     @property

@@ -11,8 +11,8 @@ from dnn2fpga.tensors.basics import Unsupported
 
 RECORDED = np.load(Path(__file__).parents[1] / "front_ends/samples/hgq2_quantizers/io.npz")
 MODES = [name for name in RECORDED if "_" in name]
-K, I, F = (RECORDED[name] for name in "kif")
-COLUMNS = np.repeat(RECORDED["x"][:, np.newaxis], len(K), axis=1)
+SIGN, INTEGER, FRACTION = (RECORDED[name] for name in "kif")
+COLUMNS = np.repeat(RECORDED["x"][:, np.newaxis], len(SIGN), axis=1)
 
 
 def options(mode: str = "kbi_RND_SAT", **changes: object) -> QuantizerOptions:
@@ -24,12 +24,12 @@ def options(mode: str = "kbi_RND_SAT", **changes: object) -> QuantizerOptions:
     return QuantizerOptions.model_validate({**given, "heterogeneous_axis": [-1], **changes})
 
 
-def widths(k: np.ndarray = K, i: np.ndarray = I, f: np.ndarray = F) -> dict[str, np.ndarray]:
+def widths() -> dict[str, np.ndarray]:
     """The variables of a quantizer alone, of both kinds."""
-    single = {"i": i, "f": f, "b": i + f}
+    single = {"i": INTEGER, "f": FRACTION, "b": INTEGER + FRACTION}
     of_channels = {name: np.float32(values)[np.newaxis] for name, values in single.items()}
     return {f"quantizer/{name}": values for name, values in of_channels.items()} | {
-        "quantizer/k": k.astype(np.uint8)[np.newaxis]
+        "quantizer/k": SIGN.astype(np.uint8)[np.newaxis]
     }
 
 

@@ -17,11 +17,15 @@ from hgq.config import QuantizerConfig
 from hgq.layers import Quantizer
 
 ROUNDINGS = ("TRN", "RND", "RND_CONV", "TRN_ZERO", "RND_ZERO", "RND_MIN_INF", "RND_INF", "S_RND")
-FORMATS = [(1, 2, 5), (1, 0, 3), (0, 1, 3), (1, -2, 4), (1, 4, -2), (0, 0, 1), (1, 1, -1), (0, -1, 1), (1, -3, 2), (1, 0, 0)]
+FORMATS = [
+    *((1, 2, 5), (1, 0, 3), (0, 1, 3), (1, -2, 4), (1, 4, -2)),
+    *((0, 0, 1), (1, 1, -1), (0, -1, 1), (1, -3, 2), (1, 0, 0)),
+]  # k, i, f
 
 rng = np.random.default_rng(0)
 ties = np.arange(-48, 49) / 16
-x = np.concatenate([ties, rng.normal(0, 4, 40), [-1000.5, 999.25, 2.0**-20, -(2.0**-20), 40.0, -40.0]]).astype("float32")
+far = [-1000.5, 999.25, 2.0**-20, -(2.0**-20), 40.0, -40.0]
+x = np.concatenate([ties, rng.normal(0, 4, 40), far]).astype("float32")
 k, i, f = (np.array(values, "float32")[None] for values in zip(*FORMATS, strict=True))
 
 

@@ -21,7 +21,7 @@ from rtl_lib.core.arithmetic import Overflow
 
 
 class Rule(ABC):
-    """How a real number becomes a code."""
+    """The rule by which a real number becomes a code."""
 
     @abstractmethod
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:

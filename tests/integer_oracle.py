@@ -72,8 +72,9 @@ def of_lane(value: Any, lane: int) -> Any:
 
 
 def requantized(layer: dict[str, Any], lane: int, total: int) -> int:
-    exact = Fraction(total * layer["multiplier"][lane] + layer["offset"][lane], 2 ** layer["shift"][lane])
-    return in_bounds(layer, lane, exact)
+    line = "negative_" if total < 0 and "negative_multiplier" in layer else ""
+    multiplier, offset = layer[f"{line}multiplier"][lane], layer[f"{line}offset"][lane]
+    return in_bounds(layer, lane, Fraction(total * multiplier + offset, 2 ** layer["shift"][lane]))
 
 
 def in_bounds(layer: dict[str, Any], lane: int, exact: Fraction) -> int:

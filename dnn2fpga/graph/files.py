@@ -65,9 +65,7 @@ def save(graph: QuantizedGraph, folder: Path) -> None:
     text = yaml.dump(described.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     header = "# Configuration of a dnn2fpga accelerator (docs/arithmetic.md). The integers are in weights.npz.\n"
     (folder / MODEL_FILE).write_text(header + text, encoding="utf-8")
-    arrays = {
-        f"{layer.name}/{field}": getattr(layer, field) for layer in graph.layers for field in layer.array_fields()
-    }
+    arrays = {f"{layer.name}/{field}": array for layer in graph.layers for field, array in layer.arrays.items()}
     _save_arrays(folder / WEIGHTS_FILE, arrays)
 
 
@@ -202,12 +200,13 @@ def _node(
     if not isinstance(inputs, list) or not inputs or not all(isinstance(one, str) for one in inputs):
         problems.append(f"{path}: layer '{name}': inputs must be a list of the tensors that it reads, not {inputs!r}")
         return None
-    missing = [field for field in cls.array_fields() if f"{name}/{field}" not in arrays]
+    missing = [field for field in cls.required_arrays() if f"{name}/{field}" not in arrays]
     if missing:
         problems += [f"{path.parent / WEIGHTS_FILE}: the array '{name}/{field}' is missing" for field in missing]
         return None
     try:
-        layer = cls.model_validate(fields | {field: arrays[f"{name}/{field}"] for field in cls.array_fields()})
+        own = {field: arrays[f"{name}/{field}"] for field in cls.array_fields() if f"{name}/{field}" in arrays}
+        layer = cls.model_validate(fields | own)
     except ValidationError as error:
         problems += problems_of(error, Path(f"{path}: layer '{name}'"), _known_keys(cls))
         return None

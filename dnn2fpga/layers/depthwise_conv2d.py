@@ -45,7 +45,8 @@ class QuantizedDepthwiseConv2D(QuantizedLinear, _OfChannels):
 
     def operators(self, input: Tensor) -> list[Operator]:
         matrix = self.over_window(self.checked_weights(), input)
-        return [*self.windows_before(input), self.product(matrix, input, lanes=len(matrix), groups=input.lanes)]
+        product = self.product(matrix, input, lanes=len(matrix), groups=input.lanes)
+        return [*self.windows_before(input), *product]
 
 
 @register

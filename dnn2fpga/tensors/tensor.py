@@ -33,6 +33,11 @@ def _binary32(value: Any) -> np.ndarray:
 
 # Array fields of a layer: kept in weights.npz, not in model.yaml.
 IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer(lambda a: a.tolist())]
+OptionalIntegerArray = Annotated[
+    np.ndarray | None,
+    BeforeValidator(lambda value: None if value is None else _integers(value)),
+    PlainSerializer(lambda a: None if a is None else a.tolist()),
+]
 Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
 
 

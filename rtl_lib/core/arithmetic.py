@@ -31,6 +31,11 @@ class Overflow(enum.Enum):
     WRAP = "wrap"  # AP_WRAP
 
 
+def is_whole_range(low: Any, high: Any) -> Any:
+    """Whether ``low`` … ``high`` are all numbers of n bits, unsigned or in two's complement; n may be 0."""
+    return (high & (high + 1) == 0) & ((low == 0) | (low == -high - 1))
+
+
 @singledispatch
 def select(condition: Any, when_true: Any, when_false: Any) -> Any:
     """``when_true if condition else when_false`` for every number type of this module."""
@@ -69,8 +74,8 @@ def clamp(value: Any, low: Any, high: Any) -> Any:
 def fit(value: Any, low: Any, high: Any, overflow: Overflow = Overflow.SATURATE) -> Any:
     """``value`` brought into ``[low, high]``.
 
-    ``WRAP`` keeps the low bits, so there ``[low, high]`` must be the whole range of a format (a power of two of
-    values). ``SATURATE_SYMMETRIC`` excludes ``low`` when ``low == -high - 1``.
+    ``WRAP`` keeps the low bits, so there ``[low, high]`` must be a whole range (``is_whole_range``).
+    ``SATURATE_SYMMETRIC`` excludes ``low`` when ``low == -high - 1``.
     """
     if overflow is Overflow.WRAP:
         return ((value - low) & (high - low)) + low
@@ -88,8 +93,14 @@ def requantize(
     high: Any,
     rounding: Rounding = Rounding.HALF_UP,
     overflow: Overflow = Overflow.SATURATE,
+    negative: tuple[Any, Any] | None = None,
 ) -> Any:
     """``fit(round((accumulator * multiplier + offset) / 2**shift))``:
     from an accumulator's scale to the next tensor's.
+
+    :param negative: multiplier and offset for accumulators below 0; absent: the same.
     """
+    if negative is not None:
+        is_negative = accumulator < 0
+        multiplier, offset = (select(is_negative, *both) for both in zip(negative, (multiplier, offset), strict=True))
     return fit(shift_right(accumulator * multiplier + offset, shift, rounding), low, high, overflow)

@@ -26,8 +26,8 @@ from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator, Wide
 from rtl_lib.core.pipeline import JoinPipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
-from rtl_lib.elementwise.epilogue import Finish, simplified
-from rtl_lib.elementwise.requantize import narrow
+from rtl_lib.elementwise.epilogue import Finish
+from rtl_lib.elementwise.requantize import narrow, simplified
 from rtl_lib.elementwise.term import Built, Counted, Steps, Term, adder_of, is_wires, register_of
 
 LEVELS_PER_REGISTER = 2  # of the tree

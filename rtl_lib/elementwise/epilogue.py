@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
 
 import numpy as np
 from amaranth.hdl import Value
@@ -13,7 +11,7 @@ from amaranth.hdl import Value
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.features import Features, Kind
-from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.elementwise.requantize import Requantize, simplified
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,6 @@ class Finish:
         """
         bill = Features().add(Kind.CLAMP, 1, max(bits - self.shift, 1), out, signed_sum)
         return bill.add(Kind.EVEN, bits * (self.rounding is Rounding.HALF_EVEN and self.shift > 0))
-
-
-def simplified(
-    multipliers: Sequence[int], offsets: Sequence[int], shift: int, rounding: Rounding
-) -> tuple[list[int], list[int], int, Rounding]:
-    """The same rounded results of ``(x * multiplier + offset) / 2^shift``, and of any sum or maximum of such numbers
-    over 2^shift, from smaller constants: rounding half up is an addition, and low bits that only offsets have never
-    reach the result. (To a sum belongs one offset.)
-    """
-    of_all = reduce(or_, multipliers)
-    if rounding is Rounding.HALF_UP:
-        offsets, rounding = [offset + (1 << shift >> 1) for offset in offsets], Rounding.FLOOR
-    common = min(shift, (of_all & -of_all).bit_length() - 1) if rounding is Rounding.FLOOR and of_all else 0
-    return [m >> common for m in multipliers], [o >> common for o in offsets], shift - common, rounding
 
 
 def offsets_merged(bias: np.ndarray, all_finishes: Sequence[Finish]) -> tuple[np.ndarray, list[Finish]]:

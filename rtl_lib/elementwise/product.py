@@ -38,7 +38,8 @@ class Product(Operator):
     """
     :param input_formats: of every input, at least two.
     :param zero_point: int64 ``[inputs, lanes]``.
-    :param multiplier, shift, offset, low, high, rounding, overflow: of ``Requantize``.
+    :param multiplier, shift, offset, low, high, rounding, overflow, negative_multiplier, negative_offset: of
+        ``Requantize``.
     :raises OverflowError: where integers of 64 bits would not be exact.
     """
 
@@ -52,6 +53,8 @@ class Product(Operator):
     high: int | np.ndarray
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE
+    negative_multiplier: np.ndarray | None = None
+    negative_offset: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.input_formats) < 2:
@@ -86,6 +89,8 @@ class Product(Operator):
             self.high,
             self.rounding,
             self.overflow,
+            self.negative_multiplier,
+            self.negative_offset,
         )
 
     @property
@@ -111,6 +116,8 @@ class Product(Operator):
         low, high = self.requantize.clamp
         by_lane = {"zero_point": self.zero_point, "multiplier": self.multiplier, "shift": self.shift}
         by_lane |= {"offset": self.offset, "low": low, "high": high}
+        if self.requantize.negative is not None:
+            by_lane |= zip(("negative_multiplier", "negative_offset"), self.requantize.negative, strict=True)
         return {name: np.concatenate([array] * pixels, axis=-1) for name, array in by_lane.items()}
 
     def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:

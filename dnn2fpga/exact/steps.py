@@ -131,7 +131,9 @@ class Steps:
             margin = min(margin, *(abs(border - near) for near in (place, place - 1) if border != near), Fraction(1, 2))
         # in accumulators; in codes it is as much less as an accumulator is worth
         worth = Fraction(last - first, max(high - low, 1))
-        return cls(low, high, first, np.array(at, np.int64), least, most, mirrored, float(margin * worth))
+        return cls(
+            low, high, first, np.array(at, np.int64), least, most, mirrored, float(margin * worth) if at else None
+        )
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:

@@ -131,9 +131,9 @@ def weight_fields(weights: np.ndarray) -> dict[str, Any]:
     for weight_set, width in _SMALL_SETS:
         if levels_of(weight_set, width).contain(weights):
             return {"weight_set": weight_set, "weight_width": width}
-    symmetric, own = Format.containing(-max(-low, high), max(-low, high)).width, Format.containing(low, high).width
-    if own + (low >= 0) > WIDEST:
-        raise Unsupported(f"its weights need {own} bits beside the scales of its input's channels; at most {WIDEST}")
-    if own + (low >= 0) < symmetric:
-        return {"weight_set": WeightSet.TWOS_COMPLEMENT, "weight_width": own}
+    symmetric = Format.containing(-max(-low, high), max(-low, high)).width
+    if symmetric > WIDEST:
+        raise Unsupported(
+            f"its weights need {symmetric} bits beside the scales of its input's channels; at most {WIDEST}"
+        )
     return {"weight_set": WeightSet.INTEGER, "weight_width": symmetric}

@@ -180,18 +180,14 @@ class _Lowering:
         if found.last is not None:
             raw = self._unrounded(f"{name}_sum", sums, np.ones_like(sums.low))
             return self.add(raw.build(name, tensor, found.last), raw.inputs, reached)
-        rising = np.array([-1 if one.mirrored else 1 for one in found.steps])
-        raw = sums if sums.is_code and (rising > 0).all() else self._unrounded(f"{name}_sum", sums, rising)
-        layer = QuantizedThresholds.of(
-            name, tensor, [one.at for one in found.steps], [one.first for one in found.steps]
-        )
-        return self.add(layer, raw.inputs, reached)
+        raise Unsupported("no multiplier has the steps of its source")  # thresholds come next
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
         ends = np.sort(np.stack([sums.low * sign, sums.high * sign]), axis=0)
         encoding = Encoding.of(1, *ends)
-        last = Requantizer(sign, 0 * sign, 0 * sign, *(np.full_like(sign, end) for end in (ends.min(), ends.max())))
+        low, high = (np.full_like(sign, end) for end in (ends.min(), ends.max()))
+        last = Requantizer(sign, 0 * sign, 0 * sign, low, high)
         layer = sums.build(name, tensor_of(sums.shape, sums.lanes, encoding), last)
         codes = self.add(layer, sums.inputs, encoding.for_lanes(sums.lanes))
         return replace(sums_of(codes), pieces=sums.pieces)

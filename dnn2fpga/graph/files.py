@@ -29,11 +29,11 @@ from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
 FORMAT_VERSION = 3
-OLDER = 2  # the version before, which held chains; it is still read
+OLDER = 2  # the previous version, which described chains; it is still read
 
 
 class _Output(Described):
-    """What an output is called outside, the tensor that leaves there, and what it is for."""
+    """The outside name of an output, the tensor that leaves there, and its task."""
 
     name: str
     tensor: str
@@ -51,7 +51,7 @@ class _ModelFile(Described):
 
 
 def save(graph: QuantizedGraph, folder: Path) -> None:
-    """Writes both files into an existing folder; the same graph gives the same bytes."""
+    """Write both files into an existing folder; the same graph produces the same bytes."""
     tasks = graph.tasks
     described = _ModelFile(
         format_version=FORMAT_VERSION,
@@ -146,8 +146,8 @@ def load(folder: Path) -> QuantizedGraph:
 
 
 def _brought_up_to_date(raw: Any) -> tuple[Any, bool]:
-    """What a file of format version 2 says, as version 3 says it: there was one chain of layers, one input and one
-    output. Also, whether the file is older than tasks and says that a softmax was last.
+    """Convert a file of format version 2, which has one chain of layers, one input and one output, to version 3. Also
+    return whether the file is older than tasks and says that a softmax was last.
     """
     if not isinstance(raw, dict) or raw.get("format_version") != OLDER:
         return raw, False

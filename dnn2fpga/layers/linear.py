@@ -1,4 +1,4 @@
-"""What convolution and dense layers share: a weight matrix, a bias, and what may be folded into them."""
+"""The part that convolution and dense layers share: a weight matrix, a bias, and what may be folded into them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step
 
 @dataclass(frozen=True, eq=False)
 class Unfolded:
-    """Weights and bias as they were before a batch normalization was folded into them; training goes on from here."""
+    """Weights and bias as they were before a batch normalization was folded into them; training resumes from here."""
 
     weights: np.ndarray
     bias: np.ndarray
@@ -205,7 +205,7 @@ class Linear(BuildableLayer):
         return replace(self, weights=folded[0], bias=folded[1], unfolded=unfolded)
 
     def folded(self, ops: Operations, x: Any, p: dict[str, Any], real: Any = 1.0) -> tuple[Any, Any]:
-        """Weights and bias with the batch normalization folded in; it goes on observing ``x`` times ``real``."""
+        """Weights and bias with the batch normalization folded in; it keeps observing ``x`` times ``real``."""
         if self.unfolded is None:
             return p["weights"], p["bias"]
         ops.statistics(lambda: self.product(ops, x * ops.like(x, real), p["weights"]) + ops.like(x, p["bias"]), p)
@@ -250,7 +250,7 @@ class Linear(BuildableLayer):
         return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded).keep_filters(output)
 
     def keep_filters(self, kept: np.ndarray) -> Self:
-        """Only these output channels."""
+        """Return the layer with only these output channels."""
         unfolded = self.unfolded and Unfolded(
             self.unfolded.weights[..., kept], self.unfolded.bias[kept], self.unfolded.normalization.of_channels(kept)
         )
@@ -258,5 +258,7 @@ class Linear(BuildableLayer):
 
 
 def _without_dust(values: np.ndarray) -> np.ndarray:
-    """In binary32, with 0 for what training has left so small that it never counts (and sums could be subnormal)."""
+    """Return binary32 values with 0 for those that training has left so small that they never count (their sums could
+    be subnormal).
+    """
     return np.where(np.abs(values) < 2.0**-100, 0, values).astype(np.float32)

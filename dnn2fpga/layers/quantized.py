@@ -46,7 +46,7 @@ class QuantizedLayer(Described):
 
     @property
     def ending(self) -> Ending:
-        """What it makes of its numbers, in last place."""
+        """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
 
     @classmethod

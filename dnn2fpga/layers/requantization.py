@@ -22,7 +22,7 @@ from rtl_lib.elementwise.requantize import Requantize
 
 
 class Fitted(QuantizedLayer):
-    """A layer whose last step rounds into ``low`` … ``high`` (one pair for all lanes, or one a lane)."""
+    """A layer whose last step rounds into ``low`` … ``high`` (one pair for all lanes, or one per lane)."""
 
     arithmetic: Arithmetic = Field(default_factory=Arithmetic)
     low: Integer | tuple[Integer, ...]
@@ -91,7 +91,7 @@ class Requantized(Scaled):
 
 
 def fitting(output: Tensor, clamp: tuple[float, float], settings: LayerSettings) -> dict[str, Any]:
-    """The fields of ``Fitted`` for a clamp to real bounds."""
+    """Return the fields of ``Fitted`` for a clamp to real bounds."""
     if settings.overflow is Overflow.WRAP and clamp != (-math.inf, math.inf):
         raise Unsupported("overflow 'wrap' cannot be joined with a clamp such as ReLU; let this layer saturate")
     low, high = (one_or_each([int(code) for code in codes]) for codes in clamp_codes(output, *clamp))
@@ -122,7 +122,7 @@ def requantization(
     settings: LayerSettings,
     zero: np.ndarray | int = 0,
 ) -> dict[str, Any]:
-    """The fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry a lane).
+    """Return the fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry per lane).
 
     :param zero: the accumulator that means 0.
     """

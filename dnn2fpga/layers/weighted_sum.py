@@ -25,7 +25,7 @@ from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.weighted_sum import WeightedSum as Sum
 
 LARGEST_DENOMINATOR = 64  # of an exact weight
-OFFSET_BITS = 8  # behind the point: an offset must not be rounded to the output's steps
+OFFSET_BITS = 8  # fraction bits: an offset must not be rounded to the output's steps
 
 
 @register

@@ -16,7 +16,7 @@ from amaranth.hdl import Mux, Value
 
 
 class Rounding(enum.Enum):
-    """What happens to the bits that a right shift drops (the names of ``ap_fixed`` in brackets)."""
+    """The treatment of the bits that a right shift drops (the names of ``ap_fixed`` in brackets)."""
 
     HALF_UP = "half_up"  # AP_RND: 0.5 → 1, -0.5 → 0, -1.5 → -1
     HALF_EVEN = "half_even"  # AP_RND_CONV: 0.5 → 0, 1.5 → 2, -0.5 → 0
@@ -24,7 +24,7 @@ class Rounding(enum.Enum):
 
 
 class Overflow(enum.Enum):
-    """What happens to a result outside the bounds (the names of ``ap_fixed`` in brackets)."""
+    """The treatment of a result outside the bounds (the names of ``ap_fixed`` in brackets)."""
 
     SATURATE = "saturate"  # AP_SAT
     SATURATE_SYMMETRIC = "saturate_symmetric"  # AP_SAT_SYM: -2^(n-1) is not used

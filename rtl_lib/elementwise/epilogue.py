@@ -1,4 +1,6 @@
-"""What is left of a requantization once all that can be done before the sum, or for free, is taken out of it."""
+"""The requantization epilogue: what is left of a requantization once all that can be done before the sum, or for free,
+is removed from it.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,8 @@ class Finish:
 
 
 def offsets_merged(bias: np.ndarray, all_finishes: Sequence[Finish]) -> tuple[np.ndarray, list[Finish]]:
-    """Without a factor in between, what is added behind a sum can as well be added before it: the bias with it, and
-    what is left.
+    """Return the bias with the offsets merged into it, and what is left of the epilogues. Without a factor in between,
+    what is added after a sum can as well be added before it.
     """
     merged = [finish.offset if finish.multiplier == 1 else 0 for finish in all_finishes]
     left = [replace(finish, offset=0) if finish.multiplier == 1 else finish for finish in all_finishes]

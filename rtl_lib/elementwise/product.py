@@ -71,7 +71,7 @@ class Product(Operator):
 
     @cached_property
     def requantize(self) -> Requantize:
-        """What is done to the products."""
+        """The requantization of the products."""
         differences = [
             Term(f.minimum - int(zero.max()), f.maximum - int(zero.min()))
             for f, zero in zip(self.input_formats, self.zero_point, strict=True)
@@ -185,7 +185,7 @@ class ProductPipeline(JoinPipeline):
         return self.spec.requantize.datapath(m, build, products)
 
     def _product(self, steps: Steps, lane: int, values: Sequence[Any]) -> Term:
-        """Of the values of one lane of every input."""
+        """Return the product of the values of one lane of every input."""
         spec = self.spec
         terms = [Term(f.minimum, f.maximum, value) for f, value in zip(spec.input_formats, values, strict=True)]
         if self.subtracts:

@@ -27,20 +27,20 @@ from rtl_lib.core.stream import Beat
 
 @dataclass(frozen=True)
 class Line:
-    """``x * multiplier + offset``"""
+    """The line ``x * multiplier + offset``."""
 
     multiplier: int
     offset: int
 
     @property
     def multiplies(self) -> bool:
-        """Whether it needs a real multiplication: a power of two is wires, and 0 is nothing."""
+        """True if it needs a real multiplication: a power of two is wires, and 0 is nothing."""
         return self.multiplier < 0 or bool(self.multiplier & (self.multiplier - 1))
 
 
 @dataclass(frozen=True, eq=False)
 class Requantize(Beatwise):
-    """Requantizes element by element.
+    """Element-wise requantization.
 
     :param multiplier, shift, offset: int64 ``[lanes]``.
     :param low, high: the clamp, one number for all lanes or one per lane. With ``WRAP``, the range of each lane is that
@@ -115,7 +115,7 @@ class Requantize(Beatwise):
         return self.negative_multiplier, self.negative_offset
 
     def lines(self, k: int) -> tuple[Line, Line]:
-        """Of a lane, for inputs of at least 0, and for those below."""
+        """Return the lines of a lane: for inputs of at least 0, and for those below."""
         line = Line(int(self.multiplier[k]), int(self.offset[k]))
         if self.negative is None or not self.input_format.signed:
             return line, line
@@ -124,12 +124,12 @@ class Requantize(Beatwise):
 
     @property
     def has_two_lines(self) -> bool:
-        """Whether the sign of the input makes a difference in any lane."""
+        """True if the sign of the input makes a difference in any lane."""
         return any(line != below for line, below in map(self.lines, range(self.lanes)))
 
     @cached_property
     def multiplies(self) -> bool:
-        """Whether any lane needs a real multiplication."""
+        """True if any lane needs a real multiplication."""
         return any(line.multiplies for k in range(self.lanes) for line in self.lines(k))
 
     @property

@@ -437,7 +437,7 @@ def test_no_junk_raises_anything_else(
 
 
 def test_a_network_without_weights(tmp_path: Path) -> None:
-    """Its archive has no members, so that it begins with its own end."""
+    """The archive of a network without weights has no members, so that it begins with its own end."""
     graph = simplify(Graph.chain("pooled", "input", (4, 4, 2), [MaxPooling("pool", (2, 2), (2, 2), "valid")]))
     x = np.random.default_rng(0).uniform(0, 1, (8, 4, 4, 2)).astype(np.float32)
     quantized = quantize(graph, calibrate(graph, x), Quantization())

@@ -60,7 +60,7 @@ def test_requantize_on_all_three_number_types(rounding, overflow):
 
 
 def simulated(cases, rounding, overflow) -> list[list[int]]:
-    """All cases side by side in one circuit, all inputs one after the other."""
+    """Simulate all cases in one circuit, all inputs one after the other."""
     m = Module()
     i = Signal(INPUT.shape)
     outputs = [Signal(Format.containing(*bounds).shape, name=f"o_{k}") for k, (_, bounds) in enumerate(cases)]

@@ -76,7 +76,9 @@ def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
 @given(windows())
 @settings(max_examples=300)
 def test_the_interval_of_windows_is_the_number_of_input_pixels(operator: Windows) -> None:
-    """For images at least as wide and high as the kernel, whatever stride and padding."""
+    """The interval is the number of input pixels for images at least as wide and high as the kernel, whatever stride
+    and padding.
+    """
     model = operator.create().beat_model()
     *_, exit = trace_chain([model], [(0, operator.input_pixels), (1, operator.output_windows)])
     if operator.width >= operator.kernel[1] and operator.height >= operator.kernel[0]:

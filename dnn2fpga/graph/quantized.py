@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
@@ -32,6 +33,7 @@ class QuantizedGraph(Decided):
     :param inputs: the input tensors by name.
     :param dag: the layers and their wiring; a node has the name of its layer.
     :param output_names: the outside name of each of ``dag.outputs``; absent: the tensors' names.
+    :param conversions: by input, how the host converts real numbers; absent: as `Tensor.quantize`.
     :param decided: the task by output; absent: as its last layer says.
     """
 
@@ -40,6 +42,7 @@ class QuantizedGraph(Decided):
     dag: Dag[QuantizedLayer]
     output_names: tuple[str, ...] = ()
     decided: Mapping[str, Task] = field(default_factory=dict)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
 
@@ -129,7 +132,12 @@ class QuantizedGraph(Decided):
         :param x: an array of the only input, or arrays by the name of the input.
         :raises ValueError: when inputs are missing or have other names.
         """
-        return {name: self.inputs[name].quantize(values) for name, values in by_name(x, self.inputs).items()}
+        given = by_name(x, self.inputs)
+        return {name: self._converted(name, values) for name, values in given.items()}
+
+    def _converted(self, name: str, x: np.ndarray) -> np.ndarray:
+        conversion = self.conversions.get(name)
+        return conversion.codes(x, self.inputs[name]) if conversion else self.inputs[name].quantize(x)
 
     def random_inputs(self, frames: int, seed: int) -> dict[str, np.ndarray]:
         """Return random integers ``[frames, *shape]`` of the inputs' formats, by the name of the input.

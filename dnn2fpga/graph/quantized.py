@@ -1,4 +1,4 @@
-"""The integer model: what the hardware computes, to the last bit.
+"""The integer model: the bit-exact specification of what the hardware computes.
 
 ``graph.files`` reads and writes it as configuration files; it needs neither Keras nor TensorFlow.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
@@ -26,13 +27,14 @@ from rtl_lib.core.operator import Operator
 class QuantizedGraph(Decided):
     """A network of integer layers.
 
-    ``run`` is the software model; ``boundaries`` gives every tensor. Arrays are ``[frames, beats, lanes]`` on wires and
-    ``[frames, *shape]`` outside.
+    ``run`` is the software model; ``boundaries`` returns every tensor. Arrays are ``[frames, beats, lanes]`` on wires
+    and ``[frames, *shape]`` outside.
 
     :param inputs: the input tensors by name.
     :param dag: the layers and their wiring; a node has the name of its layer.
-    :param output_names: what each of ``dag.outputs`` is called outside; absent: as the tensors.
-    :param decided: by output, what it is for; absent: as its last layer says.
+    :param output_names: the outside name of each of ``dag.outputs``; absent: the tensors' names.
+    :param conversions: by input, how the host converts real numbers; absent: as `Tensor.quantize`.
+    :param decided: the task by output; absent: as its last layer says.
     """
 
     name: str
@@ -40,6 +42,7 @@ class QuantizedGraph(Decided):
     dag: Dag[QuantizedLayer]
     output_names: tuple[str, ...] = ()
     decided: Mapping[str, Task] = field(default_factory=dict)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
 
@@ -100,7 +103,7 @@ class QuantizedGraph(Decided):
 
     @property
     def interfaces(self) -> dict[str, Interface]:
-        """What the task of each output depends on."""
+        """The facts that the task of each output depends on, by output."""
         shapes = tuple(self.input_shapes.values())
         return {
             name: Interface(inputs=shapes, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
@@ -115,12 +118,17 @@ class QuantizedGraph(Decided):
 
     @cached_property
     def operators(self) -> dict[str, list[Operator]]:
-        """The operators of every layer, by its name. Made once: solving an adder graph takes seconds."""
+        """The operators of every layer, by its name. They are made once: solving an adder graph takes seconds."""
         return {node.name: node.layer.operators(*self.inputs_of(node)) for node in self.nodes}
 
     def quantized(self, x: Values) -> dict[str, np.ndarray]:
         """Real inputs ``[frames, *shape]`` → integers by the name of the input."""
-        return {name: self.inputs[name].quantize(values) for name, values in by_name(x, self.inputs).items()}
+        given = by_name(x, self.inputs)
+        return {name: self._converted(name, values) for name, values in given.items()}
+
+    def _converted(self, name: str, x: np.ndarray) -> np.ndarray:
+        conversion = self.conversions.get(name)
+        return conversion.codes(x, self.inputs[name]) if conversion else self.inputs[name].quantize(x)
 
     def random_inputs(self, frames: int, seed: int) -> dict[str, np.ndarray]:
         """Any integers that the inputs can hold ``[frames, *shape]``, by the name of the input."""

@@ -15,17 +15,17 @@ from dnn2fpga.layers.quantizer import Quantizer, Rounded
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.flatbuffer import DamagedFile
 from dnn2fpga.read.limits import MOST_PARAMETERS
+from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_elementwise import ELEMENTWISE
 from dnn2fpga.read.tflite_layers import LAYERS
-from dnn2fpga.read.tflite_operators import CONVERT, NAMES, Call, encoding_of, operator_name, without_batch
+from dnn2fpga.read.tflite_operators import CONVERT, Call, encoding_of, without_batch
 from dnn2fpga.read.tflite_rules import Arithmetic, TfliteRule
-from dnn2fpga.read.tflite_schema import SIGNATURE, SIGNATURE_AT, Kind, TfliteModel, TfliteOperator, TfliteTensor, parse
+from dnn2fpga.read.tflite_schema import SIGNATURE, SIGNATURE_AT, Kind, TfliteModel, TfliteTensor, parse
 from dnn2fpga.tensors.basics import Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 LARGEST_FILE = 4 * MOST_PARAMETERS  # bytes
 READERS = LAYERS | ELEMENTWISE
-QUANTIZE, DEQUANTIZE = NAMES.index("QUANTIZE"), NAMES.index("DEQUANTIZE")
 
 
 def read_tflite_model(path: Path | str, rule: TfliteRule = TfliteRule.TFLM) -> Graph:
@@ -63,8 +63,8 @@ def _require_integers(path: Path, model: TfliteModel) -> None:
     for operator in model.operators:
         outputs = [model.tensors[index].kind for index in operator.outputs]
         inputs = [model.tensors[index].kind for index in operator.inputs if index >= 0]
-        is_float = Kind.FLOAT32 in outputs and operator.code != DEQUANTIZE
-        where = f"{path}: {_label(operator)}"
+        is_float = Kind.FLOAT32 in outputs and operator.kind is not Builtin.DEQUANTIZE
+        where = f"{path}: {operator.label}"
         if is_float and Kind.INT8 in inputs:
             raise UserError(f"{where} has weights in int8 and computes in float32 (hybrid); {CONVERT}")
         if is_float:
@@ -74,7 +74,7 @@ def _require_integers(path: Path, model: TfliteModel) -> None:
             )
         if Kind.INT16 in outputs:
             raise UserError(f"{where} computes in int16, which is not supported; {CONVERT}")
-        if Kind.UINT8 in outputs and operator.code != QUANTIZE:
+        if Kind.UINT8 in outputs and operator.kind is not Builtin.QUANTIZE:
             raise UserError(f"{where} computes in uint8, the format of TensorFlow 1, which is not supported; {CONVERT}")
 
 
@@ -94,9 +94,9 @@ def _build(builder: GraphBuilder, model: TfliteModel, arithmetic: Arithmetic) ->
     for operator in model.operators:
         if not needed.intersection(operator.outputs):
             continue
-        reader = None if operator.custom else READERS.get(operator.code)
+        reader = None if operator.kind is None else READERS.get(operator.kind)
         if reader is None:
-            builder.refuse(_label(operator), "is not supported")
+            builder.refuse(operator.label, "is not supported")
             unknown = True
         if reader is None or failed.intersection(operator.inputs):
             failed.update(operator.outputs)
@@ -106,10 +106,10 @@ def _build(builder: GraphBuilder, model: TfliteModel, arithmetic: Arithmetic) ->
             _require_stated_shape(result, model.tensors[operator.outputs[0]])
             tensors[operator.outputs[0]] = result
         except (Unsupported, ValueError) as reason:
-            builder.refuse(_label(operator), str(reason))
+            builder.refuse(operator.label, str(reason))
             failed.update(operator.outputs)
     if unknown:
-        builder.refuse("", f"supported are {', '.join(sorted(NAMES[code] for code in READERS))}")
+        builder.refuse("", f"supported are {', '.join(sorted(kind.name for kind in READERS))}")
     _outputs(builder, model, tensors, failed)
 
 
@@ -149,7 +149,3 @@ def _outputs(
             builder.output(tensors[index])
         elif index not in failed:
             builder.refuse(f"the output {model.tensors[index].label}", "is computed by no operator")
-
-
-def _label(operator: TfliteOperator) -> str:
-    return f"operator {operator.number} ({operator_name(operator)})"

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.layers.activation import Clamp, Table
+from dnn2fpga.layers.activation import Table
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.extremum import Extremum
@@ -19,6 +19,7 @@ from dnn2fpga.layers.quantizer import IntegerRule, Quantizer, Rounded, Rule
 from dnn2fpga.layers.two_slope import TwoSlope
 from dnn2fpga.layers.weighted_sum import WeightedSum
 from dnn2fpga.read.builder import SymbolicTensor
+from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_layers import real
 from dnn2fpga.read.tflite_operators import LIMITS, Call, Reader, encoding_of, grid_of
 from dnn2fpga.read.tflite_rules import Function, Grid, Step
@@ -62,7 +63,7 @@ class Tabulated(Rule):
 
 def sum_of_two(call: Call) -> SymbolicTensor:
     """ADD and SUB: each input on a finer grid, their sum, and that on the output's."""
-    sign = -1 if call.operator.code == SUB else 1
+    sign = -1 if call.operator.kind is Builtin.SUB else 1
     one, other = call.grid(0), call.grid(1)
     addition = call.arithmetic.addition(one, other, call.output_grid)
     constant = next((place for place in (0, 1) if call.is_constant(place)), None)
@@ -117,15 +118,15 @@ def product(call: Call) -> SymbolicTensor:
 def extremum(call: Call) -> SymbolicTensor:
     """MAXIMUM and MINIMUM: of codes that mean the same."""
     call.require_one_grid(0, 1)
-    return call.add(Extremum(call.name, call.operator.code == MAXIMUM), call.source(0), call.source(1))
+    return call.add(Extremum(call.name, call.operator.kind is Builtin.MAXIMUM), call.source(0), call.source(1))
 
 
 # Of one tensor
 
 
 def rectified(call: Call) -> SymbolicTensor:
-    """RELU, RELU6 and RELU_N1_TO_1 by themselves."""
-    activation = {RELU: Activation.RELU, RELU6: Activation.RELU6}[call.operator.code]
+    """RELU and RELU6 by themselves."""
+    activation = Activation[call.operator.name]
     if activation is Activation.RELU6:
         call.require_one_grid(0)  # the kernels do not agree on anything else
     grid = call.grid()
@@ -143,7 +144,7 @@ def leaky(call: Call) -> SymbolicTensor:
 
 def tabulated(call: Call) -> SymbolicTensor:
     """LOGISTIC and TANH."""
-    function = Function.LOGISTIC if call.operator.code == LOGISTIC else Function.TANH
+    function = Function.LOGISTIC if call.operator.kind is Builtin.LOGISTIC else Function.TANH
     expected = Grid(np.float32(1 / 256), -128) if function is Function.LOGISTIC else Grid(np.float32(1 / 128), 0)
     if call.output_grid != expected:
         raise Unsupported(f"must have a result of scale {expected.scale} and zero point {expected.zero}")
@@ -196,20 +197,18 @@ def dequantize(call: Call) -> SymbolicTensor:
     return call.source()
 
 
-SUB, MAXIMUM, RELU, RELU6, LOGISTIC = 41, 55, 19, 21, 14
-ELEMENTWISE: dict[int, Reader] = {
-    0: sum_of_two,
-    6: dequantize,
-    LOGISTIC: tabulated,
-    18: product,
-    RELU: rectified,
-    RELU6: rectified,
-    25: softmax,
-    28: tabulated,
-    SUB: sum_of_two,
-    MAXIMUM: extremum,
-    57: extremum,
-    98: leaky,
-    114: quantize,
+ELEMENTWISE: dict[Builtin, Reader] = {
+    Builtin.ADD: sum_of_two,
+    Builtin.DEQUANTIZE: dequantize,
+    Builtin.LEAKY_RELU: leaky,
+    Builtin.LOGISTIC: tabulated,
+    Builtin.MAXIMUM: extremum,
+    Builtin.MINIMUM: extremum,
+    Builtin.MUL: product,
+    Builtin.QUANTIZE: quantize,
+    Builtin.RELU: rectified,
+    Builtin.RELU6: rectified,
+    Builtin.SOFTMAX: softmax,
+    Builtin.SUB: sum_of_two,
+    Builtin.TANH: tabulated,
 }
-__all__ = ["Clamp", "ELEMENTWISE", "entering"]

@@ -15,6 +15,7 @@ import numpy as np
 
 LARGEST = 2**31 - 1  # of a number of 32 bits
 SMALLEST = -(2**31)
+LARGEST_FACTOR = 2.0**30
 
 
 def half_away(x: np.ndarray, bits: Any) -> np.ndarray:
@@ -42,8 +43,8 @@ def saturated(x: np.ndarray) -> np.ndarray:
 class Multiplier:
     """``mantissa / 2**31 * 2**exponent``; one number, or one per channel."""
 
-    mantissa: np.ndarray  # int64, 2^30 ... 2^31 - 1, or 0
-    exponent: np.ndarray  # int64, -31 ... 30
+    mantissa: np.ndarray  # int64, 2^30 … 2^31 - 1, or 0
+    exponent: np.ndarray  # int64, -31 … 30
 
     @classmethod
     def of(cls, real: Any) -> Self:
@@ -51,13 +52,12 @@ class Multiplier:
 
         :raises ValueError: when it is too large.
         """
+        if not (np.asarray(real) < LARGEST_FACTOR).all():
+            raise ValueError("its scales differ by more than a factor of 2^30; convert the model again")
         fraction, exponent = np.frexp(np.asarray(real, np.float64))
-        exponent = np.where(np.isfinite(fraction), exponent, 2**20)
-        mantissa = np.floor(np.nan_to_num(fraction) * 2**31 + 0.5).astype(np.int64)
+        mantissa = np.floor(fraction * 2**31 + 0.5).astype(np.int64)
         carry = mantissa == 2**31
         mantissa, exponent = np.where(carry, 2**30, mantissa), exponent + carry
-        if (exponent > 30).any():
-            raise ValueError("its scales differ by more than a factor of 2^30; convert the model again")
         tiny = exponent < -31
         return cls(np.where(tiny, 0, mantissa), np.where(tiny, 0, exponent))
 
@@ -99,7 +99,7 @@ def _exp_of_quarter(raw: np.ndarray) -> np.ndarray:
     square = high_product(x, x)
     cube, fourth = high_product(square, x), high_product(square, square)
     terms = half_away(high_product(half_away(fourth, 2) + cube, _THIRD) + square, 1)
-    return _EXP_OF_EIGHTH + high_product(np.int64(_EXP_OF_EIGHTH), x + terms)
+    return _EXP_OF_EIGHTH + high_product(x + terms, _EXP_OF_EIGHTH)
 
 
 def _exp_of_negative(raw: np.ndarray, integer_bits: int) -> np.ndarray:

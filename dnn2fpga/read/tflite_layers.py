@@ -8,7 +8,6 @@ from fractions import Fraction
 import numpy as np
 
 from dnn2fpga.exact.encoding import ExactWeights
-from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.concatenate import Concatenate
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
@@ -17,6 +16,7 @@ from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
 from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.layers.zero_padding import ZeroPadding
 from dnn2fpga.read.builder import SymbolicTensor
+from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_operators import Call, Reader
 from dnn2fpga.read.tflite_rules import Grid
 from dnn2fpga.read.tflite_schema import Activation, Kind
@@ -198,7 +198,7 @@ def reshaped(call: Call) -> SymbolicTensor:
     """RESHAPE, SQUEEZE and EXPAND_DIMS: the shape that the file states, which what it computes must agree with."""
     call.require_one_grid(0)
     source, shape = call.source(), call.output_shape
-    if call.has(1) and call.operator.code == RESHAPE:
+    if call.has(1) and call.operator.kind is Builtin.RESHAPE:
         _require_shape(call, shape, math.prod(source.shape))
     if math.prod(shape) != math.prod(source.shape):
         raise Unsupported(f"makes {list(shape)} of {list(source.shape)}")
@@ -218,18 +218,16 @@ def _require_shape(call: Call, stated: Shape, size: int) -> None:
         raise Unsupported(f"makes {target}, where the file states {[1, *stated]}")
 
 
-RESHAPE = 22
-LAYERS: dict[int, Reader] = {
-    1: average_pooling,
-    2: concatenation,
-    3: convolution,
-    4: depthwise_convolution,
-    9: fully_connected,
-    17: max_pooling,
-    RESHAPE: reshaped,
-    34: padded,
-    40: mean,
-    43: reshaped,
-    69: reshaped,
+LAYERS: dict[Builtin, Reader] = {
+    Builtin.AVERAGE_POOL_2D: average_pooling,
+    Builtin.CONCATENATION: concatenation,
+    Builtin.CONV_2D: convolution,
+    Builtin.DEPTHWISE_CONV_2D: depthwise_convolution,
+    Builtin.EXPAND_DIMS: reshaped,
+    Builtin.FULLY_CONNECTED: fully_connected,
+    Builtin.MAX_POOL_2D: max_pooling,
+    Builtin.MEAN: mean,
+    Builtin.PAD: padded,
+    Builtin.RESHAPE: reshaped,
+    Builtin.SQUEEZE: reshaped,
 }
-__all__ = ["LAYERS", "Layer", "real", "unchanged"]

@@ -21,33 +21,11 @@ from dnn2fpga.read.tflite_rules import Arithmetic, Grid, Step
 from dnn2fpga.read.tflite_schema import Activation, Kind, TfliteModel, TfliteOperator, TfliteTensor
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
-# The operators of TensorFlow Lite, by the numbers that its schema gives them.
-NAMES = tuple(
-    """ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR
-    FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC LSH_PROJECTION
-    LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH SVDF TANH
-    CONCAT_EMBEDDINGS SKIP_GRAM CALL CUSTOM EMBEDDING_LOOKUP_SPARSE PAD UNIDIRECTIONAL_SEQUENCE_RNN GATHER
-    BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND TRANSPOSE MEAN SUB DIV SQUEEZE UNIDIRECTIONAL_SEQUENCE_LSTM STRIDED_SLICE
-    BIDIRECTIONAL_SEQUENCE_RNN EXP TOPK_V2 SPLIT LOG_SOFTMAX DELEGATE BIDIRECTIONAL_SEQUENCE_LSTM CAST PRELU MAXIMUM
-    ARG_MAX MINIMUM LESS NEG PADV2 GREATER GREATER_EQUAL LESS_EQUAL SELECT SLICE SIN TRANSPOSE_CONV SPARSE_TO_DENSE TILE
-    EXPAND_DIMS EQUAL NOT_EQUAL LOG SUM SQRT RSQRT SHAPE POW ARG_MIN FAKE_QUANT REDUCE_PROD REDUCE_MAX PACK LOGICAL_OR
-    ONE_HOT LOGICAL_AND LOGICAL_NOT UNPACK REDUCE_MIN FLOOR_DIV REDUCE_ANY SQUARE ZEROS_LIKE FILL FLOOR_MOD RANGE
-    RESIZE_NEAREST_NEIGHBOR LEAKY_RELU SQUARED_DIFFERENCE MIRROR_PAD ABS SPLIT_V UNIQUE CEIL REVERSE_V2 ADD_N GATHER_ND
-    COS WHERE RANK ELU REVERSE_SEQUENCE MATRIX_DIAG QUANTIZE MATRIX_SET_DIAG ROUND HARD_SWISH IF WHILE""".split()
-)
-
 CONVERT = (
     "convert it with full integer quantization (a representative_dataset, and target_spec.supported_ops = "
     "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8])"
 )
 LIMITS = {Kind.INT8: (-128, 127), Kind.UINT8: (0, 255)}  # of codes
-
-
-def operator_name(operator: TfliteOperator) -> str:
-    """What an operator is called."""
-    if operator.custom:
-        return f"CUSTOM '{operator.custom[:80]}'"
-    return NAMES[operator.code] if 0 <= operator.code < len(NAMES) else f"number {operator.code}"
 
 
 def encoding_of(tensor: TfliteTensor, low: int | None = None, high: int | None = None) -> Encoding:
@@ -92,7 +70,7 @@ class Call:
     @property
     def name(self) -> str:
         """What the node of the result is called."""
-        return f"t{self.output.index}_{NAMES[self.operator.code].lower()}"
+        return f"t{self.output.index}_{self.operator.name.lower()}"
 
     @property
     def options(self) -> Table:
@@ -130,7 +108,7 @@ class Call:
         """
         tensor = self.tensor(place)
         if tensor.index not in self.tensors:
-            raise Unsupported(f"reads {tensor.label}, which is a constant, where only computed tensors are supported")
+            raise Unsupported(f"reads {tensor.label}, which no operator before it computes")
         return self.tensors[tensor.index]
 
     def image(self, place: int = 0) -> SymbolicTensor:
@@ -147,7 +125,7 @@ class Call:
             found = "numbers of an unknown type" if tensor.kind is None else tensor.kind.name.lower()
             wanted = " or ".join(kind.name.lower() for kind in kinds)
             raise Unsupported(f"{tensor.label} holds {found}, not {wanted}; {CONVERT}")
-        self.builder.claim(math.prod(tensor.shape), f"operator {self.operator.number}")
+        self.builder.claim(math.prod(tensor.shape), self.operator.label)
         return tensor.numbers
 
     def grid(self, place: int = 0) -> Grid:
@@ -218,9 +196,7 @@ class Call:
         rule = IntegerRule(np.atleast_1d(np.asarray(unit, object)), lambda a: np.clip(step(a), low, high))
         return self.quantized(self.clamped(sums, activation), rule, activation)
 
-    def quantized(
-        self, sums: SymbolicTensor, rule: Rule, activation: Activation = Activation.NONE
-    ) -> SymbolicTensor:
+    def quantized(self, sums: SymbolicTensor, rule: Rule, activation: Activation = Activation.NONE) -> SymbolicTensor:
         """Make the codes of the result of sums."""
         self.output_grid  # noqa: B018 - int8
         return self.add(Quantizer(self.name, encoding_of(self.output, *self.code_limits(activation)), rule), sums)

@@ -1,4 +1,4 @@
-"""What a ``.tflite`` file says: tensors and operators, by the numbers that TensorFlow Lite's public schema gives them."""
+"""What a ``.tflite`` file says: tensors and operators, by the numbers of TensorFlow Lite's public schema."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import numpy as np
 
 from dnn2fpga.read.flatbuffer import DamagedFile, FlatBuffer, Table
 from dnn2fpga.read.limits import LARGEST_EXTENT, MOST_JOINED, MOST_LAYERS, MOST_NUMBERS
+from dnn2fpga.read.tflite_builtins import Builtin
 
 SIGNATURE = b"TFL3"  # after the first distance
 SIGNATURE_AT = 4
 SCHEMA_VERSION = 3
 MOST_TENSORS = 8 * MOST_LAYERS
 DEEPEST_SHAPE = 8  # axes
+LONGEST_NAME = 80  # characters, in messages
 
 
 class Kind(enum.IntEnum):
@@ -101,7 +103,7 @@ class TfliteTensor:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return f"tensor {self.index} ('{self.name[:80]}')"
+        return f"tensor {self.index} ('{self.name[:LONGEST_NAME]}')"
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -125,18 +127,23 @@ class TfliteOperator:
     """An operator.
 
     :param number: its place in the file.
-    :param code: which one.
-    :param custom: the name of an operator that is not TensorFlow Lite's own.
+    :param kind: None where it is not one of those that are known.
+    :param name: what it is called.
     :param inputs: indices of tensors; -1 where one is left out.
     :param options: its table of options, if there is one.
     """
 
     number: int
-    code: int
-    custom: str
+    kind: Builtin | None
+    name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Table | None
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"operator {self.number} ({self.name})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +177,13 @@ def parse(data: bytes) -> TfliteModel:
     return TfliteModel(tensors, _indices(graph, 1, count), _indices(graph, 2, count), operators)
 
 
-def _code(table: Table) -> tuple[int, str]:
+def _code(table: Table) -> tuple[Builtin | None, str]:
     """Older files have the operator in a field of 8 bits, in which newer ones write at most 127."""
-    return max(table.number(0, "b"), table.number(3, "i")), table.text(1)
+    number = max(table.number(0, "b"), table.number(3, "i"))
+    known = Builtin(number) if number in set(Builtin) else None
+    if known is Builtin.CUSTOM:
+        return None, f"CUSTOM '{table.text(1)[:LONGEST_NAME]}'"
+    return known, f"number {number}" if known is None else known.name
 
 
 def _content(data: bytes, table: Table) -> memoryview | None:
@@ -221,14 +232,15 @@ def _quantization(index: int, table: Table | None, shape: tuple[int, ...]) -> Qu
     return Quantization(scale, zero, axis)
 
 
-def _operator(number: int, table: Table, codes: list[tuple[int, str]], count: int) -> TfliteOperator:
+def _operator(number: int, table: Table, codes: list[tuple[Builtin | None, str]], count: int) -> TfliteOperator:
     code = table.number(0, "I")
     if code >= len(codes):
         raise DamagedFile(f"operator {number} is of kind {code} of {len(codes)}")
     inputs, outputs = _indices(table, 1, count, optional=True), _indices(table, 2, count)
     if not outputs:
         raise DamagedFile(f"operator {number} has no output")
-    return TfliteOperator(number, *codes[code], inputs, outputs, table.table(4))
+    kind, name = codes[code]
+    return TfliteOperator(number, kind, name, inputs, outputs, table.table(4))
 
 
 def _indices(table: Table, field_number: int, count: int, optional: bool = False) -> tuple[int, ...]:

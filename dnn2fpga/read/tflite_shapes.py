@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_schema import Kind, TfliteModel, TfliteOperator
 from dnn2fpga.tensors.basics import Unsupported
 
@@ -24,9 +25,9 @@ def integers(model: TfliteModel, index: int, steps: int = MOST_STEPS) -> np.ndar
             raise Unsupported(f"{tensor.label} is no shape")
         return tensor.numbers.astype(np.int64)
     operator = next((one for one in model.operators if index in one.outputs), None)
-    if operator is None or operator.code not in _FOLDED or steps == 0:
+    if operator is None or operator.kind not in _FOLDED or steps == 0:
         raise Unsupported(f"{tensor.label} is computed while the network runs; give the model a fixed input shape")
-    return _FOLDED[operator.code](model, operator, steps - 1)
+    return _FOLDED[operator.kind](model, operator, steps - 1)
 
 
 def _shape(model: TfliteModel, operator: TfliteOperator, steps: int) -> np.ndarray:
@@ -63,4 +64,4 @@ def _place(operator: TfliteOperator, place: int) -> int:
     return operator.inputs[place]
 
 
-_FOLDED = {77: _shape, 45: _strided_slice, 83: _pack}
+_FOLDED = {Builtin.SHAPE: _shape, Builtin.STRIDED_SLICE: _strided_slice, Builtin.PACK: _pack}

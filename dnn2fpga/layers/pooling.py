@@ -147,7 +147,7 @@ class Pooling(BuildableLayer):
         return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
 
     def inside(self, shape: Shape) -> np.ndarray:
-        """How many pixels of each window lie in the frame: ``[rows, columns]`` of the output."""
+        """Return how many pixels of each window lie in the frame: ``[rows, columns]`` of the output."""
         ones = np.ones((1, *shape[:2], 1), np.int64)
         return self.patches(ones, 0).sum(axis=2).reshape(self.windows(shape).output_size)
 

@@ -26,7 +26,7 @@ from dnn2fpga.read.keras_joins import MERGES
 from dnn2fpga.read.keras_layers import LAYERS, OnlyInTraining
 from dnn2fpga.read.keras_operators import OPERATORS
 from dnn2fpga.read.keras_options import UNKNOWN_KIND, Arrays, KerasOptions, Placement, Shapes, options_of
-from dnn2fpga.read.keras_weights import paths_of_arrays, read_arrays
+from dnn2fpga.read.keras_weights import NOWHERE, Stored, read_arrays, stored_arrays
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
@@ -57,7 +57,7 @@ def read_keras_model(path: Path | str) -> Graph:
 
 
 def _meanings(architecture: Architecture) -> tuple[Meanings, list[str]]:
-    """What every call of every layer means, and what is not supported."""
+    """Return the meaning of every call of every layer, and what is not supported."""
     meanings: Meanings = {}
     problems: list[str] = []
     unknown = False
@@ -85,7 +85,7 @@ def _build(
 ) -> None:
     """Add all inputs, layers and outputs; problems are in the builder."""
     weighted = {path for (path, _), meaning in meanings.items() if meaning.keeps_arrays}
-    paths = paths_of_arrays(file, architecture, weighted)
+    stored = stored_arrays(file, architecture, weighted)
     tensors: dict[Place, SymbolicTensor | None] = {}  # None where that cannot be told, and has been
     for key, entry in wiring.inputs:
         name = (key or entry.name) if len(wiring.inputs) > 1 else INPUT
@@ -93,7 +93,7 @@ def _build(
     placements: dict[LayerPath, Placement] = {}
     for place, use in wiring.uses.items():
         entry = use.entry
-        load = partial(_load, builder, file, entry, paths.get(entry.path, []))
+        load = partial(_load, builder, file, entry, stored.get(entry.path, NOWHERE))
         at = placements.setdefault(entry.path, Placement(builder, "/".join(entry.path), load))
         inputs = [tensors.get(source) for source in use.inputs]
         known = [tensor for tensor in inputs if tensor is not None]
@@ -110,11 +110,11 @@ def _build(
 
 
 def _load(
-    builder: GraphBuilder, file: ModelFile, entry: LayerEntry, paths: list[tuple[str, ...]], shapes: Shapes
+    builder: GraphBuilder, file: ModelFile, entry: LayerEntry, stored: Stored, shapes: Shapes, further: int
 ) -> Arrays:
     """The arrays of a layer, given their names and shapes."""
     builder.claim(sum(map(math.prod, shapes.values())), entry.label)
-    arrays = read_arrays(file.arrays, paths, shapes)
+    arrays = read_arrays(file.arrays, stored, shapes, further)
     for reason in _not_finite(arrays):
         builder.refuse(entry.label, reason)
     return arrays

@@ -1,4 +1,4 @@
-"""How Keras' classes are described (in ``keras_layers`` and its neighbours): the options that matter at inference are
+"""The description of Keras' classes (in ``keras_layers`` and its neighbours): the options that matter at inference are
 the fields of a class, with Keras' own defaults.
 """
 
@@ -68,10 +68,10 @@ class Placement:
     """A layer of the file, where it is put into the graph.
 
     :param name: of the layer, with the names of the models around it.
-    :param load: reads its arrays, given their names and shapes.
+    :param load: reads its arrays, given their names and shapes, and how many more there may be.
     """
 
-    def __init__(self, builder: GraphBuilder, name: str, load: Callable[[Shapes], Arrays]) -> None:
+    def __init__(self, builder: GraphBuilder, name: str, load: Callable[[Shapes, int], Arrays]) -> None:
         self.builder, self.name, self._load = builder, name, load
         self._declared: Shapes = {}
         self._made: dict[Shape | None, list[Layer]] = {}
@@ -82,7 +82,7 @@ class Placement:
         key = None if options.keeps_arrays else shape
         if key not in self._made:
             self._declared = shapes
-            self._made[key] = options.layers(self.name, shape, self._load(shapes))
+            self._made[key] = options.layers(self.name, shape, self._load(shapes, options.further_arrays))
         elif shapes != self._declared:
             raise Unsupported(f"is used for inputs of different shapes, of which {shape} does not suit its weights")
         return self._made[key]
@@ -120,13 +120,17 @@ class KerasOptions(BaseModel):
 
 
 class LayerOptions(KerasOptions):
-    """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain."""
+    """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain.
 
+    :cvar further_arrays: how many more may lie in the file after its own; they mean nothing at inference.
+    """
+
+    further_arrays: ClassVar[int] = 0
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)  # of its input
     input_described: ClassVar[str] = "a tensor of at most three axes"
 
     def arrays(self, shape: Shape) -> Shapes:
-        """Names and shapes of its arrays in Keras' order, for an input of ``shape``."""
+        """Names (see `keras_weights`) and shapes of its arrays in Keras' order, for an input of ``shape``."""
         return {}
 
     @abstractmethod
@@ -169,16 +173,16 @@ def by_class(*kinds: type[K]) -> dict[str, type[K]]:
 
 
 def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_CALL) -> tuple[K | None, list[str]]:
-    """What an object in a configuration means, or why it is not supported, one line for each problem.
+    """Return the meaning of an object in a configuration, or why it is not supported, one line for each problem.
 
     :param kinds: by class, those that may stand there.
     :param call: where it is used.
     """
     if item.class_name == "Lambda":
         return None, ["holds Python code, which is never run; express it with built-in layers"]
-    if item.foreign:
-        return None, [f"{item.foreign} is not one of Keras' own classes and is never loaded"]
     kind = next((kinds[key] for key in item.keys if key in kinds), None)
+    if kind is None and item.foreign:
+        return None, [f"{item.foreign} is not one of Keras' own classes and is never loaded"]
     if kind is None:
         return None, [UNKNOWN_KIND]
     try:

@@ -19,13 +19,15 @@ SLOT, SLOTS, CHUNKS, STREAMS, BITS, LENGTH, EPILOGUE, GATHERED, TURNS = range(9)
 
 @helper
 def takes_here(s: State) -> int:
-    """Whether a beat enters in the present slot: the first ones of a vector in parts, the last one of a held one."""
+    """Return whether a beat enters in the present slot: the first ones of a vector in parts, the last one of a held
+    one.
+    """
     return s[SLOT] < s[CHUNKS] if s[STREAMS] else s[SLOT] == s[SLOTS] - 1
 
 
 @helper
 def issues(s: State, valids: int) -> int:
-    """Whether the present slot is computed as soon as the registers move: it has its input."""
+    """Return whether the present slot is computed as soon as the registers move: it has its input."""
     return valids or (s[STREAMS] and s[SLOT] >= s[CHUNKS])
 
 
@@ -38,7 +40,7 @@ def folded_offers(s: State) -> int:
 
 @helper
 def has_room(s: State, readys: int) -> int:
-    """Whether the first register moves on."""
+    """Return whether the first register moves on."""
     if readys or not folded_offers(s):
         return 1
     return 0 if s[BITS] & 1 and s[BITS] >> s[EPILOGUE] & 1 else 1
@@ -46,7 +48,7 @@ def has_room(s: State, readys: int) -> int:
 
 @helper
 def blocked(s: State) -> int:
-    """The registers one cycle later, when what is at the output stays there and nothing enters."""
+    """Return the registers one cycle later, when what is at the output stays there and nothing enters."""
     bits, epilogue = s[BITS], s[EPILOGUE]
     if not bits & 1:
         return bits >> 1
@@ -57,7 +59,7 @@ def blocked(s: State) -> int:
 
 @helper
 def pass_freely(s: State, issued: int, cycles: int) -> int:
-    """So many cycles in which all registers move.
+    """Let all registers move for so many cycles.
 
     :param issued: whether each of them computes a slot.
     :returns: how many turns left the last register.
@@ -89,7 +91,7 @@ def ones(bits: int) -> int:
 
 @helper
 def until_offer(s: State, issued: int) -> int:
-    """For how many cycles more than one nothing is offered, while all registers move."""
+    """Return for how many cycles more than one nothing is offered, while all registers move."""
     missing = s[TURNS] - s[GATHERED] if s[TURNS] else 1
     gathers = 1 if s[TURNS] else 0
     bits, place = s[BITS], 0

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.linear import Linear
+from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.front_ends import read_model
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -20,6 +22,7 @@ MODELS = sorted(path.parent.name for path in SAMPLES.glob("hgq2_*/model.keras") 
 QUOTIENTS = {"hgq2_images": {"average", "global_average", "both"}}
 CURVES = {"hgq2_images": {"c1"}}
 LEFT_OUT = {"softmax"}
+LOWERED = ("hgq2_fused_bn", "hgq2_saturating")  # the others need what `to_integers` does not do yet
 
 
 def recorded(name: str) -> dict[str, np.ndarray]:
@@ -42,6 +45,21 @@ def differing(graph: Graph, given: dict[str, np.ndarray], sample: str = "") -> l
         if name not in CURVES.get(sample, set()) | LEFT_OUT and not np.array_equal(values, expected):
             wrong.append(name)
     return wrong
+
+
+def differing_integers(graph: Graph, given: dict[str, np.ndarray]) -> tuple[set[str], set[str]]:
+    """The recorded tensors that the integer model has, and those of them that differ."""
+    integers = to_integers(graph, Encoding.of(1, -128, 127))
+    model = integers.graph
+    codes = dict(model.boundaries(model.quantized(given["x"])))
+    named = {key.removeprefix("t_") for key in given if key.startswith("t_")} & set(integers.tensors)
+    wrong = set()
+    for name in named:
+        tensor = model.tensors[integers.tensors[name]]
+        reals = (codes[integers.tensors[name]] - tensor.zero_points) * tensor.scales
+        if not np.array_equal(reals.reshape(given[f"t_{name}"].shape), given[f"t_{name}"]):
+            wrong.add(name)
+    return named, wrong
 
 
 def constants(graph: Graph) -> dict[str, Linear]:
@@ -80,6 +98,15 @@ def test_every_weight_is_that_of_hgq2(name: str) -> None:
         np.testing.assert_array_equal(exact.float_bias, given.get(f"qbias_{key}", np.zeros(exact.bias.shape)))
 
 
+@pytest.mark.parametrize("name", LOWERED)
+def test_the_integers_are_those_of_hgq2(name: str) -> None:
+    graph = read_model(SAMPLES / name / "model.keras")
+    outputs = set(graph.dag.outputs)
+    named, wrong = differing_integers(graph, recorded(name))
+    assert not wrong
+    assert outputs <= named
+
+
 def test_what_tanh_makes_is_close_to_what_tensorflow_makes() -> None:
     given = recorded("hgq2_images")
     found = tensors(read_model(SAMPLES / "hgq2_images/model.keras"), given["x"])
@@ -96,6 +123,7 @@ def test_the_larger_sample(public_models: Path, inputs: str) -> None:
     if inputs == "wild":
         given = recorded("hgq2_cnn_res_wild")
     assert differing(graph, given) == []
+    assert differing_integers(graph, given) == ({"c1", "mp", "c3", "f", "ed"}, set())
     for name, layer in constants(graph).items():
         assert layer.exact is not None
         own = np.load(folder / "io.npz")
@@ -109,6 +137,7 @@ def test_a_difference_is_seen() -> None:
     graph = read_model(SAMPLES / "hgq2_saturating/model.keras")
     given["t_c2"][3, 1, 2, 0] += 2.0**-8
     assert differing(graph, given) == ["c2"]
+    assert differing_integers(graph, given)[1] == {"c2"}
 
 
 def test_formats_per_pixel_are_refused_with_the_setting_that_helps() -> None:

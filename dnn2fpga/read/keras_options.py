@@ -213,5 +213,5 @@ def _line(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{option} is missing"
     if problem["type"] == "literal_error":
-        return f"{option}={value!r} (supported: {problem['ctx']['expected']})"
+        return f"{option}={repr(value)[:60]} (supported: {problem['ctx']['expected']})"
     return f"{option}={shown}: {problem['msg']}"

@@ -167,7 +167,6 @@ class Layer(Absorbing):
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
     is_convolution: ClassVar[bool] = False  # what Tourad and Eleuldj keep out of partial quantization
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
-    commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
 
     @abstractmethod
     def output_shape(self, *input_shapes: Any) -> Shape:
@@ -190,6 +189,11 @@ class Layer(Absorbing):
 
     def needs_one_encoding(self, shapes: Sequence[Shape], in_beats: Sequence[bool]) -> bool:
         """Whether all inputs must share one scale and zero point, because their numbers meet in the same lanes."""
+        return False
+
+    @property
+    def commutes_with_monotone(self) -> bool:
+        """Whether what never decreases may be done before it as well as after it."""
         return False
 
     @property

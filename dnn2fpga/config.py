@@ -44,7 +44,7 @@ class DataFiles(Described):
 
 
 class Verification(Described):
-    """How much is simulated."""
+    """The amount of simulation."""
 
     frames: Count | None = None  # spread over the test data; all when absent
     stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"  # in the bulk run
@@ -69,7 +69,7 @@ class Config(Described):
     clock_mhz: Positive | None = None
 
     def overridden(self, overrides: dict[str, Any]) -> Config:
-        """With other values under some dotted keys; None means as it is."""
+        """Return the settings with other values under some dotted keys; None leaves a key as it is."""
         tree = self.model_dump(exclude_unset=True)  # what nobody set may still be chosen
         for dotted, value in overrides.items():
             if value is not None:

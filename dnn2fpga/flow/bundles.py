@@ -1,5 +1,5 @@
-"""From the configuration files to a verified bundle and a bitstream: `generate`, `verify`, `build` and what they say
-about the hardware.
+"""The steps from the configuration files to a verified bundle and a bitstream: `generate`, `verify`, `build` and what
+they say about the hardware.
 """
 
 from __future__ import annotations

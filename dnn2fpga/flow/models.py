@@ -1,4 +1,4 @@
-"""From a model file to the configuration files: `read_model`, `quantize`, `search`."""
+"""The steps from a model file to the configuration files: `read_model`, `quantize`, `search`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,8 @@ class Dag(Generic[L]):
         through: Callable[[Node[L], V | None], Iterable[V | None]],
         joined: Callable[[V, V], V],
     ) -> dict[str, V]:
-        """What is asked of every tensor, from the outputs backwards; tensors of which nothing is asked are left out.
+        """Collect what is asked of every tensor, from the outputs backwards; tensors of which nothing is asked are left
+        out.
 
         :param at_outputs: what is asked of tensors that leave.
         :param through: called with a node and what is asked of its output (None: nothing); returns what the node asks

@@ -99,7 +99,7 @@ class Graph(Decided):
 
     @property
     def interfaces(self) -> dict[str, Interface]:
-        """What the task of each output depends on."""
+        """The facts that the task of each output depends on, by output."""
         return {name: self._interface(name, tensor) for name, tensor in self.outputs.items()}
 
     def _interface(self, name: str, tensor: str) -> Interface:
@@ -114,15 +114,15 @@ class Graph(Decided):
 
     @cached_property
     def encodings(self) -> Encodings:
-        """Which tensors share their scales, and which have one scale for all channels."""
+        """The tensors that share their scales, and those that have one scale for all channels."""
         return Encodings(self.dag, self.shapes)
 
     def needs_uniform_scale_downstream(self, tensor: str) -> bool:
-        """Whether all channels of a tensor must share one scale (`Encodings.uniform`)."""
+        """Return whether all channels of a tensor must share one scale (`Encodings.uniform`)."""
         return self.encodings.uniform(tensor)
 
     def leaves(self, tensor: str) -> bool:
-        """Whether the integers of a tensor are those of an output."""
+        """Return whether the integers of a tensor are those of an output."""
         return self.encodings.leaving(tensor)
 
     # Computing

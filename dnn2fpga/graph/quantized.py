@@ -1,4 +1,4 @@
-"""The integer model: what the hardware computes, to the last bit.
+"""The integer model: the bit-exact specification of what the hardware computes.
 
 ``graph.files`` reads and writes it as configuration files; it needs neither Keras nor TensorFlow.
 """
@@ -26,13 +26,13 @@ from rtl_lib.core.operator import Operator
 class QuantizedGraph(Decided):
     """A network of integer layers.
 
-    ``run`` is the software model; ``boundaries`` gives every tensor. Arrays are ``[frames, beats, lanes]`` on wires and
-    ``[frames, *shape]`` outside.
+    ``run`` is the software model; ``boundaries`` returns every tensor. Arrays are ``[frames, beats, lanes]`` on wires
+    and ``[frames, *shape]`` outside.
 
     :param inputs: the input tensors by name.
     :param dag: the layers and their wiring; a node has the name of its layer.
-    :param output_names: what each of ``dag.outputs`` is called outside; absent: as the tensors.
-    :param decided: by output, what it is for; absent: as its last layer says.
+    :param output_names: the outside name of each of ``dag.outputs``; absent: the tensors' names.
+    :param decided: the task by output; absent: as its last layer says.
     """
 
     name: str
@@ -100,7 +100,7 @@ class QuantizedGraph(Decided):
 
     @property
     def interfaces(self) -> dict[str, Interface]:
-        """What the task of each output depends on."""
+        """The facts that the task of each output depends on, by output."""
         shapes = tuple(self.input_shapes.values())
         return {
             name: Interface(inputs=shapes, output=self.tensors[tensor].shape, ending=self._ending(name, tensor))
@@ -115,7 +115,7 @@ class QuantizedGraph(Decided):
 
     @cached_property
     def operators(self) -> dict[str, list[Operator]]:
-        """The operators of every layer, by its name. Made once: solving an adder graph takes seconds."""
+        """The operators of every layer, by its name. They are made once: solving an adder graph takes seconds."""
         return {node.name: node.layer.operators(*self.inputs_of(node)) for node in self.nodes}
 
     def quantized(self, x: Values) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Which things belong together, when it is known of some pairs that they do."""
+"""Union-find: the groups that follow from pairs that belong together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations: clamps (ReLU and its kin) cost nothing in front of a requantize; the others are exact tables."""
+"""Activations: clamps (ReLU and its kin) cost nothing before a requantization; the others are exact tables."""
 
 from __future__ import annotations
 

@@ -50,11 +50,11 @@ class AffineMap:
 
 
 class Absorbing(ABC):  # noqa: B024 - every question has a default answer
-    """What passes ask of a layer. The default answers are "no"."""
+    """The questions that passes ask of a layer. The default answers are "no"."""
 
     @property
     def is_identity(self) -> bool:
-        """Whether it does nothing at inference."""
+        """Return whether the layer does nothing at inference."""
         return False
 
     def as_affine(self) -> AffineMap | None:
@@ -70,7 +70,7 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
         return None
 
     def input_order(self, *shapes: Shape) -> tuple[int, ...]:
-        """Where its inputs, of these shapes, should stand: the places of the first, the second, …."""
+        """Return the order in which hardware reads inputs of these shapes: the index of the first, the second, …."""
         return tuple(range(len(shapes)))
 
     def absorb_affine(self, affine: AffineMap) -> Layer | None:
@@ -87,17 +87,19 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
 
 
 class Quantizable(ABC):
-    """How a layer becomes an integer layer. What it reads comes last, one tensor for each input."""
+    """The rules by which a layer becomes an integer layer. Methods receive what the layer reads as their last
+    arguments, one tensor per input.
+    """
 
     fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
 
     @property
     def needs_uniform_scale(self) -> bool:
-        """Whether all channels of its inputs must share one scale, which training must not move."""
+        """Return whether all channels of the inputs must share one scale, which training must not move."""
         return False
 
     def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """How many numbers of each input it needs in a beat; by default as many as there are."""
+        """Return the number of lanes that the layer needs of each input; by default as many as the input has."""
         return tuple(one.lanes for one in inputs)
 
     @abstractmethod
@@ -115,7 +117,7 @@ class Quantizable(ABC):
 
 
 class Trainable(ABC):
-    """How a layer takes part in training (``quantize.operations``)."""
+    """The layer's part in training (``quantize.operations``)."""
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -137,15 +139,15 @@ class Trainable(ABC):
 
 
 class Prunable(ABC):  # noqa: B024 - every question has a default answer
-    """What becomes of a layer when channels are removed (Faraone et al., section IV); a channel is an index of the last
-    axis. By default a layer works on each channel by itself, and knows no number of them.
+    """The effect on a layer of removing channels (Faraone et al., section IV); a channel is an index of the last axis.
+    By default a layer works on each channel by itself, and has no number of channels of its own.
     """
 
     ties_channels: ClassVar[bool] = False  # it has filters that come and go with the channels of its input
 
     def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
-        """Which channel of each input a channel of the output stands and falls with: ``[output channels]`` for each
-        input; -1 where it does not depend on one.
+        """Return for each input the channel that every output channel is removed with: ``[output channels]`` per input;
+        -1 where it does not depend on one.
 
         :param output: its shape, as of every input.
         :raises Unsupported: where no channel can be removed.
@@ -180,7 +182,7 @@ class Layer(Absorbing):
         """Compute the float reference: ``[frames, *input_shape]`` for each input → ``[frames, *output_shape]``."""
 
     def in_beats(self, shapes: Sequence[Shape], before: Sequence[bool]) -> bool:
-        """Whether its output may need several beats for one vector (of the last axis).
+        """Return whether the output may need several beats per vector (of the last axis).
 
         :param shapes: of its inputs.
         :param before: whether they may.
@@ -188,17 +190,19 @@ class Layer(Absorbing):
         return any(before)
 
     def needs_one_encoding(self, shapes: Sequence[Shape], in_beats: Sequence[bool]) -> bool:
-        """Whether all inputs must share one scale and zero point, because their numbers meet in the same lanes."""
+        """Return whether all inputs must share one scale and zero point, because their values meet in the same
+        lanes.
+        """
         return False
 
     @property
     def commutes_with_monotone(self) -> bool:
-        """Whether what never decreases may be done before it as well as after it."""
+        """Return whether what never decreases may be done before it as well as after it."""
         return False
 
     @property
     def ending(self) -> Ending:
-        """What it makes of its numbers, in last place."""
+        """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
 
     @property

@@ -56,7 +56,7 @@ def concatenated(axis: int, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def in_lanes_of_their_own(axis: int, inputs: Sequence[Tensor]) -> bool:
-    """Whether the inputs travel side by side in every beat; else one after the other."""
+    """Return whether the inputs are concatenated lane by lane in every beat; else they follow one after the other."""
     return axis == len(inputs[0].shape) - 1 and all(one.lanes == one.shape[-1] for one in inputs)
 
 
@@ -109,7 +109,9 @@ class Concatenate(BuildableLayer):
         return self.axis < len(shapes[0]) - 1 or any(in_beats)
 
     def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """Whole vectors where they are side by side, or where their scales differ; else beats of one size."""
+        """Return the lanes of each input: whole vectors where the inputs share a beat, or where their scales differ;
+        else beats of one size.
+        """
         lanes = {one.lanes for one in inputs}
         last = self.axis == len(inputs[0].shape) - 1
         alike = len({(one.scale, one.zero_point) for one in inputs}) == 1 and isinstance(inputs[0].scale, float)

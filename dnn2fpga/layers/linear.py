@@ -1,15 +1,16 @@
-"""What convolution and dense layers share: a weight matrix, a bias, and what may be folded into them."""
+"""The part that convolution and dense layers share: a weight matrix, a bias, and what may be folded into them."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from dnn2fpga.exact.encoding import ExactWeights
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.requantization import fitting, requantization
@@ -33,7 +34,7 @@ GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step
 
 @dataclass(frozen=True, eq=False)
 class Unfolded:
-    """Weights and bias as they were before a batch normalization was folded into them; training goes on from here."""
+    """Weights and bias as they were before a batch normalization was folded into them; training resumes from here."""
 
     weights: np.ndarray
     bias: np.ndarray
@@ -50,10 +51,19 @@ class Linear(BuildableLayer):
     bias: np.ndarray
     clamp: tuple[float, float] = UNLIMITED
     unfolded: Unfolded | None = None
+    exact: ExactWeights | None = field(default=None, kw_only=True)  # of a source that has integers
 
     has_weights: ClassVar[bool] = True
     quantized: ClassVar[type[QuantizedLinear]]
     binary32: ClassVar[type[Binary32Linear]]
+
+    @classmethod
+    def of_codes(cls, name: str, exact: ExactWeights, **geometry: Any) -> Self:
+        """Return a layer with the integer weights of its source.
+
+        :param geometry: further fields, such as ``strides``.
+        """
+        return cls(name, weights=exact.float_weights, bias=exact.float_bias, exact=exact, **geometry)
 
     @property
     def parameter_count(self) -> int:
@@ -162,7 +172,7 @@ class Linear(BuildableLayer):
         return replace(self, weights=folded[0], bias=folded[1], unfolded=unfolded)
 
     def folded(self, ops: Operations, x: Any, p: dict[str, Any], real: Any = 1.0) -> tuple[Any, Any]:
-        """Weights and bias with the batch normalization folded in; it goes on observing ``x`` times ``real``."""
+        """Weights and bias with the batch normalization folded in; it keeps observing ``x`` times ``real``."""
         if self.unfolded is None:
             return p["weights"], p["bias"]
         ops.statistics(lambda: self.product(ops, x * ops.like(x, real), p["weights"]) + ops.like(x, p["bias"]), p)
@@ -207,7 +217,7 @@ class Linear(BuildableLayer):
         return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded).keep_filters(output)
 
     def keep_filters(self, kept: np.ndarray) -> Self:
-        """Only these output channels."""
+        """Return the layer with only these output channels."""
         unfolded = self.unfolded and Unfolded(
             self.unfolded.weights[..., kept], self.unfolded.bias[kept], self.unfolded.normalization.of_channels(kept)
         )
@@ -215,5 +225,7 @@ class Linear(BuildableLayer):
 
 
 def _without_dust(values: np.ndarray) -> np.ndarray:
-    """In binary32, with 0 for what training has left so small that it never counts (and sums could be subnormal)."""
+    """Return binary32 values with 0 for those that training has left so small that they never count (their sums could
+    be subnormal).
+    """
     return np.where(np.abs(values) < 2.0**-100, 0, values).astype(np.float32)

@@ -49,7 +49,7 @@ class QuantizedPooling(QuantizedLayer):
         return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
 
     def reduced(self, input: Tensor, neutral: int, reduction: Reduction) -> list[Operator]:
-        """One number for each window and channel; no window is kept where they do not overlap.
+        """Reduce each window and channel to one number; no window is kept where they do not overlap.
 
         :param neutral: what changes no result.
         """
@@ -124,7 +124,7 @@ class QuantizedGlobalAverage(Requantized):
 
 @dataclass(frozen=True, eq=False)
 class Pooling(BuildableLayer):
-    """A window of ``pool_size``, moved by ``strides``.
+    """A pooling reduces a window of ``pool_size`` that moves by ``strides``.
 
     :param count_include_pad: whether pixels outside the frame are zeros that count; else (as in Keras) only those
         inside do.
@@ -170,7 +170,7 @@ class Pooling(BuildableLayer):
         return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
 
     def counted(self, shape: Shape) -> np.ndarray:
-        """How many pixels of each window count: ``[rows, columns]`` of the output."""
+        """Return how many pixels of each window count: ``[rows, columns]`` of the output."""
         ones = np.ones((1, *shape[:2], 1), np.int64)
         return self.patches(ones, int(self.count_include_pad)).sum(axis=2).reshape(self.windows(shape).output_size)
 
@@ -185,7 +185,7 @@ class MaxPooling(Pooling):
 
     @property
     def outside(self) -> float:
-        """What a pixel outside the frame is."""
+        """Return what a pixel outside the frame is."""
         return 0.0 if self.count_include_pad else -math.inf
 
     def compute(self, x: np.ndarray) -> np.ndarray:

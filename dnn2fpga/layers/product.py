@@ -34,7 +34,7 @@ def product_shape(one: Shape, other: Shape) -> Shape:
 
 
 def is_gate_of(gate: Shape, image: Shape) -> bool:
-    """Whether a tensor of shape ``gate`` holds one number per channel of an ``image`` of several pixels."""
+    """Return whether a tensor of shape ``gate`` holds one number per channel of an ``image`` of several pixels."""
     return len(image) == 3 and image[:2] != (1, 1) and gate in ((1, 1, image[-1]), image[-1:])
 
 

@@ -63,7 +63,7 @@ class Reshape(BuildableLayer):
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         shape = self.output_shape(input.shape)
-        # A vector goes on in the beats it came in; an image needs one pixel a beat.
+        # A vector continues in the beats it came in; an image needs one pixel per beat.
         lanes = input.lanes if len(shape) == 1 else shape[-1]
         return QuantizationChoice(input.model_copy(update={"shape": shape, "lanes": lanes}))
 

@@ -20,7 +20,7 @@ from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.weighted_sum import WeightedSum as Sum
 
-OFFSET_BITS = 8  # behind the point: an offset must not be rounded to the output's steps
+OFFSET_BITS = 8  # fraction bits: an offset must not be rounded to the output's steps
 
 
 @register

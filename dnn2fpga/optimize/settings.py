@@ -1,4 +1,4 @@
-"""What the optimizer may do, and when it may stop: the settings of all its stages. Needs no TensorFlow."""
+"""The settings of all stages of the optimizer: what it may do, and when it may stop. They need no TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dnn2fpga.task import Score
 
 
 class Stage(enum.Enum):
-    """In the order in which they are tried."""
+    """The stages, in the order in which they are run."""
 
     POST_TRAINING = "ptq"
     PARTIAL = "partial"
@@ -23,7 +23,7 @@ class Stage(enum.Enum):
 
 
 class Target(Described):
-    """When a try is good enough; without either, always."""
+    """The target at which an attempt is good enough; without either value, every attempt is."""
 
     max_drop: PositiveOrNone | None = None  # points (hundredths) below the float model
     target_accuracy: Annotated[float, Field(ge=-1e6, le=1, allow_inf_nan=False)] | None = None  # at least
@@ -51,7 +51,7 @@ class Target(Described):
 
 
 class PartialSettings(Described):
-    """Which layers stay out, and as what."""
+    """The choice of the layers that partial quantization leaves out, and their arithmetic."""
 
     policy: Literal["sensitivity", "convolutions"] = "sensitivity"
     kept_as: Literal["fixed_point", "binary32"] = "fixed_point"
@@ -61,7 +61,7 @@ class PartialSettings(Described):
 
 
 class TrainingSettings(Described):
-    """How a network is trained (again)."""
+    """The settings of (re)training a network."""
 
     epochs: Count = 8
     batch: Count = 128
@@ -73,7 +73,7 @@ class TrainingSettings(Described):
     mix_inputs: bool = False  # half of every batch lies between two inputs; only with the float model as teacher
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1  # part of the data that only chooses the best epoch
     freeze_normalization: Annotated[float, Field(ge=0, le=1)] = 0.5  # after this part of the epochs
-    samples: Count | None = None  # train on so many of the data; all when absent
+    samples: Count | None = None  # train on at most this many samples of the data; all when absent
     seed: Seed = 1
 
 

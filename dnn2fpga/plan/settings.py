@@ -1,4 +1,4 @@
-"""What may be chosen about the hardware; nothing here can change a computed integer."""
+"""The user's choices about the hardware; nothing here can change a computed integer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Lanes = Annotated[int, Field(ge=1, le=2**20)]
 
 
 class LayerPlan(Described):
-    """What the user may choose about the hardware of one layer; absent: as for all layers."""
+    """The user's choices about the hardware of one layer; absent: as for all layers."""
 
     engine: Engine | None = None  # of a matrix product; absent: parallel where vectors arrive in one beat
     pe: Lanes | None = None  # outputs at a time in a folded engine; absent: all
@@ -39,7 +39,7 @@ class LayerPlan(Described):
     levels_per_register: int | None = Field(default=None, ge=1, le=MOST_LEVELS)  # adders in a row
     float_units: int | None = Field(default=None, ge=1, le=64)  # multiply-add units of a layer left in binary32
 
-    # beats behind the layer; 0: only its stage; absent: as calculated
+    # beats after the layer; 0: only its stage; absent: as calculated
     fifo: Depth | None = None
 
 
@@ -55,11 +55,11 @@ class Stages(enum.Enum):
     """Behind which layers a master-slave stage stands."""
 
     EVERY_LAYER = "every_layer"
-    RUNS = "runs"  # behind the last of several layers in a row that are nothing but pipelines
+    RUNS = "runs"  # after the last of several layers in a row that are nothing but pipelines
 
 
 class PlanSettings(LayerPlan):
-    """What the user may choose about the hardware, for all layers and for single ones."""
+    """The user's choices about the hardware, for all layers and for single ones."""
 
     stages: Stages = Stages.EVERY_LAYER
     family: Literal["xc7", "ecp5", "ice40", "gowin"] = "xc7"  # of the FPGA: its DSP blocks, and its resource estimates
@@ -69,7 +69,7 @@ class PlanSettings(LayerPlan):
     fifos: tuple[EdgeFifo, ...] = ()  # where a tensor has several readers; absent: as calculated
 
     def options(self, layer: str) -> dict[str, Any]:
-        """What is chosen for a layer, by the names that operators know."""
+        """Return the choices for a layer, by the names that operators know."""
         of_all = self.model_dump(include=set(LayerPlan.model_fields), exclude_none=True)
         return of_all | self.own(layer)
 
@@ -88,5 +88,5 @@ class PlanSettings(LayerPlan):
         return self.model_copy(update={"fifo": None, "fifos": (), "layers": layers})
 
     def own(self, layer: str) -> dict[str, Any]:
-        """What is chosen for this layer and no other."""
+        """Return the choices for this layer and no other."""
         return self.layers.get(layer, LayerPlan()).model_dump(exclude_none=True)

@@ -1,5 +1,5 @@
-"""How one layer is to be quantized: the one list of these settings. The command line, ``dnn2fpga.yaml`` and every
-search name them as they are named here.
+"""The settings by which one layer is quantized, in one list. The command line, ``dnn2fpga.yaml`` and every search name
+them as they are named here.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
 class Numbers(enum.Enum):
-    """What a layer with weights computes in."""
+    """The arithmetic of a layer with weights."""
 
     INTEGER = "integer"
     BINARY32 = "binary32"  # IEEE 754 single precision in a fixed order; integers at both ends
 
 
 class Scales(enum.Enum):
-    """Which scales may be chosen."""
+    """The set from which scales are chosen."""
 
     POWER_OF_TWO = "power_of_two"  # requantize is wires
     FREE = "free"  # requantize is an integer multiplier and a shift
 
 
 class Granularity(enum.Enum):
-    """What shares one scale."""
+    """The group of values that share one scale."""
 
     PER_CHANNEL = "per_channel"
     PER_TENSOR = "per_tensor"
 
 
 class Symmetry(enum.Enum):
-    """Where the zero lies."""
+    """The position of the zero in a range."""
 
     SYMMETRIC = "symmetric"  # zero point 0
     ASYMMETRIC = "asymmetric"  # a zero point that lets the codes cover exactly the range
 
 
 class LayerSettings(Described):
-    """The numbers of one layer; an activation is what the layer gives."""
+    """The quantization of one layer; an activation is the layer's output."""
 
     numbers: Numbers = Numbers.INTEGER
     weight_bits: Bits = 8

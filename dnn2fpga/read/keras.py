@@ -57,7 +57,7 @@ def read_keras_model(path: Path | str) -> Graph:
 
 
 def _meanings(architecture: Architecture) -> tuple[Meanings, list[str]]:
-    """What every call of every layer means, and what is not supported."""
+    """Return the meaning of every call of every layer, and what is not supported."""
     meanings: Meanings = {}
     problems: list[str] = []
     unknown = False

@@ -1,4 +1,4 @@
-"""How Keras' classes are described (in ``keras_layers`` and its neighbours): the options that matter at inference are
+"""The description of Keras' classes (in ``keras_layers`` and its neighbours): the options that matter at inference are
 the fields of a class, with Keras' own defaults.
 """
 
@@ -169,7 +169,7 @@ def by_class(*kinds: type[K]) -> dict[str, type[K]]:
 
 
 def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_CALL) -> tuple[K | None, list[str]]:
-    """What an object in a configuration means, or why it is not supported, one line for each problem.
+    """Return the meaning of an object in a configuration, or why it is not supported, one line for each problem.
 
     :param kinds: by class, those that may stand there.
     :param call: where it is used.

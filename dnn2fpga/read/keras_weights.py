@@ -98,7 +98,7 @@ def _numbered(groups: list[str], stem: str) -> list[str]:
 
 
 def snake_case(class_name: str) -> str:
-    """What Keras makes of a class's name in paths: ``SeparableConv2D`` → ``separable_conv2d``."""
+    """Return the form in which Keras writes a class's name in paths: ``SeparableConv2D`` → ``separable_conv2d``."""
     split = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", split).lower()
 
@@ -137,8 +137,8 @@ def _names(arrays: Hdf5, group: ArrayPath) -> list[str]:
 
 
 def _scope_of(path: Path, scopes: set[str]) -> str | None:
-    """Where in a model inside the arrays of a layer are: in ``d`` or ``…/d``; where several are called so, in the one
-    that also has the names of the models around it.
+    """Return the scope that has the arrays of a layer in a model inside: ``d`` or ``…/d``; where several are called so,
+    the one that also has the names of the models around it.
     """
     for start in range(len(path)):
         named = "/".join(path[start:])

@@ -1,4 +1,4 @@
-"""How far the windows of a layer reach beyond the image."""
+"""A padding says how far the windows of a layer reach beyond the image."""
 
 from __future__ import annotations
 

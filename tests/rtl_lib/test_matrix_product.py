@@ -1,4 +1,6 @@
-"""``MatrixProduct`` on both engines: the component is the spec, under any stalls, in the cycles of its twins."""
+"""``MatrixProduct`` on both engines: the component is the spec, under any stalls, in the cycles of its timing
+models.
+"""
 
 from __future__ import annotations
 
@@ -278,7 +280,7 @@ def test_only_pipelines_are_pipelines() -> None:
 
 
 def test_the_constant_takes_everything_in() -> None:
-    """Rounding by a half, bias and offset cost no adder of their own in front of the one constant."""
+    """Rounding by a half, bias and offset cost no adder of their own before the one constant."""
     plain = product(np.ones((4, 1), int), Format(False, 8), shift=3, rounding=Rounding.FLOOR)
     rounded = product(np.ones((4, 1), int), Format(False, 8), shift=3, bias=17, offset=2)
     assert [spec.parallel.graph.depth for spec in (plain, rounded)] == [2, 3]

@@ -1,5 +1,5 @@
-"""A trace looks only at the twins around which something happens; the cycles are those of a loop over every twin in
-every cycle.
+"""A trace looks only at the timing models around which something happens; the cycles are those of a loop over every
+model in every cycle.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rtl_lib.matrix.folded.sums import FoldedModel
 from rtl_lib.streams.fifo import FifoModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
-Part = tuple[Callable[[], BeatModel], int, int]  # twin, input beats and output beats of a frame
+Part = tuple[Callable[[], BeatModel], int, int]  # timing model, input beats and output beats of a frame
 
 
 def plain_trace(
@@ -35,7 +35,7 @@ def plain_trace(
     least_interval: int = 1 << 62,
     patience: int = 20_000,
 ) -> list[Passage]:
-    """The oracle: every twin in every cycle."""
+    """The oracle: every timing model in every cycle."""
     counts = [0] * len(boundaries)
     first = [-1] * len(boundaries)
     lasts: list[list[int]] = [[] for _ in boundaries]
@@ -134,7 +134,7 @@ def chains(draw: st.DrawFn, deepest: int = 1 << 40) -> list[Part]:
 
 
 def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]]:
-    """With ``trace`` and with the oracle."""
+    """Return the passages with ``trace`` and with the oracle."""
     boundaries = [(0, parts[0][1] * frames), *((k + 1, out * frames) for k, (_, _, out) in enumerate(parts))]
     return [run([create() for create, _, _ in parts], boundaries, **given) for run in (trace_chain, plain_trace)]
 
@@ -142,7 +142,7 @@ def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]
 @settings(max_examples=300)
 @given(chains(), st.integers(1, 3), st.sampled_from([0, 1 << 62]), st.integers(0, 20) | st.integers(0, 3000))
 def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, least: int, period: int) -> None:
-    """Of the last beat of several frames too, at every boundary."""
+    """Every cycle is that of the plain loop, at every boundary, of the last beat of several frames too."""
     event_driven, plain = runs(parts, frames, least_interval=least, source_period=period)
     assert event_driven == plain
 
@@ -152,7 +152,7 @@ def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, l
 def test_a_deadlock_is_found_exactly(
     before: list[Part], behind: list[Part], latency: int, few: int, period: int
 ) -> None:
-    """A chain that never gives what is wanted says so; one that only takes long does not."""
+    """A chain that never produces what is wanted says so; one that is only slow does not."""
     models = [create() for create, _, _ in before]
     models += [Stuck(latency, few), *(create() for create, _, _ in behind)]
     boundaries = [(0, 1), (len(models), 1)]  # every beat a frame: what leaves has entered
@@ -209,7 +209,7 @@ def test_a_library_that_finds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None
         trace_chain([StageModel()], [(0, 1), (1, 1)])
 
 
-# What the twins say ----------------------------------------------------------------------------------------------
+# The rests of timing models ---------------------------------------------------------------------------------------
 
 TWINS: dict[str, Callable[[], BeatModel]] = {
     "stage": StageModel,
@@ -236,8 +236,8 @@ TWINS: dict[str, Callable[[], BeatModel]] = {
 @pytest.mark.parametrize("name", TWINS)
 @pytest.mark.parametrize("busy", [0.9, 0.5, 0.03])
 def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
-    """In any state: while no beat passes, neither valid nor ready changes; as many cycles may pass at once; and who
-    waits for its neighbours says so.
+    """A rest is true in any state: while no beat passes, neither valid nor ready changes; as many cycles may pass at
+    once; and a model that waits for its neighbours says so.
     """
     twin, rng = TWINS[name](), random.Random(0)
     input_valid = False

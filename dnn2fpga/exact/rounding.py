@@ -1,0 +1,66 @@
+"""How sources round: all modes of QKeras, HGQ2, QONNX, ONNX and TensorFlow Lite, exactly."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+
+class RoundingMode(enum.Enum):
+    """The integer that a real number becomes. Ties are numbers half-way between two integers."""
+
+    HALF_EVEN = "half_even"  # to nearest, ties to even: NumPy, TensorFlow, QKeras, QONNX ROUND, AP_RND_CONV
+    HALF_UP = "half_up"  # to nearest, ties up: AP_RND
+    HALF_DOWN = "half_down"  # to nearest, ties down: AP_RND_MIN_INF
+    HALF_AWAY = "half_away"  # to nearest, ties away from 0: C's round, AP_RND_INF, QONNX HALF_UP
+    HALF_TOWARDS = "half_towards"  # to nearest, ties towards 0: AP_RND_ZERO, QONNX HALF_DOWN
+    FLOOR = "floor"  # AP_TRN
+    CEILING = "ceiling"
+    TOWARDS_ZERO = "towards_zero"  # AP_TRN_ZERO, QONNX DOWN
+    AWAY_FROM_ZERO = "away_from_zero"  # QONNX UP
+
+    def first(self, code: int) -> tuple[Fraction, bool]:
+        """Return the least number that becomes ``code`` or more, and whether it does so itself."""
+        return _FIRST[self](code)
+
+    def round(self, x: np.ndarray) -> np.ndarray:
+        """Return float64 numbers, rounded."""
+        return _ROUND[self](x)
+
+
+def _half(code: int) -> Fraction:
+    return Fraction(2 * code - 1, 2)
+
+
+# The least number that becomes a code, and whether it belongs to it.
+_FIRST: dict[RoundingMode, Callable[[int], tuple[Fraction, bool]]] = {
+    RoundingMode.HALF_EVEN: lambda code: (_half(code), code % 2 == 0),
+    RoundingMode.HALF_UP: lambda code: (_half(code), True),
+    RoundingMode.HALF_DOWN: lambda code: (_half(code), False),
+    RoundingMode.HALF_AWAY: lambda code: (_half(code), code > 0),
+    RoundingMode.HALF_TOWARDS: lambda code: (_half(code), code <= 0),
+    RoundingMode.FLOOR: lambda code: (Fraction(code), True),
+    RoundingMode.CEILING: lambda code: (Fraction(code - 1), False),
+    RoundingMode.TOWARDS_ZERO: lambda code: (Fraction(code), True) if code > 0 else (Fraction(code - 1), False),
+    RoundingMode.AWAY_FROM_ZERO: lambda code: (Fraction(code - 1), False) if code > 0 else (Fraction(code), True),
+}
+
+
+def _away(x: np.ndarray) -> np.ndarray:
+    return np.copysign(np.floor(np.abs(x) + 0.5), x)
+
+
+_ROUND: dict[RoundingMode, Callable[[np.ndarray], np.ndarray]] = {
+    RoundingMode.HALF_EVEN: np.rint,
+    RoundingMode.HALF_UP: lambda x: np.floor(x + 0.5),
+    RoundingMode.HALF_DOWN: lambda x: np.ceil(x - 0.5),
+    RoundingMode.HALF_AWAY: _away,
+    RoundingMode.HALF_TOWARDS: lambda x: np.copysign(np.ceil(np.abs(x) - 0.5), x),
+    RoundingMode.FLOOR: np.floor,
+    RoundingMode.CEILING: np.ceil,
+    RoundingMode.TOWARDS_ZERO: np.trunc,
+    RoundingMode.AWAY_FROM_ZERO: lambda x: np.copysign(np.ceil(np.abs(x)), x),
+}

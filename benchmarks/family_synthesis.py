@@ -36,7 +36,8 @@ def release(family: str) -> str:
 
 
 def script(family: str, top: str) -> str:
-    preparation = "" if family == "xc7" else f"{PREPARATION.format(top=top)}; "
+    native = Path(tool(family)[0]).name == "yosys"
+    preparation = "" if native else f"{PREPARATION.format(top=top)}; "
     return f"{READ}; {preparation}{COMMANDS[family].format(top=top)}; write_json out.json"
 
 

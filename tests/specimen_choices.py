@@ -27,6 +27,7 @@ WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only cost
 MOST_BINARY32_WEIGHTS, MOST_BINARY32_PIXELS = 16, 16
 WEIGHT_WIDTHS = {
     WeightSet.INTEGER: (1, 16),
+    WeightSet.TWOS_COMPLEMENT: (2, 16),
     WeightSet.BINARY: (1, 1),
     WeightSet.TERNARY: (2, 2),
     WeightSet.POWER_OF_TWO: (2, 5),

@@ -16,6 +16,7 @@ from dnn2fpga.layers.depthwise_conv2d import QuantizedDepthwiseConv2D
 from dnn2fpga.layers.pooling import QuantizedGlobalAverage
 from dnn2fpga.layers.product import QuantizedProduct
 from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.core.arithmetic import Overflow, Rounding
 
@@ -52,7 +53,14 @@ def lines(rng: np.random.Generator, output: Tensor, shift: int, arithmetic: Arit
 
 
 def weights(rng: np.random.Generator, *shape: int) -> dict[str, Any]:
-    return {"weight_width": 4, "weights": rng.integers(-7, 8, shape), "bias": rng.integers(-40, 41, shape[-1])}
+    codes = rng.integers(-8, 8, shape)
+    codes.flat[0] = -8
+    return {
+        "weight_set": WeightSet.TWOS_COMPLEMENT,
+        "weight_width": 4,
+        "weights": codes,
+        "bias": rng.integers(-40, 41, shape[-1]),
+    }
 
 
 def two_lines(seed: int = 0) -> QuantizedGraph:

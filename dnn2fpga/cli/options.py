@@ -98,7 +98,9 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "weight_set": (
         "quantization.weight_set",
         _option(
-            str, "--weight-set", "integer, binary, ternary, power_of_two or additive_power_of_two (default: integer)"
+            str,
+            "--weight-set",
+            "integer, twos_complement, binary, ternary, power_of_two or additive_power_of_two (default: integer)",
         ),
     ),
     "scales": ("quantization.scales", _option(str, "--scales", "power_of_two or free (default: power_of_two)")),

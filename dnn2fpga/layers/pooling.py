@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.layers.base import BuildableLayer
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
+from dnn2fpga.exact.encoding import ExactWeights
+from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.layers.base import BuildableLayer, moved
+from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.requantization import Requantized, requantization
+from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.padding import PaddingRule, padding_after_zeros, padding_of
 from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
 from rtl_lib.core.formats import Format
@@ -188,6 +193,11 @@ class MaxPooling(Pooling):
         """Return what a pixel outside the frame is."""
         return 0.0 if self.count_include_pad else -math.inf
 
+    def lowered(self, *inputs: Codes) -> Lowered:
+        codes = moved(self, inputs)
+        own, counts = codes.encoding, self.count_include_pad
+        return replace(codes, encoding=replace(own, high=np.maximum(own.high, own.zero_point) if counts else own.high))
+
     def compute(self, x: np.ndarray) -> np.ndarray:
         return self.patches(x, self.outside).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
 
@@ -205,6 +215,17 @@ class MaxPooling(Pooling):
 @dataclass(frozen=True, eq=False)
 class AveragePooling(Pooling):
     kind: ClassVar[str] = "average_pooling"
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        """A sum over each window: a depthwise convolution with weights of 1."""
+        counts = set(self.counted(inputs[0].tensor.shape).reshape(-1).tolist())
+        if len(counts) > 1:
+            raise Unsupported(
+                "windows that reach over the border average fewer pixels; use padding='valid' or zeros that count"
+            )
+        ones = ExactWeights.of(np.ones((*self.pool_size, inputs[0].tensor.lanes), np.int64), Fraction(1, *counts))
+        geometry = {"strides": self.strides, "padding": self.padding}
+        return DepthwiseConv2D.of_codes(self.name, ones, **geometry).lowered(*inputs)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         counts = self.counted(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
@@ -260,6 +281,18 @@ class GlobalAverage(BuildableLayer):
 
     def absorb_clamp(self, low: float, high: float) -> GlobalAverage:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        (input,) = inputs
+        own, pixels = input.encoding, input.tensor.beats
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedLayer:
+            return QuantizedGlobalAverage(name=name, **requantized_fields(output, last))
+
+        offset = -own.scale * own.zero_point
+        interval = (own.low * pixels, own.high * pixels)
+        shape = self.output_shape(input.tensor.shape)
+        return Sums(Accumulator.of_line(inputs, shape, interval, own.scale / pixels, offset, build))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         return QuantizationChoice(activation_tensor(self.output_shape(input.shape), input.lanes, seen, settings))

@@ -4,6 +4,7 @@ training; and where they cannot, that is said.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from padded import EVEN, LAYERS, SETTINGS, SHAPE, UNEVEN, network, reading, samples
+from padded import CHANNELS, EVEN, LAYERS, SETTINGS, SHAPE, UNEVEN, network, reading, samples
 from specimens import paddings
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.exact.encoding import Encoding, ExactWeights
 from dnn2fpga.graph import files as config_files
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
@@ -23,13 +25,15 @@ from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.conv2d import Conv2D
-from dnn2fpga.layers.pooling import MaxPooling
+from dnn2fpga.layers.pooling import AveragePooling, MaxPooling
+from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.zero_padding import ZeroPadding
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.operations import TensorFlowOperations
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.training_model import CodeModel
 from dnn2fpga.passes.simplify import simplify
+from dnn2fpga.passes.to_integers import to_integers
 from rtl_lib.image.window_schedule import Padding
 
 OPS = TensorFlowOperations()
@@ -107,6 +111,28 @@ def test_a_maximum_with_zeros_outside_does_not_change_places_with_a_batch_normal
     simplified = simplify(graph)
     assert [layer.name for layer in simplified.layers] == ["conv", "pool", "norm"]
     np.testing.assert_allclose(simplified.run(samples()), graph.run(samples()), atol=1e-5)
+
+
+@pytest.mark.parametrize("high", [-5, 40])
+def test_integers_that_a_model_brings_are_padded_with_the_code_of_zero(high: int) -> None:
+    """The zero code is 3: also where no number of the source is as large."""
+    given = Encoding.of(Fraction(1, 16), -100, high, zero_point=3)
+    weights = ExactWeights.of(np.random.default_rng(0).integers(-7, 8, (3, 3, CHANNELS, 2)), Fraction(1, 8), 1)
+    layers = [
+        Quantizer("given", given),
+        ZeroPadding("zeros", EVEN),
+        MaxPooling("most", (3, 3), (1, 1), "valid"),
+        ZeroPadding("more", UNEVEN),
+        AveragePooling("mean", (4, 4), (1, 2), "valid"),
+        Quantizer("means", Encoding.of(Fraction(1, 32), -128, 127)),
+        Conv2D.of_codes("conv", weights, strides=(2, 2), padding=EVEN),
+        Quantizer("result", Encoding.of(Fraction(1, 16), -128, 127, zero_point=-2)),
+    ]
+    graph, x = Graph.chain("g", "input", SHAPE, layers), np.minimum(samples(), (high - 3) / 16)
+    expected = graph.run(x)
+    integers = to_integers(graph, given).graph
+    np.testing.assert_array_equal(integers.predict(x), expected)
+    assert len(np.unique(expected)) > 9
 
 
 def test_one_layer_of_zeros_may_have_several_readers() -> None:

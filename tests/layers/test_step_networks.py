@@ -1,4 +1,4 @@
-"""What models bring that are quantized already: the software model against the oracle, and the configuration files."""
+"""Steps of models that are quantized already: the software model against the oracle, and the configuration files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_two_lines_are_behind_the_engine_and_one_in_it() -> None:
         assert [type(one) for one in one_line.operators(input)] == [MatrixProduct]
     # Sums that are never negative know no second line.
     unsigned = step_networks.tensor(3, signed=False)
-    positive = dense(weights=abs(layer.weights), bias=abs(layer.bias))
+    positive = dense(weights=np.maximum(layer.weights, 0), bias=abs(layer.bias))
     assert [type(one) for one in positive.operators(unsigned)] == [MatrixProduct]
 
 

@@ -58,10 +58,10 @@ def run(
     x: XName = None,
     y: YName = None,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="so many samples, spread over the data (default: all)")
+        int | None, typer.Option("--frames", min=1, help="this many samples, spread over the data (default: all)")
     ] = None,
     noise: Annotated[
-        float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
+        float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to corrupt on the way, as a trial")
     ] = 0.0,
 ) -> None:
     """Sends data through the accelerator on its board, and compares it with the integer model on this computer."""

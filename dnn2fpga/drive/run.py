@@ -120,7 +120,7 @@ def run_on_board(
         latency_cycles=(int(cycles.min()), int(cycles.max())),
         planned_latency_cycles=current.manifest.latency_cycles,
         seconds=round(seconds, 3),
-        statistics=asdict(accelerator.statistics) | {"hurt_bytes": noisy.hurt},
+        statistics=asdict(accelerator.statistics) | {"corrupted_bytes": noisy.corrupted},
     )
     with added_files(folder) as new:
         current.write_verdict(new, BOARD_RUN, result.model_dump(mode="json"))

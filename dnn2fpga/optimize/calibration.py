@@ -186,7 +186,7 @@ def calibrate(
 
     def observe_range(name: str, values: np.ndarray) -> None:
         if not np.isfinite(values).all():
-            raise UserError(f"the float model gives NaN or infinite values at '{name}' on the calibration data")
+            raise UserError(f"the float model produces NaN or infinite values at '{name}' on the calibration data")
         if name not in ranges:
             ranges[name] = _Ranges(values)
         ranges[name].observe(values)

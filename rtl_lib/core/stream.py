@@ -147,8 +147,8 @@ def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
     """
     if source.output_beat != sink.input_beat:
         raise ValueError(
-            f"streams must carry the same beat: {type(source).__name__} gives {source.output_beat}, "
-            f"{type(sink).__name__} takes {sink.input_beat}"
+            f"streams must carry the same beat: {type(source).__name__} produces {source.output_beat}, "
+            f"{type(sink).__name__} accepts {sink.input_beat}"
         )
     wiring.connect(m, source.o, sink.i)
 

@@ -286,7 +286,7 @@ def test_a_design_that_would_fit_is_named(dnn2fpga: Callable[..., Outcome], tmp_
     refused = dnn2fpga("build", "w", "--board", "ulx3s_85f")
     assert refused.code == 2
     told = refused.err.splitlines()[-1]
-    assert "a slower design is smaller (this one takes 36 cycles per frame): dnn2fpga generate w --board ulx3s" in told
+    assert "a slower design is smaller (this one needs 36 cycles per frame): dnn2fpga generate w --board ulx3s" in told
     assert dnn2fpga(*told.split("dnn2fpga ")[1].split()).code == 0
     assert luts() <= before * 83_640 / 120_000
 

@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
 from test_matrix_product import PER_LANE, product
-from test_twins_under_stalls import PATTERNS, first_difference
+from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format

@@ -10,7 +10,7 @@ from contract import FRAMES, STALLS, check_cycles, check_operator, random_input
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
-from test_twins_under_stalls import PATTERNS, first_difference
+from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.replicate import SideBySide, side_by_side

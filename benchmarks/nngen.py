@@ -94,7 +94,7 @@ def ours() -> list[Row]:
 
 
 def measure(setting: Setting, cache: Path, synthesis: bool, write: Any) -> None:
-    """Hands a row to ``write`` after every step."""
+    """Measure a row, and pass it to ``write`` after every step."""
     row = Row(f"NNgen {VERSION}", setting.name)
     folder = build(setting, cache)
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))

@@ -81,7 +81,7 @@ def run_on_board(
     progress: Progress = silent,
     noise: float = 0.0,
 ) -> BoardRun:
-    """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
+    """Send all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
 
     :param data: samples for every input, by its name where there are several.
     :param port: the name of a serial port, ``simulation`` or ``netlist``.

@@ -141,7 +141,7 @@ def _members(side: str, flow: wiring.Flow, beats: tuple[Beat, ...]) -> dict[str,
 
 
 def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
-    """Connects ``source.o`` to ``sink.i`` and refuses beats that differ in lanes, width or sign.
+    """Connect ``source.o`` to ``sink.i`` and refuse beats that differ in lanes, width or sign.
 
     ``wiring.connect`` compares widths only, so that ``signed(8)`` would silently feed ``unsigned(8)``.
     """

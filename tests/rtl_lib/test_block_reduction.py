@@ -44,7 +44,7 @@ def beats_of(spec: BlockReduction, pixels: int) -> tuple[PixelRows, PixelRows]:
 
 
 def check(spec: BlockReduction, pixels: int, seed: int, kind: type = BlockReductionComponent) -> None:
-    """Raises ``AssertionError`` at the first difference."""
+    """Check a component against its spec; raise ``AssertionError`` at the first difference."""
     arriving, leaving = beats_of(spec, pixels)
     x = random_input(spec, spec.height * spec.width, seed)
     f = spec.input_format

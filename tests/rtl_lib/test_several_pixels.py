@@ -61,7 +61,7 @@ def with_garbage(rows: PixelRows, height: int, x: np.ndarray, seed: int) -> np.n
 
 
 def check_windows(spec: Windows, pixels: int, seed: int, component: WindowsComponent | None = None) -> None:
-    """Raises ``AssertionError`` at the first difference."""
+    """Check windows against their spec; raise ``AssertionError`` at the first difference."""
     arriving, leaving = PixelRows(spec.width, pixels), PixelRows(spec.output_size[1], spec.pixels_out(pixels) or 0)
     x = random_input(spec, spec.input_pixels, seed)
     beats = with_garbage(arriving, spec.height, x, seed)

@@ -1,4 +1,4 @@
-"""What the integers of a tensor mean, and what exact weights are."""
+"""Exact encodings of tensors, and exact weights."""
 
 from __future__ import annotations
 

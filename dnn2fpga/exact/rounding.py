@@ -1,4 +1,4 @@
-"""How sources round: all modes of QKeras, HGQ2, QONNX, ONNX and TensorFlow Lite, exactly."""
+"""Rounding of sources: all modes of QKeras, HGQ2, QONNX, ONNX and TensorFlow Lite, exactly."""
 
 from __future__ import annotations
 

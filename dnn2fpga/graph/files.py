@@ -55,7 +55,11 @@ class _ModelFile(Described):
 
 
 def save(graph: QuantizedGraph, folder: Path) -> None:
-    """Write both files into an existing folder; the same graph produces the same bytes."""
+    """Write both files into an existing folder; the same graph produces the same bytes.
+
+    :param graph: the integer model.
+    :param folder: where ``model.yaml`` and ``weights.npz`` are written.
+    """
     tasks = graph.tasks
     described = _ModelFile(
         format_version=FORMAT_VERSION,
@@ -114,7 +118,12 @@ def _narrowed(array: np.ndarray) -> np.ndarray:
 
 
 def load(folder: Path) -> QuantizedGraph:
-    """Reads and validates both files; raises ``UserError`` with all problems found."""
+    """Read and validate both files.
+
+    :param folder: with ``model.yaml`` and ``weights.npz``.
+    :returns: the integer model.
+    :raises UserError: with all problems found in them.
+    """
     path = folder / MODEL_FILE
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; 'dnn2fpga quantize' writes it")

@@ -100,15 +100,20 @@ def stored_arrays(file: ModelFile, architecture: Architecture, layers: Collectio
     return find(file.arrays, architecture, layers, ())
 
 
-def read_arrays(file: Hdf5, stored: Stored, shapes: dict[str, Shape], further: int = 0) -> dict[str, np.ndarray]:
+def read_arrays(
+    file: Hdf5, stored: Stored, shapes: Mapping[str, Shape | None], further: int = 0
+) -> dict[str, np.ndarray]:
     """Read the arrays of one layer by name.
 
+    :param shapes: of all of them; None for one that is not read.
     :param further: see `Stored.paths`.
     :raises Unsupported: when they are not those that ``shapes`` declares; the message begins with a verb.
     """
     paths = stored.paths(shapes, further) if shapes else {}
     arrays = {}
     for name, shape in shapes.items():
+        if shape is None:
+            continue
         try:
             arrays[name] = file.array(shape, *paths[name])
         except Unsupported as reason:

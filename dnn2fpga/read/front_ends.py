@@ -42,7 +42,8 @@ class FrontEnd:
 
 
 KERAS = FrontEnd("Keras", (".keras", ".h5", ".hdf5"), "dnn2fpga.read.keras", "read_keras_model")
-FRONT_ENDS = (KERAS,)
+TFLITE = FrontEnd("TensorFlow Lite", (".tflite",), "dnn2fpga.read.tflite", "read_tflite", has_rules=True)
+FRONT_ENDS = (KERAS, TFLITE)
 
 
 def suffixes() -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def shortest(depths: Depths, holds: Callable[[Depths], bool]) -> Depths:
 
 
 def trial(seed: int) -> Counter[str]:
-    """What one block adds to the counts."""
+    """Return what one block adds to the counts."""
     block = Drawing(seed, SIDE, NESTED).block
     counts = Counter({"blocks": 1, "edges": len(block.edges)})
     tensors = block.tensors.values()

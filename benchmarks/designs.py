@@ -22,7 +22,7 @@ RESOURCES = ("lut", "ff", "dsp", "bram18")
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of one design."""
+    """The measurements of one design."""
 
     name: str
     manifest: Manifest

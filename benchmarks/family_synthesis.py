@@ -18,7 +18,7 @@ COMMANDS = {
     "ice40": "synth_ice40 -dsp -device u -top {top}",
     "gowin": "synth_gowin -noiopads -top {top}",
 }
-# abc9 of yosys 0.70 takes wires like ``x`` and ``x[0]`` for one another, and stops with a failed assertion.
+# abc9 of yosys 0.70 mistakes wires like ``x`` and ``x[0]`` for one another, and stops with a failed assertion.
 PREPARATION = "hierarchy -top {top}; rename -hide */w:* */i:* %d */o:* %d"
 
 
@@ -31,12 +31,13 @@ def version(family: str) -> str:
 
 
 def release(family: str) -> str:
-    """Of the tool, for reports."""
+    """Return the release of the tool, for reports."""
     return " ".join(version(family).split()[:2])
 
 
 def script(family: str, top: str) -> str:
-    preparation = "" if family == "xc7" else f"{PREPARATION.format(top=top)}; "
+    native = Path(tool(family)[0]).name == "yosys"
+    preparation = "" if native else f"{PREPARATION.format(top=top)}; "
     return f"{READ}; {preparation}{COMMANDS[family].format(top=top)}; write_json out.json"
 
 

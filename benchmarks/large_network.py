@@ -1,4 +1,5 @@
-"""How long the tool takes with a large network: VGG-like, ten million weights, from configuration files to Verilog.
+"""Measurement of time and memory of the tool for a large network: VGG-like, ten million weights, from configuration
+files to Verilog.
 
     .venv/bin/python benchmarks/large_network.py
 
@@ -35,7 +36,7 @@ from dnn2fpga.plan.settings import PlanSettings  # noqa: E402
 from dnn2fpga.tensors.tensor import Tensor  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "large_network.md"
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # filters; max-pooling behind each block
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))  # filters; max-pooling after each block
 DENSE = (1024, 10)
 INTERVAL = 1 << 17
 
@@ -88,7 +89,7 @@ def vector(size: int) -> Tensor:
 
 
 def deep() -> list[tuple[str, ...]]:
-    """Fifty convolutions of 16 filters: how long the planner takes."""
+    """Fifty convolutions of 16 filters, which measure the planner's time."""
     builder = Builder()
     for number in range(50):
         shape = (3, 3, builder.tensor.shape[2], 16)

@@ -1,10 +1,10 @@
-"""NNgen, a peer that makes Verilog too, on the MNIST CNN of ``examples/mnist_cnn``: cycles an image, and cells.
+"""NNgen, a peer that makes Verilog too, on the MNIST CNN of ``examples/mnist_cnn``: cycles per image, and cells.
 
     .venv/bin/python benchmarks/nngen.py [--cache FOLDER] [--no-synthesis] [SETTING ...]
 
 NNgen comes from PyPI into an environment of its own and is only ever run as a program
 (``peer_scripts/nngen_mnist.py``); Icarus Verilog simulates (``apt-get install iverilog``), yosys synthesizes. What was
-made is kept, and every step is written down when it is done, so an interrupted run goes on where it was. Writes
+made is kept, and every step is written down when it is done, so an interrupted run resumes. Writes
 ``docs/measurements/nngen.json`` and ``nngen.md``.
 """
 
@@ -44,7 +44,7 @@ SYNTHESIS_LIMIT = 1200  # seconds of processor time
 
 @dataclass(frozen=True)
 class Setting:
-    """How many channels and pixels NNgen's operators take at once, and the width of its way to memory."""
+    """The number of channels and pixels that NNgen's operators process at once, and the width of its memory port."""
 
     par_ich: int
     par_och: int
@@ -112,7 +112,7 @@ def measure(setting: Setting, cache: Path, synthesis: bool, write: Any) -> None:
 
 
 def cells(row: Row, verilog: Path) -> None:
-    """Synthesis, unless it takes too long or took too long before."""
+    """Synthesize, unless it takes too long or took too long before."""
     stopped = verilog.parent / "stopped"
     if not stopped.is_file():
         before = resource.getrlimit(resource.RLIMIT_CPU)
@@ -153,7 +153,9 @@ def build(setting: Setting, cache: Path) -> Path:
 
 
 def run(command: list[str]) -> str:
-    """What went wrong, if anything. A session of its own, so that its simulator ends with it."""
+    """Run a command and return what went wrong, if anything. It has a session of its own, so that its simulator ends
+    with it.
+    """
     if not shutil.which("iverilog"):
         sys.exit("error: Icarus Verilog is needed: apt-get install iverilog")
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}

@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/parallel.py [--with-peers] [CASE ...]
 
 Every case is built from its exact integers, with as many cycles as each peer needs (sparse ones in a third way too);
-10,000 vectors go through the RTL; yosys counts cells with the same commands for everybody, nextpnr-ecp5 gives the clock
-of two of them. ``--with-peers`` makes the peers' Verilog from PyPI in environments of their own and measures it too;
-else their figures come from the last such run (``docs/measurements/peers.json``). An hour on two cores the first time;
-results are kept. Writes ``docs/measurements/parallel.md`` and its picture.
+10,000 vectors go through the RTL; yosys counts cells with the same commands for everybody, nextpnr-ecp5 measures the
+clock of two of them. ``--with-peers`` makes the peers' Verilog from PyPI in environments of their own and measures it
+too; else their figures come from the last such run (``docs/measurements/peers.json``). An hour on two cores the first
+time; results are kept. Writes ``docs/measurements/parallel.md`` and its picture.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def ours(name: str, peers: list[Figures], work: Path) -> Iterator[Figures]:
 
 
 def large_layer(work: Path) -> str:
-    """How long the tool takes for one layer of more than 10,000 adders, and where."""
+    """Measure the time of the tool for one layer of more than 10,000 adders, and where it is spent."""
     inputs, outputs = LARGE
     rng = np.random.default_rng(0)
     weights, bias = rng.integers(-127, 128, LARGE), rng.integers(-999, 1000, outputs)
@@ -234,7 +234,7 @@ def large_layer(work: Path) -> str:
 
 
 def measure_peers(names: list[str]) -> list[Figures]:
-    """With the peers' Verilog through the same commands."""
+    """Measure the peers' Verilog through the same commands."""
     found = []
     for name, peer in itertools.product(names, VERSIONS):
         design = build_peer(peer, CASES / f"{name}.npz")

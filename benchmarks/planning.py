@@ -1,4 +1,4 @@
-"""How long planning takes: choice and exact replay of three well-known networks.
+"""Measurement of planning time: choice and exact replay of three well-known networks.
 
     .venv/bin/python benchmarks/planning.py [name ...]
 

@@ -1,4 +1,4 @@
-"""Power and energy a frame, estimated (docs/power.md), of the digits demo and the MNIST CNN.
+"""Power and energy per frame, estimated (docs/power.md), of the digits demo and the MNIST CNN.
 
     make demo                                      # the digits, once
     .venv/bin/python examples/mnist_cnn/run.py     # the MNIST CNN, once

@@ -22,7 +22,7 @@ from stalls import PATTERNS  # isort: skip
 
 
 def graphs() -> SearchStrategy[Specimen]:
-    """Not hypothesis' own object, which no other process can be sent."""
+    """Return the strategy. It is not hypothesis' own object, which no other process can be sent."""
     return graph_specimens()
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/random_networks.py --count 200 --seed 0 --jobs 2
 
-Each network (tests/specimens.py) is quantized, planned, written as a bundle and simulated twice, without
-stalls and with a random stall pattern. One network takes about three seconds. The result is written to
+Each network (tests/specimens.py) is quantized, planned, written as a bundle and simulated twice, without stalls and
+with a random stall pattern. One network needs about three seconds. The result is written to
 docs/measurements/random_networks.md. A failure is shrunk to a small network, which is printed; its bundle is kept.
 ``random_graphs.py`` does the same with networks that branch.
 """
@@ -38,7 +38,7 @@ FAILED = ROOT / "build" / "random_networks"
 
 @dataclass(frozen=True)
 class Series:
-    """Which networks are drawn, and what they meet.
+    """The kind of networks that are drawn, and the stalls that they meet.
 
     :param script: without suffix; the page has its name.
     :param stalls: patterns of stalls, all of them for each network; None: one that is drawn with it.
@@ -52,7 +52,7 @@ class Series:
 
 
 def chains() -> SearchStrategy[Specimen]:
-    """Not hypothesis' own object, which no other process can be sent."""
+    """Return the strategy. It is not hypothesis' own object, which no other process can be sent."""
     return specimens()
 
 
@@ -61,7 +61,7 @@ CHAINS = Series("Random networks", "random_networks", chains, count=200)
 
 @dataclass
 class Tally:
-    """What was covered; every counter by the name of what it counts."""
+    """The coverage; every counter by the name of what it counts."""
 
     series: Series
     networks: int = 0
@@ -170,7 +170,7 @@ def _add_network(seed: int, tally: Tally, scratch: Path) -> None:
 
 
 def report(tally: Tally, command: str) -> str:
-    """The result as a page of the documentation; the same run gives the same page."""
+    """Return the result as a page of the documentation; the same run produces the same page."""
 
     def listed(counter: Counter) -> str:  # type: ignore[type-arg]
         return ", ".join(f"{name}: {count:,}" for name, count in sorted(counter.items()))

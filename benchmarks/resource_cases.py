@@ -31,7 +31,7 @@ from rtl_lib.streams.repack import Repack
 
 @dataclass(frozen=True)
 class Case:
-    """``create`` gives a fresh component."""
+    """A component to synthesize; ``create`` returns a fresh one."""
 
     name: str
     create: Callable[[], StreamComponent]
@@ -48,7 +48,9 @@ def s(width: int) -> Format:
 def requantize(
     inputs: Format, outputs: Format, lanes: int, *, bits: int = 0, seed: int = 0, rounding: Rounding = Rounding.HALF_UP
 ) -> Requantize:
-    """From the whole input format to about three quarters over the output's; ``bits`` of the multipliers (0: wires)."""
+    """Create a requantization from the whole input format to about three quarters over the output's; ``bits`` of the
+    multipliers (0: wires).
+    """
     rng = np.random.default_rng(seed)
     drop = max(0, inputs.width - outputs.width - 1)
     multiplier = np.ones(lanes, np.int64)
@@ -197,7 +199,7 @@ MORE_GRAPHS: tuple[tuple[int, int, dict[str, Any]], ...] = (
 
 
 def parallel_products() -> Iterator[MatrixProduct]:
-    """For what is fitted to solved graphs only."""
+    """Yield the products for what is fitted to solved graphs only."""
     for k, (inputs, outputs, options) in enumerate([*PARALLEL, *MORE_GRAPHS]):
         own = {key: value for key, value in options.items() if key != "levels_per_register"}
         yield product(inputs, outputs, seed=100 + k, **own)

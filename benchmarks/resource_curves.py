@@ -1,4 +1,4 @@
-"""Multiplexers and tables of all sizes, one module each: how many LUTs a bit of them takes."""
+"""Multiplexers and tables of all sizes, one module each, for their LUTs per bit."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Chosen(wiring.Component):
 
 
 def modules() -> dict[str, wiring.Component]:
-    """By name."""
+    """Return the modules by name."""
     muxes = {f"mux_{n}_{bits}": _Chosen(n, bits, constant=False) for n in MUX_INPUTS for bits in MUX_BITS}
     return muxes | {f"table_{n}": _Chosen(n, TABLE_BITS, constant=True) for n in TABLE_DEPTHS}
 

@@ -26,7 +26,7 @@ from rtl_lib.matrix.parallel.estimate import UnsolvedEngine
 from rtl_lib.matrix.parallel.live_register_bits import held_bits
 
 FIRST = "xc7"  # whose coefficients the other families begin with
-SMALL = 40  # cells: below, an error counts as if there were so many
+SMALL = 40  # cells: below, an error counts as if there were this many
 ROUNDS = 15  # of the fit, which weighs outliers less and less
 TOWARDS_EXPECTED = 0.02  # how strongly a coefficient that hardly matters is drawn to what is expected of it
 
@@ -57,7 +57,7 @@ def few_cases() -> list[Case]:
 
 
 def cells_used(verilog: str, family: str, top: str) -> dict[str, float]:
-    """As the estimates count."""
+    """Return the cells in the terms of the estimates."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{top}.v"
         file.write_text(verilog, encoding="utf-8")
@@ -76,7 +76,7 @@ def measured_curves(family: str) -> dict[str, list[tuple[float, float]]]:
 
 
 def guess_coefficients() -> dict[str, list[float]]:
-    """Of ``UnsolvedEngine``, from graphs that are solved here: no matter for which family."""
+    """Fit the coefficients of ``UnsolvedEngine`` to graphs that are solved here: no matter for which family."""
     predictors, shares, crossing = [], [], []
     for unsolved, solved in ((UnsolvedEngine(p.matrix, p.requantize), p.parallel) for p in parallel_products()):
         graph = solved.graph
@@ -107,7 +107,9 @@ class Row:
 
 
 def expected(rows: Sequence[Row], resource: str, first: dict[str, float] | None) -> dict[str, float]:
-    """Of coefficients that no component tells: those of the first family, times what the families differ by; or 1."""
+    """Return the expected values of coefficients that no component determines: those of the first family, times what
+    the families differ by; or 1.
+    """
     names = {name for row in rows for r, name in row.terms if r == resource}
     if first is None:
         return dict.fromkeys(names, 1.0)

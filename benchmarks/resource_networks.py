@@ -53,7 +53,9 @@ def _layers(what: Any, index: int, shape: tuple[int, ...], rng: np.random.Genera
 
 
 def network(name: str, shape: tuple[int, ...], layers: list[Any], bits: int, **options: Any) -> QuantizedGraph:
-    """``layers``: a number of filters (3×3) or neurons, or "pool". Random weights, a clamp behind all but the last."""
+    """Create a network of ``layers``: a number of filters (3×3) or neurons, or "pool". Random weights, a clamp after
+    all but the last.
+    """
     rng = np.random.default_rng(len(layers) + shape[0])
     made: list[Layer] = []
     current = shape
@@ -137,7 +139,7 @@ def _folded(product: Any, rng: np.random.Generator) -> dict[str, Any]:
     matrix, inputs = product.matrix, product.matrix.n_inputs // product.groups
     if product.beatwise and np.count_nonzero(matrix.weights) <= MOST_PARALLEL and rng.random() < 0.4:
         return {"engine": "parallel"}
-    # No more than so many products a cycle, as nobody would build them.
+    # At most this many products per cycle, as nobody would build more.
     fits = [
         simd for simd in _parts(inputs) if product.beatwise or product.lanes % simd == 0 or simd % product.lanes == 0
     ]

@@ -50,7 +50,7 @@ class XilinxCells:
 
 @dataclass(frozen=True)
 class Placed:
-    """After routing on an LFE5U-85F (speed grade 6): cells, and the clock in MHz with its critical path."""
+    """The result of routing on an LFE5U-85F (speed grade 6): cells, and the clock in MHz with its critical path."""
 
     mhz: float
     comb: int

@@ -1,4 +1,4 @@
-"""Settings: ``dnn2fpga.yaml`` and the command line say the same things; the command line wins."""
+"""Settings: ``dnn2fpga.yaml`` and the command line accept the same; command-line options take precedence."""
 
 from __future__ import annotations
 
@@ -44,11 +44,17 @@ class DataFiles(Described):
 
 
 class Verification(Described):
-    """How much is simulated."""
+    """The amount of simulation.
 
-    frames: Count | None = None  # spread over the test data; all when absent
-    stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"  # in the bulk run
-    seed: Seed = 1  # of the stall patterns, and of the choice of frames
+    :param frames: spread over the test data; absent: all.
+    :param stalls: the stall pattern of the run of the test data.
+    :param seed: of the stall patterns, and of the choice of frames.
+    :param jobs: simulators that run at the same time.
+    """
+
+    frames: Count | None = None
+    stalls: Annotated[str, Field(pattern="^(none|source|sink|random|burst|full)$")] = "none"
+    seed: Seed = 1
     jobs: Annotated[int, Field(ge=1, le=1024)] = 2
 
 
@@ -69,7 +75,7 @@ class Config(Described):
     clock_mhz: Positive | None = None
 
     def overridden(self, overrides: dict[str, Any]) -> Config:
-        """With other values under some dotted keys; None means as it is."""
+        """Return the settings with other values under some dotted keys; None leaves a key as it is."""
         tree = self.model_dump(exclude_unset=True)  # what nobody set may still be chosen
         for dotted, value in overrides.items():
             if value is not None:

@@ -158,7 +158,7 @@ def inputs_among(arrays: Mapping[str, np.ndarray], network: Network) -> Values |
 
 @dataclass(frozen=True)
 class _Arrays:
-    """What the arrays of the inputs, or of the labels, are called in a file.
+    """The names of the arrays of the inputs, or of the labels, in a file.
 
     :param base: the name of the only one; several are ``<base>_<name>``.
     """
@@ -197,7 +197,7 @@ def _mapped(folder: Path) -> dict[str, np.ndarray]:
     return {file.stem: mapped_array(file) for file in sorted(folder.glob("*.npy"))}
 
 
-# What may be wrong. Where there is only one input, or one output, messages do not name it.
+# Checks of the data. Where there is only one input, or one output, messages do not name it.
 
 
 def _problems(data: Data, network: Network) -> list[str]:
@@ -260,6 +260,6 @@ def _wrong_values(data: Data, network: Network) -> Iterator[str]:
 
 
 def _is_single(x: np.ndarray) -> bool:
-    """Whether single precision, in which networks compute, can hold all values."""
+    """Return whether single precision, in which networks compute, can hold all values."""
     with np.errstate(over="ignore"):
         return bool(np.isfinite(x.astype(np.float32)).all())

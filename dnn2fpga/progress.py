@@ -1,10 +1,10 @@
-"""How a long step tells how far it is."""
+"""The progress protocol of long steps."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """What every step that takes a while can be given: a function that is told how far the step is.
+    """The signature of a progress callback, which every long step accepts.
 
     It is called with ``done`` 0 when an activity begins, now and then while it lasts, and with ``done`` equal to ``of``
     when it has ended. One step may have several activities, one after the other.

@@ -23,7 +23,7 @@ BELOW_ALL = -1e30  # a threshold that every output exceeds (JSON has no infinity
 
 
 class TaskKind(enum.Enum):
-    """What a network is for."""
+    """The kind of decision or value that a network is for."""
 
     BINARY = "binary"
     CLASSES = "classes"
@@ -34,12 +34,12 @@ class TaskKind(enum.Enum):
 
     @property
     def decides(self) -> bool:
-        """Whether outputs are turned into decisions; else they are the numbers that are wanted."""
+        """True if outputs are turned into decisions; else they are the wanted values themselves."""
         return self not in (TaskKind.REGRESSION, TaskKind.RECONSTRUCTION)
 
 
 class Ending(enum.Enum):
-    """What the last layer makes of its numbers."""
+    """The function that the last layer applies to its values."""
 
     SOFTMAX = "softmax"  # never in hardware: the outputs there are the logits
     SIGMOID = "sigmoid"
@@ -54,7 +54,7 @@ class Ending(enum.Enum):
 
 
 class LabelForm(enum.Enum):
-    """How labels say what is right."""
+    """The form in which labels say what is right."""
 
     CLASS_NUMBERS = "class_numbers"  # of the output, from 0 up
     ONE_HOT = "one_hot"
@@ -65,7 +65,7 @@ class LabelForm(enum.Enum):
 
 
 class Measure(enum.StrEnum):
-    """How good outputs are measured; larger is better, 1 is perfect."""
+    """The measure of the quality of outputs; larger is better, 1 is perfect."""
 
     ACCURACY = "accuracy"  # share of decisions that equal the label
     AGREEMENT = "agreement"  # share of decisions that equal the float model's
@@ -74,7 +74,7 @@ class Measure(enum.StrEnum):
 
 
 class Training(enum.Enum):
-    """What training with labels makes small."""
+    """The loss that training with labels minimizes."""
 
     CROSS_ENTROPY = enum.auto()  # of logits, one of which is right
     BINARY_CROSS_ENTROPY = enum.auto()  # of single outputs, each right or wrong
@@ -83,7 +83,7 @@ class Training(enum.Enum):
 
 @dataclass(frozen=True)
 class Score:
-    """How good outputs are, by one measure."""
+    """The quality of outputs by one measure."""
 
     measure: Measure
     value: float
@@ -104,8 +104,8 @@ def overall(scores: Mapping[str, Score]) -> Score | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:
-    """What of a network the task of one output depends on: the shapes of all inputs and of the output, and its last
-    layer.
+    """The facts of a network that the task of one output depends on: the shapes of all inputs and of the output, and
+    its last layer.
     """
 
     inputs: tuple[tuple[int, ...], ...]
@@ -119,17 +119,17 @@ class Interface:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """Extents of an output that is an image; empty for a vector."""
+        """The extents of an output that is an image; empty for a vector."""
         return without_ones(self.output[:-1])
 
     @property
     def is_autoencoder(self) -> bool:
-        """Whether the output may repeat an input."""
+        """True if the output may repeat an input."""
         return math.prod(self.output) > 1 and self.has_size_of_an_input and self.ending is not Ending.SOFTMAX
 
     @property
     def has_size_of_an_input(self) -> bool:
-        """Whether the output has as many numbers as an input."""
+        """True if the output has as many numbers as an input."""
         return math.prod(self.output) in map(math.prod, self.inputs)
 
     @property
@@ -146,7 +146,9 @@ class Interface:
 
 
 class Task(Described):
-    """What a network is for. All arrays are ``[samples, ...]``; decisions and targets ``[samples, numbers]``."""
+    """The task of a network's output. All arrays are ``[samples, ...]``; decisions and targets ``[samples,
+    numbers]``.
+    """
 
     kind: TaskKind
     ending: Ending
@@ -211,7 +213,7 @@ class Task(Described):
         return _rows(labels.reshape(len(labels), -1, channels).argmax(axis=-1))
 
     def score(self, outputs: np.ndarray, labels: np.ndarray | None, reference: np.ndarray) -> Score:
-        """How good outputs are: by the labels, or without any by the ``reference`` outputs of the float model."""
+        """Score outputs by the labels, or without any by the ``reference`` outputs of the float model."""
         measure = self.measure(labels is not None)
         if self.kind.decides:
             right = self.decisions(reference) if labels is None else self.targets(labels, outputs.shape[-1])
@@ -221,7 +223,7 @@ class Task(Described):
 
 
 def unlabelled_task(interface: Interface, kind: TaskKind | None = None) -> Task:
-    """What a network is for as far as it says itself: its last layer decides, or it gives numbers."""
+    """Return the task that a network states by itself: its last layer decides, or it produces numbers."""
     ending = interface.ending
     if kind is None:
         if interface.is_autoencoder and len(interface.inputs) == 1:  # of several, chance alone makes two of one size
@@ -240,7 +242,7 @@ def threshold_of(kind: TaskKind, interface: Interface) -> float | None:
 
 
 def kind_problem(interface: Interface, kind: TaskKind) -> str | None:
-    """Why a network with this interface cannot do this; None when it can."""
+    """Return why a network with this interface cannot do this; None when it can."""
     outputs, positions = math.prod(interface.output), interface.positions
     needs = {
         TaskKind.BINARY: (outputs == 1, "one output"),

@@ -1,4 +1,4 @@
-"""What the labels of an output look like, over all of its data sets: shape, values, and the form of their rows."""
+"""The labels of an output, over all of its data sets: shape, values, and the form of their rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANY = 3  # distinct values; it is not asked how many more there are
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What all labels have in common."""
+    """The properties that all labels have in common."""
 
     is_per_position: bool  # one number for each position of the output; else one for each output
     low: float
@@ -32,7 +32,7 @@ class Labels:
 
     @property
     def between(self) -> float:
-        """What lies between two values; one value alone is one of the usual."""
+        """The threshold between two values; one value alone is taken for one of the usual pairs."""
         values = self.values
         if len(values) == 1:
             values = next((usual for usual in SIGNS if values <= usual), frozenset({self.low - 1, self.low}))
@@ -86,7 +86,7 @@ def observed(data: list[Data], interface: Interface) -> Labels:
 
 
 def _is_like_the_output(shape: tuple[int, ...], interface: Interface) -> bool:
-    """Whether there is a number for each output: in its shape, or where one of the two is flat, as many."""
+    """Return whether there is a number for each output: in its shape, or where one of the two is flat, as many."""
     one, other = without_ones(shape), without_ones(interface.output)
     return one == other or (math.prod(one) == math.prod(other) and min(len(one), len(other)) <= 1)
 
@@ -113,7 +113,7 @@ _ROW_FORMS = {
 
 
 def _repeats_inputs(data: Data) -> bool:
-    """Whether the labels equal an input."""
+    """Return whether the labels equal an input."""
     inputs = data.x.values() if isinstance(data.x, Mapping) else [data.x]
     y = np.asarray(data.y)
     return any(x.shape == y.shape and all(map(np.array_equal, _parts(x), _parts(y))) for x in inputs)

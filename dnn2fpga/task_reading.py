@@ -54,7 +54,7 @@ def with_task(graph: Graph, data: Iterable[Data | None], kind: Kinds = None) -> 
 
 
 def task_lines(graph: Graph, test: Data | None) -> list[str]:
-    """What each output is for in one line, and its measure on the test data; several outputs are named."""
+    """Return one line per output with its task, and its measure on the test data; several outputs are named."""
     labels = {} if test is None else test.labels(graph.outputs)
     lines = []
     for name, interface in graph.interfaces.items():
@@ -83,7 +83,7 @@ def _read_tasks(
     kinds: Mapping[str, TaskKind | None],
     like: Mapping[str, Task],
 ) -> dict[str, Task]:
-    """By output; raises with what is wrong at any of them."""
+    """Return the tasks by output; raise ``UserError`` with what is wrong at any of them."""
     sets = [one for one in data if one is not None]
     tasks, problems = dict[str, Task](), list[str]()
     for name, interface in interfaces.items():
@@ -101,7 +101,7 @@ def _read_tasks(
 def read_task(
     interface: Interface, data: Iterable[Data | None], kind: TaskKind | None = None, like: Task | None = None
 ) -> Task:
-    """What an output with this interface is for.
+    """Return the task of an output with this interface.
 
     :param data: all data sets, with the labels of this output.
     :param like: says which of two labels is class 1, where the data holds only one of them.
@@ -130,7 +130,7 @@ def read_task(
 
 
 def _kind_of(interface: Interface, labels: Labels) -> TaskKind:
-    """What labels of this form are given for."""
+    """Return the kind of task that labels of this form belong to."""
     if labels.are_inputs and interface.is_autoencoder:
         return TaskKind.RECONSTRUCTION
     squashes = interface.ending in (Ending.SIGMOID, Ending.TANH)
@@ -148,12 +148,12 @@ def _kind_of(interface: Interface, labels: Labels) -> TaskKind:
 
 
 def _are_too_many_classes(interface: Interface, labels: Labels) -> bool:
-    """Whether the labels of a single sigmoid are numbers of classes, of which it can tell only two apart."""
+    """Return whether the labels of a single sigmoid are numbers of classes, of which it can distinguish only two."""
     return interface.ending is Ending.SIGMOID and labels.is_whole
 
 
 def _form_of(interface: Interface, labels: Labels, kind: TaskKind) -> LabelForm:
-    """How labels are read for a task; raises ``UserError`` when they do not fit it."""
+    """Return how labels are read for a task; raise ``UserError`` when they do not fit it."""
     if not kind.decides:
         if labels.is_per_position and interface.channels > 1:
             raise UserError(f"{kind.value} needs a label for each of the {interface.channels} outputs, not one for all")

@@ -32,7 +32,7 @@ VERIFICATION, SYNTHESIS, POWER, BOARD_RUN = "verification.json", "synthesis.json
 RECORDS = (QUANTIZATION, SEARCH, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
 
 CONFIGURATION = (MODEL_FILE, WEIGHTS_FILE)
-# The folders of a bundle in which an additional file could change what is built or simulated.
+# The folders of a bundle in which an additional file could change what is synthesized or simulated.
 _CLOSED = ("rtl", "sim")
 _MOST_NAMED = 8  # files in a message
 
@@ -47,7 +47,7 @@ class CurrentBundle:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What `manifest.json` says."""
+        """The contents of `manifest.json`."""
         return read_manifest(self.path / MANIFEST)
 
     def write_verdict(self, new: Path, name: str, content: Mapping[str, Any]) -> None:
@@ -68,12 +68,12 @@ class WorkFolder:
 
     @property
     def bundle(self) -> Path:
-        """Where the bundle is, or will be."""
+        """The path of the bundle, which need not exist yet."""
         return self.path / BUNDLE
 
     @property
     def simulation(self) -> Path:
-        """Where simulators are compiled."""
+        """The folder in which simulators are compiled."""
         return self.path / SIMULATION
 
     @property

@@ -69,7 +69,7 @@ def cifar10_jpeg() -> tuple[Data, Data]:
 
 
 def _jpegs(archive: Mapping[str, np.ndarray], part: str) -> Data:
-    """In a random order (the same one every time): the files are sorted by kind."""
+    """Return images and labels in a random order (the same one every time): the files are sorted by kind."""
     from PIL import Image
 
     content, offsets = archive[f"{part}_jpeg"].tobytes(), archive[f"{part}_offset"]

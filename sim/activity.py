@@ -1,4 +1,4 @@
-"""How much switches: toggles of the registers of every layer while real frames pass, back to back, without a stall.
+"""Switching activity: toggles of the registers of every layer while real frames pass, back to back, without a stall.
 
     python sim/activity.py --results activity.json        # the frames of sim/vectors
 
@@ -32,7 +32,7 @@ _NAME = r"(?:\\\S+|[A-Za-z_]\w*)"
 _MODULE = re.compile(r"^module\b.*?^endmodule\b", re.M | re.S)
 _ASSIGNED = re.compile(rf"(?:^|[;)]|\bbegin\b|\belse\b)\s*({_NAME})\s*(?:\[[^\]]*\]\s*)?<=", re.M)
 _DECLARED = re.compile(r"\breg\b(?:\s+signed\b)?(?:\s*\[[^\]]*\])?\s+[^;)]*")
-# A name in a declaration, but not digits behind a base (8'hff), and no memory: `reg [7:0] rows [0:27]`.
+# A name in a declaration, but not digits after a base (8'hff), and no memory: `reg [7:0] rows [0:27]`.
 _DECLARED_NAME = re.compile(rf"(?<!['\w\\])({_NAME})(?=\s*(?:[,=]|$))")
 
 
@@ -98,7 +98,7 @@ def _run(executable: Path, vectors: Vectors, folder: Path) -> dict[str, Any]:
 
 
 def _tdata(vectors: Vectors, port: Port) -> bytes:
-    """The beats as they lie in tdata: 1, 2, 4 or 8 bytes, or as many 32-bit words as it takes."""
+    """Return the beats as they are in tdata: 1, 2, 4 or 8 bytes, or as many 32-bit words as needed."""
     size = next((size for size in (1, 2, 4, 8) if 8 * size >= port.tdata_bits), -(-port.tdata_bits // 32) * 4)
     return b"".join(word.to_bytes(size, "little") for word in words(vectors, port))
 

@@ -23,7 +23,7 @@ def verdict(checker: Checker, cycle: int, *, gave_up: bool = True) -> Fault | No
     behind = [stream for stream in range(len(checker.totals)) if not checker.is_complete(stream)]
     if gave_up and (circle := _circle(checker, behind)):
         return _deadlock(checker, circle, cycle)
-    # nobody in particular holds the others up: name the first that is behind
+    # no stream in particular holds the others up: name the first that is late
     return checker.fault(MISSING, behind[0], cycle) if behind else None
 
 
@@ -33,7 +33,9 @@ def _is_offered(checker: Checker, read: Read) -> bool:
 
 
 def _is_stuck(checker: Checker, stream: int) -> bool:
-    """Is a stream behind by its own layer's doing: each input complete or on offer, and itself not held up?"""
+    """Return whether a stream is late through its own layer: each input complete or on offer, and itself not held
+    up.
+    """
     if checker.is_complete(stream) or checker.waiting[stream]:
         return False
     sources = checker.network.sources[stream]
@@ -41,7 +43,9 @@ def _is_stuck(checker: Checker, stream: int) -> bool:
 
 
 def _waits_for(checker: Checker, stream: int) -> list[int]:
-    """The streams by which a stream is held up: readers that do not take its beat, or else inputs that do not come."""
+    """Return the streams that a stream waits for: readers that do not accept its beat, or else inputs that do not
+    come.
+    """
     if checker.waiting[stream]:
         return [read.reader for read in checker.network.readers[stream] if _is_offered(checker, read)]
     sources = checker.network.sources[stream]

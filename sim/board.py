@@ -1,4 +1,5 @@
-"""The design of a whole board in Verilator, pins and all, behind a pseudo-terminal: for programs that talk to boards.
+"""The design of a whole board in Verilator, pins and all, connected to a pseudo-terminal: for programs that talk to
+boards.
 
     python board.py <board_top.v> <other.v>... --cycles-per-bit 25 --build-dir build
     python board.py <netlist.v> --cells <yosys>/share/ecp5/cells_sim.v --cycles-per-bit 25 --build-dir build
@@ -73,7 +74,7 @@ def _cells(file: Path) -> str:
     own = re.findall(r"^module (\w+)", PRIMITIVES.read_text(encoding="utf-8"), re.MULTILINE)
     module = re.compile(r"^module\s+(\w+)\b.*?^endmodule", re.MULTILINE | re.DOTALL)
     models = module.sub(lambda found: "" if found[1] in own else found[0], file.read_text(encoding="utf-8"))
-    # Inputs that a netlist leaves open are low, which Verilator takes them for anyway.
+    # Inputs that a netlist leaves open are low, which Verilator assumes anyway.
     return "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n" + models
 
 

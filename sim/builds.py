@@ -196,7 +196,7 @@ def cached(
 
 @contextmanager
 def _without_spaces(folder: Path) -> Iterator[Path]:
-    """Where to build what belongs into `folder`: make refuses a path with a space in it."""
+    """Yield the folder in which to build what belongs into `folder`: make refuses a path with a space in it."""
     if not re.search(r"\s", str(folder.absolute())):
         yield folder
         return

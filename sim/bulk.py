@@ -39,11 +39,11 @@ class Slice:
 
     @property
     def log(self) -> Path:
-        """What the process printed."""
+        """The output of the process."""
         return self.folder / "log.txt"
 
     def frames_done(self) -> int:
-        """As the process last reported."""
+        """The number of frames that the process last reported."""
         try:
             return int((self.folder / "progress").read_text() or 0)
         except (OSError, ValueError):
@@ -110,7 +110,7 @@ def _split(vectors: Vectors, jobs: int, folder: Path, seed: int) -> list[Slice]:
 def _run_slices(
     executable: Path, slices: Sequence[Slice], stalls: str, plusargs: Sequence[str], progress: Progress | None
 ) -> None:
-    """Run one process a slice and wait for all of them; on an interrupt none is left behind."""
+    """Run one process per slice and wait for all of them; on an interrupt none is left running."""
     total = sum(part.vectors.frames for part in slices)
     processes: list[subprocess.Popen[bytes]] = []
     with ExitStack() as stack:
@@ -159,7 +159,7 @@ def _plan(part: Slice, stalls: str) -> str:
 
 
 def _judge(part: Slice, stalls: str, command: Sequence[str]) -> dict[str, Any]:
-    """What came of one process, judged by the same rules as the cocotb tests."""
+    """Judge the result of one process by the same rules as the cocotb tests."""
     try:
         raw = json.loads((part.folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

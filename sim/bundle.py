@@ -67,7 +67,7 @@ class Boundary(NumberFormat):
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What `manifest.json` says, validated; `root` is the folder of the bundle."""
+    """The contents of `manifest.json`, validated; `root` is the folder of the bundle."""
 
     root: Path
     model: str
@@ -184,7 +184,7 @@ def _record(kind: type, data: Any, where: str) -> Any:
 
 
 def _contradiction(manifest: Manifest) -> str | None:
-    """What parts of the manifest say against each other, if they do."""
+    """Return where parts of the manifest contradict each other, if they do."""
     if manifest.top != TOP:
         return f"top must be {TOP!r}, not {manifest.top!r}"
     return (
@@ -218,7 +218,7 @@ def _wrong_network(manifest: Manifest) -> str | None:
 
 
 def _wrong_port(port: Port, manifest: Manifest) -> str | None:
-    """What is wrong with a port, alone or beside its boundary."""
+    """Return what is wrong with a port, alone or beside its boundary."""
     where = f"port {port.axis}"
     if port.tensor not in (b.tensor for b in manifest.boundaries):
         return f"{where}: tensor must be that of a boundary, not {port.tensor!r}"

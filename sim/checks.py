@@ -1,4 +1,4 @@
-"""What passes every stream, compared with what must pass, and the cycles in which it does.
+"""The checker: it compares what passes every stream with what must pass, and the cycles in which it does.
 
 A layer's output depends only on what passed the streams before it in topological order (`network.py`), so the lowest
 stream with a fault is that of the layer to blame: everything before it was right.
@@ -112,7 +112,7 @@ class Checker:
         self.waited_cycles[stream] = waited_cycles
 
     def _compare(self, stream: int, payload: int, cycle: int) -> bool:
-        """Whether the beat is one of those that must come; a wrong one is blamed."""
+        """Return whether the beat is one of those that must come; a wrong one is blamed."""
         n, expected = self.counts[stream], self._expected[stream]
         if n >= self.totals[stream]:
             self.blame(EXTRA, stream, cycle, payload)
@@ -167,7 +167,9 @@ class Checker:
         return Fault(kind=TIMING, stream=stream, frame=0, beat=0, cycle=0, detail=detail)
 
     def measurements(self) -> dict[str, Any]:
-        """What the results file tells of this run: beats compared, and the measured cycles of every stream."""
+        """Return the measurements of this run for the results file: beats compared, and the measured cycles of every
+        stream.
+        """
         boundaries, origin = self.network.boundaries, self.origin or 0
         last = [cycles[0] - origin if cycles else None for cycles in self.last_cycles]
         # the steady state needs some frames to set in, and until the design is full its first layers run ahead;

@@ -1,4 +1,4 @@
-"""Stands in front of the C++ compiler in Verilator's makefiles: `compile_once.py STORE g++ ... -o OBJECT SOURCE`.
+"""A wrapper of the C++ compiler in Verilator's makefiles: `compile_once.py STORE g++ ... -o OBJECT SOURCE`.
 
 Verilator's own runtime is the same for every design, so its objects are kept in the folder STORE and copied from there.
 Their names end with a digest of their content: an object that is no longer what was compiled is compiled again.

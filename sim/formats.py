@@ -1,4 +1,4 @@
-"""How a tensor is sent: the format of its numbers, and how they are laid into beats.
+"""The encoding of a tensor on a stream: the format of its numbers, and their layout in beats.
 
 A *beat* is handled as one integer, its payload: lane `c` of a boundary occupies bits `[c*width +: width]`; in the
 AXI4-Stream data words it occupies `[c*lane_bits +: lane_bits]`, extended from `width` to `lane_bits`.
@@ -64,7 +64,9 @@ class NumberFormat:
         return (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1) if self.signed else (0, (1 << self.width) - 1)
 
     def position(self, beat: int, lane: int) -> dict[str, int]:
-        """Where a number lies in its tensor: row, column and channel of an image, else the index of the element."""
+        """Return the position of a number in its tensor: row, column and channel of an image, else the index of the
+        element.
+        """
         if len(self.shape) == 3 and self.shape[2] * self.pixels == self.lanes:
             row, place = divmod(beat, -(-self.shape[1] // self.pixels))
             column, channel = divmod(lane, self.shape[2])

@@ -1,4 +1,6 @@
-"""Who reads whom. The streams of a design are numbered in topological order: its boundaries, then its output ports."""
+"""The graph of a design: who reads whom. The streams of a design are numbered in topological order: its boundaries,
+then its output ports.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ class Network:
         return range(self.boundaries, len(self.beats))
 
     def outputs_after(self) -> list[set[int]]:
-        """For every stream, the output ports that depend on it."""
+        """Return for every stream the output ports that depend on it."""
         found: list[set[int]] = [set() for _ in self.beats]
         for stream in reversed(range(len(found))):
             found[stream] = {stream} if stream in self.outputs else set()

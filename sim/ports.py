@@ -1,4 +1,4 @@
-"""What surrounds a simulated design: a source at every input, a sink at every output, a probe at every boundary."""
+"""The environment of a simulated design: a source at every input, a sink at every output, a probe at every boundary."""
 
 from __future__ import annotations
 

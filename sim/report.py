@@ -18,7 +18,7 @@ SIM = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a message must tell beside the fault: under which stalls it came, and how to make it come again."""
+    """The circumstances that a message must state beside the fault: the stalls, and the command that reproduces it."""
 
     stalls: str
     seed: int
@@ -27,7 +27,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a fault was seen: at a boundary, or at an output port, whose lanes are `lane_bits` wide."""
+    """The place where a fault was seen: a boundary, or an output port, whose lanes are `lane_bits` wide."""
 
     name: str
     boundary: Boundary
@@ -108,7 +108,7 @@ def _why_missing(fault: Fault, network: Network) -> str:
 
 
 def _wrong_lane(fault: Fault, place: Place, vectors: Vectors) -> dict[str, Any]:
-    """The first lane of a beat that is wrong, and all lanes side by side."""
+    """Return the first wrong lane of a beat, and all its lanes."""
     boundary = place.boundary
     got = boundary.unpack(fault.got or 0, place.lane_bits)
     expected = vectors.lanes(boundary, fault.frame, fault.beat)
@@ -126,7 +126,7 @@ def _wrong_lane(fault: Fault, place: Place, vectors: Vectors) -> dict[str, Any]:
 
 
 def _hint(got: Sequence[int], expected: Sequence[int], vectors: Vectors, boundary: Boundary, fault: Fault) -> str:
-    """A guess at the cause, where the wrong values are themselves telling."""
+    """Return a presumed cause, where the wrong values suggest one."""
     n = fault.frame * boundary.beats + fault.beat
     if n > 0 and got == vectors.lanes(boundary, *divmod(n - 1, boundary.beats)):
         return "these are the values of the beat before: a beat was repeated?"

@@ -144,7 +144,7 @@ def _simulate(
 
 
 def _read_results(results: Path) -> dict[str, str | None]:
-    """For every test that cocotb ran: None, or what it says about the failure."""
+    """Return for every test that cocotb ran: None, or what it says about the failure."""
     try:
         cases = ElementTree.parse(results).getroot().iter("testcase")
     except (OSError, ElementTree.ParseError):

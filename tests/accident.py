@@ -62,7 +62,7 @@ def lines_of(*names: str) -> Counts:
 def _in_a_process(
     work: Callable[[], None], accident: Callable[[], None], step: int, lasts: bool, counts: Counts
 ) -> bool:
-    """Whether the work, in a process of its own, came to its end."""
+    """Return whether the work, in a process of its own, came to its end."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1] == UNHARMED

@@ -1,4 +1,4 @@
-"""What all tests share: reproducible hypothesis runs, and the folder of public models and data sets."""
+"""The fixtures that all tests share: reproducible hypothesis runs, and the folder of public models and data sets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def public_models() -> Path:
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    """Tiny Keras models by name, built on demand and once a session (importing TensorFlow takes seconds)."""
+    """Tiny Keras models by name, built on demand and once per session (importing TensorFlow takes seconds)."""
     from model_zoo import Zoo
 
     return Zoo(tmp_path_factory.mktemp("zoo"))

@@ -76,7 +76,7 @@ class _Growing:
     # Parts: each reads tensors and returns the name of the one that it has made
 
     def _grown(self, x: str, size: int, depth: int) -> str:
-        """One to three layers and blocks in a row; blocks in blocks down to ``depth``."""
+        """Append one to three layers and blocks in a row; blocks in blocks down to ``depth``."""
         for _ in range(self._integer(1, 3)):
             if len(self.nodes) >= size:
                 break
@@ -94,7 +94,7 @@ class _Growing:
         return self._one_of(*blocks)(x, size, depth - 1)  # type: ignore[no-any-return]
 
     def _shortcut(self, x: str, size: int, depth: int) -> str:
-        """As in a residual network; often across strides."""
+        """Append a shortcut as in a residual network; often across strides."""
         shape = self.streams[x].shape
         if len(shape) == 3 and min(shape[:2]) > 3 and self._one_of(True, True, False):
             kernel, stride, padding = self._integer(1, 3), self._integer(2, 3), self._one_of("valid", "same", "same")
@@ -104,7 +104,7 @@ class _Growing:
         return self._join(self._grown(y, size, depth) if self._one_of(True, False) else y, x)
 
     def _branches(self, x: str, size: int, depth: int) -> str:
-        """As in an inception network."""
+        """Append branches as in an inception network."""
         ends = [self._grown(x, size, depth) for _ in range(self._integer(2, 4))]
         while len(ends) > 1:
             self._merge(ends)
@@ -128,7 +128,7 @@ class _Growing:
         ends.append(self._join(a, b, *third))
 
     def _join(self, a: str, b: str, *others: str) -> str:
-        """Of any kind; first the tensors are brought to one shape."""
+        """Append a join of any kind; first the tensors are brought to one shape."""
         a, b = self._alike(a, b)
         kinds = [kind for kind in JOINS if kind != "product" or not others]
         return self._join_as(self._one_of(*kinds), *self._in_any_order(a, b, *others))
@@ -232,11 +232,11 @@ def _ways(extent: int, wanted: int, padding: str) -> Iterator[tuple[int, int]]:
             yield kernel, stride
 
 
-# What a graph has of what makes graphs hard
+# Properties that make graphs hard
 
 
 def forks(dag: Dag[Any]) -> Counter[int]:
-    """How many tensors have how many readers, where they have several; leaving counts as one."""
+    """Return how many tensors have how many readers, where they have several; leaving counts as one."""
     counts = {
         name: sum(node.inputs.count(name) for node in dag.readers(name)) + dag.outputs.count(name) for name in dag.names
     }
@@ -244,7 +244,7 @@ def forks(dag: Dag[Any]) -> Counter[int]:
 
 
 def skips_across_strides(graph: Graph) -> int:
-    """How many joins of images read a tensor on two ways of which one passes a layer with strides."""
+    """Return how many joins of images read a tensor on two ways of which one passes a layer with strides."""
     found = 0
     before: dict[str, set[str]] = {name: {name} for name in graph.inputs}
     strided: set[str] = set()

@@ -1,4 +1,4 @@
-"""Files made to hurt: small on disk; once they are opened, larger than a machine, elsewhere, or without end."""
+"""Hostile files: small on disk; once they are opened, larger than a machine, elsewhere, or without end."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def h5_file(path: Path) -> None:
         group["d/kernel"], group["d/bias"] = np.ones((4, 3), np.float32), np.ones(3, np.float32)
 
 
-# What the weights may hold instead of numbers
+# Contents of the weights instead of numbers
 
 
 def external_link(file: h5py.File) -> None:

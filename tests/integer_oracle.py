@@ -67,13 +67,14 @@ def fitted(value: int, low: int, high: int, how: str) -> int:
 
 
 def of_lane(value: Any, lane: int) -> Any:
-    """One number for all lanes, or one a lane."""
+    """Return the number of a lane: one for all lanes, or one per lane."""
     return value[lane] if isinstance(value, list) else value
 
 
 def requantized(layer: dict[str, Any], lane: int, total: int) -> int:
-    exact = Fraction(total * layer["multiplier"][lane] + layer["offset"][lane], 2 ** layer["shift"][lane])
-    return in_bounds(layer, lane, exact)
+    line = "negative_" if total < 0 and "negative_multiplier" in layer else ""
+    multiplier, offset = layer[f"{line}multiplier"][lane], layer[f"{line}offset"][lane]
+    return in_bounds(layer, lane, Fraction(total * multiplier + offset, 2 ** layer["shift"][lane]))
 
 
 def in_bounds(layer: dict[str, Any], lane: int, exact: Fraction) -> int:
@@ -110,12 +111,12 @@ def positions(size: int, kernel: int, stride: int, padding: str) -> list[int]:
     if padding == "valid":
         return list(range(0, size - kernel + 1, stride))
     count = math.ceil(size / stride)
-    before = max((count - 1) * stride + kernel - size, 0) // 2  # TensorFlow: the odd one comes behind
+    before = max((count - 1) * stride + kernel - size, 0) // 2  # TensorFlow: the odd one comes last
     return [k * stride - before for k in range(count)]
 
 
 def windows(layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]) -> list[tuple[int, int, Inside]]:
-    """For every output pixel: its place, and the pixels inside the frame."""
+    """Return for every output pixel its place, and the pixels inside the frame."""
     rows, columns, _ = tensor["shape"]
     found = []
     for r, top in enumerate(positions(rows, kernel[0], layer["strides"][0], layer["padding"])):

@@ -83,7 +83,7 @@ def every_join() -> Graph:
     columns = g.add(Concatenate("columns", 1), pooled, g.conv("d", pooled, 4))
     flat = g.add(Reshape("flat", None), columns)
     short = g.dense("short", "vector", 6)
-    vectors = g.add(Concatenate("vectors", 0), "vector", short)  # side by side
+    vectors = g.add(Concatenate("vectors", 0), "vector", short)  # lane by lane
     beats = g.add(Concatenate("beats", 0), flat, vectors)  # one after the other
     second = g.add(shared, channels, name="second")
     square = g.add(Product("square", clamp=(-1.0, 2.0)), second, first)

@@ -22,7 +22,7 @@ atexit.register(tell)
 
 
 def refused_cheaply(folder: Path, *arguments: object) -> str:
-    """What a command says that must be refused within the limits."""
+    """Return the message of a command that must be refused within the limits."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     outcome = program(MEASURED, *arguments, cwd=folder)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

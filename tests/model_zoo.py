@@ -138,7 +138,7 @@ MODELS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]]]] = {
     ),
 }
 
-# TensorFlow's kernel for depthwise convolutions takes unequal strides only where oneDNN is on. The reference is
+# TensorFlow's kernel for depthwise convolutions accepts unequal strides only where oneDNN is on. The reference is
 # computed at every position instead, and of these the strides keep some: name → (the layers, strides).
 AT_EVERY_POSITION: dict[str, tuple[Callable[[Any], list[Any]], tuple[int, int]]] = {
     "depthwise_stride_1x2": (lambda L: [L.DepthwiseConv2D(3)], (1, 2)),
@@ -184,7 +184,7 @@ class Zoo:
         return with_weights(model, name)
 
     def expected(self, name: str, x: np.ndarray) -> np.ndarray:
-        """What Keras computes, on any processor."""
+        """Return the outputs that Keras computes, on any processor."""
         from dnn2fpga.keras_import import keras
 
         if name not in AT_EVERY_POSITION:

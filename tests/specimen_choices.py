@@ -23,10 +23,11 @@ from rtl_lib.matrix.folded.sums import WeightMemory
 from rtl_lib.matrix.matrix_product import Engine
 
 WIDEST_TABLE_INPUT = 10  # bits: a table of 2^16 entries in every lane only costs time
-# Of a layer in binary32, which is slow hardware: it takes one term after the other.
+# Settings of a layer in binary32, which is slow hardware: it processes one term after the other.
 MOST_BINARY32_WEIGHTS, MOST_BINARY32_PIXELS = 16, 16
 WEIGHT_WIDTHS = {
     WeightSet.INTEGER: (1, 16),
+    WeightSet.TWOS_COMPLEMENT: (2, 16),
     WeightSet.BINARY: (1, 1),
     WeightSet.TERNARY: (2, 2),
     WeightSet.POWER_OF_TWO: (2, 5),
@@ -50,7 +51,7 @@ def quantizations(draw: st.DrawFn, graph: Graph, input_lanes: int | None) -> Qua
         wraps = not clamps and own.get("numbers") is not Numbers.BINARY32
         overflows = [overflow for overflow in Overflow if wraps or overflow is not Overflow.WRAP]
         tensor = draw(_tensor_settings())
-        if clamps and own.get("numbers") is Numbers.BINARY32:  # takes one clamp for all channels
+        if clamps and own.get("numbers") is Numbers.BINARY32:  # accepts one clamp for all channels
             tensor["activation_granularity"] = Granularity.PER_TENSOR
         layers[node.name] = {
             **own,
@@ -107,7 +108,7 @@ def _without_hardware(graph: Graph) -> set[str]:
 
 
 def _readers(graph: Graph, name: str) -> list[str]:
-    """Who reads the stream of a tensor: layers and outputs, also of the same numbers by another name."""
+    """Return the readers of the stream of a tensor: layers and outputs, also of the same numbers by another name."""
     found = [output for output, tensor in graph.outputs.items() if tensor == name]
     for node in graph.dag.readers(name):
         found += _readers(graph, node.name) if node.layer.kind in NO_HARDWARE else [node.name] * node.inputs.count(name)
@@ -116,7 +117,7 @@ def _readers(graph: Graph, name: str) -> list[str]:
 
 @st.composite
 def _tensor_settings(draw: st.DrawFn) -> dict[str, Any]:
-    """Of a layer's output, or of the input."""
+    """Draw the settings of a layer's output, or of the input."""
     return {
         "scales": draw(st.sampled_from(Scales)),
         "calibration": draw(st.sampled_from(RangeMethod)),

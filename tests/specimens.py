@@ -93,7 +93,7 @@ class Specimen:
         return or_named({name: of(tensor) for name, tensor in quantized.inputs.items()})
 
     def __repr__(self) -> str:
-        """What hypothesis prints of a network that failed."""
+        """Return what hypothesis prints of a network that failed."""
         inputs = ", ".join(f"{name} {shape}" for name, shape in self.graph.inputs.items())
         lines = [f"{inputs}, {self.quantization.input_bits} bits"]
         lines[0] += f", lanes {self.quantization.input_lanes or 'all'}, from {self.lowest_input}"
@@ -144,7 +144,7 @@ def on_a_random_network(
 
 @dataclass
 class Stream:
-    """What the next layer will get: a shape, and how many of its numbers travel in one beat."""
+    """The stream that the next layer will read: a shape, and how many of its numbers travel in one beat."""
 
     shape: Shape
     lanes: int
@@ -198,7 +198,7 @@ def _is_image(stream: Stream) -> bool:
     return len(stream.shape) == 3
 
 
-# Each kind: how often it is drawn, and behind which streams it can be built.
+# Each kind: how often it is drawn, and after which streams it is supported.
 KINDS: dict[str, tuple[int, Callable[[Stream], bool]]] = {
     "dense": (2, lambda stream: True),
     "clamp": (1, lambda stream: True),

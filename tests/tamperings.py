@@ -104,7 +104,7 @@ def with_digests_of(record: str) -> Tampering:
     return lambda work: shutil.copy(work / record, work / GENERATION)
 
 
-# What a bundle rests on. Each must stop every step that uses the bundle.
+# Files that a bundle depends on. Each change must stop every step that uses the bundle.
 OF_BUNDLES: dict[str, Tampering] = {
     "the checker says passed": edited("bundle/sim/run.py", '"passed": all(', '"passed": True or all('),
     "the checker compares nothing": edited(
@@ -171,7 +171,7 @@ OF_BUNDLES: dict[str, Tampering] = {
     "another record as generation.json": with_digests_of(QUANTIZATION),
 }
 
-# What was found out about a bundle, or about the configuration files. Each must not be shown any more.
+# Records about a bundle, or about the configuration files. After a change none must be shown any more.
 OF_RESULTS: dict[str, tuple[str, Tampering]] = {
     "more beats compared": (
         VERIFICATION,

@@ -1,4 +1,4 @@
-"""Accidents of the program: one line, the right exit code, and nothing left behind, neither files nor processes."""
+"""Accidents of the program: one line, the right exit code, and no leftovers, neither files nor processes."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_signals_clean_up(work: Path, number: signal.Signals, code: int) -> None
 
 
 def test_an_ignored_signal_stays_ignored(work: Path) -> None:
-    """As SIGHUP under ``nohup``."""
+    """An ignored signal stays ignored, as SIGHUP under ``nohup``."""
     patient = HALFWAY.replace("signal.pause()", "signal.sigtimedwait([signal.SIGUSR1], 600)")
     process = halfway(work, "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])" + patient,
                       lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
@@ -260,7 +260,7 @@ def test_what_a_killed_command_leaves_is_swept_by_the_next(dnn2fpga: Run, work: 
 
 
 def alive(pid: int) -> bool:
-    """Not yet ended, a zombie counts as ended."""
+    """Return whether a process has not ended yet; a zombie counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -239,7 +239,7 @@ def test_samples_that_memory_cannot_hold(dnn2fpga: Run, work: Path, monkeypatch:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written counts here, not how long it takes to find out."""
+    """Replace the slow steps: the written files count here, not the time to compute them."""
     hardware = plan(tiny.quantized_graph())
     text = to_verilog(Accelerator(hardware))
     monkeypatch.setattr(bundles, "plan", lambda *_: hardware)

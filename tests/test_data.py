@@ -113,7 +113,7 @@ def test_inputs_too_large_for_single_precision(tmp_path: Path) -> None:
 
 
 def files(data: Data) -> dict[str, np.ndarray]:
-    """As they are called in a file."""
+    """Return the arrays by their names in a file."""
     return {f"x_{name}": x for name, x in data.x.items()} | {f"y_{name}": y for name, y in data.y.items()}
 
 

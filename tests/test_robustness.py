@@ -1,4 +1,4 @@
-"""A few of the files of ``benchmarks/robustness.py``, which tries thousands; and that its checks can fail."""
+"""A few of the files of ``benchmarks/robustness.py``, which tests thousands; and that its checks can fail."""
 
 from __future__ import annotations
 

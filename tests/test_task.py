@@ -1,4 +1,4 @@
-"""What a network is for: how labels are read, what is decided, how it is measured, and what is refused."""
+"""The task of a network: how labels are read, what is decided, how it is measured, and what is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def network(*output: int, ending: Ending, input: tuple[int, ...] = (7,)) -> Inte
 
 
 def task_with(model: QuantizedGraph, data: Data) -> Task:
-    """Of the only output."""
+    """Return the task of the only output."""
     (task,) = tasks_with(model, data).values()
     return task
 

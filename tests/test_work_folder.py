@@ -95,7 +95,7 @@ STEPS: dict[str, Callable[[Path], list[object]]] = {
 
 
 def shown(work: Path) -> str:
-    """What the summary says."""
+    """Return the text of the summary."""
     text = io.StringIO()
     show_summary(work, Console(file=text, width=300))
     return text.getvalue()

@@ -53,7 +53,7 @@ def inputs(count: int = 60, seed: int = 1) -> dict[str, np.ndarray]:
 
 
 def labels(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the float model says."""
+    """Return labels from the float model's outputs."""
     outputs = GRAPH.run(x)
     return {"kind": outputs["kind"].argmax(axis=1), "angle": outputs["angle"]}
 

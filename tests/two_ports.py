@@ -130,7 +130,7 @@ def random_inputs(frames: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def manifest() -> dict[str, Any]:
-    """What ``manifest.json`` holds."""
+    """Return the contents of ``manifest.json``."""
     cycles = {"first_cycle": 0, "last_cycle": 0, "interval_cycles": INTERVAL, "busy_cycles": INTERVAL}
     cycles |= {"engine": "parallel", "folding": "", "resources": dict.fromkeys(("lut", "ff", "dsp", "bram18"), 0.0)}
     edges = {"image": [], "bias": [], "sum": ["image", "bias"], "total": ["image"]}

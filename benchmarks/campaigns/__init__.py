@@ -1,1 +1,1 @@
-"""What ``benchmarks/robustness.py`` tries: files, accidents, tamperings and kills that dnn2fpga must survive."""
+"""The campaigns of ``benchmarks/robustness.py``: files, accidents, tamperings and kills that dnn2fpga must survive."""

@@ -1,4 +1,4 @@
-"""What accidents are made of: folders prepared badly, surroundings, and two programs at a time."""
+"""The parts of accidents: folders prepared badly, surroundings, and two programs at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What every accident finds in its folder: a model, data, and work folders as the steps leave them."""
+"""The template of the folder in which every accident happens: a model, data, and work folders as the steps leave
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accidents of the command line: each with the exit code it must have, clear lines, and nothing left behind."""
+"""Accidents of the command line: each with the exit code it must have, clear lines, and no leftovers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Accident:
 
     @property
     def possible(self) -> bool:
-        """Whether this machine lets it happen."""
+        """Return whether this machine lets it happen."""
         return all(map(shutil.which, self.around.wrapper[:1]))
 
 

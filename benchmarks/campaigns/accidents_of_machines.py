@@ -27,7 +27,7 @@ SOURCES = "build generated --board icebreaker --no-run"
 NO_CACHE: dict[str, str | None] = {"XDG_CACHE_HOME": None}
 IN_A_FOLDER_THAT_IS_GONE = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@"'
 
-# What happens, to which command, in which surrounding, and the exit codes it may have.
+# The accidents: what happens, to which command, in which surrounding, and the exit codes it may have.
 STREAMS: list[tuple[str, str | tuple[str, ...], Surrounding, tuple[int, ...]]] = [
     ("nobody reads", GENERATE, Surrounding(wrapper=("bash", "-c", 'set -o pipefail; "$0" "$@" | true')), (0, 141)),
     ("stdout closed", GENERATE, Surrounding(streams={1: None}), (0,)),

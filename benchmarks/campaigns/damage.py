@@ -1,4 +1,4 @@
-"""What happens to the bytes of a file on a bad disk or line, whatever the file is."""
+"""Damage to the bytes of a file on a bad disk or line, whatever the file is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bit_flips(content: bytes, random: Random) -> bytes:
 
 
 def flips_near_the_ends(content: bytes, random: Random) -> bytes:
-    """Where the formats keep what they are made of."""
+    """Change bytes near the ends, where the formats keep their directories."""
     changed, near = bytearray(content), min(len(content), 400)
     for _ in range(random.choice([1, 2, 4])):
         place = random.randrange(near)

@@ -65,7 +65,7 @@ def _large(folder: str, names: list[str]) -> list[str]:
 
 
 def keep(work: Path, target: Path, trial: Trial, outcome: Outcome) -> None:
-    """What shows the fault again."""
+    """Keep the files that reproduce the fault."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(work, target, symlinks=True, ignore=_large)
     command = " ".join(("dnn2fpga", *trial.arguments))

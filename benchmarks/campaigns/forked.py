@@ -1,7 +1,7 @@
-"""Runs the command line thousands of times: this process imports the program once and forks for every trial.
+"""Run the command line thousands of times: this process imports the program once and forks for every trial.
 
 Every trial has a folder of its own with ``work`` (where it runs), ``tmp`` and ``home``. Memory is counted from the
-moment of the fork, so what importing takes is no part of it.
+moment of the fork, so importing is no part of it.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _child(arguments: Iterable[str], folder: Path) -> None:
 
 
 def _exit_code() -> int:
-    """What the interpreter would make of the end of the program."""
+    """Return the exit code that the interpreter would end the program with."""
     from dnn2fpga.cli.app import main
 
     try:

@@ -57,17 +57,19 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Kill:
-    """When: a moment in seconds, or before the n-th change of the disk."""
+    """The moment of a kill: in seconds, or before the n-th change of the disk."""
 
     number: int
     moment: float = 0.0
     change: int = 0
-    alone: bool = False  # the programs that the command has started go on
+    alone: bool = False  # the programs that the command has started continue
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a command leaves; names of files whose content differs between two undisturbed runs have no digest."""
+    """The files that a command leaves; names of files whose content differs between two undisturbed runs have no
+    digest.
+    """
 
     seconds: float
     changes: int
@@ -75,7 +77,7 @@ class Undisturbed:
 
 
 def kills_campaign(build: Path, count: int, seed: int, jobs: int) -> Tally:
-    """At least ``count`` kills; they are the same for every seed."""
+    """Run at least ``count`` kills; they are the same for every seed."""
     tally = Tally("kills and reruns")
     scratch = build / "kills"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -190,7 +192,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def _differences(usual: dict[str, str], found: dict[str, str]) -> tuple[list[str], list[str]]:
-    """What is left that an undisturbed run does not leave; and what is missing, or another."""
+    """Return what is left that an undisturbed run does not leave; and what is missing, or another."""
     missing = [f"{name} is missing" for name in usual if name not in found]
     changed = [f"{name} differs" for name, digest in usual.items() if digest and found.get(name, digest) != digest]
     return [f"{name} is left" for name in found if name not in usual], missing + changed

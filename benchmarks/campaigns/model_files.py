@@ -47,7 +47,7 @@ CHANGES: dict[str, Change] = {
 
 
 def trials(seeds: list[Seed], count: int, seed: int) -> Iterator[Trial]:
-    """At least ``count`` trials, as many of every kind; and the unchanged files, which are not among them."""
+    """Yield at least ``count`` trials, as many of every kind; and the unchanged files, which are not among them."""
     for number, model in enumerate(seeds[:count]):
         yield trial(UNCHANGED, model, f"{UNCHANGED} {number}")
     kinds = [kind for kind in CHANGES if kind != UNCHANGED]
@@ -75,7 +75,7 @@ def trial(kind: str, model: Seed, name: str) -> Trial:
 
 
 def opens(content: bytes) -> bool:
-    """Whether it opens as a zip or as HDF5; asked in another process, for it may take this one down."""
+    """Return whether the content opens as a zip or as HDF5; asked in another process, for it may take this one down."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

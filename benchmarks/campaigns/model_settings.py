@@ -104,7 +104,7 @@ def layers(tree: Any, random: Random) -> Any:
 
 
 def connections(tree: Any, random: Random) -> Any:
-    """What layers read; other inputs and outputs of the model."""
+    """Change which tensors layers read, or the inputs and outputs of the model."""
     keys = ("inbound_nodes", "input_layers", "output_layers", "keras_history", "args", "build_input_shape")
     places = [p for p in positions(tree) if any(key in p for key in keys)]
     if not places or random.random() < 0.2:

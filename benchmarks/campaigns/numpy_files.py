@@ -124,7 +124,7 @@ def members(arrays: Arrays, random: Random) -> bytes:
 
 
 def headers(arrays: Arrays, random: Random) -> bytes:
-    """Headers that describe no array, a huge one, or are made to hurt their parser."""
+    """Headers that describe no array, a huge one, or are made to attack their parser."""
     text = random.choice(HEADERS).encode()
     version = random.choice([(1, 0), (2, 0), (3, 0), (0, 0), (9, 9)])
     wide = version != (1, 0)
@@ -195,7 +195,7 @@ CHANGES: dict[str, Callable[[Arrays, Random], bytes]] = {
 
 
 def trials(work: WorkFiles, model: Seed, count: int, seed: int) -> Iterator[Trial]:
-    """At least ``count`` trials, as many of every kind: data, weights and samples in turns."""
+    """Yield at least ``count`` trials, as many of every kind, for data, weights and samples alternately."""
     files = {
         "data.npz": {"x": samples(model.shape), "y": np.arange(8) % 3},
         "weights.npz": _arrays(work.files["weights.npz"]),

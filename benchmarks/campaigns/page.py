@@ -37,7 +37,7 @@ def counted(tally: Tally, command: str) -> dict[str, Any]:
 
 
 def page(campaigns: Collection[Mapping[str, Any]]) -> str:
-    """The page for the counts of campaigns, as ``counted`` gives them."""
+    """Return the page for the counts of campaigns, as ``counted`` returns them."""
     heads = ("campaign", "trials", *(fault.value for fault in Fault), "slowest", "most memory")
     rows = [
         (

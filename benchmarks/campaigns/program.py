@@ -26,7 +26,7 @@ LONGEST = 600.0  # seconds: a bound against hanging
 
 @dataclass(frozen=True, kw_only=True)
 class Surrounding:
-    """What a process finds around it; all as usual by default.
+    """The surrounding of a process; all as usual by default.
 
     :param environment: more variables; None removes one.
     :param wrapper: a command that starts the program.
@@ -76,7 +76,7 @@ class Program:
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended yet; its end is left for ``outcome`` to find."""
+        """Return whether it has not ended yet; its end is left for ``outcome`` to find."""
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def kill(self, number: int = signal.SIGKILL, *, alone: bool = False) -> None:

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = Path(os.environ.get("DNN2FPGA_DATA", ROOT.parent / "shared" / "data")).parent
 LARGEST = 200_000  # bytes; larger files only take longer
 
-# Of tests/model_zoo.py: name, suffix, whether by the functional interface.
+# Models of tests/model_zoo.py: name, suffix, whether by the functional interface.
 STRUCTURES = [
     ("conv_relu", ".keras", False),
     ("conv_same_stride_2", ".h5", False),
@@ -171,7 +171,7 @@ def seeds(folder: Path) -> list[Seed]:
 
 
 def _is_model(seed: Seed) -> bool:
-    """Whether it holds a configuration; files with weights alone have nothing to change."""
+    """Return whether the seed holds a configuration; files with weights alone have nothing to change."""
     try:
         return bool(seed.shape)
     except (KeyError, StopIteration):

@@ -1,4 +1,4 @@
-"""Files of a finished work folder changed behind the program's back: every step that rests on them must notice.
+"""Files of a finished work folder changed without the program's knowledge: every step that depends on them must notice.
 
 The tamperer does not compute digests again: whoever does is not who this protects from.
 """
@@ -211,7 +211,7 @@ def _linked(source: str, target: str) -> None:
 
 
 def _told(trial: Trial, outcome: Outcome) -> bool:
-    """Whether the summary says that the record no longer stands."""
+    """Return whether the summary says that the record no longer stands."""
     record = trial.name.split(" ")[0]
     return outcome.code == 0 and re.search(rf"out of date\s+{re.escape(record)}", outcome.out) is not None
 

@@ -1,4 +1,4 @@
-"""What can be done to a tree of lists, mappings and values at any of its positions, whatever it means."""
+"""Changes of a tree of lists, mappings and values at any of its positions, whatever it means."""
 
 from __future__ import annotations
 

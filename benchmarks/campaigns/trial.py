@@ -18,7 +18,7 @@ TRACE = "code-was-run"  # the file that hostile code in a trial's files writes i
 
 
 class Fault(StrEnum):
-    """What no trial may show; the values head the table of the page."""
+    """The faults that no trial may show; the values head the table of the page."""
 
     TRACEBACK = "tracebacks"
     EXIT_CODE = "exit codes other than allowed"
@@ -50,8 +50,8 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run ended. ``code`` is the exit code, negative for a signal; ``bytes`` the peak of memory beyond what
-    importing the program takes; ``logs`` the text of the log files that it left in the home folder.
+    """The end of a run. ``code`` is the exit code, negative for a signal; ``bytes`` the peak of memory beyond what
+    importing the program needs; ``logs`` the text of the log files that it left in the home folder.
     """
 
     code: int
@@ -86,7 +86,7 @@ def faults(outcome: Outcome, allowed: Collection[int] = (READ, REFUSED)) -> dict
 
 
 def unclear_message(err: str) -> str:
-    """Why a refusal's message is not one clear line per problem; empty when it is."""
+    """Return why a refusal's message is not one clear line per problem; empty when it is."""
     if err.startswith("Usage: "):  # about the command line itself, as the library for it writes them
         return ""
     if not err.strip():
@@ -119,7 +119,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int] | None]:
 
 @dataclass
 class Tally:
-    """What a campaign has counted."""
+    """The counts of a campaign."""
 
     title: str
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)  # by kind

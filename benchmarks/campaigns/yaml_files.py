@@ -40,7 +40,7 @@ def _dumped(tree: Any) -> str:
 
 
 def scalars(text: str, random: Random) -> str:
-    """What YAML makes of unusual scalars, tags and anchors, at any position."""
+    """Change a scalar to an unusual one, a tag or an anchor, at any position."""
     tree = yaml.safe_load(text)
     position = random.choice(list(trees.positions(tree))[1:])
     marked = _dumped(trees.replaced(tree, position, trees.MARK))
@@ -127,7 +127,7 @@ CHANGES: dict[str, Change] = {
 
 
 def trials(work: WorkFiles, model: Seed, count: int, seed: int) -> Iterator[Trial]:
-    """At least ``count`` trials, as many of every kind, for either file."""
+    """Yield at least ``count`` trials, as many of every kind, for either file."""
     settings = settings_text()
     for number in range(-(-count // (2 * len(CHANGES)))):
         for kind, change in CHANGES.items():

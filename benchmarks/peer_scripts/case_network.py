@@ -1,6 +1,6 @@
-"""What the two peer scripts share: the case as the peers trace it, and the result they hand back.
+"""The part that the two peer scripts share: the case as the peers trace it, and the result that they return.
 
-Runs under a peer's Python, so it imports NumPy alone. Alkaid is da4ml's successor; their arrays take the same calls.
+Runs under a peer's Python, so it imports NumPy alone. Alkaid is da4ml's successor; their arrays accept the same calls.
 """
 
 from __future__ import annotations

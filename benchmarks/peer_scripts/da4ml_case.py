@@ -21,7 +21,7 @@ def main(case: Path, output: Path) -> None:
         pipeline = to_pipeline(logic, LATENCY_CUTOFF, verbose=False)
         RTLModel(pipeline, "model", project, flavor="verilog").write()
         seconds = time.monotonic() - start
-        # A register before every stage and one behind the last; the cases README counts them all for da4ml.
+        # A register before every stage and one after the last; the cases README counts them all for da4ml.
         register_layers = len(pipeline.solutions) + 1
         result = {
             "peer": "da4ml",

@@ -1,1 +1,1 @@
-"""From a bundle and a board to the vendor's tools."""
+"""Board builds: the vendor's or open tools applied to a bundle for a board."""

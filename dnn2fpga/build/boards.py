@@ -35,7 +35,7 @@ _Megahertz = Annotated[float, Field(ge=SLOWEST_MHZ, le=FASTEST_MHZ, allow_inf_na
 
 
 class Interface(StrEnum):
-    """How a host reaches the accelerator on this board."""
+    """The interface by which a host reaches the accelerator on a board."""
 
     UART = "uart"
     PROCESSING_SYSTEM = "processing_system"
@@ -47,7 +47,7 @@ class _Data(BaseModel):
 
 
 class Uart(_Data):
-    """The serial line to the host. ``drive``: other outputs of the platform that must be held at a level for it."""
+    """The serial line to the host. ``drive``: other outputs of the platform that must stay at a level for it."""
 
     baud: int = Field(ge=1200, le=12_000_000)
     drive: dict[_Name, bool] = Field(default_factory=dict)
@@ -62,7 +62,9 @@ class Pins(NamedTuple):
 
 
 class Resources(_Data):
-    """What the FPGA holds: LUTs, flip-flops, block RAMs and DSP blocks, as its family counts them (families.py)."""
+    """The resources of the FPGA: LUTs, flip-flops, block RAMs and DSP blocks, as its family counts them
+    (families.py).
+    """
 
     lut: PositiveInt
     ff: PositiveInt
@@ -72,14 +74,14 @@ class Resources(_Data):
 
 class Timing(_Data):
     """Rough delays of the FPGA, from which the depth of pipelines is chosen: what a register needs (clock to output,
-    setup, routing to the next logic), and one adder with the routing behind it.
+    setup, routing to the next logic), and one adder with the routing after it.
     """
 
     register_ns: float = Field(gt=0, allow_inf_nan=False)
     adder_ns: float = Field(gt=0, allow_inf_nan=False)
 
     def adders_within(self, clock_mhz: float) -> int:
-        """How many adders in a row fit between two registers, at least one."""
+        """Return how many adders in a row fit between two registers, at least one."""
         return max(1, int((1000 / clock_mhz - self.register_ns) / self.adder_ns))
 
 
@@ -119,7 +121,7 @@ class Board(_Data):
 
     @property
     def pins(self) -> Pins:
-        """What a board with a serial line has.
+        """Return platform, oscillator and serial line of a board that has a serial line.
 
         :raises UserError: when this one has none.
         """

@@ -1,4 +1,4 @@
-"""What a build with open tools has reached, as ``build/<board>/result.json`` keeps it."""
+"""The result of a build with open tools, which ``build/<board>/result.json`` records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dnn2fpga.work_folder import BUILD, BUNDLE, RESULT, WorkFolder
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """What ``result.json`` holds. Resources as the board counts them; ``frames_per_second`` at the target clock."""
+    """The contents of ``result.json``. Resources as the board counts them; ``frames_per_second`` at the target
+    clock.
+    """
 
     board: str
     title: str

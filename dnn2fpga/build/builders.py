@@ -1,4 +1,4 @@
-"""Who builds for a board: one entry for each set of tools."""
+"""The builders for boards: one entry per set of tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dnn2fpga.files.atomic import replaced_folder, scratch_folder
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
 from dnn2fpga.progress import Progress, silent
 
-# What is run when Vivado is installed: all the way to a bitstream, where there can be one.
+# Scripts that run when Vivado is installed: all the way to a bitstream, where there can be one.
 _SCRIPTS = {
     Interface.UART: VivadoScript.PROJECT,
     Interface.PROCESSING_SYSTEM: VivadoScript.PROJECT,
@@ -75,7 +75,7 @@ def _write_vivado(request: Request) -> list[Path]:
 
 
 def _beside_the_plan(result: VivadoResult, manifest: Manifest, board: Board) -> str:
-    """What Vivado has counted, in one line."""
+    """Return one line with Vivado's counts beside the estimates."""
     estimated = planned(manifest, board)
     words = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks"}
     counts = [f"{getattr(result, key):,} {word} ({estimated[key]:,.0f} estimated)" for key, word in words.items()]

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Tools(StrEnum):
-    """Who turns Verilog into a bitstream."""
+    """The tools that turn Verilog into a bitstream."""
 
     VIVADO = "vivado"
     TRELLIS = "trellis"  # yosys, nextpnr-ecp5, ecppack

@@ -1,4 +1,4 @@
-"""Whether a design fits its board, and what to say when it does not."""
+"""Check of a design's resources against its board, with the advice when it does not fit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def available(board: Board) -> Usage:
 
 
 def planned(manifest: Manifest, board: Board) -> dict[str, float]:
-    """What the network is estimated to take, without the host link, in the board's blocks."""
+    """Return the estimated resources of the network, without the host link, in the board's blocks."""
     own = manifest.estimates[board.architecture.estimates]
     halves = 18 / board.architecture.bram_kbit
     return {name: own[name] for name in ("lut", "ff", "dsp")} | {"bram": math.ceil(own["bram18"] * halves - 0.05)}
@@ -105,7 +105,9 @@ def slower_design(
 
 
 def _corrected(budget: Budget, estimated: Mapping[str, float], used: Usage) -> Budget:
-    """What the estimates may come to for the design to fit; where they were too high, they count as they are."""
+    """Return the limits that the estimates must meet for the design to fit; where they were too high, they count as
+    they are.
+    """
     names = {"lut": "lut", "ff": "ff", "dsp": "dsp", "bram18": "bram"}
     limits = {}
     for name, limit in budget.limits.items():

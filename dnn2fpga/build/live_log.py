@@ -1,4 +1,4 @@
-"""Runs a tool that takes minutes, and says meanwhile how far it is."""
+"""Run a tool that needs minutes, and report its progress meanwhile."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run_watched(
 
 
 def _new_text(file: Path, place: int) -> tuple[int, str]:
-    """Whole lines that have been added behind ``place``."""
+    """Return the whole lines that have been added after ``place``, and the new place."""
     if not file.is_file():
         return place, ""
     with file.open("rb") as stream:

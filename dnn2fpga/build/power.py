@@ -33,7 +33,7 @@ class _Static(Described):
 
 
 class _Constants(Described):
-    """Of one family, or of the reference that others are scaled from."""
+    """The constants of one family, or of the reference that others are scaled from."""
 
     core_v: _Positive
     node_nm: _Positive
@@ -48,7 +48,9 @@ class _File(Described):
     families: dict[str, _Constants]
 
     def energies_pj(self, family: str) -> dict[str, float]:
-        """By kind: capacitance goes with the size of the process, energy with that and the square of the voltage."""
+        """Return the energy per toggle in pJ by kind: capacitance scales with the size of the process, energy with that
+        and the square of the voltage.
+        """
         own, reference = self.families[family], self.reference
         scale = own.core_v**2 * own.node_nm / (reference.core_v**2 * reference.node_nm)
         return {kind: own.energy_pj.get(kind, reference.energy_pj[kind] * scale) for kind in KINDS}
@@ -100,7 +102,7 @@ class PowerEstimate(Described):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def energy_per_frame_uj(self) -> float:
-        """With the static power of the whole device, for as long as a frame takes it."""
+        """The energy per frame, with the static power of the whole device over the time of a frame."""
         return (self.static_mw + self.dynamic_mw) * 1e3 / self.frames_per_second
 
 
@@ -111,7 +113,7 @@ def estimate_power(
     activity: Mapping[str, Any] | None = None,
     resources: Mapping[str, Mapping[str, float]] | None = None,
 ) -> PowerEstimate:
-    """Of the design of a bundle on a board.
+    """Estimate the power of a bundle's design on a board.
 
     :param activity: what ``measure_activity`` found; absent: every bit toggles at ``DEFAULT_TOGGLE_RATE``.
     :param resources: ``lut``, ``ff``, ``dsp`` and ``bram18`` of every layer (and of ``input``); absent: the estimates
@@ -153,7 +155,9 @@ def estimate_power(
 def _energy_per_cycle(
     used: Mapping[str, float], rate: float, busy: float, energies: Mapping[str, float]
 ) -> dict[str, float]:
-    """In picojoules, by kind. LUTs and DSP blocks switch as the registers around them do."""
+    """Return the energy per cycle in picojoules, by kind. LUTs and DSP blocks switch as the registers around them
+    do.
+    """
     amounts = {
         "clock": used["ff"],
         "ff": used["ff"] * rate,
@@ -165,7 +169,7 @@ def _energy_per_cycle(
 
 
 def _toggle_rates(boundaries: Sequence[BoundaryRecord], activity: Mapping[str, Any] | None) -> dict[str, float]:
-    """By layer. One without registers switches as the design does on average."""
+    """Return the toggle rate by layer. One without registers switches as the design does on average."""
     if activity is None:
         return {b.tensor: DEFAULT_TOGGLE_RATE for b in boundaries}
     layers = activity["layers"]

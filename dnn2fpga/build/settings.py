@@ -12,7 +12,7 @@ class BuildSettings(Described):
     """Section ``build`` of the settings.
 
     :param seed: of the first placement.
-    :param placements: at most so many, each with the next seed, until one meets the clock.
+    :param placements: at most this many, each with the next seed, until one meets the clock.
     """
 
     seed: Seed = 1

@@ -80,8 +80,8 @@ def search(
     cost: Cost = None,
     train: Train = None,
 ) -> None:
-    """Keras model → integer model with a width of its own for every layer: the cheapest that reaches the target.
-    An interrupted search goes on where it was.
+    """Keras model → integer model with a width of its own for every layer: the cheapest that reaches the target. An
+    interrupted search resumes.
     """
     config = config.overridden({"search.trials": trials, "search.cost": cost, "search.train": train})
     with exclusive(config.output, make=True):
@@ -134,7 +134,7 @@ def verify(
 
 @app.command()
 def synthesize(work: WorkFolder) -> None:
-    """What yosys makes of every layer (Xilinx 7-series), beside the estimates; minutes for a large design."""
+    """Synthesize every layer with yosys (Xilinx 7-series), beside the estimates; minutes for a large design."""
     from dnn2fpga import flow
 
     with exclusive(work):
@@ -213,7 +213,7 @@ def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
 
 
 def _quantize(settings: Config) -> bool:
-    """Whether the target was reached."""
+    """Quantize, show the result, and return whether the target was reached."""
     from dnn2fpga import flow
 
     graph, data, test = _read(settings)
@@ -232,7 +232,7 @@ def _quantize(settings: Config) -> bool:
 
 
 def _search(settings: Config) -> bool:
-    """Whether the target was reached."""
+    """Search, show the result, and return whether the target was reached."""
     from dnn2fpga import flow
 
     graph, data, test = _read(settings)

@@ -129,7 +129,7 @@ def exit_unless_clock(met: bool) -> None:
 
 
 def build_for_board(settings: Config, run: bool) -> bool:
-    """Whether the clock is met, as far as the tools were run."""
+    """Build, show the result, and return whether the clock is met, as far as the tools were run."""
     from dnn2fpga import flow
     from dnn2fpga.cli.step_progress import steps_shown
     from dnn2fpga.report.summary import show_build

@@ -1,4 +1,4 @@
-"""Where libraries and tools keep their caches: at home, or elsewhere if nothing can be written there."""
+"""Cache folders of libraries and tools: at home, or elsewhere if nothing can be written there."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _option(kind: type, flag: str, help: str) -> Any:
     return Annotated[kind | None, typer.Option(flag, help=help)]
 
 
-# What 'quantize', 'compile' and 'search' share: parameter → the setting it stands for, type and help.
+# The options that 'quantize', 'compile' and 'search' share: parameter → the setting it stands for, type and help.
 MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "model": (
         "model",
@@ -98,7 +98,9 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "weight_set": (
         "quantization.weight_set",
         _option(
-            str, "--weight-set", "integer, binary, ternary, power_of_two or additive_power_of_two (default: integer)"
+            str,
+            "--weight-set",
+            "integer, twos_complement, binary, ternary, power_of_two or additive_power_of_two (default: integer)",
         ),
     ),
     "scales": ("quantization.scales", _option(str, "--scales", "power_of_two or free (default: power_of_two)")),
@@ -132,7 +134,7 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
 
 
 def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the parameters of ``MODEL_OPTIONS`` in front of its own; it gets them as one ``Config``."""
+    """Add the parameters of ``MODEL_OPTIONS`` to a command, before its own; it receives them as one ``Config``."""
     # ``Config`` is no option, and too slow to import only to be named.
     hints = get_type_hints(command, localns={"Config": object}, include_extras=True)
     own = [

@@ -1,4 +1,4 @@
-"""What the program does as a process: its end, whatever happens, is an exit code and at most a few lines.
+"""The program as a process: it ends, whatever happens, with an exit code and at most a few lines.
 
 =====  ==============================================================================================================
 code   meaning
@@ -109,7 +109,7 @@ def _fault(error: BaseException) -> int:
 
 
 def _log(error: BaseException) -> str:
-    """Where the details are, or why they are nowhere."""
+    """Write the details into a log file, and return a sentence that says where it is, or why there is none."""
     lines = [f"dnn2fpga {__version__}, Python {platform.python_version()}, {platform.platform()}"]
     for name in REPORTED:
         with suppress(metadata.PackageNotFoundError):
@@ -137,7 +137,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _say(line: str) -> None:
-    """To whoever can hear it."""
+    """Print a line to standard error, if anybody reads it."""
     with suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 
@@ -160,7 +160,7 @@ def _prepare_streams() -> None:
 
 
 def _close_streams(code: int) -> NoReturn:
-    """What could not be written is dropped: the interpreter would try again, and say so."""
+    """Flush the streams and exit. What could not be written is dropped: the interpreter would try again, and say so."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""What all commands share on their way to the screen: the console, progress bars, data files, exit codes."""
+"""The part that all commands share on their way to the screen: the console, progress bars, data files, exit codes."""
 
 from __future__ import annotations
 

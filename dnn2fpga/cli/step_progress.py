@@ -1,4 +1,4 @@
-"""Shows the steps of a run that takes minutes: what the tool at work says; on a pipe a line now and then."""
+"""Show the steps of a run that needs minutes: the lines of the tool at work; on a pipe a line now and then."""
 
 from __future__ import annotations
 

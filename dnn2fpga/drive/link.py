@@ -45,7 +45,7 @@ class DeviceWasReset(Exception):
 
 @dataclass
 class Statistics:
-    """What it took. ``resent_bytes`` of the input stream went over the line more than once."""
+    """The statistics of a link's transfers. ``resent_bytes`` of the input stream went over the line more than once."""
 
     frames_sent: int = 0
     answers: int = 0
@@ -184,7 +184,7 @@ class Link:
     def _send(self, streams: _Streams, flights: deque[_Flight]) -> None:
         """All that may be on the way; an empty frame, as a question, when that is nothing."""
         assert self.identity is not None
-        # After a loss all that is behind it was in vain: on a bad line little is on the way.
+        # After a loss everything sent later was in vain: on a bad line little is on the way.
         most = max(LEAST_FRAMES, MOST_FRAMES * self._payload // LARGEST_PAYLOAD)
         while len(flights) < most:
             room = self.identity.buffer_bytes - (streams.sent - streams.released)
@@ -201,7 +201,7 @@ class Link:
             streams.furthest = max(streams.furthest, streams.sent)
 
     def _answers(self) -> Iterator[Answer | None]:
-        """What has come; None for a damaged frame."""
+        """Yield the answers that have arrived; None for a damaged frame."""
         data = self.port.read(max(1, self.port.in_waiting))
         for content in self._deframer.feed(data):
             answer = Answer.decode(content) if content is not None else None

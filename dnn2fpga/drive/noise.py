@@ -8,7 +8,7 @@ from dnn2fpga.drive.link import Port
 
 
 class NoisyPort:
-    """:param share: of the bytes that are hurt, half of them lost, half of them replaced by random ones."""
+    """:param share: of the bytes that are corrupted: half of them lost, half of them replaced by random ones."""
 
     def __init__(self, port: Port, share: float, seed: int = 0) -> None:
         self._port = port

@@ -1,4 +1,5 @@
-"""What all drivers do alike: numbers of a network to bytes of its streams and back, by the bundle's manifest.json.
+"""The part that all drivers share: numbers of a network to bytes of its streams and back, by the bundle's
+manifest.json.
 
 It needs nothing but NumPy and `dnn2fpga.graph.ports`: both become part of the one file that a board gets.
 """
@@ -92,7 +93,8 @@ class Port:
         return np.clip(q, self.minimum, self.maximum).astype(self.dtype)
 
     def clipped(self, q: np.ndarray) -> int:
-        """How many whole numbers saturate by more than one step, which is a loss that calibration did not choose.
+        """Return how many whole numbers saturate by more than one step, which is a loss that calibration did not
+        choose.
 
         Warns of them.
         """
@@ -126,7 +128,7 @@ class Port:
         return self._without_surplus(pixels).reshape(-1, *self.shape)
 
     def _row(self) -> tuple[int, int]:
-        """Pixels of a row, and places for pixels in its beats."""
+        """Return the pixels of a row, and the places for pixels in its beats."""
         width = self.shape[1]
         return width, -(-width // self.pixels) * self.pixels
 

@@ -125,7 +125,7 @@ class Accelerator(Driver):
     def _streams(
         self, side: str, ports: dict[str, Port], channels: list[Any], allocate: Callable[..., Any]
     ) -> dict[str, Stream]:
-        """By the name of the port."""
+        """Return the streams of one side by the name of the port."""
         return {
             name: Stream(
                 side if len(ports) == 1 else f"{side} '{name}'",
@@ -168,7 +168,7 @@ class Accelerator(Driver):
             stream.channel.start()
 
     def close(self) -> None:
-        """Stops the accelerator and gives its buffers back."""
+        """Stop the accelerator and release its buffers."""
         self._write("control", 0)
         for stream in self._all:
             stream.buffer.freebuffer()

@@ -36,12 +36,14 @@ from dnn2fpga.task_reading import tasks_with
 from dnn2fpga.tensors.tensor import Tensor
 from dnn2fpga.work_folder import BOARD_RUN, CurrentBundle, WorkFolder
 
-SIMULATED = "simulation"  # as the name of a port: the design in Verilator, behind a pseudo-terminal
+SIMULATED = "simulation"  # the port's name that runs the design in Verilator, connected to a pseudo-terminal
 NETLIST = "netlist"  # the same with what synthesis has made of it
 
 
 class OutputRun(Described):
-    """One output of the board. Scores are by its labels, where there are some; else by what the integer model gives."""
+    """One output of the board. Scores are by its labels, where there are some; else by the output of the integer
+    model.
+    """
 
     equal: int  # frames whose every number is that of the integer model
     labelled: bool
@@ -51,7 +53,7 @@ class OutputRun(Described):
 
 
 class BoardRun(Described):
-    """What came of it."""
+    """The outcome of a run on a board."""
 
     board: str
     port: str
@@ -126,7 +128,7 @@ def run_on_board(
 
 
 def _equal_frames(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Whether each frame is equal in every number."""
+    """Return by frame whether all numbers are equal."""
     return (got == wanted.reshape(got.shape)).reshape(len(got), -1).all(axis=1)
 
 
@@ -168,7 +170,7 @@ def opened(current: CurrentBundle, board: Board, port: str, clock_mhz: float, pr
 def simulated(
     build_dir: Path, bundle: Path, board: Board, clock_mhz: float, netlist: Path | None = None
 ) -> Iterator[str]:
-    """The name of the pseudo-terminal behind which the board's design runs in Verilator.
+    """Yield the name of the pseudo-terminal to which the board's design in Verilator is connected.
 
     :param netlist: what synthesis has made of the design, in its place.
     """
@@ -190,7 +192,9 @@ def simulated(
 
 
 def _netlist(current: CurrentBundle, board: Board) -> Path:
-    """Of the last build for the board; raises ``UserError`` when it is of another bundle, or was changed."""
+    """Return the netlist of the last build for the board; raise ``UserError`` when it is of another bundle, or was
+    changed.
+    """
     folder = current.work.path
     if current_result(folder, board.name) is None:
         raise UserError(

@@ -89,7 +89,7 @@ class SerialAccelerator(Driver):
 
     @property
     def statistics(self) -> Statistics:
-        """What the transfers took."""
+        """The statistics of the transfers."""
         return self._link.statistics
 
     def run_integers(self, q: Values, progress: Progress = silent) -> tuple[Any, np.ndarray]:

@@ -19,14 +19,14 @@ _LONG_END_SIZE = 56  # of the record that it points to
 
 
 class UnreadableArchive(Exception):
-    """Why an archive is refused, in a few words."""
+    """The refusal of an archive; the message is the reason, in a few words."""
 
 
 @contextmanager
 def open_archive(file: BinaryIO) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """An archive and its members by name.
+    """Yield an archive and its members by name.
 
-    :param file: the whole of it is the archive: nothing before, nothing behind.
+    :param file: the whole of it is the archive: nothing before, nothing after.
     :raises UnreadableArchive: when it is no such archive, or one that no honest program writes.
     :raises Exception: whatever ``zipfile`` raises for a damaged archive.
     """
@@ -44,7 +44,7 @@ def open_archive(file: BinaryIO) -> Iterator[tuple[zipfile.ZipFile, dict[str, zi
 
 
 def _measure_directory(file: BinaryIO) -> None:
-    """Before the list of members is read: it must be short, and end where the file ends."""
+    """Check the directory before the list of members is read: it must be short, and end where the file ends."""
     size = file.seek(0, os.SEEK_END)
     end = _bytes_at(file, max(size - _END_SIZE - _LOCATOR_SIZE, 0), size)
     locator, record = end[:-_END_SIZE], end[-_END_SIZE:]

@@ -24,7 +24,7 @@ _NPY = b"\x93NUMPY"
 
 
 class UnreadableArrays(Exception):
-    """Why a file cannot be read, in a few words."""
+    """The refusal of a file of arrays; the message is the reason, in a few words."""
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -38,7 +38,7 @@ def digest(file: Path) -> str:
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """Yields an empty folder to write into; when the block ends without an error it takes the place of ``target``.
+    """Yield an empty folder to write into; when the block ends without an error it replaces ``target``.
 
     :raises UserError: when the place cannot be written, or is taken by a file.
     """

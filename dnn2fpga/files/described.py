@@ -1,4 +1,4 @@
-"""What settings, layers and reports have in common: they validate themselves."""
+"""The base of settings, layers and reports: they validate themselves."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ class Held(Exception):
 
 @undisturbed
 def locked(file: Path) -> Iterator[None]:
-    """Holds ``file``, which names its holder meanwhile and is gone afterwards.
+    """Lock ``file``, which names its holder meanwhile and is removed afterwards.
 
-    :raises Held: at once, when it is held already.
+    :raises Held: at once, when it is locked already.
     :raises OSError: when it cannot be written or locked.
     """
     stream = _opened(file)

@@ -19,9 +19,9 @@ _LONGEST_VALUE = 60  # characters of a wrong value that are still shown
 
 
 def problems_of(error: ValidationError, file: Path | str, known_keys: Mapping[str, Iterable[str]]) -> list[str]:
-    """One line a problem, each with the file and the path of the key.
+    """Return one line per problem, each with the file and the path of the key.
 
-    `known_keys` gives the keys that exist under a key ("" for the whole file), to offer one for a misspelt key.
+    `known_keys` lists the keys that exist under a key ("" for the whole file), to offer one for a misspelt key.
     """
     lines = []
     for problem in error.errors():

@@ -48,7 +48,9 @@ def parse_yaml(text: str, where: Path | str) -> Any:
 
 
 def _too_large(events: Iterator[yaml.Event]) -> str | None:
-    """What is too large in a text, in a few words. Follows the events of the parser, which never recurse."""
+    """Return what is too large in a text, in a few words; None if nothing is. Follow the events of the parser, which
+    never recurse.
+    """
     sizes: dict[str, int] = {}  # values under each anchor, with those of aliases
     open_sizes = [0]
     open_anchors: list[str | None] = [None]

@@ -1,4 +1,4 @@
-"""From a model file to the configuration files: `read_model`, `quantize`, `search`."""
+"""The steps from a model file to the configuration files: `read_model`, `quantize`, `search`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 def read_model(model: Path | str) -> Graph:
     """Read a Keras file (``.keras`` or ``.h5``). Neither Keras nor TensorFlow is needed.
 
+    :param model: the path of the file.
     :returns: the simplified graph of float layers, with its ``inputs`` and ``outputs`` by name.
     :raises UserError: with everything in the file that cannot be read or is not supported.
     """
@@ -68,14 +69,18 @@ def quantize(
     """Quantize a model: write ``model.yaml`` and ``weights.npz`` of the first stage's model that reaches the target, or
     of the best one (``met`` says which).
 
-    :param model: what `read_model` returns, or its file.
-    :param data: calibrates, and trains when it comes to that; or its file.
+    :param model: the graph that `read_model` returns, or the model's file.
+    :param data: real inputs ``[samples, *shape]`` for calibration, with labels for training if there are some; or their
+        file.
     :param work: the folder in which all steps for this model work; made if it is missing.
-    :param test: judges; a target needs it.
-    :param task: what the outputs are for (of all, or by name), where that is not to be found out.
-    :param quantization: widths, scales and ranges (docs/optimizer.md).
-    :param optimization: the target, and what may be tried to reach it.
-    :raises UserError: when data or labels do not fit the network, and whatever else stands in the way.
+    :param test: data by which attempts are scored, or its file; a target needs it.
+    :param task: the task of all outputs, or tasks by the name of the output; None: found out from model and labels.
+    :param quantization: widths, scales and ranges (docs/optimizer.md); None: all by default.
+    :param optimization: the target, and the stages that may be run to reach it; None: all by default.
+    :param progress: called as the work advances (``Progress``).
+    :returns: the stage, the scores of the float and the integer model, and sizes; in ``quantization.json`` too.
+    :raises UserError: when the model cannot be read or quantized, data or labels do not fit it, settings contradict
+        each other, or a target is given without test data.
     """
     from dnn2fpga.optimize.loop import check_can_be_judged, optimize
 
@@ -106,11 +111,16 @@ def search(
     progress: Progress = silent,
 ) -> SearchResult:
     """Quantize a model with the widths, layer by layer, that a search has found: the cheapest that reach the target, or
-    the best (``met`` says which). The other parameters are those of `quantize`.
+    the best (``met`` says which).
 
-    :param data: calibrates, and trains when ``search.train`` asks for it.
-    :param test: judges; the search cannot do without.
-    :param search: which widths, how many trials, and what a model costs.
+    :param model, work, task, quantization, progress: as of `quantize`.
+    :param data: real inputs ``[samples, *shape]`` for calibration, and for training where ``search.train`` asks for it;
+        or their file.
+    :param test: data by which every trial is scored, or its file.
+    :param search: the widths, the number of trials, and the cost of a model; None: all by default.
+    :param optimization: the target, and the settings of training; None: all by default.
+    :returns: the front of cost and score, and the chosen model; in ``search.json`` too.
+    :raises UserError: when there is no test data, and as of `quantize`.
     """
     from dnn2fpga.optimize.width_search import search_widths
 
@@ -149,7 +159,12 @@ def _given(model: Graph | Path | str, data: Data | Path | str, test: Data | Path
 
 
 def data_for(network: Network, data: Data | Path | str) -> Data:
-    """Data, or what is in a file; raises `UserError` when it does not fit the network."""
+    """Return data that fits a network, read from a file if it is given as a path.
+
+    :param network: the float graph or the integer model, with its inputs, outputs and tasks.
+    :param data: real inputs ``[samples, *shape]`` with labels or without; or an ``.npz`` file or folder.
+    :raises UserError: when the file cannot be read, or the data does not fit the network.
+    """
     return data.require(network) if isinstance(data, Data) else load_data(data, network)
 
 

@@ -100,9 +100,9 @@ class Network(StreamComponent):
 
     @classmethod
     def _show(cls, m: Module, boundary: Boundary, branches: Sequence[Any]) -> Value:
-        """Names the signals for whoever looks on: testbench, waveform, logic analyzer; returns the payload.
+        """Name the signals for observers (testbench, waveform, logic analyzer); return the payload.
 
-        :param branches: the stream, or those of several readers: the beat passes when the last of them takes it.
+        :param branches: the stream, or those of several readers: the beat passes when the last of them accepts it.
         """
         stream = branches[0]
         names = {"payload": stream.payload, "valid": stream.valid, "ready": stream.ready}
@@ -122,8 +122,8 @@ class Network(StreamComponent):
 
     @staticmethod
     def _counted(m: Module, wire: Wire, stream: Any, passes: Value | None = None) -> Value:
-        """The payload, with 0 in place of what lies beside the last pixels of a row (where nobody looks, synthesis
-        removes what that takes).
+        """Return the payload, with 0 in the lanes after the last pixels of a row (where nobody reads them, synthesis
+        removes that logic).
         """
         payload: Value = Value.cast(stream.payload)
         if not wire.has_surplus:

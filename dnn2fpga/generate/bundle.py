@@ -36,7 +36,7 @@ def write_bundle(
 
     :param samples: at least one frame of real inputs ``[frames, *shape]``, by name where there are several, for the
         bundle's own test vectors; random integers when there are none.
-    :param finish: called with the new folder before it takes its place.
+    :param finish: called with the new folder before it is moved to its place.
     """
     with replaced_folder(target) as folder:
         (folder / "rtl").mkdir()

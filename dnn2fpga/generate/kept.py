@@ -1,4 +1,4 @@
-"""What others have put into a bundle, or changed in it, survives when the bundle is generated again."""
+"""Preservation of what others have put into a bundle, or changed in it, when the bundle is generated again."""
 
 from __future__ import annotations
 

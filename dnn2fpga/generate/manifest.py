@@ -35,7 +35,9 @@ class _Record(BaseModel):
 
 
 class StreamRecord(_Record):
-    """How a tensor is sent: shape, format and scale of the numbers, numbers per beat (lanes), beats per frame."""
+    """The encoding of a tensor on its stream: shape, format and scale of the numbers, numbers per beat (lanes), beats
+    per frame.
+    """
 
     shape: tuple[PositiveInt, ...]
     signed: bool
@@ -171,7 +173,7 @@ class Manifest(_Record):
 
     @property
     def pixels(self) -> dict[str, int]:
-        """By tensor: the pixels that are sent in one beat."""
+        """The pixels per beat, by tensor."""
         return {b.tensor: b.pixels for b in self.boundaries}
 
     @property

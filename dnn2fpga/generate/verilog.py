@@ -31,7 +31,7 @@ def to_verilog(accelerator: Accelerator) -> str:
 
 @contextmanager
 def amaranths_yosys() -> Iterator[None]:
-    """Where Amaranth writes Verilog, which it has Yosys do.
+    """Run Amaranth's Verilog back end, which calls Yosys, with the pinned Yosys.
 
     :raises UserError: when Yosys cannot do its work on this machine: no memory, no disk for its cache.
     """
@@ -45,7 +45,9 @@ def amaranths_yosys() -> Iterator[None]:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """A netlist is millions of small objects that all stay: looking for garbage among them takes 40 % of the time."""
+    """Disable garbage collection. A netlist is millions of small objects that all stay: looking for garbage among them
+    costs 40 % of the time.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,5 @@
-"""Which tensors of a float graph must mean the same by the same integers, and which need one scale for all channels.
+"""Constraints on the encodings of a float graph: tensors that must mean the same by the same integers, and tensors that
+need one scale for all channels.
 
 Both are known from the graph alone. A layer that preserves the encoding (pooling, reshape, concatenation) passes on
 what is asked of its output; every other one computes, and can be asked for any encoding.
@@ -20,40 +21,43 @@ LARGEST_BEAT = 64  # numbers: a longer input vector may arrive in several beats
 
 @dataclass(frozen=True, eq=False)
 class Encodings:
-    """What a graph demands of the encodings of its tensors.
+    """The constraints of a graph on the encodings of its tensors.
 
-    :param shapes: of all tensors.
+    :param dag: the layers and their wiring.
+    :param shapes: the shape of every tensor by name, without the batch.
     """
 
     dag: Dag[Any]
     shapes: Mapping[str, Shape]
 
     def uniform(self, tensor: str) -> bool:
-        """Whether all channels must share one scale: those of outputs, those that a layer asks for, and those that
-        meet the channels of another tensor in the same lanes.
+        """Return whether all channels must share one scale. That is so for outputs, for tensors of which a layer asks
+        it, and for those that meet the channels of another tensor in the same lanes.
         """
         return self._uniform.get(tensor, False)
 
     def leaving(self, tensor: str) -> bool:
-        """Whether the integers of a tensor are those of an output."""
+        """Return whether the integers of a tensor are those of an output."""
         return self._leaving.get(tensor, False)
 
     def fixed(self, tensor: str) -> bool:
-        """Whether training must not move the scale: those of outputs, those that a layer asks for, and those that are
-        shared with one of these or with a function's range.
+        """Return whether training must not move the scale. That is so for outputs, for tensors of which a layer asks
+        it, and for those that share their scale with one of these or with a function's range.
         """
         return self._sharing.find(tensor) in self._fixed
 
     def sharing(self, tensor: str) -> Sequence[str]:
-        """The tensors that must have the encoding of this one, itself among them, in topological order."""
+        """Return the tensors that must have the encoding of this one, itself among them, in topological order."""
         return self._classes[self._sharing.find(tensor)]
 
     def owners(self, tensor: str) -> list[str]:
-        """Of these, the tensors whose encoding can be chosen: the others have it from the tensors that they read."""
+        """Return those tensors of the same encoding whose encoding can be chosen: the others inherit it from the
+        tensors that they read.
+        """
         return [name for name in self.sharing(tensor) if not self._carries(name)]
 
     def joins(self, tensor: str) -> list[str]:
-        """Of these, the tensors that are several others, one after the other."""
+        """Return those tensors of the same encoding that are several others, one after the other."""
         by_name = self.dag.by_name
         return [name for name in self.sharing(tensor) if self._carries(name) and len(by_name[name].inputs) > 1]
 
@@ -62,7 +66,7 @@ class Encodings:
         return node is not None and node.layer.preserves_encoding
 
     def _meets(self, node: Node[Any]) -> bool:
-        """Whether numbers of several inputs meet in the same lanes."""
+        """Return whether values of several inputs meet in the same lanes."""
         shapes = [self.shapes[name] for name in node.inputs]
         return bool(node.layer.needs_one_encoding(shapes, [self._in_beats[name] for name in node.inputs]))
 

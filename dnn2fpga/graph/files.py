@@ -29,11 +29,11 @@ from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
 FORMAT_VERSION = 3
-OLDER = 2  # the version before, which held chains; it is still read
+OLDER = 2  # the previous version, which described chains; it is still read
 
 
 class _Output(Described):
-    """What an output is called outside, the tensor that leaves there, and what it is for."""
+    """The outside name of an output, the tensor that leaves there, and its task."""
 
     name: str
     tensor: str
@@ -51,7 +51,11 @@ class _ModelFile(Described):
 
 
 def save(graph: QuantizedGraph, folder: Path) -> None:
-    """Writes both files into an existing folder; the same graph gives the same bytes."""
+    """Write both files into an existing folder; the same graph produces the same bytes.
+
+    :param graph: the integer model.
+    :param folder: where ``model.yaml`` and ``weights.npz`` are written.
+    """
     tasks = graph.tasks
     described = _ModelFile(
         format_version=FORMAT_VERSION,
@@ -65,9 +69,7 @@ def save(graph: QuantizedGraph, folder: Path) -> None:
     text = yaml.dump(described.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     header = "# Configuration of a dnn2fpga accelerator (docs/arithmetic.md). The integers are in weights.npz.\n"
     (folder / MODEL_FILE).write_text(header + text, encoding="utf-8")
-    arrays = {
-        f"{layer.name}/{field}": getattr(layer, field) for layer in graph.layers for field in layer.array_fields()
-    }
+    arrays = {f"{layer.name}/{field}": array for layer in graph.layers for field, array in layer.arrays.items()}
     _save_arrays(folder / WEIGHTS_FILE, arrays)
 
 
@@ -109,7 +111,12 @@ def _narrowed(array: np.ndarray) -> np.ndarray:
 
 
 def load(folder: Path) -> QuantizedGraph:
-    """Reads and validates both files; raises ``UserError`` with all problems found."""
+    """Read and validate both files.
+
+    :param folder: with ``model.yaml`` and ``weights.npz``.
+    :returns: the integer model.
+    :raises UserError: with all problems found in them.
+    """
     path = folder / MODEL_FILE
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; 'dnn2fpga quantize' writes it")
@@ -148,8 +155,8 @@ def load(folder: Path) -> QuantizedGraph:
 
 
 def _brought_up_to_date(raw: Any) -> tuple[Any, bool]:
-    """What a file of format version 2 says, as version 3 says it: there was one chain of layers, one input and one
-    output. Also, whether the file is older than tasks and says that a softmax was last.
+    """Convert a file of format version 2, which has one chain of layers, one input and one output, to version 3. Also
+    return whether the file is older than tasks and says that a softmax was last.
     """
     if not isinstance(raw, dict) or raw.get("format_version") != OLDER:
         return raw, False
@@ -202,12 +209,13 @@ def _node(
     if not isinstance(inputs, list) or not inputs or not all(isinstance(one, str) for one in inputs):
         problems.append(f"{path}: layer '{name}': inputs must be a list of the tensors that it reads, not {inputs!r}")
         return None
-    missing = [field for field in cls.array_fields() if f"{name}/{field}" not in arrays]
+    missing = [field for field in cls.required_arrays() if f"{name}/{field}" not in arrays]
     if missing:
         problems += [f"{path.parent / WEIGHTS_FILE}: the array '{name}/{field}' is missing" for field in missing]
         return None
     try:
-        layer = cls.model_validate(fields | {field: arrays[f"{name}/{field}"] for field in cls.array_fields()})
+        own = {field: arrays[f"{name}/{field}"] for field in cls.array_fields() if f"{name}/{field}" in arrays}
+        layer = cls.model_validate(fields | own)
     except ValidationError as error:
         problems += problems_of(error, Path(f"{path}: layer '{name}'"), _known_keys(cls))
         return None

@@ -24,10 +24,11 @@ class Graph(Decided):
 
     :param inputs: the shapes of the input tensors (without the batch), by name.
     :param dag: the layers and their wiring.
-    :param output_names: what each of ``dag.outputs`` is called outside; absent: as the tensors.
-    :param left_out: by output, what a last layer that needs no hardware made of it.
-    :param decided: by output, what it is for, by its labels.
-    :param notes: what was changed on the way, for the summary.
+    :param output_names: the outside name of each of ``dag.outputs``; absent: the tensors' names.
+    :param left_out: by output, the function of a last layer that needs no hardware.
+    :param decided: by output, the task that its labels have decided.
+    :param notes: the changes by passes, for the summary.
+
     :param float_parameters: of the model as it was read.
     """
 
@@ -42,18 +43,30 @@ class Graph(Decided):
 
     @classmethod
     def chain(cls, name: str, input_name: str, input_shape: Shape, layers: list[Layer], **rest: Any) -> Graph:
-        """Layers that each read the one before."""
+        """Create a network of layers that each read the one before.
+
+        :param name: of the network.
+        :param input_name, input_shape: of the only input, without the batch.
+        :param rest: the other fields.
+        """
         dag = Dag.chain(input_name, [(layer.name, layer) for layer in layers])
         return cls(name, {input_name: input_shape}, dag, **rest)
 
     # Changing
 
     def with_dag(self, dag: Dag[Any], **changes: Any) -> Graph:
-        """The graph with other layers or other wiring, and the same inputs and outputs."""
+        """Return the graph with other layers or other wiring, and the same inputs and outputs.
+
+        :param changes: new values of other fields.
+        """
         return replace(self, dag=dag, **changes)
 
     def mapped(self, change: Callable[[Node[Any]], Layer], **changes: Any) -> Graph:
-        """The same wiring with other layers."""
+        """Return the same wiring with other layers.
+
+        :param change: called with each node; returns its new layer.
+        :param changes: new values of other fields.
+        """
         return self.with_dag(self.dag.mapped(change), **changes)
 
     # Looking
@@ -99,7 +112,7 @@ class Graph(Decided):
 
     @property
     def interfaces(self) -> dict[str, Interface]:
-        """What the task of each output depends on."""
+        """The facts that the task of each output depends on, by output."""
         return {name: self._interface(name, tensor) for name, tensor in self.outputs.items()}
 
     def _interface(self, name: str, tensor: str) -> Interface:
@@ -114,21 +127,25 @@ class Graph(Decided):
 
     @cached_property
     def encodings(self) -> Encodings:
-        """Which tensors share their scales, and which have one scale for all channels."""
+        """The tensors that share their scales, and those that have one scale for all channels."""
         return Encodings(self.dag, self.shapes)
 
     def needs_uniform_scale_downstream(self, tensor: str) -> bool:
-        """Whether all channels of a tensor must share one scale (`Encodings.uniform`)."""
+        """Return whether all channels of a tensor must share one scale (`Encodings.uniform`)."""
         return self.encodings.uniform(tensor)
 
     def leaves(self, tensor: str) -> bool:
-        """Whether the integers of a tensor are those of an output."""
+        """Return whether the integers of a tensor are those of an output."""
         return self.encodings.leaving(tensor)
 
     # Computing
 
     def tensors(self, x: Values) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the value of every tensor for a batch ``[frames, *shape]`` of each input, in topological order."""
+        """Yield the real values ``[frames, *shape]`` of every tensor, in topological order.
+
+        :param x: real numbers ``[frames, *shape]`` of the only input, or by the name of the input.
+        :raises ValueError: when inputs are missing or have other names.
+        """
 
         def step(node: Node[Any], *values: np.ndarray) -> np.ndarray:
             with np.errstate(over="ignore", invalid="ignore"):  # whoever looks at the values finds what is not finite
@@ -137,7 +154,12 @@ class Graph(Decided):
         return self.dag.evaluate(by_name(x, self.inputs), step)
 
     def run(self, x: Values, batch: int = 256) -> Any:
-        """Compute the outputs, ``batch`` frames at a time: an array if there is one output, else arrays by name."""
+        """Compute the outputs ``[frames, *shape]``, by name if there are several.
+
+        :param x: real numbers ``[frames, *shape]`` of the only input, or by the name of the input.
+        :param batch: frames at a time.
+        :raises ValueError: when inputs are missing or have other names.
+        """
         given = by_name(x, self.inputs)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
         for start in range(0, len(next(iter(given.values()))), batch):

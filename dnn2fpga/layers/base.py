@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes
+from dnn2fpga.exact.lowered import Lowered, Moved, tiled
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.operations import Operations, Wire, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.image.window_schedule import Padding
 
@@ -50,11 +52,11 @@ class AffineMap:
 
 
 class Absorbing(ABC):  # noqa: B024 - every question has a default answer
-    """What passes ask of a layer. The default answers are "no"."""
+    """The questions that passes ask of a layer. The default answers are "no"."""
 
     @property
     def is_identity(self) -> bool:
-        """Whether it does nothing at inference."""
+        """Return whether the layer does nothing at inference."""
         return False
 
     def as_affine(self) -> AffineMap | None:
@@ -70,7 +72,7 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
         return None
 
     def input_order(self, *shapes: Shape) -> tuple[int, ...]:
-        """Where its inputs, of these shapes, should stand: the places of the first, the second, …."""
+        """Return the order in which hardware reads inputs of these shapes: the index of the first, the second, …."""
         return tuple(range(len(shapes)))
 
     def absorb_affine(self, affine: AffineMap) -> Layer | None:
@@ -87,18 +89,16 @@ class Absorbing(ABC):  # noqa: B024 - every question has a default answer
 
 
 class Quantizable(ABC):
-    """How a layer becomes an integer layer. What it reads comes last, one tensor for each input."""
+    """The rules by which a layer becomes an integer layer. Methods receive what the layer reads as their last
+    arguments, one tensor per input.
+    """
 
     fixed_range: ClassVar[bool] = False  # of its output: that of a function, for training not to move
 
     @property
     def needs_uniform_scale(self) -> bool:
-        """Whether all channels of its inputs must share one scale, which training must not move."""
+        """Return whether all channels of the inputs must share one scale, which training must not move."""
         return False
-
-    def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """How many numbers of each input it needs in a beat; by default as many as there are."""
-        return tuple(one.lanes for one in inputs)
 
     @abstractmethod
     def choose(self, seen: Observed, settings: LayerSettings, *inputs: Any) -> QuantizationChoice:
@@ -115,7 +115,7 @@ class Quantizable(ABC):
 
 
 class Trainable(ABC):
-    """How a layer takes part in training (``quantize.operations``)."""
+    """The layer's part in training (``quantize.operations``)."""
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -137,15 +137,15 @@ class Trainable(ABC):
 
 
 class Prunable(ABC):  # noqa: B024 - every question has a default answer
-    """What becomes of a layer when channels are removed (Faraone et al., section IV); a channel is an index of the last
-    axis. By default a layer works on each channel by itself, and knows no number of them.
+    """The effect on a layer of removing channels (Faraone et al., section IV); a channel is an index of the last axis.
+    By default a layer works on each channel by itself, and has no number of channels of its own.
     """
 
     ties_channels: ClassVar[bool] = False  # it has filters that come and go with the channels of its input
 
     def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
-        """Which channel of each input a channel of the output stands and falls with: ``[output channels]`` for each
-        input; -1 where it does not depend on one.
+        """Return for each input the channel that every output channel is removed with: ``[output channels]`` per input;
+        -1 where it does not depend on one.
 
         :param output: its shape, as of every input.
         :raises Unsupported: where no channel can be removed.
@@ -157,8 +157,33 @@ class Prunable(ABC):  # noqa: B024 - every question has a default answer
         return self
 
 
+class Exact(ABC):  # noqa: B024 - every question has a default answer
+    """How a layer of a model that brings its own integers becomes an integer layer, exactly (`passes.to_integers`)."""
+
+    follows_sums: ClassVar[bool] = False  # it is done to sums before they are rounded; else it reads codes
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether it has numbers of its own for each channel, so that all of them must travel in one beat."""
+        return False
+
+    def after_sums(self, sums: Accumulator) -> Lowered:
+        """Return what becomes of the sums of the layer before it, where it ``follows_sums``.
+
+        :raises Unsupported: when that is not exact.
+        """
+        raise NotImplementedError
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        """Return what becomes of codes, else.
+
+        :raises Unsupported: when that is not exact.
+        """
+        raise Unsupported("is not supported between the integers of a source; use --requantize")
+
+
 @dataclass(frozen=True, eq=False)
-class Layer(Absorbing):
+class Layer(Absorbing, Exact):
     """A layer kind in floating point. Subclasses are frozen dataclasses in ``dnn2fpga/layers``."""
 
     name: str
@@ -168,6 +193,10 @@ class Layer(Absorbing):
     is_convolution: ClassVar[bool] = False  # what Tourad and Eleuldj keep out of partial quantization
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
     commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
+
+    def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
+        """How many numbers of each input it needs in a beat; by default as many as there are."""
+        return tuple(one.lanes for one in inputs)
 
     @abstractmethod
     def output_shape(self, *input_shapes: Any) -> Shape:
@@ -181,7 +210,7 @@ class Layer(Absorbing):
         """Compute the float reference: ``[frames, *input_shape]`` for each input → ``[frames, *output_shape]``."""
 
     def in_beats(self, shapes: Sequence[Shape], before: Sequence[bool]) -> bool:
-        """Whether its output may need several beats for one vector (of the last axis).
+        """Return whether the output may need several beats per vector (of the last axis).
 
         :param shapes: of its inputs.
         :param before: whether they may.
@@ -189,12 +218,14 @@ class Layer(Absorbing):
         return any(before)
 
     def needs_one_encoding(self, shapes: Sequence[Shape], in_beats: Sequence[bool]) -> bool:
-        """Whether all inputs must share one scale and zero point, because their numbers meet in the same lanes."""
+        """Return whether all inputs must share one scale and zero point, because their values meet in the same
+        lanes.
+        """
         return False
 
     @property
     def ending(self) -> Ending:
-        """What it makes of its numbers, in last place."""
+        """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
 
     @property
@@ -205,3 +236,14 @@ class Layer(Absorbing):
 @dataclass(frozen=True, eq=False)
 class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
     """A layer kind that is left after all passes: it becomes hardware."""
+
+
+def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Lowered:
+    """What a layer with one input that keeps the meaning of codes makes of them."""
+    (input,) = inputs
+    choice = layer.choose(cast(Observed, None), LayerSettings(), input.tensor)
+
+    def build(name: str) -> QuantizedLayer:
+        return replace(layer, name=name).quantize(choice, LayerSettings(), input.tensor)
+
+    return Moved(inputs, build, tiled(input.encoding, input.tensor, choice.output.lanes))

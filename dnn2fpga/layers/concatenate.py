@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Codes
+from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.lowered import Lowered, Moved
 from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
@@ -56,7 +59,7 @@ def concatenated(axis: int, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def in_lanes_of_their_own(axis: int, inputs: Sequence[Tensor]) -> bool:
-    """Whether the inputs travel side by side in every beat; else one after the other."""
+    """Return whether the inputs are concatenated lane by lane in every beat; else they follow one after the other."""
     return axis == len(inputs[0].shape) - 1 and all(one.lanes == one.shape[-1] for one in inputs)
 
 
@@ -109,7 +112,9 @@ class Concatenate(BuildableLayer):
         return self.axis < len(shapes[0]) - 1 or any(in_beats)
 
     def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """Whole vectors where they are side by side, or where their scales differ; else beats of one size."""
+        """Return the lanes of each input: whole vectors where the inputs share a beat, or where their scales differ;
+        else beats of one size.
+        """
         lanes = {one.lanes for one in inputs}
         last = self.axis == len(inputs[0].shape) - 1
         alike = len({(one.scale, one.zero_point) for one in inputs}) == 1 and isinstance(inputs[0].scale, float)
@@ -124,6 +129,20 @@ class Concatenate(BuildableLayer):
         place = np.arange(output[-1])
         starts = ends - [shape[-1] for shape in inputs]
         return [np.where((s <= place) & (place < e), place - s, -1) for s, e in zip(starts, ends, strict=True)]
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        tensors, parts = [one.tensor for one in inputs], [one.encoding for one in inputs]
+        output = concatenated(self.axis, tensors)
+        if in_lanes_of_their_own(self.axis, tensors):
+            encoding = Encoding(
+                *(np.concatenate(values) for values in zip(*(vars(p).values() for p in parts), strict=True))
+            )
+        else:
+            if any((one.scale != parts[0].scale).any() for one in parts):
+                raise Unsupported("its inputs travel one after the other, with different scales")
+            low, high = np.min([one.low for one in parts], axis=0), np.max([one.high for one in parts], axis=0)
+            encoding = Encoding(parts[0].scale, parts[0].zero_point, low, high)
+        return Moved(inputs, lambda name: QuantizedConcatenate(name=name, output=output, axis=self.axis), encoding)
 
     def choose(self, seen: Observed, settings: LayerSettings, *inputs: Tensor) -> QuantizationChoice:
         return QuantizationChoice(concatenated(self.axis, inputs))

@@ -52,7 +52,7 @@ class QuantizedConv2D(QuantizedLinear, OverWindows):
         if weights.ndim != 4 or weights.shape[2] != input.lanes or len(input.shape) != 3:
             raise ValueError(f"weights must be [rows, columns, {input.lanes} channels, filters], not {weights.shape}")
         product = self.product(weights.reshape(-1, weights.shape[3]), input, lanes=math.prod(weights.shape[:3]))
-        return [*self.windows_before(input), product]
+        return [*self.windows_before(input), *product]
 
 
 @register

@@ -29,7 +29,7 @@ class QuantizedDense(QuantizedLinear):
         # Like Keras, on the last axis: of each beat, or of a vector in several beats.
         if input.shape[-1] != input.lanes and len(input.shape) != 1:
             raise ValueError(f"the {input.shape[-1]} channels must travel in one beat, not in {input.lanes} lanes")
-        return [self.product(weights, input)]
+        return self.product(weights, input)
 
     def output_shape(self, input: Tensor) -> Shape:
         return (*input.shape[:-1], self.weights.shape[1])

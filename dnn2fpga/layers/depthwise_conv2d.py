@@ -1,4 +1,4 @@
-"""DepthwiseConv2D: every channel has filters of its own. SeparableConv2D: these, and a 1 × 1 convolution behind them.
+"""DepthwiseConv2D: every channel has filters of its own. SeparableConv2D: these, followed by a 1 × 1 convolution.
 
 In ``weights [K_h, K_w, outputs]`` output ``channel * m + k`` is the ``k``-th of a channel's ``m`` filters, as in Keras.
 So the last axis is the output, as in every layer with weights; ``m`` (``depth_multiplier``) follows from the input.
@@ -39,13 +39,14 @@ class _OfChannels(OverWindows):
 
 @register
 class QuantizedDepthwiseConv2D(QuantizedLinear, _OfChannels):
-    """``weights [K_h, K_w, outputs]``; outputs of one channel lie side by side."""
+    """``weights [K_h, K_w, outputs]``; outputs of one channel are adjacent."""
 
     kind: ClassVar[str] = "depthwise_conv2d"
 
     def operators(self, input: Tensor) -> list[Operator]:
         matrix = self.over_window(self.checked_weights(), input)
-        return [*self.windows_before(input), self.product(matrix, input, lanes=len(matrix), groups=input.lanes)]
+        product = self.product(matrix, input, lanes=len(matrix), groups=input.lanes)
+        return [*self.windows_before(input), *product]
 
 
 @register

@@ -1,4 +1,4 @@
-"""What the layers that slide over an image share."""
+"""Windows and padding: the part that the layers share that slide over an image."""
 
 from __future__ import annotations
 

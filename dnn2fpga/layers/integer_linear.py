@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -10,12 +10,18 @@ from pydantic import Field, model_validator
 from dnn2fpga.layers.requantization import Fitted, Requantized
 from dnn2fpga.quantize.settings import Symmetry
 from dnn2fpga.quantize.weight_sets import WeightSet, levels_of
+from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Binary32Array, IntegerArray, Tensor
 from rtl_lib.binary32.matrix import Binary32Matrix
 from rtl_lib.core.arithmetic import Overflow
 from rtl_lib.core.formats import Format
+from rtl_lib.core.operator import Operator
+from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
 from rtl_lib.matrix.matrix_product import MatrixProduct
+
+WIDEST = 16  # bits of a weight
+_SMALL_SETS = ((WeightSet.BINARY, 1), (WeightSet.TERNARY, 2))
 
 
 class QuantizedLinear(Requantized):
@@ -36,13 +42,17 @@ class QuantizedLinear(Requantized):
         own = max(biases, self.weight_width) + asymmetric * self.weight_width
         return self.weights.size * self.weight_width + self.bias.size * own
 
-    def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None, groups: int = 1) -> MatrixProduct:
-        """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized.
+    def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None, groups: int = 1) -> list[Operator]:
+        """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized: by
+        the engine, or after it where there are two lines.
 
         :param groups: of inputs and outputs that have nothing to do with one another (``matrix.folded.folding``).
         """
-        matrix = ConstantMatrix(weights, self.bias, input.format)
-        return MatrixProduct(matrix, self.requantize(matrix.output_format), lanes or input.lanes, groups)
+        matrix, lanes = ConstantMatrix(weights, self.bias, input.format), lanes or input.lanes
+        requantize = self.requantize(matrix.output_format)
+        if not requantize.has_two_lines:
+            return [MatrixProduct(matrix, requantize, lanes, groups)]
+        return [MatrixProduct(matrix, Requantize.handing_on(matrix.output_beat), lanes, groups), requantize]
 
     def checked_weights(self) -> np.ndarray:
         """The weights, once they are known to be of their set; raises ``ValueError``."""
@@ -56,9 +66,9 @@ class QuantizedLinear(Requantized):
         elif not levels_of(self.weight_set, self.weight_width).contain(self.weights):
             raise ValueError(f"weights must be of the set '{self.weight_set.value}' in {self.weight_width} bits")
         outputs = self.weights.shape[-1]
-        for name in ("bias", "multiplier", "shift", "offset"):
-            if getattr(self, name).shape != (outputs,):
-                raise ValueError(f"{name} must have shape ({outputs},), not {getattr(self, name).shape}")
+        for name, array in self.arrays.items():
+            if name != "weights" and array.shape != (outputs,):
+                raise ValueError(f"{name} must have shape ({outputs},), not {array.shape}")
         return self.weights
 
 
@@ -110,3 +120,20 @@ class Binary32Linear(Fitted):
             output_zero_point=self.output.zero_points,
             rounding=self.arithmetic.rounding,
         )
+
+
+def weight_fields(weights: np.ndarray) -> dict[str, Any]:
+    """The smallest set that holds given integer weights, and its width.
+
+    :raises Unsupported: when there is none.
+    """
+    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
+    for weight_set, width in _SMALL_SETS:
+        if levels_of(weight_set, width).contain(weights):
+            return {"weight_set": weight_set, "weight_width": width}
+    symmetric = Format.containing(-max(-low, high), max(-low, high)).width
+    if symmetric > WIDEST:
+        raise Unsupported(
+            f"its weights need {symmetric} bits beside the scales of its input's channels; at most {WIDEST}"
+        )
+    return {"weight_set": WeightSet.INTEGER, "weight_width": symmetric}

@@ -1,4 +1,4 @@
-"""What the layers that read several tensors and compute with them share."""
+"""The part that the layers share that read several tensors and compute with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What convolution and dense layers share: a weight matrix, a bias, and what may be folded into them."""
+"""The part that convolution and dense layers share: a weight matrix, a bias, and what may be folded into them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.encoding import ExactWeights
+from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
-from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
-from dnn2fpga.layers.requantization import fitting, requantization
+from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear, weight_fields
+from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.layers.requantization import fitting, requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wire, Wires
 from dnn2fpga.quantize.scaling import (
     Observed,
@@ -34,7 +38,7 @@ GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step
 
 @dataclass(frozen=True, eq=False)
 class Unfolded:
-    """Weights and bias as they were before a batch normalization was folded into them; training goes on from here."""
+    """Weights and bias as they were before a batch normalization was folded into them; training resumes from here."""
 
     weights: np.ndarray
     bias: np.ndarray
@@ -151,6 +155,35 @@ class Linear(BuildableLayer):
             **fitting(output, self.clamp, settings),
         )
 
+    # Integers of a source
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        (input,) = inputs
+        if self.exact is None:
+            raise Unsupported("its weights are not integers: its source has no quantizer for them; use --requantize")
+        own, tensor, exact = input.encoding, input.tensor, self.exact
+        step = common_step(own.scale)
+        weights = exact.codes * self._of_rows(tensor, integers(own.scale / step))
+        unit = step * exact.scale
+        whole = np.array([math.floor(bias) for bias in exact.bias / unit], object)
+        zero = self._over_inputs(weights * self._of_rows(tensor, own.zero_point))
+        bias = whole.astype(np.int64) - zero
+        lowest, highest = np.minimum(own.low, own.zero_point), np.maximum(own.high, own.zero_point)  # of padding, too
+        ends = np.stack([weights * self._of_rows(tensor, codes) for codes in (lowest, highest)])
+        interval = (self._over_inputs(ends.min(axis=0)) + bias, self._over_inputs(ends.max(axis=0)) + bias)
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedLayer:
+            fields = {**weight_fields(weights), **self.geometry(), **requantized_fields(output, last)}
+            return self.quantized(name=name, weights=weights, bias=bias, **fields)
+
+        shape = self.output_shape(tensor.shape)
+        sums = Accumulator.of_line(inputs, shape, interval, unit, exact.bias - whole * unit, build)
+        return Sums(sums)
+
+    def _over_inputs(self, values: np.ndarray) -> np.ndarray:
+        """The sum for every output."""
+        return np.asarray(values.reshape(-1, self.outputs).sum(axis=0))
+
     # Training
 
     @abstractmethod
@@ -172,7 +205,7 @@ class Linear(BuildableLayer):
         return replace(self, weights=folded[0], bias=folded[1], unfolded=unfolded)
 
     def folded(self, ops: Operations, x: Any, p: dict[str, Any], real: Any = 1.0) -> tuple[Any, Any]:
-        """Weights and bias with the batch normalization folded in; it goes on observing ``x`` times ``real``."""
+        """Weights and bias with the batch normalization folded in; it keeps observing ``x`` times ``real``."""
         if self.unfolded is None:
             return p["weights"], p["bias"]
         ops.statistics(lambda: self.product(ops, x * ops.like(x, real), p["weights"]) + ops.like(x, p["bias"]), p)
@@ -217,7 +250,7 @@ class Linear(BuildableLayer):
         return replace(self, weights=self.weights[..., kept, :], unfolded=unfolded).keep_filters(output)
 
     def keep_filters(self, kept: np.ndarray) -> Self:
-        """Only these output channels."""
+        """Return the layer with only these output channels."""
         unfolded = self.unfolded and Unfolded(
             self.unfolded.weights[..., kept], self.unfolded.bias[kept], self.unfolded.normalization.of_channels(kept)
         )
@@ -225,5 +258,7 @@ class Linear(BuildableLayer):
 
 
 def _without_dust(values: np.ndarray) -> np.ndarray:
-    """In binary32, with 0 for what training has left so small that it never counts (and sums could be subnormal)."""
+    """Return binary32 values with 0 for those that training has left so small that they never count (their sums could
+    be subnormal).
+    """
     return np.where(np.abs(values) < 2.0**-100, 0, values).astype(np.float32)

@@ -31,8 +31,8 @@ class Identity(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Layer):
-    """In last place it does not change which class is largest: the hardware gives the logits.
-    Elsewhere it is not built.
+    """Softmax. As the last layer it does not change which class is largest: the hardware produces the logits. Elsewhere
+    it is not supported.
     """
 
     kind: ClassVar[str] = "softmax"

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from dnn2fpga.layers.base import BuildableLayer
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
+from dnn2fpga.exact.encoding import ExactWeights
+from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.layers.base import BuildableLayer, moved
+from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.image import Pair, image_windows
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.requantization import Requantized, requantization
+from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
 from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
@@ -132,6 +137,9 @@ class Pooling(BuildableLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.windows(input_shape).output_size, input_shape[-1])
 
+    def lowered(self, *inputs: Codes) -> Lowered:
+        return moved(self, inputs)
+
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         """The largest and the mean of some integers are integers of the same meaning."""
         return QuantizationChoice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
@@ -147,7 +155,7 @@ class Pooling(BuildableLayer):
         return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
 
     def inside(self, shape: Shape) -> np.ndarray:
-        """How many pixels of each window lie in the frame: ``[rows, columns]`` of the output."""
+        """Return how many pixels of each window lie in the frame: ``[rows, columns]`` of the output."""
         ones = np.ones((1, *shape[:2], 1), np.int64)
         return self.patches(ones, 0).sum(axis=2).reshape(self.windows(shape).output_size)
 
@@ -175,6 +183,15 @@ class AveragePooling(Pooling):
     """Pixels outside the frame do not count (as in Keras)."""
 
     kind: ClassVar[str] = "average_pooling"
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        """A sum over each window: a depthwise convolution with weights of 1."""
+        counts = set(self.inside(inputs[0].tensor.shape).reshape(-1).tolist())
+        if len(counts) > 1:
+            raise Unsupported("windows that reach over the border average fewer pixels; use padding='valid'")
+        ones = ExactWeights.of(np.ones((*self.pool_size, inputs[0].tensor.lanes), np.int64), Fraction(1, *counts))
+        geometry = {"strides": self.strides, "padding": self.padding}
+        return DepthwiseConv2D.of_codes(self.name, ones, **geometry).lowered(*inputs)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         counts = self.inside(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
@@ -228,6 +245,18 @@ class GlobalAverage(BuildableLayer):
 
     def absorb_clamp(self, low: float, high: float) -> GlobalAverage:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        (input,) = inputs
+        own, pixels = input.encoding, input.tensor.beats
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedLayer:
+            return QuantizedGlobalAverage(name=name, **requantized_fields(output, last))
+
+        offset = -own.scale * own.zero_point
+        interval = (own.low * pixels, own.high * pixels)
+        shape = self.output_shape(input.tensor.shape)
+        return Sums(Accumulator.of_line(inputs, shape, interval, own.scale / pixels, offset, build))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         return QuantizationChoice(activation_tensor(self.output_shape(input.shape), input.lanes, seen, settings))

@@ -46,9 +46,22 @@ class QuantizedLayer(Described):
 
     @property
     def ending(self) -> Ending:
-        """What it makes of its numbers, in last place."""
+        """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
 
     @classmethod
     def array_fields(cls) -> list[str]:
-        return [name for name, field in cls.model_fields.items() if field.annotation is np.ndarray]
+        """The fields that are kept in ``weights.npz``."""
+        arrays = (np.ndarray, np.ndarray | None)
+        return [name for name, field in cls.model_fields.items() if field.annotation in arrays]
+
+    @classmethod
+    def required_arrays(cls) -> list[str]:
+        """Those that every layer of the kind has."""
+        return [name for name in cls.array_fields() if cls.model_fields[name].is_required()]
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that the layer has, by field."""
+        values = {name: getattr(self, name) for name in self.array_fields()}
+        return {name: value for name, value in values.items() if value is not None}

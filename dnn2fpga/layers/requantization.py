@@ -10,18 +10,19 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from dnn2fpga.exact.accumulator import Requantizer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, Tensor, one_or_each
-from rtl_lib.core.arithmetic import Overflow
+from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, OptionalIntegerArray, Tensor, one_or_each
+from rtl_lib.core.arithmetic import Overflow, is_whole_range
 from rtl_lib.core.formats import Format
 from rtl_lib.elementwise.requantize import Requantize
 
 
 class Fitted(QuantizedLayer):
-    """A layer whose last step rounds into ``low`` … ``high`` (one pair for all lanes, or one a lane)."""
+    """A layer whose last step rounds into ``low`` … ``high`` (one pair for all lanes, or one per lane)."""
 
     arithmetic: Arithmetic = Field(default_factory=Arithmetic)
     low: Integer | tuple[Integer, ...]
@@ -35,9 +36,13 @@ class Fitted(QuantizedLayer):
                 raise ValueError(f"{name} must be one integer, or one for each of the {self.output.lanes} lanes")
         if np.any(np.asarray(self.low) > self.high):
             raise ValueError(f"low must not be above high, not {self.low} and {self.high}")
-        whole = (self.output.format.minimum, self.output.format.maximum)
-        if self.arithmetic.overflow is Overflow.WRAP and (self.low, self.high) != whole:
-            raise ValueError(f"with overflow 'wrap', low and high must be {whole[0]} and {whole[1]}")
+        if self.arithmetic.overflow is Overflow.WRAP and not np.all(
+            is_whole_range(np.asarray(self.low), np.asarray(self.high))
+        ):
+            raise ValueError(
+                "with overflow 'wrap', low and high of a lane must be 0 and 2^n - 1, or -2^(n-1) and 2^(n-1) - 1, not "
+                f"{self.low} and {self.high}"
+            )
         return self
 
 
@@ -64,7 +69,21 @@ class Scaled(Fitted):
 
 
 class Requantized(Scaled):
-    """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``."""
+    """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``.
+
+    Accumulators below 0 may have a ``negative_multiplier`` and a ``negative_offset`` of their own.
+    """
+
+    negative_multiplier: OptionalIntegerArray = None
+    negative_offset: OptionalIntegerArray = None
+
+    @property
+    def operator_fields(self) -> dict[str, Any]:
+        return {
+            **super().operator_fields,
+            "negative_multiplier": self.negative_multiplier,
+            "negative_offset": self.negative_offset,
+        }
 
     def requantize(self, accumulator: Format) -> Requantize:
         """The operator after an accumulator of this format; one lane for each entry of ``multiplier``."""
@@ -72,12 +91,28 @@ class Requantized(Scaled):
 
 
 def fitting(output: Tensor, clamp: tuple[float, float], settings: LayerSettings) -> dict[str, Any]:
-    """The fields of ``Fitted`` for a clamp to real bounds."""
+    """Return the fields of ``Fitted`` for a clamp to real bounds."""
     if settings.overflow is Overflow.WRAP and clamp != (-math.inf, math.inf):
         raise Unsupported("overflow 'wrap' cannot be joined with a clamp such as ReLU; let this layer saturate")
     low, high = (one_or_each([int(code) for code in codes]) for codes in clamp_codes(output, *clamp))
     arithmetic = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
     return {"output": output, "arithmetic": arithmetic, "low": low, "high": high}
+
+
+def requantized_fields(output: Tensor, last: Requantizer) -> dict[str, Any]:
+    """The fields of ``Scaled`` for a requantizer whose integers are known."""
+    fields = {
+        "output": output,
+        "arithmetic": Arithmetic(rounding=last.rounding, overflow=last.overflow),
+        "low": one_or_each([int(code) for code in last.low]),
+        "high": one_or_each([int(code) for code in last.high]),
+        "multiplier": last.multiplier,
+        "shift": last.shift,
+        "offset": last.offset,
+    }
+    if last.negative is not None:
+        fields |= {"negative_multiplier": last.negative[0], "negative_offset": last.negative[1]}
+    return fields
 
 
 def requantization(
@@ -87,7 +122,7 @@ def requantization(
     settings: LayerSettings,
     zero: np.ndarray | int = 0,
 ) -> dict[str, Any]:
-    """The fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry a lane).
+    """Return the fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry per lane).
 
     :param zero: the accumulator that means 0.
     """

@@ -23,7 +23,7 @@ from dnn2fpga.tensors.basics import Interval
 
 BINS = 2048  # of a channel's histogram
 MOST_CELLS = 1 << 21  # of a tensor's histograms: a vector of thousands of "channels" has fewer bins for each
-LARGEST_BLOCK = 1 << 21  # values whose bins are found at a time: each takes tens of bytes meanwhile
+LARGEST_BLOCK = 1 << 21  # values whose bins are found at a time: each needs tens of bytes meanwhile
 FAR = 64  # times the usual magnitude: a range that wide is stretched by outliers, and its bins would see nothing else
 COVERED = 16  # times the usual magnitude is what the bins of such a channel cover
 MOMENTUM = 0.9  # of the moving average over batches
@@ -31,7 +31,9 @@ MOMENTUM = 0.9  # of the moving average over batches
 
 @dataclass(frozen=True, eq=False)
 class TensorStatistics:
-    """What one tensor was seen to hold. A channel is an index of its last axis; exact zeros are counted apart."""
+    """The statistics of the observed values of one tensor. A channel is an index of its last axis; exact zeros are
+    counted apart.
+    """
 
     low: np.ndarray  # [channels] the smallest value
     high: np.ndarray  # [channels] the largest value
@@ -100,7 +102,7 @@ class _Ranges:
         largest = np.abs(extremes).max(axis=0)
         self.logarithms += np.log(np.where(largest > 0, largest, 1))
         self.batches += largest > 0
-        # Moved by differences: a range that never changes is its own average to the last bit.
+        # Moved by differences: a range that never changes is exactly its own average.
         self.average += (1 - MOMENTUM) * (extremes - self.average)
         self.average_of_whole += (1 - MOMENTUM) * (_extremes(values.reshape(-1, 1)) - self.average_of_whole)
 
@@ -135,7 +137,7 @@ class _Histogram:
         channels, bins = self.counts.shape
         others = values != 0
         self.zeros += len(values) - np.count_nonzero(others, axis=0)
-        # What a second run gives outside the first one's range (threads add in any order) counts to the last bin.
+        # Values of a second run outside the first one's range (threads add in any order) count to the last bin.
         low, high = self.bins
         cell = bin_numbers(values, low, high, bins) + np.arange(channels) * bins
         self.counts += np.bincount(cell[others], minlength=channels * bins).reshape(channels, bins)
@@ -162,7 +164,7 @@ def calibrate(
     batch: int = 128,
     progress: Progress = silent,
 ) -> dict[str, TensorStatistics]:
-    """What every tensor holds on real inputs ``[frames, *shape]``; of several inputs, arrays by name.
+    """Observe the values of every tensor on real inputs ``[frames, *shape]``; of several inputs, arrays by name.
 
     :param progress: told after every batch how many samples are done, counting both passes.
     :raises UserError: for no data, and for a model whose numbers are not finite on it.

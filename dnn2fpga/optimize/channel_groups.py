@@ -1,4 +1,4 @@
-"""Which channels of a float graph live and die together.
+"""Groups of channels of a float graph that are kept or removed together.
 
 A channel is an index of the last axis of a tensor. Layers say which channels stand and fall with which
 (``Prunable.channel_origins``); the connected components of that relation over all tensors are the groups. What is
@@ -73,7 +73,7 @@ class ChannelGroups:
 
     @cached_property
     def _origins(self) -> dict[str, list[np.ndarray] | Unsupported]:
-        """By node; the reason why, where no channel can be removed."""
+        """Return the channel origins by node; the reason why, where no channel can be removed."""
         shapes = self.graph.shapes
         found: dict[str, list[np.ndarray] | Unsupported] = {}
         for node in self.graph.nodes:

@@ -1,4 +1,4 @@
-"""Finished stages on disk: ``<folder>/<stage>/`` holds the stage's tries and its best model. A stage counts only for
+"""Finished stages on disk: ``<folder>/<stage>/`` holds the stage's attempts and its best model. A stage counts only for
 the very model, data and settings with which it was finished.
 """
 
@@ -31,7 +31,7 @@ class Checkpoints:
         self.folder, self.key = folder, key
 
     def load(self, stage: str, further: str = "") -> tuple[Candidate, tuple[Try, ...]] | None:
-        """The best candidate of a finished stage, and all its tries."""
+        """Return the best candidate of a finished stage, and all its attempts."""
         record = self._record(stage, further)
         if record is None:
             return None
@@ -113,7 +113,7 @@ def _arrays_of(value: Any, path: str) -> dict[str, np.ndarray]:
 
 
 def _described(value: Any) -> list[Any]:
-    """What is in a layer beside the numbers in its arrays: of an array type and shape."""
+    """Return the fields of a layer, without the numbers in its arrays: of an array type and shape."""
     described: list[Any] = []
     for field in fields(value):
         part = getattr(value, field.name)

@@ -1,4 +1,4 @@
-"""What a model costs, for the searches that weigh cost against score."""
+"""The cost of a model, for the searches that weigh cost against score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from dnn2fpga.graph.quantized import QuantizedGraph
 
-# Solving adder graphs is what takes the time, and trials of a search have many layers in common.
+# Solving adder graphs dominates the time, and trials of a search have many layers in common.
 _luts_of_layers: dict[bytes, float] = {}
 
 

@@ -33,7 +33,7 @@ SEVERAL = 3  # attempts with equal scores
 
 
 class InputCodes(Described):
-    """What the integers of one input keep of the data."""
+    """Statistics of how much the integers of one input preserve of the data."""
 
     outside_range: float | None  # share of the test values that the format cannot hold; None without test data
     used_codes: tuple[int, ...]  # of each channel, on the calibration data
@@ -41,14 +41,14 @@ class InputCodes(Described):
 
 
 class Diagnosis(Described):
-    """What was found about the data."""
+    """The findings about the data."""
 
     inputs: dict[str, InputCodes]
     findings: tuple[Finding, ...]
 
 
 def diagnose(problem: Problem, chosen: Candidate, tries: Sequence[Try]) -> Diagnosis:
-    """What was found about the data and the chosen model, most telling first.
+    """Return the findings about the data and the chosen model, most telling first.
 
     :param tries: all attempts.
     """
@@ -137,6 +137,6 @@ def _equal_scores(
 
 
 def _hurts(problem: Problem, chosen: Candidate) -> bool:
-    """Whether the model is clearly worse than the float model, or nobody knows."""
+    """Return whether the model is clearly worse than the float model, or nobody knows."""
     of_float, score = problem.float_score, chosen.result.score
     return of_float is None or score is None or of_float.value - score > LOST

@@ -1,4 +1,4 @@
-"""What a diagnosis can find."""
+"""The findings of a diagnosis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dnn2fpga.files.described import Described
 
 
 class Cause(enum.Enum):
-    """What may be wrong, in a few words."""
+    """The cause of a loss of accuracy, in a few words."""
 
     OUTLIER = "an outlier"
     OTHER_RANGE = "calibration data of another range"

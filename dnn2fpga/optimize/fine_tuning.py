@@ -35,8 +35,8 @@ class FineTuning:
         return model.trained()
 
     def gradually(self, graph: Graph, what: str, sparsity_of: Mapping[str, float], every: int) -> Pruned:
-        """The graph after a training during which more and more weights become zero, chosen anew ``every`` so many
-        steps among those there are by then.
+        """Return the graph after a training during which more and more weights become zero. They are chosen anew every
+        ``every`` steps among the weights of that time.
         """
         model = FloatModel(graph)
         weights = {name: model.variables[name]["weights"] for name in sparsity_of}

@@ -1,4 +1,4 @@
-"""What in the data of one input, or in the way it is quantized, costs accuracy."""
+"""Diagnosis of one input: properties of its data, or of its quantization, that cost accuracy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERCENTILE = "--set quantization.calibration=percentile --set quantization.perce
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What a data set holds at one input; a channel is an index of the last axis."""
+    """The values of a data set at one input; a channel is an index of the last axis."""
 
     low: np.ndarray  # [channels] of all samples
     high: np.ndarray  # [channels] of all samples
@@ -172,7 +172,7 @@ def outside(tensor: Tensor, x: np.ndarray) -> float:
 
 
 def usual(values: np.ndarray) -> float:
-    """What ``USUAL`` of the values other than 0 do not exceed; 0 where they are too few to say."""
+    """Return the quantile ``USUAL`` of the absolute values other than 0; 0 where they are too few to say."""
     others = np.abs(values[values != 0])
     return float(np.quantile(others, USUAL, method="lower")) if others.size >= FEWEST_VALUES else 0.0
 

@@ -1,5 +1,5 @@
 """Algorithm 1 of Tourad and Eleuldj: post-training quantization, then partial, then quantization-aware training, until
-the accuracy target holds. Finished stages are kept on disk, so that an interrupted run goes on behind the last one.
+the accuracy target holds. Finished stages are kept on disk, so that an interrupted run resumes after the last one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def check_can_be_judged(test: Data | None, settings: Optimization) -> None:
 def _run(
     problem: Problem, settings: Optimization, stage: Stage, before: list[Candidate]
 ) -> tuple[Candidate, tuple[Try, ...]] | None:
-    """The tries of one stage up to the first that reaches the target, and the best of them."""
+    """Return the best attempt of one stage, and its attempts up to the first that reaches the target."""
     made: list[Candidate] = []
     for candidate in _STAGES[stage](problem, settings, before):
         made.append(candidate)
@@ -101,7 +101,7 @@ def _training_aware(problem: Problem, settings: Optimization, before: list[Candi
 
 
 def _start(problem: Problem, before: list[Candidate]) -> Quantization:
-    """What the first stage has found best, else what was asked."""
+    """Return the settings that the first stage has found best, else those that were asked."""
     of_first_stage = (one.settings for one in before if one.result.stage == Stage.POST_TRAINING.value)
     return next(of_first_stage, problem.quantization)
 

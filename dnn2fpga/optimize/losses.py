@@ -1,4 +1,4 @@
-"""What training makes small: the distance of the outputs from labels, or from those of the float model."""
+"""The losses that training minimizes: the distance of the outputs from labels, or from those of the float model."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Differentiable operations on TensorFlow: plain ones on real numbers, and straight-through ones on codes.
 
 A straight-through operation rounds forwards and is the identity backwards (Bengio et al. 2013; Aarrestad et al.,
-section 6). Forwards every one gives exactly what the integer model gives, as long as sums stay below 2^24 in float32
-(2^53 in float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
+section 6). Forwards every one computes exactly what the integer model computes, as long as sums stay below 2^24 in
+float32 (2^53 in float64); ``docs/decisions/0004`` says why codes and not real numbers flow through the training graph.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TensorFlowOperations:
     """``layers.training.Operations``."""
 
     def __init__(self) -> None:
-        # Whether batch normalizations still follow the data; frozen near the end of training.
+        # True while batch normalizations still follow the data; they are frozen near the end of training.
         self.observing = tf.Variable(False, trainable=False, name="observing")
 
     # Real numbers
@@ -167,7 +167,9 @@ class TensorFlowOperations:
         return multiplier, steps
 
     def multipliers(self, ratios: Sequence[Any]) -> tuple[list[Any], Any]:
-        """As ``scaling.multipliers_and_shift`` does it: a mantissa of ``MULTIPLIER_BITS`` bits for the largest."""
+        """Compute multipliers and shift as ``scaling.multipliers_and_shift`` does: a mantissa of ``MULTIPLIER_BITS``
+        bits for the largest.
+        """
         ratio = tf.stack([tf.convert_to_tensor(one, tf.float64) for one in ratios])
         size = tf.reduce_max(tf.abs(ratio), axis=0)
         size = tf.where(size == 0, tf.ones_like(size), size)

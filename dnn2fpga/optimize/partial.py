@@ -20,7 +20,8 @@ MOST_SUBSETS_OF = 10  # layers; of more, only the most sensitive ones first are 
 
 
 def partial_candidates(problem: Problem, settings: PartialSettings, start: Quantization) -> Iterator[Candidate]:
-    """Tries, in the order in which they should be made; the caller stops at the first that is good enough.
+    """Yield candidates in the order in which they should be attempted; the caller stops at the first that is good
+    enough.
 
     :param start: the settings of what is not left out.
     """
@@ -53,7 +54,9 @@ def _sets(problem: Problem, settings: PartialSettings, start: Quantization) -> I
 
 
 def sensitivity(problem: Problem, settings: PartialSettings, start: Quantization) -> dict[str, float]:
-    """What is lost when only one layer is quantized as asked and all others have ``settings.bits``, by layer."""
+    """Return by layer the score that is lost when only this layer is quantized as asked and all others have
+    ``settings.bits``.
+    """
     names = [node.name for node in problem.graph.nodes if node.layer.has_weights]
     wide = settings.model_copy(update={"kept_as": "fixed_point"})
     results: dict[str, float] = {}

@@ -49,9 +49,7 @@ class InputOverrides(Described):
 
 
 class Quantization(LayerSettings):
-    """How a whole graph is to be quantized: settings of every layer and input, but for those in ``layers`` and
-    ``inputs``.
-    """
+    """The quantization of a whole graph: settings of what ``layers`` and ``inputs`` do not name."""
 
     input_bits: Bits = 8
     input_calibration: RangeMethod | None = None  # these four: as of activations when absent
@@ -123,7 +121,7 @@ def quantize(
 def choose_all(
     graph: Graph, statistics: Mapping[str, Observed], settings: Quantization
 ) -> dict[str, QuantizationChoice]:
-    """What calibration decides about every tensor; raises like ``quantize``."""
+    """Return what calibration decides about every tensor; raise like ``quantize``."""
     return _Quantized(graph, statistics, settings, None).choices
 
 
@@ -142,7 +140,7 @@ class _Quantized:
                 choices[name] if choices else QuantizationChoice(choose_input(graph, name, statistics[name], settings))
             )
         self.nodes: dict[str, Node[QuantizedLayer]] = {}
-        # What follows a layer that cannot be quantized depends on it, and is not looked at.
+        # A layer that follows one that cannot be quantized depends on it, and is not looked at.
         known: dict[str, bool] = dict.fromkeys(graph.inputs, True)
         for _ in graph.dag.evaluate(known, self._quantized):
             pass
@@ -234,7 +232,9 @@ def unknown_names(graph: Graph, settings: Quantization) -> list[str]:
 
 
 def input_lanes(shape: Shape, bits: int) -> int:
-    """One pixel a beat; a vector in as few equal beats as ``WIDEST_INPUT_BEAT`` allows."""
+    """Return the lanes of an input: one pixel per beat; a vector in as few equal beats as ``WIDEST_INPUT_BEAT``
+    allows.
+    """
     size = shape[-1]
     if len(shape) == 3:
         return size

@@ -1,4 +1,6 @@
-"""From a model, data and settings to the problem that the stages work on: pruned (when asked) and calibrated."""
+"""Preparation of the problem that the stages work on, from a model, data and settings: pruned (when asked) and
+calibrated.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def prepare(
     progress: Progress,
 ) -> tuple[Problem, Checkpoints]:
     """:param folder: where finished stages are kept, for this very model, data and settings."""
-    # What the user gave is not changed, whatever its value: it is part of the question.
+    # The user's own settings are not changed, whatever their value: they are part of the question.
     asked = (repr(quantization), repr(sorted(quantization.model_fields_set)), repr(optimization))
     key = key_of(graph, (data, test), (__version__, *asked))
     checkpoints = Checkpoints(folder, key)

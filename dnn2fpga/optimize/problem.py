@@ -1,4 +1,6 @@
-"""What every stage of the optimizer works on: the model, what calibration saw, and how a try is judged."""
+"""The problem that every stage of the optimizer works on: the model, the statistics of calibration, and the score of an
+attempt.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,7 @@ class Problem:
 
     @cached_property
     def float_scores(self) -> dict[str, Score]:
-        """By output; none without test data."""
+        """The scores of the float model by output; none without test data."""
         return self._scored(self.reference_outputs, self.test, self.reference_outputs) if self.test else {}
 
     @property
@@ -76,7 +78,9 @@ class Problem:
         return overall(self.float_scores)
 
     def scores(self, model: QuantizedGraph, samples: int | None = None) -> dict[str, Score]:
-        """By output, on the test data, or on ``samples`` of it that stand for the whole; none without test data."""
+        """Return the scores by output, on the test data, or on ``samples`` of it that stand for the whole; none without
+        test data.
+        """
         if self.test is None:
             return {}
         part, rows = self.test.sample(samples), spread(len(self.test), samples)

@@ -37,7 +37,7 @@ Rank = Literal["magnitude", "quantization_error"]
 
 
 class PruningSettings(Described):
-    """How much is pruned: nothing, unless it is said."""
+    """The amount of pruning: none by default."""
 
     sparsity: Part | None = None  # zeros among the weights of every layer: those of least magnitude
     layers: dict[str, Part] = Field(default_factory=dict)  # sparsity of single layers
@@ -45,9 +45,9 @@ class PruningSettings(Described):
     every: Count = 20  # steps from one choice of the zeros to the next (polynomial)
     filters: Part | None = None  # to be removed from every layer with weights but the last
     filters_of: dict[str, Part] = Field(default_factory=dict)  # to be removed from single layers
-    # What goes first: the smallest L2 norm, or the highest quantization error (Faraone et al.).
+    # The criterion of what is removed first: the smallest L2 norm, or the highest quantization error (Faraone et al.).
     rank: Rank = "magnitude"
-    multiple: Count = 1  # filters stay in groups of so many (Faraone et al.: N % PE = 0), rounded up
+    multiple: Count = 1  # filters stay in groups of this size (Faraone et al.: N % PE = 0), rounded up
     rounds: Count = 1  # in which filters are removed, with training after each
     epochs: CountOrNone = 4  # of training in floating point after each step
 
@@ -56,12 +56,12 @@ class PruningSettings(Described):
         return bool(self.sparsity or self.layers or self.filters or self.filters_of)
 
     def sparsity_of(self, graph: Graph) -> dict[str, float]:
-        """By layer, where it is not 0."""
+        """Return the sparsity by layer, where it is not 0."""
         wanted = {layer.name: self.layers.get(layer.name, self.sparsity) for layer in with_weights(graph)}
         return {name: sparsity for name, sparsity in wanted.items() if sparsity}
 
     def filters_left(self, graph: Graph) -> dict[str, int]:
-        """How many filters stay, by block (``channel_groups``), where not all of them do.
+        """Return how many filters stay, by block (``channel_groups``), where not all of them do.
 
         A block is a layer, or layers whose filters live and die together.
         """
@@ -134,8 +134,8 @@ def magnitude_mask(weights: np.ndarray, sparsity: float) -> np.ndarray:
 
 
 def magnitude_masks(graph: Graph, sparsity_of: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """By layer, of its trainable weights: those before a batch normalization was folded in, which are zero where the
-    folded ones are.
+    """Return masks by layer, of its trainable weights: those before a batch normalization was folded in, which are zero
+    where the folded ones are.
     """
     weights = {layer.name: layer.parameters["weights"] for layer in with_weights(graph)}
     return {name: magnitude_mask(weights[name], sparsity) for name, sparsity in sparsity_of.items()}
@@ -189,7 +189,9 @@ def remove_filters(graph: Graph, left: Mapping[str, int], rank: Rank, quantizati
 
 
 def rounds(graph: Graph, final: Mapping[str, int], count: int) -> list[dict[str, int]]:
-    """How many filters are left after each of ``count`` rounds of about equal parts; none when all filters stay."""
+    """Return how many filters are left after each of ``count`` rounds of about equal parts; none when all filters
+    stay.
+    """
     first = {block.name: len(block.groups) for block in ChannelGroups(graph).blocks}
     return [
         {name: first[name] - (first[name] - last) * done // count for name, last in final.items()}
@@ -235,7 +237,7 @@ def _pinned(groups: ChannelGroups, left: Mapping[str, int]) -> list[str]:
     ]
 
 
-# What cannot be done
+# Refusals
 
 
 def _problems(graph: Graph, settings: PruningSettings, quantization: Quantization) -> list[str]:
@@ -279,13 +281,13 @@ def _problems(graph: Graph, settings: PruningSettings, quantization: Quantizatio
 
 
 def _has_zero(settings: LayerSettings) -> bool:
-    """Whether a weight of 0 stays 0; raises ``ValueError`` for a weight set that does not exist."""
+    """Return whether a weight of 0 stays 0; raise ``ValueError`` for a weight set that does not exist."""
     always = settings.numbers is Numbers.BINARY32 or settings.weight_symmetry is Symmetry.ASYMMETRIC
     return always or weight_levels(settings).contain(np.zeros(1))
 
 
 def _notes(graph: Graph, left: Mapping[str, int], sparsity_of: Mapping[str, float]) -> list[str]:
-    """For the summary."""
+    """Return the lines for the summary."""
     blocks = {block.name: block for block in ChannelGroups(graph).blocks}
     removed = ", ".join(
         f"{' = '.join(blocks[name].layers)} {len(blocks[name].groups)} → {n}" for name, n in left.items()

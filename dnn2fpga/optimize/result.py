@@ -1,4 +1,4 @@
-"""What the optimizer reached, for people and for ``quantization.json``."""
+"""The result of the optimizer, for people and for ``quantization.json``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dnn2fpga.task_reading import task_lines
 
 
 class OutputResult(Described):
-    """How good one output is."""
+    """The quality of one output."""
 
     measure: Measure
     float_score: float
@@ -20,7 +20,7 @@ class OutputResult(Described):
 
 
 class QuantizationResult(Described):
-    """What the optimizer reached; sizes in megabytes (10^6 bytes). With several outputs, the scores of the network are
+    """The result of the optimizer; sizes in megabytes (10^6 bytes). With several outputs, the scores of the network are
     the means of theirs.
     """
 

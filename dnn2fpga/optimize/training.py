@@ -48,7 +48,7 @@ def learns_from_labels(data: Data, settings: TrainingSettings, outputs: Collecti
 
 
 def split(count: int, settings: TrainingSettings, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Which of ``count`` samples only choose the best epoch, and which are trained on."""
+    """Split ``count`` samples into those that only choose the best epoch, and those that are trained on."""
     order = rng.permutation(count)[: settings.samples]
     held_out = int(len(order) * settings.validation)
     return np.sort(order[:held_out]), order[held_out:]
@@ -161,7 +161,7 @@ class _Run:
         return float(self.compiled(x, self._targets(x, part)))
 
     def _targets(self, x: dict[str, np.ndarray], part: Data) -> dict[str, Any]:
-        """Of labels where there are some, else of the teacher."""
+        """Return the targets: labels where there are some, else the teacher's outputs."""
         taught = self.compiled_teacher(x) if self.compiled_teacher is not None else {}
         return {**taught, **self._of_labels(part)}
 

@@ -51,7 +51,7 @@ def train_quantized(
 
 
 def _teachers(problem: Problem, settings: TrainingSettings) -> str:
-    """What the outputs learn from, in words."""
+    """Return in words what the outputs learn from."""
     outputs = problem.graph.outputs
     labelled = learns_from_labels(problem.data, settings, outputs)
     if labelled and len(labelled) < len(outputs):

@@ -110,8 +110,8 @@ class CodeModel(FloatModel):
         self.settings: dict[str, LayerSettings] = {
             node.name: settings.of_layer(graph, node.name) for node in graph.nodes
         }
-        # Of a layer's output, and of its weights: by how many octaves a scale was moved from where it started.
-        # (Not its logarithm: what was not moved must be the same to the last bit.)
+        # Scale factors of a layer's output, and of its weights: the number of octaves by which a scale was moved from
+        # its start. (Not its logarithm: a scale that was not moved must stay bit-exact.)
         self.learned: dict[str, Any] = {}
         for node in graph.nodes:
             choice = self.choices[node.name]
@@ -138,7 +138,7 @@ class CodeModel(FloatModel):
         return start * 2.0 ** (self.ops.round(octaves) if settings.scales is Scales.POWER_OF_TWO else octaves)
 
     def _is_wide(self, node: Node[Any]) -> bool:
-        """Whether sums of the layer can pass what float32 holds exactly, with twice its present weights."""
+        """Return whether sums of the layer can pass what float32 represents exactly, with twice its present weights."""
         choice = self.choices[node.name]
         if choice.weights is None:
             return node.layer.has_weights  # binary32 layers: the float64 sum is nearest to any order of summing

@@ -1,7 +1,7 @@
 """Trials of a search with two objectives, score up and cost down, kept in a journal.
 
 Only finished trials are written, and what is tried next follows from them and the seed alone: an interrupted search
-goes on as if nothing had happened, and leaves nothing to clean up.
+resumes as if nothing had happened, and leaves nothing to clean up.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Trials:
         return {name: IntDistribution(0, count - 1) for name, count in self.options.items()}
 
     def _choice(self, number: int, finished: Sequence[FrozenTrial]) -> Selection | None:
-        """What to try next; None when nothing new is found."""
+        """Return the next trial; None when nothing new is found."""
         import optuna
 
         if number < len(self.first):
@@ -102,7 +102,7 @@ class Trials:
 
 
 def _drop_torn_line(file: Path) -> None:
-    """What was being written when the process was killed: the next entry would be appended to it."""
+    """Drop a line that was being written when the process was killed: the next entry would be appended to it."""
     written = file.read_bytes() if file.exists() else b""
     if not written.endswith(b"\n"):
         file.write_bytes(written[: written.rfind(b"\n") + 1])

@@ -84,7 +84,7 @@ def search_widths(problem: Problem, settings: SearchSettings, training: Training
         raise ValueError("a search needs test data")
     search = _Search(problem, settings, training, folder)
     points = search.points()
-    # What counts as the front is decided on all test data, and there the uniform widths take part in any case.
+    # The front is decided on all test data, and there the uniform widths take part in any case.
     measured: dict[int, Candidate] = {}
     candidates = sorted({*front_of(points), *(point.number for point in points if point.uniform)})
     for done, number in enumerate(candidates):
@@ -149,7 +149,7 @@ def _is_given(given: Mapping[str, Any], name: str) -> bool:
 
 
 class _Search:
-    """What a trial is: a model of these widths."""
+    """The meaning of a trial: a model of these widths."""
 
     def __init__(self, problem: Problem, settings: SearchSettings, training: TrainingSettings, folder: Path) -> None:
         self.problem, self.settings, self.training = problem, settings, training

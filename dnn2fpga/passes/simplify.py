@@ -27,7 +27,7 @@ def drop_identities(graph: Graph) -> Graph:
 
 
 def drop_final_softmax(graph: Graph) -> Graph:
-    """Leave out a softmax at an output: the hardware gives the logits, their largest is the class."""
+    """Leave out a softmax at an output: the hardware produces the logits, their largest is the class."""
     softmaxes = [node for node in graph.nodes if node.layer.ending is Ending.SOFTMAX]
     if misplaced := [node for node in softmaxes if node.name not in graph.dag.outputs or graph.dag.readers(node.name)]:
         raise UserError(
@@ -151,7 +151,7 @@ def _only_source(dag: Dag[Layer], node: Node[Layer]) -> Node[Layer] | None:
 
 
 def order_inputs(graph: Graph) -> Graph:
-    """Let every layer read its inputs in the order in which hardware takes them: a gate last."""
+    """Let every layer read its inputs in the order in which hardware reads them: a gate last."""
 
     def ordered(node: Node[Layer]) -> Node[Layer]:
         order = node.layer.input_order(*(graph.shapes[name] for name in node.inputs))

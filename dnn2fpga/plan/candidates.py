@@ -1,4 +1,4 @@
-"""What a layer with weights could be built as, what that costs, and how many cycles it takes."""
+"""The candidates for the engine of a layer: foldings and engines, their costs and their cycles."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ REGISTERS_OF_A_FOLD = 6  # input, product, a tree register, sum, result, gatheri
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Of one layer; one row for each.
+    """The candidates of one layer; one row for each.
 
     :param options: what makes it, for ``LayerPlan``.
-    :param slots: cycles a vector.
-    :param cycles: a frame, when it is never kept waiting.
+    :param slots: cycles per vector.
+    :param cycles: cycles per frame, when it is never kept waiting.
     :param tail: cycles from the last input of a frame to its last output, roughly.
     :param costs: ``[candidates, 4]`` in the order of ``COSTS``.
-    :param exact_parallel: gives the resources of the parallel engine once its adder graph is solved, which takes
-        seconds; until then they are a guess.
+    :param exact_parallel: returns the resources of the parallel engine once its adder graph is solved, which needs
+        seconds; until then they are a rough estimate.
     """
 
     layer: str
@@ -71,7 +71,7 @@ class Candidates:
         return replace(self, costs=np.where(self.is_parallel[:, np.newaxis], row, self.costs))
 
     def with_lost(self, cycles: int) -> Candidates:
-        """When every folded engine loses so many cycles a frame more, between its vectors."""
+        """Return the candidates when every folded engine loses ``cycles`` more per frame, between its vectors."""
         return replace(self, cycles=self.cycles + np.where(self.slots > 1, cycles, 0))
 
     def reused(self, factor: int) -> Candidates:
@@ -118,16 +118,16 @@ def matrix_product_of(operators: Sequence[Operator]) -> MatrixProduct | None:
 
 
 def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, settings: PlanSettings) -> Candidates:
-    """Everything that the settings of the layer leave open.
+    """Return every candidate that the settings of the layer leave open.
 
-    :param pixels: that arrive in a beat; where a pixel is a vector there are so many engines side by side.
+    :param pixels: that arrive in a beat; where a pixel is a vector the engine is replicated this many times.
     """
     layer = layout.layer
     chosen = settings.options(layer.name)
     levels = chosen.get("levels_per_register", 3)
     copies = pixels if product.beatwise else 1
     vectors = layout.wire.beats(layer.output)
-    # How many vectors the last row of an image brings at once.
+    # The number of vectors that the last row of an image brings at once.
     burst = layout.wire.rows.beats_per_row if len(layer.output.shape) == 3 else 1
     rows = _Rows()
     if chosen.get("engine") is not Engine.FOLDED and np.count_nonzero(product.matrix.weights) <= PARALLEL_TERMS:
@@ -172,7 +172,7 @@ def _foldings(product: MatrixProduct, chosen: dict[str, Any]) -> tuple[np.ndarra
     pe = np.array([chosen["pe"]] if "pe" in chosen else _parts(outputs))
     simd = np.array([chosen["simd"]] if "simd" in chosen else _parts(inputs))
     if not product.beatwise and "simd" not in chosen:
-        # What arrives in parts is read in parts.
+        # A vector that arrives in parts is read in parts.
         simd = simd[(inputs % simd == 0) & ((product.lanes % simd == 0) | (simd % product.lanes == 0))]
     grid = np.meshgrid(pe, simd, indexing="ij")
     return grid[0].ravel(), grid[1].ravel()

@@ -25,7 +25,7 @@ def best_interval(schedule: Schedule) -> int:
 
     :raises Deadlock: when it can hang even so, by FIFOs that the settings give.
     """
-    # Of a design that can hang, one part may stop while another goes on for ever: then a trace has no end.
+    # In a design that can hang, one part may stop while another continues for ever: then a trace has no end.
     if is_alive(schedule):
         interval = _interval(schedule, {})
         if interval <= max(schedule.alone.values()):
@@ -50,7 +50,7 @@ def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
 
 
 def is_alive(schedule: Schedule) -> bool:
-    """Whether no pauses of sources and sinks can make the design hang (``rtl_lib.core.liveness``)."""
+    """Return whether no pauses of sources and sinks can make the design hang (``rtl_lib.core.liveness``)."""
     try:
         check_alive(schedule)
     except Deadlock:
@@ -80,7 +80,7 @@ def refuse_to_hang(graph: QuantizedGraph, schedule: Schedule) -> None:
 
 
 def can_hang(graph: QuantizedGraph, settings: PlanSettings, dead: Deadlock) -> UserError:
-    """What is said of FIFOs that are too short."""
+    """Return the error for FIFOs that are too short."""
     waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
     reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
     needed = fifo_depths(Schedule(graph, settings.without_fifos()))

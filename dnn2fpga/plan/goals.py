@@ -1,4 +1,4 @@
-"""What a design is to reach, and what it may take."""
+"""The goal of a plan: what the design must reach, and the resources that it may use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dnn2fpga.files.validation import Count, CountOrNone, Cycles
 
 
 class Aim(enum.Enum):
-    """What the planner looks for."""
+    """The objective of the planner."""
 
     SMALLEST = "smallest"  # the cheapest design that meets the interval
     LATENCY = "latency"  # the shortest way through within the budget
@@ -19,7 +19,7 @@ class Aim(enum.Enum):
 
 
 class Budget(Described):
-    """Of the device, what the design may take; absent: any amount."""
+    """The resources of the device that the design may use; absent: any amount."""
 
     lut: Count | None = None
     ff: Count | None = None
@@ -28,21 +28,21 @@ class Budget(Described):
 
     @property
     def limits(self) -> dict[str, int]:
-        """What is limited."""
+        """The limits that are set, by resource."""
         return {name: limit for name, limit in vars(self).items() if limit is not None}
 
     def with_defaults(self, other: Budget) -> Budget:
-        """What is not limited here, as in the other."""
+        """Return this budget with the limits of the other where none is set here."""
         return Budget(**{**other.limits, **self.limits})
 
 
 class PlanGoal(Described):
-    """Asks the planner to choose what the settings leave open.
+    """The request that the planner chooses what the settings leave open.
 
     :param interval_cycles: between two frames, at most; absent: as short as the input allows.
     :param latency_cycles: from the first input beat of a frame to its last output beat, at most.
-    :param reuse_factor: instead of all that: every multiplier is used so many times a vector, in every layer alike (as
-        in hls4ml).
+    :param reuse_factor: instead of all that: every multiplier is used this many times per vector, in every layer alike
+        (as in hls4ml).
     """
 
     aim: Aim = Aim.SMALLEST

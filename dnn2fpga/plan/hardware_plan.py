@@ -54,17 +54,19 @@ class HardwarePlan(Described):
 
     @property
     def resources(self) -> dict[str, float]:
-        """Of the whole network, estimated."""
+        """The estimated resources of the whole network."""
         return {name: sum(b.resources[name] for b in self.boundaries) for name in self.boundaries[0].resources}
 
     @property
     def pixels(self) -> dict[str, int]:
-        """By tensor that has a boundary: the pixels that are sent in one beat."""
+        """The pixels per beat, by tensor that has a boundary."""
         return {boundary.name: boundary.pixels for boundary in self.boundaries}
 
 
 def network_resources(plan: HardwarePlan, family: str = "xc7") -> dict[str, Resources]:
-    """By layer, each with what separates it from its readers, and all that the boundaries and ports add."""
+    """Return resources by layer, each with what separates it from its readers, and all that the boundaries and ports
+    add.
+    """
     bills = {boundary.name: Features() for boundary in plan.boundaries}
     for layer in plan.layout.layers:
         for part in layer.components:

@@ -29,7 +29,7 @@ Named = list[tuple[str, StreamComponent]]
 
 @dataclass(frozen=True)
 class Source:
-    """What a layer reads.
+    """The source of one input of a layer.
 
     :param boundary: the tensor whose stream it is; layers without hardware have no stream of their own.
     :param wire: how it travels.
@@ -66,7 +66,7 @@ class LayerLayout:
 
     @property
     def components(self) -> list[StreamComponent]:
-        """Its parts, and those between the streams and it."""
+        """The components of the layer, and those between the streams and it."""
         return [part for _, part in [*(a for source in self.sources for a in source.adapters), *self.parts]]
 
 
@@ -194,7 +194,7 @@ def _components_of(operator: Operator, wire: Wire, options: dict[str, Any]) -> t
 
 
 def unpacked(beat: Beat, wire: Wire) -> Named:
-    """What makes beats of one pixel of those that travel so.
+    """Return the component that unpacks beats of several pixels into beats of one pixel.
 
     :param beat: one pixel.
     """
@@ -202,7 +202,7 @@ def unpacked(beat: Beat, wire: Wire) -> Named:
 
 
 def _knows_rows(operator: Operator, pixels: int) -> bool:
-    """Whether it is lost where the pixels of a beat are no longer those of a row."""
+    """Return whether the operator needs the pixels of a beat to be those of a row."""
     wide = operator.for_pixels(pixels, surplus=False)
     return wide is None or not wide.in_order
 

@@ -4,7 +4,7 @@ A layer has some hundreds of candidates (``candidates``), of which those that co
 left out. One is chosen for each layer by a small integer program, solved exactly (HiGHS): the sum of their costs stays
 within the budget; the objective is the sum of the shares of the budget, or of the cycles that each layer adds to the
 latency. What the program knows only roughly is then replayed exactly (``Schedule``): a layer that turns out slower than
-its candidate promised must try harder, and the FIFOs get their depths.
+its candidate promised must be faster, and the FIFOs get their depths.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rtl_lib.core.trace import Deadlock, trace_chain
 from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
-# What stands for a limit that nobody gave, when costs are added up: a Zynq 7020.
+# Limits that replace those that nobody set, when costs are added up: a Zynq 7020.
 USUAL = Budget(lut=53_200, ff=106_400, dsp=220, bram18=280)
 # LUTs are what everything else needs; blocks that are left over help nobody, and registers stand beside every LUT.
 MISSED = {"lut": 1.0, "ff": 0.25, "dsp": 0.5, "bram18": 0.5}
@@ -79,7 +79,7 @@ class Planner:
         # Any engine would do here; a folded one needs no adder graph to be solved.
         schedule = Schedule(graph, settings.model_copy(update={"engine": settings.engine or Engine.FOLDED}))
         self.free: list[Candidates] = []
-        self.solved: set[str] = set()  # layers of which the parallel engine's cost is known and no guess
+        self.solved: set[str] = set()  # layers for which the parallel engine's cost is exact, not estimated
         self.fixed = Resources(0, 0, 0, 0)
         self.tail = float(wanted.latency_cycles or np.inf)  # cycles of the latency that the layers may share
         # No layer can be faster than its beats come or go: cycles, by layer.
@@ -89,7 +89,7 @@ class Planner:
         self.upstream = _upstream(schedule, {of_layer.layer for of_layer in self.free})
 
     def _add(self, schedule: Schedule, layout: LayerLayout) -> None:
-        """What a layer offers, and what of it costs the same in any case."""
+        """Add the candidates of a layer, and the part of it that costs the same in any case."""
         boundary = schedule.by_name[layout.name]
         fixed = [boundary.separator() or MasterSlaveStage(boundary.beat)]
         product = matrix_product_of(self.graph.operators[layout.name])
@@ -106,7 +106,7 @@ class Planner:
     def _around(
         self, schedule: Schedule, layout: LayerLayout, product: MatrixProduct
     ) -> tuple[list[StreamComponent], int]:
-        """The components around a product that may be folded, and the cycles that the layer takes at least."""
+        """Return the components around a product that may be folded, and the cycles that the layer needs at least."""
         operators, options = self.graph.operators[layout.name], self.settings.options(layout.name)
         (source,) = layout.sources
         place = operators.index(product)
@@ -166,7 +166,9 @@ class Planner:
         return max(interval, shortest)
 
     def _learns_exact_costs(self, among: list[Candidates]) -> bool:
-        """Solves the adder graphs of what is known by a guess only, and might be built; whether there were any."""
+        """Solve the adder graphs of candidates that are only estimated, and might be chosen; return whether there were
+        any.
+        """
         most = self.wanted.budget.with_defaults(USUAL).limits["lut"]
         guessed = [
             place
@@ -182,7 +184,7 @@ class Planner:
         return _with_layers(self.settings, {pick.layer: pick.options[0] for pick in picks})
 
     def _too_late(self, schedule: Schedule, interval: int) -> bool:
-        """Whether the latency is longer than wanted; then less is left for the layers' parts of it."""
+        """Return whether the latency is longer than wanted; then less is left for the layers' parts of it."""
         if self.wanted.latency_cycles is None:
             return False
         latency = _latency(schedule, interval)
@@ -190,7 +192,7 @@ class Planner:
         return latency > self.wanted.latency_cycles
 
     def _try_harder(self, schedule: Schedule, picks: list[Candidates], interval: int) -> bool:
-        """Notes of each layer that takes longer than its candidate said; whether there are any."""
+        """Record each layer that is slower than its candidate said; return whether there are any."""
         of_layer = {pick.layer: place for place, pick in enumerate(picks)}
         slow = {layer: cycles for layer, cycles in schedule.alone.items() if cycles > interval and layer in of_layer}
         for layer, cycles in slow.items():
@@ -202,7 +204,7 @@ class Planner:
 
     @property
     def _prices(self) -> np.ndarray:
-        """Of one of each resource: its share of the budget, times what it would be missed."""
+        """Return the price of one of each resource: its share of the budget, times how much it is missed."""
         limits = self.wanted.budget.with_defaults(USUAL).limits
         return np.array([MISSED[name] / max(limits[name], 1) for name in COSTS])
 
@@ -238,7 +240,7 @@ class Planner:
         return int(steps[low])
 
     def _what_runs_out(self, interval: float) -> list[str]:
-        """Why there is no design, and what would be one."""
+        """Return why there is no design, and what would be one."""
         problems = []
         for name, limit in self.wanted.budget.limits.items():
             least = self.solve(interval, objective=name)
@@ -281,13 +283,15 @@ class Planner:
 
 
 def _latency(schedule: Schedule, interval: int) -> int:
-    """From the first input beat to the last output beat, when frames come no faster than the interval."""
+    """Return the cycles from the first input beat to the last output beat, when frames come no faster than the
+    interval.
+    """
     passages = schedule.trace(source_period=interval)
     return max(passages[schedule.port_of(output)].last_cycle for output in schedule.outputs)
 
 
 def _upstream(schedule: Schedule, free: Set[str]) -> dict[str, list[str]]:
-    """By layer with candidates, the nearest such layers that it reads from."""
+    """Return by layer with candidates the nearest such layers that it reads from."""
     nearest: dict[str, list[str]] = {}
     for boundary in schedule.boundaries:
         sources = (edge.source for edge in boundary.inputs)

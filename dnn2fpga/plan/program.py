@@ -19,7 +19,7 @@ SLIGHTLY = 1e-6  # what a cycle of latency counts where only resources do
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What is chosen from.
+    """The integer program that chooses among candidates.
 
     :param offered: at least one candidate of each layer.
     :param upstream: by layer, the nearest layers with candidates that it reads from.

@@ -11,7 +11,7 @@ from dnn2fpga.plan.layout import lay_out
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plan.streams import Boundary, Edge, Output, streams_of
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.timing import BeatModel
+from rtl_lib.core.timing import BeatModel, in_a_row
 from rtl_lib.core.timing_network import Stream, TimingNetwork
 from rtl_lib.core.trace import Passage, trace
 
@@ -31,7 +31,7 @@ class Schedule:
 
     @property
     def edges(self) -> Iterator[Edge]:
-        """From every tensor to each of its readers."""
+        """Yield the edges from every tensor to each of its readers."""
         for boundary in self.boundaries:
             yield from boundary.edges
 
@@ -60,8 +60,8 @@ class Schedule:
         return traced(network)[""].interval_cycles
 
     def _through(self, network: TimingNetwork, name: str, streams: list[Stream], label: str = "") -> Stream:
-        for _, part in self.layers[name].parts:
-            streams = [network.add(part.beat_model(), *streams, name=label)]
+        for model in in_a_row(part.beat_model() for _, part in self.layers[name].parts):
+            streams = [network.add(model, *streams, name=label)]
         return streams[0]
 
     def trace(
@@ -70,9 +70,10 @@ class Schedule:
         source_period: int = 0,
         least_interval: int | None = None,
     ) -> dict[str, Passage]:
-        """When every tensor passes, and every output's frames leave (``port_of``).
+        """Trace frames through the timing models: when every tensor passes, and every output's frames leave
+        (``port_of``).
 
-        :param fifos: what stands on some edges in place of what is planned there.
+        :param fifos: timing models on some edges in place of what is planned there.
         :param source_period, least_interval: of ``rtl_lib.core.trace``; no interval is shorter than that of the
             slowest layer.
         """
@@ -99,7 +100,7 @@ class Schedule:
         return network
 
     def _entering(self, network: TimingNetwork, streams: dict[EdgeKey, Stream], edge: Edge) -> Stream:
-        """The stream of an edge, as the layer takes it."""
+        """Return the stream of an edge, as the layer receives it."""
         stream = streams[edge.key]
         for _, adapter in self.layers[edge.reader].sources[edge.place].adapters:
             stream = network.add(adapter.beat_model(), stream)
@@ -108,7 +109,7 @@ class Schedule:
     def _after(
         self, network: TimingNetwork, boundary: Boundary, stream: Stream, streams: dict[EdgeKey, Stream], fifos: Models
     ) -> None:
-        """What stands between a tensor and its readers."""
+        """Add the timing models of what separates a tensor from its readers."""
         separator = boundary.separator()
         if separator and boundary.forks:
             forked = network.add(separator.beat_model(), stream, name=boundary.name)

@@ -56,7 +56,7 @@ class Boundary(Described):
     :param pixels: of an image in one beat (1: as ``tensor`` says).
     :param staged: whether a master-slave stage stands before it (after it, for an input of the model).
     :param busy_cycles: that the layer itself needs for a frame.
-    :param resources: of the layer and of what stands between it and its readers, estimated: lut, ff, dsp, bram18.
+    :param resources: of the layer and of the components between it and its readers, estimated: lut, ff, dsp, bram18.
     """
 
     index: int
@@ -77,7 +77,7 @@ class Boundary(Described):
 
     @property
     def is_input(self) -> bool:
-        """Whether it is an input of the model."""
+        """True for an input of the model."""
         return not self.inputs
 
     @property
@@ -95,7 +95,7 @@ class Boundary(Described):
 
     @property
     def forks(self) -> bool:
-        """Whether several read it."""
+        """True if the stream has several readers."""
         return len(self.edges) > 1
 
     @property
@@ -104,7 +104,7 @@ class Boundary(Described):
         return 0 if self.forks else self.edges[0].fifo
 
     def separator(self) -> StreamComponent | None:
-        """What stands between the layer and the boundary (after it, for an input of the model)."""
+        """Return the component between the layer and the boundary (after it, for an input of the model)."""
         if self.forks:
             return ForkStage(self.beat, len(self.edges))
         if self.fifo:
@@ -112,7 +112,7 @@ class Boundary(Described):
         return MasterSlaveStage(self.beat) if self.staged else None
 
     def fifo_of(self, edge: Edge) -> Fifo | None:
-        """What stands on one of several edges."""
+        """Return the FIFO on one of several edges."""
         return Fifo(self.beat, edge.fifo) if self.forks and edge.fifo else None
 
     @property
@@ -123,7 +123,7 @@ class Boundary(Described):
 
 
 class Output(Described):
-    """Where frames leave.
+    """The place where frames leave.
 
     :param edge: from the tensor that leaves.
     :param latency_cycles: the cycle in which the last beat of frame 0 leaves.
@@ -165,7 +165,7 @@ def streams_of(
 
 
 def _edges(graph: QuantizedGraph, layout: Layout) -> Iterator[Edge]:
-    """In the order of the readers: layers, then outputs."""
+    """Yield the edges in the order of the readers: layers, then outputs."""
     for layer in layout.layers:
         for place, source in enumerate(layer.sources):
             yield Edge(source=source.boundary, reader=layer.name, place=place)
@@ -174,7 +174,9 @@ def _edges(graph: QuantizedGraph, layout: Layout) -> Iterator[Edge]:
 
 
 def _with_fifo(edge: Edge, readers: int, settings: PlanSettings, inputs: Container[str]) -> Edge:
-    """What the settings say of the edge. A source waits by itself: its only reader needs no FIFO."""
+    """Return the edge with the FIFO that the settings ask for. A source waits by itself: its only reader needs no
+    FIFO.
+    """
     if readers == 1:
         fifo = 0 if edge.source in inputs else settings.options(edge.source).get("fifo", 0)
         return edge.model_copy(update={"fifo": fifo})
@@ -209,7 +211,7 @@ def _unknown_fifos(edges: list[Edge], readers: Counter[str], settings: PlanSetti
 
 
 def _flows_on(layer: LayerLayout, edges: list[Edge], layers: dict[str, LayerLayout]) -> bool:
-    """Whether it and its only reader are nothing but pipelines in a row."""
+    """Return whether the layer and its only reader are nothing but pipelines in a row."""
     own = [edge for edge in edges if edge.source == layer.name]
     if len(own) > 1 or own[0].leaves or len(layers[own[0].reader].sources) > 1:
         return False

@@ -1,4 +1,4 @@
-"""How an image travels between layers: how many of its pixels are in a beat."""
+"""The transport of an image between layers: how many of its pixels are in a beat."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rtl_lib.streams.pixel_rows import PixelRows
 
 @dataclass(frozen=True)
 class Wire:
-    """``pixels`` of a row of ``width`` travel in a beat. Each row starts a new beat; what stands beside its last pixels
-    means nothing (``rtl_lib.streams.pixel_rows``).
+    """The transport of an image: ``pixels`` of a row of ``width`` per beat. Each row starts a new beat; the lanes after
+    its last pixels carry no data (``rtl_lib.streams.pixel_rows``).
     """
 
     width: int = 1
@@ -34,7 +34,7 @@ class Wire:
         return cls.of(tensor.shape, min(pixels, tensor.shape[1]))
 
     def pack(self, beats: np.ndarray) -> np.ndarray:
-        """``[frames, pixels, channels]`` as they travel, with 0 beside the last pixels of a row."""
+        """Return ``[frames, pixels, channels]`` as they travel, with 0 in the lanes after the last pixels of a row."""
         return self.rows.pack(beats) if self.pixels > 1 else beats
 
     @property
@@ -43,7 +43,7 @@ class Wire:
 
     @property
     def has_surplus(self) -> bool:
-        """Whether something stands beside the last pixels of a row."""
+        """True if lanes are left over after the last pixels of a row."""
         return self.rows.last_pixels != self.pixels
 
     def beats(self, tensor: Tensor) -> int:

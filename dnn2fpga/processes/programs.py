@@ -1,4 +1,4 @@
-"""Starts other programs: simulators, synthesis, compilers. None is left running behind us, nor what it has started."""
+"""Start of other programs: simulators, synthesis, compilers. None outlives us, nor does what it has started."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def run_program(
     scratch: Path | None = None,
     timeout_s: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end, with its output; see ``started``.
+    """Run a program to its end and return its output; see ``started``.
 
     :raises subprocess.TimeoutExpired: when it takes longer than ``timeout_s``.
     """
@@ -93,7 +93,7 @@ def run_program(
 
 
 def ending(code: int) -> str:
-    """What an exit code says, in words."""
+    """Return the meaning of an exit code, in words."""
     if code >= 0:
         return f"ended with exit code {code}"
     hint = ", perhaps because the memory ran out" if -code == signal.SIGKILL else ""

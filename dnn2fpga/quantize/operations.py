@@ -1,8 +1,8 @@
-"""What a layer kind needs to take part in training without importing TensorFlow.
+"""The operations that a layer kind needs to take part in training without importing TensorFlow.
 
 ``Layer.forward`` is the differentiable form of ``compute``, ``Layer.forward_codes`` that of the integer layer: its
-numbers *are* the integers of the integer model (held in floats, exactly), and gradients pass through every rounding
-(straight-through estimator). So what is trained is what is built.
+numbers *are* the integers of the integer model (represented in floats, exactly), and gradients pass through every
+rounding (straight-through estimator). So training sees the integers that the hardware computes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class Wires:
-    """Where a layer reads and writes, and how its weights become codes."""
+    """The tensors that a layer reads and writes, and the way its weights become codes."""
 
     inputs: tuple[Wire, ...]
     output: Wire
@@ -47,7 +47,7 @@ class Wires:
 
     @property
     def input(self) -> Wire:
-        """Of a layer that reads one tensor."""
+        """The input of a layer that reads one tensor."""
         (wire,) = self.inputs
         return wire
 
@@ -57,7 +57,7 @@ class Operations(Protocol):
 
     def clip(self, x: Any, low: Any, high: Any) -> Any: ...
     def accumulating(self, x: Any, wide: bool) -> Any:
-        """In the float type that sums exactly; what follows is computed in it."""
+        """Return ``x`` in the float type that sums exactly; what follows is computed in it."""
 
     def float64(self, x: Any) -> Any: ...
     def like(self, x: Any, value: Any) -> Any:
@@ -71,7 +71,7 @@ class Operations(Protocol):
     def matmul(self, x: Any, weights: Any) -> Any: ...
     def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any: ...
     def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
-        """``weights [K_h, K_w, outputs]``; outputs of one channel lie side by side."""
+        """``weights [K_h, K_w, outputs]``; outputs of one channel are adjacent."""
 
     def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any: ...
     def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:

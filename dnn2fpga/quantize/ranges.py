@@ -1,4 +1,4 @@
-"""Which range of real numbers should a quantizer cover? Chosen from the distribution of what it will see.
+"""Choice of the range of real numbers that a quantizer covers, from the distribution of the values it will quantize.
 
 A wide range wastes codes on rare values, a narrow one cuts them off. The methods serve activations (histograms) and
 weights (the values themselves) alike, and every quantizer: they only ever apply it.
@@ -27,7 +27,7 @@ Quantizer = Callable[[Interval], Callable[[np.ndarray], np.ndarray]]
 
 
 class RangeMethod(enum.Enum):
-    """How a range is chosen."""
+    """The criterion by which a range is chosen."""
 
     MIN_MAX = "min_max"  # everything that was seen
     PERCENTILE = "percentile"  # without the rarest values
@@ -53,8 +53,8 @@ class Distribution:
         return cls(points, np.ones_like(points), interval, interval)
 
     def condensed(self, bins: int = MOST_POINTS) -> Distribution:
-        """At most one point a bin, at the mean of what it stands for. Zeros stay apart: a quantizer usually has an
-        exact code for them, and behind a ReLU they are half of all values.
+        """Return a distribution of at most one point per bin, at the mean of the values it stands for. Zeros stay
+        apart: a quantizer usually has an exact code for them, and after a ReLU they are half of all values.
         """
         if self.values.size <= bins + 1:
             return self
@@ -70,7 +70,7 @@ class Distribution:
 
 
 def bin_numbers(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float, bins: int) -> np.ndarray:
-    """In which of ``bins`` equal parts of ``[low, high]`` each value lies; the last part has both its ends.
+    """Return in which of ``bins`` equal parts of ``[low, high]`` each value lies; the last part has both its ends.
 
     What lies outside counts to the nearest part, and everything to part 0 where ``low == high``.
     """
@@ -117,7 +117,7 @@ def _percentile(distribution: Distribution, percentile: float) -> Interval:
 
 
 def _cheapest(interval: Interval, cost: Callable[[Interval], float]) -> Interval:
-    """Of ``interval`` and its shrunken copies the one with the least cost; of equally good ones the largest."""
+    """Return the one of least cost among ``interval`` and its shrunken copies; of equally good ones the largest."""
     candidates = [Interval(float(factor * interval.low), float(factor * interval.high)) for factor in FACTORS]
     return candidates[int(np.argmin([cost(candidate) for candidate in candidates]))]
 
@@ -155,8 +155,8 @@ def _least_divergence(distribution: Distribution, quantizer: Quantizer) -> Inter
 
 
 def _divergence(histogram: np.ndarray, quantized: np.ndarray, first: int, last: int) -> float:
-    """What is lost, in nats, when of ``histogram [bins]`` the bins ``first`` up to ``last`` (without it) are kept, and
-    bins with the same ``quantized [bins]`` value become one level.
+    """Return the information lost, in nats, when of ``histogram [bins]`` the bins ``first`` up to ``last`` (without it)
+    are kept, and bins with the same ``quantized [bins]`` value become one level.
 
     The reference has the clipped values in its outermost bins. The quantized distribution has each level's own values,
     evenly on those of its bins that are not empty in the reference.

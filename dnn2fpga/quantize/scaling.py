@@ -1,5 +1,5 @@
-"""From real numbers to integers: scales, zero points, weight quantization, multipliers.
-Used by every layer kind's quantization rule.
+"""Conversion of real numbers to integers: scales, zero points, weight quantization, multipliers. Every layer kind's
+quantization rule uses it.
 
 ``q = round(r / S) + Z``, Equation 1 of Tourad and Eleuldj; symmetric quantization has ``Z = 0``. docs/arithmetic.md is
 the norm.
@@ -26,7 +26,7 @@ LARGEST_SHIFT = 46
 
 
 class Observed(Protocol):
-    """What calibration saw of a tensor (``optimize.calibration.TensorStatistics``)."""
+    """The statistics that calibration observed of a tensor (``optimize.calibration.TensorStatistics``)."""
 
     @property
     def interval(self) -> Interval: ...
@@ -38,7 +38,7 @@ class Observed(Protocol):
 
 @dataclass(frozen=True)
 class _Joint:
-    """What was seen of several tensors that share one scale."""
+    """The statistics of several tensors that share one scale."""
 
     parts: tuple[Observed, ...]
 
@@ -64,7 +64,7 @@ class _Joint:
 
 
 def joint(parts: Sequence[Observed]) -> Observed:
-    """What was seen of several tensors, as if they were one."""
+    """Return the statistics of several tensors, as if they were one."""
     return parts[0] if len(parts) == 1 else _Joint(tuple(parts))
 
 
@@ -137,7 +137,7 @@ def activation_tensor(shape: Shape, lanes: int, seen: Observed, settings: LayerS
     """The format of an activation from what was observed; unsigned when nothing negative was seen (or can be)."""
     bits = settings.activation_bits
     signed = seen.interval.low < 0
-    # A single bit cannot hold a sign beside zero: it takes the larger side.
+    # A single bit cannot hold a sign beside zero: it represents the larger side.
     shifted = signed and (settings.activation_symmetry is Symmetry.ASYMMETRIC or bits == 1)
     format = Format(signed and not shifted, bits)
 
@@ -169,7 +169,8 @@ def weight_levels(settings: LayerSettings) -> Levels:
 
 
 def choose_weight_scaling(weights: np.ndarray, settings: LayerSettings, smallest: np.ndarray) -> WeightScaling:
-    """For ``weights [..., outputs]``: one scale and zero point an output (the same for all, per tensor).
+    """Choose scales and zero points for ``weights [..., outputs]``: one of each per output (the same for all, per
+    tensor).
 
     :param smallest: ``[outputs]``; below this scale, differences between weights no longer matter.
     """

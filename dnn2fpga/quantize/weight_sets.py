@@ -12,10 +12,11 @@ import numpy as np
 
 class WeightSet(enum.Enum):
     """Sources: binary and ternary, Aarrestad et al., section 5; power of two and additive power of two, the joint
-    optimization paper.
+    optimization paper. Two's complement is what many tools' integers are.
     """
 
     INTEGER = "integer"
+    TWOS_COMPLEMENT = "twos_complement"
     BINARY = "binary"
     TERNARY = "ternary"
     POWER_OF_TWO = "power_of_two"
@@ -67,6 +68,11 @@ def _integers(bits: int) -> Levels:
     return Levels(-largest, largest) if bits > 1 else Levels.of([-1, 1])
 
 
+def _twos_complement(bits: int) -> Levels:
+    """All codes."""
+    return Levels(-1 << (bits - 1), (1 << (bits - 1)) - 1)
+
+
 def _powers_of_two(bits: int) -> Levels:
     """0 and ±2^k: the sign and 2^(bits - 1) - 1 exponents."""
     return _signed([1 << k for k in range((1 << (bits - 1)) - 1)])
@@ -90,6 +96,7 @@ def _signed(magnitudes: list[int]) -> Levels:
 # The fewest and the most bits of each set (so that levels stay within 16 bits), and its levels.
 _SETS: dict[WeightSet, tuple[int, int, Callable[[int], Levels]]] = {
     WeightSet.INTEGER: (1, 16, _integers),
+    WeightSet.TWOS_COMPLEMENT: (2, 16, _twos_complement),
     WeightSet.BINARY: (1, 1, _integers),
     WeightSet.TERNARY: (2, 2, _integers),
     WeightSet.POWER_OF_TWO: (2, 5, _powers_of_two),

@@ -1,5 +1,5 @@
-"""How a front end makes a graph: it adds inputs, layers and outputs, and names what it cannot read. What must hold for
-every network, whatever file it comes from, is checked here.
+"""The interface by which a front end makes a graph: it adds inputs, layers and outputs, and names what it cannot read.
+The requirements on every network, whatever file it comes from, are checked here.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # members of a .keras file
 
 
 class Layout(enum.Enum):
-    """Where a model file keeps the arrays of a layer."""
+    """The place in a model file of the arrays of a layer."""
 
     KERAS = "keras"  # by class and number
     H5 = "h5"  # by the layer's name

@@ -32,7 +32,8 @@ class FrontEnd:
 
 
 KERAS = FrontEnd((".keras", ".h5", ".hdf5"), "dnn2fpga.read.keras", "read_keras_model")
-FRONT_ENDS = (KERAS,)
+TFLITE = FrontEnd((".tflite",), "dnn2fpga.read.tflite", "read_tflite_model")
+FRONT_ENDS = (KERAS, TFLITE)
 
 
 def read_model(path: Path | str) -> Graph:

@@ -29,7 +29,7 @@ from dnn2fpga.read.limits import (
     SLOWEST_READ,
 )
 
-Answer = tuple[dict[str, Any], Any]  # what is sent, and an array behind it
+Answer = tuple[dict[str, Any], Any]  # a message, and an array that follows it
 
 
 class Refused(Exception):
@@ -55,7 +55,7 @@ class Reader:
         }
 
     def answer(self, request: dict[str, Any]) -> Answer:
-        """What a request asks for, or why it cannot be had."""
+        """Return what a request asks for, or why it cannot be had."""
         try:
             return self.requests[request.pop("what")](**request)
         except Refused as reason:
@@ -66,7 +66,7 @@ class Reader:
             return {"damage": f"{type(error).__name__}: {error}"}, None
 
     def follow(self, path: list[str]) -> Any:
-        """What lies at ``path``; None where nothing does."""
+        """Return the object at ``path``; None where there is none."""
         here = self.root
         for name in path:
             if not isinstance(here, self.h5.Group) or not here.id.links.exists(name.encode()):

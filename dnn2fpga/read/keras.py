@@ -17,6 +17,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.container import ModelFile, open_model
+from dnn2fpga.read.hgq_layers import HGQ
 from dnn2fpga.read.keras_calls import NO_CALL
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, read_architecture
 from dnn2fpga.read.keras_config import Path as LayerPath
@@ -33,7 +34,7 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
-BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **QKERAS}
+BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ, **QKERAS}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means
@@ -58,7 +59,7 @@ def read_keras_model(path: Path | str) -> Graph:
 
 
 def _meanings(architecture: Architecture) -> tuple[Meanings, list[str]]:
-    """What every call of every layer means, and what is not supported."""
+    """Return the meaning of every call of every layer, and what is not supported."""
     meanings: Meanings = {}
     problems: list[str] = []
     unknown = False
@@ -114,7 +115,7 @@ def _load(
     builder: GraphBuilder, file: ModelFile, entry: LayerEntry, stored: Stored, shapes: Shapes, further: int
 ) -> Arrays:
     """The arrays of a layer, given their names and shapes."""
-    builder.claim(sum(map(math.prod, shapes.values())), entry.label)
+    builder.claim(sum(math.prod(shape) for shape in shapes.values() if shape is not None), entry.label)
     arrays = read_arrays(file.arrays, stored, shapes, further)
     for reason in _not_finite(arrays):
         builder.refuse(entry.label, reason)

@@ -1,4 +1,4 @@
-"""How a Keras configuration says which tensors a layer is called with, in the notations of Keras 2 and 3."""
+"""The calls in a Keras configuration, which say in the notations of Keras 2 and 3 which tensors a layer reads."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Ports:
 
     @property
     def keys(self) -> tuple[str | None, ...]:
-        """What each is called in the structure; None outside of dictionaries."""
+        """The name of each tensor in the structure; None outside of dictionaries."""
         return tuple(
             "_".join(map(str, place)) if any(isinstance(part, str) for part in place) else None
             for place, _ in self.flat
@@ -168,7 +168,7 @@ class Tensors:
 
 
 def is_keras_2(node: Any) -> bool:
-    """Whether a call is written in the notation of Keras 2."""
+    """Return whether a call is written in the notation of Keras 2."""
     return not (isinstance(node, dict) and isinstance(node.get("args"), list))
 
 
@@ -201,7 +201,7 @@ def _flattened(value: Any, place: tuple[int | str, ...], kind: type) -> Iterator
 
 
 def _constants(value: Any) -> Iterator[Any]:
-    """What in an argument is neither a tensor nor None nor False."""
+    """Yield the parts of an argument that are neither a tensor nor None nor False."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _constants(item)

@@ -37,7 +37,7 @@ class Serialized(BaseModel):
 
     @property
     def foreign(self) -> str | None:
-        """How the class is called when it is not one of Keras' own."""
+        """The name of the class when it is not one of Keras' own."""
         names = (self.registered_name or "", self.class_name)
         packaged = next((name for name in names if ">" in name), None)  # package>Class: registered by a user
         if packaged:

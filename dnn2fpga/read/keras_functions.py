@@ -93,7 +93,7 @@ class ClipOf(_Unary):
 
 
 class ReshapeOf(_Unary):
-    """To a shape that begins with the batch."""
+    """Reshape to a shape that begins with the batch."""
 
     stands_for: ClassVar[tuple[str, ...]] = ("ops.Reshape", "tf.reshape")
 
@@ -129,7 +129,7 @@ class Unchanged(_Unary):
 
 
 class CastOf(_Unary):
-    """To another type of real numbers: the numbers stay."""
+    """Cast to another type of real numbers: the numbers stay."""
 
     stands_for: ClassVar[tuple[str, ...]] = ("ops.Cast", "tf.cast")
 

@@ -1,5 +1,5 @@
-"""Which layers of a Keras model compute its outputs, in an order in which each comes after those that it reads. Models
-inside the model are opened: a layer inside is used once for each call of the models around it.
+"""The layers of a Keras model that compute its outputs, in an order in which each comes after those that it reads.
+Models inside the model are opened: a layer inside is used once for each call of the models around it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Use:
 class Wiring:
     """A model without models inside.
 
-    :param inputs: the input layers of the whole model, with the names that a caller gives them.
+    :param inputs: the input layers of the whole model, with the names that a caller uses for them.
     :param uses: in topological order, by the tensors that they produce.
     :param outputs: the tensors that leave, with their names (of a single one that has none: None).
     """
@@ -136,7 +136,8 @@ class _Expansion:
         return Use(entry, call, tuple(inputs))
 
     def origin(self, scope: Scope, source: Source) -> Place:
-        """What produces a tensor: into models inside, and out of them where the tensor is an input of theirs.
+        """Return the place that produces a tensor: into models inside, and out of them where the tensor is an input of
+        theirs.
 
         :raises ValueError: when nothing does.
         """

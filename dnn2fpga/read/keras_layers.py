@@ -1,4 +1,4 @@
-"""What Keras' layer classes mean in our layers."""
+"""The meaning of Keras' layer classes in our layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Keras' classes are described (in ``keras_layers`` and its neighbours): the options that matter at inference are
+"""The description of Keras' classes (in ``keras_layers`` and its neighbours): the options that matter at inference are
 the fields of a class, with Keras' own defaults.
 """
 
@@ -20,7 +20,7 @@ from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 Arrays = Mapping[str, np.ndarray]
-Shapes = dict[str, Shape]
+Shapes = dict[str, Shape | None]  # of arrays by name; None: it is in the file, and is not read
 
 LARGEST_NUMBER = float(np.finfo(np.float32).max)
 UNKNOWN_KIND = "this kind of layer is not supported"
@@ -48,7 +48,7 @@ def numbers(value: Any) -> Any:
     return value
 
 
-def _dtype(value: Any) -> Any:
+def policy_name(value: Any) -> Any:
     """The name of a policy that is given as an object."""
     policy = value.get("config") if isinstance(value, dict) else None
     return policy.get("name") if isinstance(policy, dict) else value
@@ -76,6 +76,10 @@ class Placement:
         self._declared: Shapes = {}
         self._made: dict[Shape | None, list[Layer]] = {}
 
+    def arrays(self, shapes: Shapes) -> Arrays:
+        """Return its arrays of these names and shapes."""
+        return self._load(shapes, 0)
+
     def layers(self, options: LayerOptions, shape: Shape) -> list[Layer]:
         """Return the layers that it stands for: wherever it is used, the same objects share their weights."""
         shapes = options.arrays(shape)
@@ -95,7 +99,7 @@ class KerasOptions(BaseModel):
 
     stands_for: ClassVar[tuple[str, ...]]  # Keras classes
 
-    dtype: Annotated[Floating, BeforeValidator(_dtype)] = "float32"
+    dtype: Annotated[Floating, BeforeValidator(policy_name)] = "float32"
 
     @classmethod
     def read(cls, item: Serialized, call: Call) -> Self:
@@ -173,7 +177,7 @@ def by_class(*kinds: type[K]) -> dict[str, type[K]]:
 
 
 def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_CALL) -> tuple[K | None, list[str]]:
-    """What an object in a configuration means, or why it is not supported, one line for each problem.
+    """Return the meaning of an object in a configuration, or why it is not supported, one line for each problem.
 
     :param kinds: by class, those that may stand there.
     :param call: where it is used.

@@ -100,15 +100,20 @@ def stored_arrays(file: ModelFile, architecture: Architecture, layers: Collectio
     return find(file.arrays, architecture, layers, ())
 
 
-def read_arrays(file: Hdf5, stored: Stored, shapes: dict[str, Shape], further: int = 0) -> dict[str, np.ndarray]:
+def read_arrays(
+    file: Hdf5, stored: Stored, shapes: Mapping[str, Shape | None], further: int = 0
+) -> dict[str, np.ndarray]:
     """Read the arrays of one layer by name.
 
+    :param shapes: of all of them; None for one that is not read.
     :param further: see `Stored.paths`.
     :raises Unsupported: when they are not those that ``shapes`` declares; the message begins with a verb.
     """
     paths = stored.paths(shapes, further) if shapes else {}
     arrays = {}
     for name, shape in shapes.items():
+        if shape is None:
+            continue
         try:
             arrays[name] = file.array(shape, *paths[name])
         except Unsupported as reason:
@@ -163,7 +168,7 @@ def _numbered(groups: list[str], stem: str) -> list[str]:
 
 
 def snake_case(class_name: str) -> str:
-    """What Keras makes of a class's name in paths: ``SeparableConv2D`` → ``separable_conv2d``."""
+    """Return the form in which Keras writes a class's name in paths: ``SeparableConv2D`` → ``separable_conv2d``."""
     split = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", split).lower()
 
@@ -202,8 +207,8 @@ def _names(arrays: Hdf5, group: ArrayPath) -> list[str]:
 
 
 def _scope_of(path: Path, scopes: set[str]) -> str | None:
-    """Where in a model inside the arrays of a layer are: in ``d`` or ``…/d``; where several are called so, in the one
-    that also has the names of the models around it.
+    """Return the scope that has the arrays of a layer in a model inside: ``d`` or ``…/d``; where several are called so,
+    the one that also has the names of the models around it.
     """
     for start in range(len(path)):
         named = "/".join(path[start:])

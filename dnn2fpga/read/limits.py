@@ -1,4 +1,4 @@
-"""How large a model file may be, and each thing in it. Whatever is larger is refused before it is loaded.
+"""The limits on the size of a model file, and of each thing in it. Whatever is larger is refused before it is loaded.
 
 docs/reading_models.md lists these numbers and says where they come from.
 """
@@ -21,7 +21,7 @@ MOST_LINKS = 4 * MOST_LAYERS  # in one HDF5 group
 MOST_NAMES = MOST_LINKS  # of the arrays of one layer, which may be a model
 LARGEST_CHUNK = 4 * MOST_PARAMETERS  # bytes of a chunk in HDF5
 
-# Of the process that reads HDF5
+# Limits of the process that reads HDF5
 SECONDS = 2  # of processor time
-SLOWEST_READ = 2**26  # bytes a second, for large files
+SLOWEST_READ = 2**26  # bytes per second, for large files
 LARGEST_PROCESS = 2**30  # bytes of memory

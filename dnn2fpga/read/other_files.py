@@ -24,7 +24,7 @@ class OtherFile:
 
 
 _OTHERS = (
-    OtherFile("a TensorFlow Lite model", LATER, (".tflite",), (b"TFL3",), 4),
+    OtherFile("a TensorFlow Lite model", "give it the suffix .tflite", (), (b"TFL3",), 4),
     OtherFile("an ONNX model", LATER, (".onnx",)),
     OtherFile("a PyTorch file", LATER, (".pt", ".pth", ".pt2", ".ckpt", ".safetensors")),
     OtherFile(
@@ -48,7 +48,7 @@ _OTHERS = (
 
 
 def described(path: Path, start: bytes) -> str:
-    """What a file that is no Keras model is, and what to do, for a message.
+    """Return for a message what a file that is no Keras model is, and what to do.
 
     :param start: its first bytes.
     """
@@ -61,7 +61,7 @@ def described(path: Path, start: bytes) -> str:
 
 
 def described_folder(folder: Path) -> str:
-    """What a folder given as a model is, and what to do."""
+    """Return what a folder given as a model is, and what to do."""
     if (folder / "saved_model.pb").is_file():
         return f"is a TensorFlow SavedModel; load it with tf_keras (Keras 2), and {SAVE}"
     if (folder / "config.json").is_file():

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.layers.activation import Table
@@ -15,7 +15,7 @@ from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.two_slope import TwoSlope
 from dnn2fpga.read.qkeras_numbers import MOST_BITS, Exponents, Grid, grid_of_powers, power_of_two
-from dnn2fpga.read.qkeras_quantizers import Bits, Integer, Positive, QKerasQuantizer, scaled
+from dnn2fpga.read.qkeras_quantizers import Bits, Positive, QKerasQuantizer, scaled
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -26,7 +26,7 @@ class QuantizedRelu(QKerasQuantizer):
     name: ClassVar[str] = "quantized_relu"
 
     bits: FewBits = 8
-    integer: Integer = 0
+    integer: Annotated[int, Field(ge=0, le=64)] = 0
     use_sigmoid: Literal[0] = 0
     negative_slope: NotNegative = 0.0
     use_stochastic_rounding: bool = False
@@ -54,8 +54,8 @@ class QuantizedRelu(QKerasQuantizer):
             high = min(high, Fraction(self.relu_upper_bound) / self.step)
         if low.denominator != 1 or high.denominator != 1:
             raise Unsupported(
-                f"its bounds are no multiples of its step, {float(self.step)}: relu_upper_bound={self.relu_upper_bound}, "
-                f"negative_slope={self.negative_slope}"
+                f"its bounds are no multiples of its step, {float(self.step)}, with "
+                f"relu_upper_bound={self.relu_upper_bound} and negative_slope={self.negative_slope}"
             )
         return int(low), int(high)
 
@@ -145,21 +145,3 @@ def exponents(of: QuantizedPo2 | QuantizedReluPo2, bits: int) -> Exponents:
     levels = 2 ** (bits - (of.max_value is None or of.max_value > 1))  # one bit for the sign of an exponent
     high = 2 * ((levels - 1) // 2) if of.quadratic_approximation else levels - 1
     return Exponents(-levels, high, of.max_value, of.quadratic_approximation, of.log2_rounding == "floor")
-
-
-class _Unsupported(QKerasQuantizer):
-    """What neither weights nor activations can be here; whatever its options are."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class QuantizedUlaw(_Unsupported):
-    name: ClassVar[str] = "quantized_ulaw"
-
-
-class QuantizedHswish(_Unsupported):
-    name: ClassVar[str] = "quantized_hswish"
-
-
-class Bernoulli(_Unsupported):
-    name: ClassVar[str] = "bernoulli"

@@ -12,24 +12,14 @@ from pydantic import BeforeValidator, ValidationError
 from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.keras_options import line_of
 from dnn2fpga.read.qkeras_functions import (
-    Bernoulli,
-    QuantizedHswish,
     QuantizedPo2,
     QuantizedRelu,
     QuantizedReluPo2,
     QuantizedSigmoid,
     QuantizedTanh,
-    QuantizedUlaw,
 )
-from dnn2fpga.read.qkeras_quantizers import (
-    Binary,
-    QKerasQuantizer,
-    QuantizedBits,
-    QuantizedLinear,
-    StochasticBinary,
-    StochasticTernary,
-    Ternary,
-)
+from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer, QuantizedBits, QuantizedLinear
+from dnn2fpga.read.qkeras_signs import Binary, StochasticBinary, StochasticTernary, Ternary
 
 PACKAGE = "qkeras>"
 LONGEST_TEXT = 500
@@ -38,17 +28,17 @@ QUANTIZERS: dict[str, type[QKerasQuantizer]] = {
     for kind in (
         *(QuantizedBits, QuantizedLinear, Ternary, StochasticTernary, Binary, StochasticBinary),
         *(QuantizedRelu, QuantizedTanh, QuantizedSigmoid, QuantizedPo2, QuantizedReluPo2),
-        *(QuantizedUlaw, QuantizedHswish, Bernoulli),
     )
 }
+UNSUPPORTED = ("quantized_ulaw", "quantized_hswish", "bernoulli")
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*", re.ASCII)
-_ARGUMENT = re.compile(r"\s*(?:(\w+)\s*=)?\s*([^=,()'\"]*|'[^'\"]*'|\"[^'\"]*\")\s*", re.ASCII)
+_ARGUMENT = re.compile(r"\s*(?:(\w+)\s*=)?\s*([^=,()'\"]+|'[^'\"]*'|\"[^'\"]*\")\s*", re.ASCII)
 _WORDS = {"True": True, "False": False, "None": None}
 
 
 def is_quantizer(value: Any) -> bool:
     """Whether a value in a configuration names a quantizer of QKeras."""
-    return _named(value) in QUANTIZERS
+    return _named(value) in (*QUANTIZERS, *UNSUPPORTED)
 
 
 def _named(value: Any) -> str | None:
@@ -59,13 +49,11 @@ def _named(value: Any) -> str | None:
     return name.removeprefix(PACKAGE) if isinstance(name, str) else None
 
 
-def quantizer_of(value: Any) -> QKerasQuantizer | None:
-    """Read a quantizer; None where there is none.
+def quantizer_of(value: Any) -> QKerasQuantizer:
+    """Read a quantizer.
 
     :raises ValueError: when it is not supported, and why.
     """
-    if value is None:
-        return None
     name = _named(value)
     if name not in QUANTIZERS:
         shown = name or str(value)
@@ -92,12 +80,14 @@ def _arguments(text: str, kind: type[QKerasQuantizer]) -> dict[str, Any]:
     inside = (match[2] or "").strip()
     given: dict[str, Any] = {}
     parameters = list(kind.model_fields)
-    for place, part in enumerate(inside.split(",") if inside else ()):
+    parts = inside.split(",") if inside else []
+    for place, part in enumerate(parts):
         argument = _ARGUMENT.fullmatch(part)
         if argument is None or place >= len(parameters):
             raise ValueError(f"'{text[:60]}' cannot be understood: {part.strip()[:40]}")
         name = argument[1] or parameters[place]
-        if name in given or (given and not argument[1] and parameters[place - 1] not in given):
+        is_late = not argument[1] and place > 0 and "=" in parts[place - 1]  # after one with a name
+        if name in given or is_late:
             raise ValueError(f"'{text[:60]}' cannot be understood: {part.strip()[:40]}")
         given[name] = _value(argument[2].strip())
     return given
@@ -115,10 +105,13 @@ def _value(text: str) -> Any:
     return text.strip("'\"")
 
 
-def _trained(value: Any) -> QKerasQuantizer | None:
-    quantizer = quantizer_of(value)
-    return quantizer and quantizer.trained()
+def _of_weights(value: Any) -> QKerasQuantizer | None:
+    return None if value is None else quantizer_of(value)
 
 
-OfWeights = Annotated[QKerasQuantizer | None, BeforeValidator(quantizer_of)]
-OfKernel = Annotated[QKerasQuantizer | None, BeforeValidator(_trained)]
+def _of_kernel(value: Any) -> QKerasQuantizer | None:
+    return None if value is None else quantizer_of(value).trained()
+
+
+OfWeights = Annotated[QKerasQuantizer | None, BeforeValidator(_of_weights)]
+OfKernel = Annotated[QKerasQuantizer | None, BeforeValidator(_of_kernel)]  # which the layer trains

@@ -34,8 +34,10 @@ class Grid:
     @classmethod
     def of(cls, codes: np.ndarray, scale: np.ndarray | Fraction, factor: Fraction = Fraction(1)) -> Grid:
         """Weights ``codes * scale * factor``. Where a scale is 0, they are codes of 0 at another scale."""
-        exact = rationals(scale) * factor
-        return cls(np.where(exact == 0, 0, codes).astype(np.int64), np.where(exact == 0, Fraction(1), exact))
+        exact = np.asarray(rationals(scale) * factor, object)
+        zero = exact == 0
+        exact[zero] = Fraction(1)
+        return cls(np.where(zero, 0, codes).astype(np.int64), exact)
 
     @property
     def reals(self) -> np.ndarray:

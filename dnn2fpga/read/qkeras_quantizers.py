@@ -1,12 +1,13 @@
-"""QKeras' quantizers: what they make of weights, and of activations (qkeras/quantizers.py of 0.9 and of qkeras-v3 1.2.1).
+"""QKeras' quantizers: what they make of weights, and of activations (``qkeras/quantizers.py`` of QKeras 0.9 and of
+qkeras-v3 1.2.1).
 
-The fields of a class are the parameters of QKeras' constructor, in its order. Stochastic rounding is rounding to nearest
-at inference.
+The fields of a class are the parameters of QKeras' constructor, in its order. Stochastic rounding is, at inference,
+rounding to nearest.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,7 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.exact.thresholds import Threshold, Thresholds
+from dnn2fpga.exact.pieces import Reach
+from dnn2fpga.exact.thresholds import Thresholds
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantizer import Quantizer
@@ -26,7 +28,6 @@ from dnn2fpga.read.qkeras_numbers import (
     nearest_power,
     power_of_two,
     signs,
-    ternary_codes,
 )
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
@@ -34,7 +35,6 @@ AUTO, AUTO_PO2 = "auto", "auto_po2"
 
 Bits = Annotated[int, Field(ge=1, le=MOST_BITS)]
 Integer = Annotated[int, Field(ge=-64, le=64)]
-Rounds = Annotated[int, Field(ge=1, le=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Alpha = Positive | Literal["auto", "auto_po2"] | None
 OneScalePerOutput = None  # what QKeras never saves
@@ -80,7 +80,7 @@ def scaled(name: str, shape: Shape, scale: Fraction, offset: float = 0.0) -> lis
 
 def sign(name: str, shape: Shape, alpha: float | str | None, least: int) -> list[Layer]:
     """``alpha`` from 0 on, else ``least * alpha``."""
-    rule = Thresholds((Threshold(Fraction(0)),) * (1 - least))
+    rule = Thresholds((Reach(Fraction(0), inclusive=True),) * (1 - least))
     return [Quantizer(name, Encoding.of(exact(alpha), least, 1), rule)]
 
 
@@ -133,13 +133,15 @@ class QuantizedBits(QKerasQuantizer):
 
     def _searched(self, x: np.ndarray) -> Grid:
         if self.bits == 1:
-            raise Unsupported(f"one bit with alpha='{self.alpha}' makes NaN in QKeras; use binary(alpha='{self.alpha}')")
+            raise Unsupported(
+                f"one bit with alpha='{self.alpha}' makes NaN in QKeras; use binary(alpha='{self.alpha}')"
+            )
         search = Search(2 ** (self.bits - 1) - 1, self.alpha == AUTO_PO2, not self._of_0_9)
         x = x / np.float32(power_of_two(self.integer))
         if self.post_training_scale is None:
             codes, scale = search(x)
         else:
-            scale = frozen_scale(self.post_training_scale, x.ndim) / np.float32(2**self.unsigned)
+            scale = frozen_scale(self.post_training_scale, x.shape) / np.float32(2**self.unsigned)
             codes = search.codes(x, scale)
         return Grid.of(codes, scale, power_of_two(self.integer))
 
@@ -153,14 +155,15 @@ class QuantizedBits(QKerasQuantizer):
         ]
 
 
-def frozen_scale(values: Any, axes: int) -> np.ndarray:
-    """``post_training_scale``, a list in lists."""
+def frozen_scale(values: Any, shape: Shape) -> np.ndarray:
+    """``post_training_scale``, a list in lists, for weights of ``shape``."""
     try:
         scale = np.asarray(values, np.float32)
     except (ValueError, TypeError):
-        scale = np.zeros(1)
-    if not (scale > 0).all() or not np.isfinite(scale).all() or scale.ndim > axes or scale.size != scale.shape[-1:][0]:
-        raise Unsupported("post_training_scale must be one number above 0 for each output")
+        scale = np.zeros(1, np.float32)
+    axes = (1,) * (scale.ndim - 1) + (shape or (1,))[-1:]
+    if scale.ndim > len(shape) or scale.shape not in ((), axes) or not ((scale > 0) & (scale < np.inf)).all():
+        raise Unsupported("post_training_scale must be one number above 0, or one for each output")
     return scale
 
 
@@ -204,7 +207,7 @@ class QuantizedLinear(QKerasQuantizer):
         if self.is_sign:
             half = np.float32(0.5)
             return np.asarray(np.rint(np.clip(x / scale, -half, half) - half) + half)
-        return np.asarray(np.rint(np.clip(x / scale, *map(np.float32, self.ends))))
+        return np.asarray(np.rint(np.clip(x / scale, *self.ends)))
 
     def _scale(self, x: np.ndarray) -> np.ndarray:
         low, high = (-0.5, 0.5) if self.is_sign else self.ends
@@ -227,102 +230,3 @@ class QuantizedLinear(QKerasQuantizer):
         if self.is_sign:
             return sign(name, shape, float(self.step) / 2, -1)
         return [Quantizer(name, Encoding.of(self.step, *self.ends))]
-
-
-class Ternary(QKerasQuantizer):
-    name: ClassVar[str] = "ternary"
-
-    alpha: Alpha = None
-    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    use_stochastic_rounding: bool = False
-    number_of_unrolls: Rounds = 5
-
-    @property
-    def bound(self) -> np.float32:
-        return np.float32(0.33 if self.threshold is None else self.threshold)
-
-    def trained(self) -> QKerasQuantizer:
-        return self.model_copy(update={"alpha": AUTO_PO2}) if self.alpha is None else self
-
-    def weights(self, x: np.ndarray) -> Grid:
-        if not isinstance(self.alpha, str):
-            return Grid.of((np.abs(x) >= self.bound) * np.sign(x), exact(self.alpha))
-        if self.threshold is not None:
-            raise Unsupported(f"threshold={self.threshold} has no meaning where alpha is '{self.alpha}' (or left out)")
-        return Grid.of(*ternary_codes(x, powers=self.alpha == AUTO_PO2, rounds=self.number_of_unrolls))
-
-    def layers(self, name: str, shape: Shape) -> list[Layer]:
-        must_be_fixed(self.alpha)
-        bound = Fraction(float(self.bound))
-        rule = Thresholds((Threshold(-bound, inclusive=False), Threshold(bound)))
-        return [Quantizer(name, Encoding.of(exact(self.alpha), -1, 1), rule)]
-
-
-class Binary(QKerasQuantizer):
-    name: ClassVar[str] = "binary"
-
-    use_01: bool = False
-    alpha: Alpha = None
-    use_stochastic_rounding: bool = False
-    training: Literal[False] = False
-    scale_axis: None = OneScalePerOutput
-    elements_per_scale: None = OneScalePerOutput
-    min_po2_exponent: None = None
-    max_po2_exponent: None = None
-
-    def trained(self) -> QKerasQuantizer:
-        return self.model_copy(update={"alpha": AUTO_PO2}) if self.alpha is None else self
-
-    def weights(self, x: np.ndarray) -> Grid:
-        codes = (signs(x) + np.float32(1)) / np.float32(2) if self.use_01 else signs(x)
-        if not isinstance(self.alpha, str):
-            return Grid.of(codes, exact(self.alpha))
-        return Grid.of(codes, least_squares(x, codes, powers=self.alpha == AUTO_PO2))
-
-    def layers(self, name: str, shape: Shape) -> list[Layer]:
-        must_be_fixed(self.alpha)
-        return sign(name, shape, self.alpha, 0 if self.use_01 else -1)
-
-
-class _Stochastic(QKerasQuantizer):
-    """What is drawn by chance in training only."""
-
-    @property
-    @abstractmethod
-    def inference(self) -> QKerasQuantizer:
-        """The quantizer that it is at inference."""
-
-    def trained(self) -> QKerasQuantizer:
-        return self.inference.trained()
-
-    def weights(self, x: np.ndarray) -> Grid:
-        return self.inference.weights(x)
-
-    def layers(self, name: str, shape: Shape) -> list[Layer]:
-        return self.inference.layers(name, shape)
-
-
-class StochasticTernary(_Stochastic):
-    name: ClassVar[str] = "stochastic_ternary"
-
-    alpha: Alpha = None
-    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    temperature: float = 8.0
-    use_real_sigmoid: bool = True
-    number_of_unrolls: Rounds = 5
-
-    @property
-    def inference(self) -> QKerasQuantizer:
-        return Ternary(alpha=self.alpha, threshold=self.threshold, number_of_unrolls=self.number_of_unrolls)
-
-
-class StochasticBinary(_Stochastic):
-    name: ClassVar[str] = "stochastic_binary"
-
-    alpha: Alpha = None
-    temperature: float = 6.0
-    use_real_sigmoid: bool = True
-
-    @property
-    def inference(self) -> QKerasQuantizer:
-        return Binary(alpha=self.alpha)

@@ -1,4 +1,4 @@
-"""What the command line shows of a design on its board: a run beside the software model, and power."""
+"""The command line's view of a design on its board: a run beside the software model, and power."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ COLOURS = {"ptq": "#4477aa", "partial": "#228833", "qat": "#ee6677"}
 
 def plot_tries(tries: Sequence[Try], float_score: float | None, wanted: float | None, file: Path) -> None:
     """Score of each try in order, and against model size."""
-    from matplotlib.figure import Figure  # takes half a second
+    from matplotlib.figure import Figure  # needs half a second
 
     scored = [one for one in tries if one.score is not None]
     if not scored:
@@ -69,7 +69,8 @@ RESOURCES = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks", "bram18": "b
 
 
 def plot_plan(manifest: Manifest, file: Path, found: dict[str, dict[str, int]] | None = None) -> None:
-    """Draw who reads what and where FIFOs stand, which layer makes the others wait, and which takes what.
+    """Draw the readers of every tensor and the FIFOs, the layer that limits the throughput, and the resources per
+    layer.
 
     :param found: resources of the layers by synthesis.
     """

@@ -1,4 +1,6 @@
-"""Who reads what, where FIFOs stand, and why: for the summary and for ``plan.png``."""
+"""The streams of a design for the summary and for ``plan.png``: their readers, their FIFOs, and the reasons for
+these.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line shows: one screen at the end of a run."""
+"""The command line's summary: one screen at the end of a run."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _score_rows(result: dict[str, Any], streamed: dict[str, Any]) -> list[tuple[
 
 
 def _findings(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the diagnosis has to say."""
+    """Return the lines of the diagnosis."""
     findings = result.get("diagnosis", {}).get("findings", ())
     return [("look at", f"{one['text']} → {one['help']}") for one in findings if one["matters"]]
 
@@ -240,7 +240,7 @@ def _resource_table(manifest: Manifest, synthesis: dict[str, Any] | None) -> Tab
 
 
 def show_build(result: BuildResult, console: Console) -> None:
-    """What a board's tools have made of the design."""
+    """Print the result of a board's tools."""
     verdict = "[green]met[/]" if result.met else "[red]MISSED[/]"
     tried = f", the best of {len(result.placements)} placements" if len(result.placements) > 1 else ""
     console.print(

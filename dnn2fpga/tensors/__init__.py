@@ -1,1 +1,1 @@
-"""What travels on a wire: shapes, intervals, and tensors of integers with their formats and scales."""
+"""The data on a wire: shapes, intervals, and tensors of integers with their formats and scales."""

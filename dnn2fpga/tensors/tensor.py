@@ -33,6 +33,11 @@ def _binary32(value: Any) -> np.ndarray:
 
 # Array fields of a layer: kept in weights.npz, not in model.yaml.
 IntegerArray = Annotated[np.ndarray, BeforeValidator(_integers), PlainSerializer(lambda a: a.tolist())]
+OptionalIntegerArray = Annotated[
+    np.ndarray | None,
+    BeforeValidator(lambda value: None if value is None else _integers(value)),
+    PlainSerializer(lambda a: None if a is None else a.tolist()),
+]
 Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
 
 
@@ -44,8 +49,8 @@ Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Tensor(Described):
     """A tensor on a wire: integers of a format; the real value is ``(integer - zero_point) * scale``.
 
-    ``lanes`` numbers travel together in one beat; ``shape`` in row-major order gives the order of the beats.
-    ``scale`` and ``zero_point`` are one number for all lanes, or one a lane (which is a channel).
+    ``lanes`` numbers travel together in one beat; the beats follow ``shape`` in row-major order.
+    ``scale`` and ``zero_point`` are one number for all lanes, or one per lane (which is a channel).
     """
 
     shape: tuple[Extent, ...] = Field(min_length=1, max_length=8)
@@ -97,7 +102,7 @@ class Tensor(Described):
         return self.scale
 
     def numbers_like(self, other: Tensor) -> bool:
-        """Whether the same integers mean the same numbers in both."""
+        """Return whether the same integers mean the same numbers in both tensors."""
         return (self.format, self.scale, self.zero_point) == (other.format, other.scale, other.zero_point)
 
     def in_lanes(self, lanes: int) -> Tensor:
@@ -124,8 +129,8 @@ class Tensor(Described):
         return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype).reshape(x.shape)
 
     def clips(self, x: np.ndarray) -> np.ndarray:
-        """Which real numbers ``[samples, *shape]`` saturate by more than one step. One step is part of the scale's
-        choice: an image in [0, 1] in 8 bits has scale 2^-8.
+        """Return which real numbers ``[samples, *shape]`` saturate by more than one step. One step is part of the
+        scale's choice: an image in [0, 1] in 8 bits has scale 2^-8.
         """
         beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
         q = np.floor(beats / self.scales + 0.5) + self.zero_points
@@ -144,7 +149,7 @@ def one_or_each(values: Sequence[V]) -> V | tuple[V, ...]:
 
 
 class Arithmetic(Described):
-    """How results are brought into a format."""
+    """The rounding and the overflow with which results are brought into a format."""
 
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE

@@ -1,4 +1,4 @@
-"""How much the registers of every layer of a bundle switch, by the checker's harness."""
+"""The switching activity of the registers of every layer of a bundle, measured by the checker's harness."""
 
 from __future__ import annotations
 

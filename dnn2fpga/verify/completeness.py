@@ -1,4 +1,5 @@
-"""Whether a simulation that found nothing wrong has looked at everything: each beat at each boundary, each cycle.
+"""The check that a simulation that found nothing wrong has looked at everything: each beat at each boundary, each
+cycle.
 
 The checker says "passed"; here it must show how many beats of which frames it compared, and which cycles it measured.
 """
@@ -16,9 +17,9 @@ from dnn2fpga.generate.manifest import Manifest
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a test that passed must have done.
+    """The work that a test that passed must have done.
 
-    `timed`: nothing stalled, so that every boundary must have met the cycles of the plan; `steady`: and so many frames
+    `timed`: nothing stalled, so that every boundary must have met the cycles of the plan; `steady`: and enough frames
     were sent that the interval must have been measured.
     """
 

@@ -1,6 +1,6 @@
-"""Simulates a bundle and compares every layer boundary with the integer model.
+"""The verifier: it simulates a bundle and compares every layer boundary with the integer model.
 
-A verdict counts only with the numbers that the checker gives for it (``dnn2fpga.verify.completeness``).
+A verdict counts only with the numbers that the checker reports for it (``dnn2fpga.verify.completeness``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STREAMING = "simulating the test data"
 CHUNK_BYTES = 64 << 20  # expected values on disk at one time
 
-# Of the checker, in its order. Two meet no stalls (in the end), and the plan's cycles.
+# Tests of the checker, in its order. Two meet no stalls (in the end), and the plan's cycles.
 PROTOCOL_TESTS = (
     "no_stalls",
     "source_stalls",
@@ -54,7 +54,9 @@ SLOW_PATTERNS = {"none": 6, "source": 3, "sink": 3, "random": 3, "burst": 3, "fu
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What was compared and measured; ``passed`` only if every beat was equal and every cycle as predicted."""
+    """The comparisons and measurements of a verification; ``passed`` only if every beat was equal and every cycle as
+    predicted.
+    """
 
     passed: bool
     messages: tuple[str, ...] = ()
@@ -87,8 +89,8 @@ def verify_bundle(
 
 
 def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool = False) -> VerificationReport:
-    """A few frames under every stall pattern, and the exact cycle of every boundary (cocotb; the compiled harness for
-    a design that takes so long for a frame that cocotb would need an hour).
+    """Simulate a few frames under every stall pattern, and the exact cycle of every boundary (cocotb; the compiled
+    harness for a design that needs so long for a frame that cocotb would need an hour).
 
     :raises UserError: when the simulation cannot run, or has not compared everything.
     """
@@ -106,7 +108,9 @@ def check_protocol(bundle: Path, build_dir: Path, *, seed: int = 1, waves: bool 
 
 
 def _tells(manifest: Manifest, test: str) -> bool:
-    """Whether a test tells something about a design: one port in turn stalls only where there are joins, or outputs."""
+    """Return whether a test is meaningful for a design: one port in turn stalls only where there are joins, or
+    outputs.
+    """
     told = {"starve_stalls": manifest.has_joins, "refuse_stalls": len(manifest.outputs) > 1}
     return told.get(test, True)
 
@@ -136,7 +140,7 @@ def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: Manifest, seed
 def _protocol_report(
     manifest: Manifest, tests: Sequence[Mapping[str, Any]], notes: Sequence[str]
 ) -> VerificationReport:
-    """Of tests of which the first was undisturbed."""
+    """Return the report of tests of which the first was undisturbed."""
     measured = tests[0]
     intervals = measured.get("output_interval_cycles") or [None]
     return VerificationReport(

@@ -41,7 +41,7 @@ def digits_dense(folder: Path) -> Model:
 
 
 def mnist_cnn(folder: Path) -> Model:
-    """Of Tourad and Eleuldj: two Conv2D of twelve 3×3 filters, max-pooling, Dense 10."""
+    """Train the network of Tourad and Eleuldj: two Conv2D of twelve 3×3 filters, max-pooling, Dense 10."""
     train, test = mnist()
     return Model(_trained(folder / "mnist_cnn.keras", train, 500), train, test)
 

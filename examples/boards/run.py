@@ -74,7 +74,7 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What ``results.md`` tells."""
+    """The measurements that ``results.md`` reports."""
 
     build: BuildResult
     float_accuracy: float

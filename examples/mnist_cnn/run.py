@@ -2,10 +2,10 @@
 
     .venv/bin/python examples/mnist_cnn/run.py
 
-Trains (Adam, batch 500, 10 epochs), then takes it through the optimizer at 8, 6, 4, 3 and 2 bits, and once with its
-convolutions left in IEEE binary32; generates the Verilog of each, streams test images through the simulated design and
-compares every layer boundary; writes ``results.md`` and ``bits.png``. About half an hour on two cores; a second run
-finds the trained model and the finished stages in ``work/``.
+Trains (Adam, batch 500, 10 epochs), then runs the optimizer at 8, 6, 4, 3 and 2 bits, and once with its convolutions
+left in IEEE binary32; generates the Verilog of each, streams test images through the simulated design and compares
+every layer boundary; writes ``results.md`` and ``bits.png``. About half an hour on two cores; a second run finds the
+trained model and the finished stages in ``work/``.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ for ``dnn2fpga generate``). The table is printed and written to ``accuracy.md`` 
 to ``results.md`` here.
 
 As in the paper, no layer but the last has a bias, and pooling comes before batch normalization. So that the
-normalization can go into the convolution all the same, its scales must not be negative: Keras' ``NonNeg``. A scale
-that ends at 0 does no harm, for a constant channel is the same before and behind a maximum.
+normalization can go into the convolution all the same, its scales must not be negative: Keras' ``NonNeg``. A scale that
+ends at 0 does no harm, for a constant channel is the same before and after a maximum.
 """
 
 from __future__ import annotations

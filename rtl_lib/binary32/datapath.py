@@ -31,7 +31,7 @@ def multiplier(m: Module, build: PipelineBuilder, a: Value, b: Value) -> Signal:
     zero = (a[FRACTION:31] == 0) | (b[FRACTION:31] == 0)
     exponent, zero, sign = (later(build, value, 3, "of_product") for value in (exponent, zero, a[31] ^ b[31]))
     # The lower 17 bits of one factor apart: 24 × 17 unsigned bits is what one DSP48 multiplies, and 17 is how far the
-    # next one shifts the sum that it takes from its neighbour. So a product is two such blocks and nothing else.
+    # next one shifts the sum that it receives from its neighbour. So a product is two such blocks and nothing else.
     x, y = (Cat(build.register(operand[:FRACTION], "fraction"), Const(1)) for operand in (a, b))
     upper, lower = build.register(x * y[17:], "upper"), build.register(x * y[:17], "lower")
     product = build.register(Cat(lower[:17], (upper + lower[17:])[:31]), "product")
@@ -105,7 +105,7 @@ def float_to_integer(m: Module, build: PipelineBuilder, x: Value, bound: int, ro
 
     whole, half, rest = fixed[-integer_bits:], fixed[-integer_bits - 1], fixed[: -integer_bits - 1].any()
     negative = build.register(sign, "negative")
-    # Whether the magnitude grows: towards minus infinity only below zero; at a tie away from an odd one.
+    # True where the magnitude grows: towards minus infinity only below zero; at a tie away from an odd one.
     grows = {
         Rounding.FLOOR: negative & (half | rest),
         Rounding.HALF_UP: half & (rest | ~negative),

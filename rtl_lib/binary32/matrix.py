@@ -3,10 +3,10 @@
 ``y[j] = clamp(round(sum_k float(x[k] - input_zero_point[k]) * weights[k, j] + bias[j]) + output_zero_point[j])``, where
 the sum starts from the bias and takes its terms in stream order, each product and each sum rounded (``binary32``).
 
-``float_units`` units work side by side, each on its own outputs. A unit gives one input number (a *term*) to all its
-outputs, one a cycle (a *slot*), before it turns to the next one; so a sum has long left the adder when its next term
-arrives. Where a unit has fewer outputs than that takes (``LOOP_CYCLES``), the slots left over stay idle. One beat keeps
-the engine busy for ``lanes * slots`` cycles, and the next one is taken in the last of them::
+``float_units`` units work in parallel, each on its own outputs. A unit applies one input number (a *term*) to all its
+outputs, one per cycle (a *slot*), before it proceeds to the next one; so a sum has long left the adder when its next
+term arrives. Where a unit has fewer outputs than that needs (``LOOP_CYCLES``), the slots left over stay idle. One beat
+keeps the engine busy for ``lanes * slots`` cycles, and the next one is accepted in the last of them::
 
     slot         0   1   2   .   .   n   0   1   2          n + 1 slots a term
     term         x0  x0  x0          x0  x1  x1  x1
@@ -39,7 +39,7 @@ from rtl_lib.elementwise.requantize import narrow
 
 LOOP_CYCLES = datapath.ADD_LATENCY + 2  # from reading a sum to reading it again: memory, adder, memory
 
-# The stages of the pipeline, in registers behind the slot counter.
+# The stages of the pipeline, in registers after the slot counter.
 TO_MULTIPLIER = 1 + datapath.FROM_INTEGER_LATENCY
 TO_ADDER = TO_MULTIPLIER + datapath.MULTIPLY_LATENCY
 TO_SUMS = TO_ADDER + datapath.ADD_LATENCY
@@ -49,11 +49,11 @@ LATENCY = TO_CLAMP + 1
 
 @dataclass(frozen=True, eq=False)
 class Binary32Matrix(Operator):
-    """The spec.
+    """A matrix product in binary32 with requantized results.
 
     :param weights: float32 ``[terms, outputs]``; input number ``beat * lanes + lane`` of a group is a term.
     :param bias: float32 ``[outputs]``.
-    :param lanes: numbers a beat; ``terms / lanes`` input beats give one output beat.
+    :param lanes: numbers per beat; ``terms / lanes`` input beats produce one output beat.
     :param input_zero_point: int64 ``[lanes]``, subtracted before the conversion to floating point.
     :param low, high: the clamp of the results, in ``output_format``.
     :param output_zero_point: int64 ``[outputs]``, added after rounding and before the clamp.
@@ -107,7 +107,7 @@ class Binary32Matrix(Operator):
 
     @cached_property
     def difference_format(self) -> Format:
-        """Of the inputs minus their zero points."""
+        """The format of the inputs minus their zero points."""
         f, zero = self.input_format, self.input_zero_point
         return Format.containing(f.minimum - int(zero.max()), f.maximum - int(zero.min()))
 
@@ -132,7 +132,7 @@ class Binary32Matrix(Operator):
         return y.T.reshape(len(x), -1, self.outputs).astype(self.output_format.dtype)
 
     def create(self, float_units: int = 1) -> StreamComponent:
-        """``float_units``: multiply-add units side by side; more than there are outputs are of no use."""
+        """``float_units``: parallel multiply-add units; more than there are outputs are of no use."""
         if float_units < 1:
             raise ValueError(f"float_units must be at least 1, not {float_units!r}")
         return _Engine(self, float_units)
@@ -227,7 +227,7 @@ class _Engine(StreamComponent):
         difference, working = self._issue(m, advance)
         x = datapath.integer_to_float(m, build, build.register(difference, "difference"))
 
-        # For every term, a word for every slot that works.
+        # For every term, a word per slot that works.
         words = spec.terms * self.unit_outputs
         word = _counter(m, advance & working[TO_MULTIPLIER - 1], words, "word")
         weights = self._constants(m, "weights", spec.weights, word, advance)

@@ -16,7 +16,7 @@ from amaranth.hdl import Mux, Value
 
 
 class Rounding(enum.Enum):
-    """What happens to the bits that a right shift drops (the names of ``ap_fixed`` in brackets)."""
+    """The treatment of the bits that a right shift drops (the names of ``ap_fixed`` in brackets)."""
 
     HALF_UP = "half_up"  # AP_RND: 0.5 → 1, -0.5 → 0, -1.5 → -1
     HALF_EVEN = "half_even"  # AP_RND_CONV: 0.5 → 0, 1.5 → 2, -0.5 → 0
@@ -24,11 +24,16 @@ class Rounding(enum.Enum):
 
 
 class Overflow(enum.Enum):
-    """What happens to a result outside the bounds (the names of ``ap_fixed`` in brackets)."""
+    """The treatment of a result outside the bounds (the names of ``ap_fixed`` in brackets)."""
 
     SATURATE = "saturate"  # AP_SAT
     SATURATE_SYMMETRIC = "saturate_symmetric"  # AP_SAT_SYM: -2^(n-1) is not used
     WRAP = "wrap"  # AP_WRAP
+
+
+def is_whole_range(low: Any, high: Any) -> Any:
+    """Return whether ``low`` … ``high`` are all numbers of n bits, unsigned or in two's complement; n may be 0."""
+    return (high & (high + 1) == 0) & ((low == 0) | (low == -high - 1))
 
 
 @singledispatch
@@ -69,8 +74,8 @@ def clamp(value: Any, low: Any, high: Any) -> Any:
 def fit(value: Any, low: Any, high: Any, overflow: Overflow = Overflow.SATURATE) -> Any:
     """``value`` brought into ``[low, high]``.
 
-    ``WRAP`` keeps the low bits, so there ``[low, high]`` must be the whole range of a format (a power of two of
-    values). ``SATURATE_SYMMETRIC`` excludes ``low`` when ``low == -high - 1``.
+    ``WRAP`` keeps the low bits, so there ``[low, high]`` must be a whole range (``is_whole_range``).
+    ``SATURATE_SYMMETRIC`` excludes ``low`` when ``low == -high - 1``.
     """
     if overflow is Overflow.WRAP:
         return ((value - low) & (high - low)) + low
@@ -88,8 +93,14 @@ def requantize(
     high: Any,
     rounding: Rounding = Rounding.HALF_UP,
     overflow: Overflow = Overflow.SATURATE,
+    negative: tuple[Any, Any] | None = None,
 ) -> Any:
     """``fit(round((accumulator * multiplier + offset) / 2**shift))``:
     from an accumulator's scale to the next tensor's.
+
+    :param negative: multiplier and offset for accumulators below 0; absent: the same.
     """
+    if negative is not None:
+        is_negative = accumulator < 0
+        multiplier, offset = (select(is_negative, *both) for both in zip(negative, (multiplier, offset), strict=True))
     return fit(shift_right(accumulator * multiplier + offset, shift, rounding), low, high, overflow)

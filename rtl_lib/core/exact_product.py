@@ -1,7 +1,7 @@
 """Exact integer matrix products at floating-point speed.
 
-A float holds every integer up to 2^24 (binary32) or 2^53 (binary64) exactly. Where no partial sum can exceed that,
-in whatever order it is formed, BLAS gives the exact integer result.
+A float holds every integer up to 2^24 (binary32) or 2^53 (binary64) exactly. Where no partial sum can exceed that, in
+whatever order it is formed, BLAS computes the exact integer result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What components consist of, in terms that a synthesis tool's result can be predicted from.
+"""Resource features: the parts of components, in terms from which a synthesis tool's result can be predicted.
 
 A ``Feature`` is a number of bits (or of blocks) of one kind, and the sizes that its cost depends on. How many LUTs or
 DSP blocks that makes is known to ``dnn2fpga.plan.estimate``, from measurements of an FPGA family. Counts and sizes may
@@ -17,14 +17,14 @@ Amount = Any  # a number, or an array of them
 
 
 class Kind(enum.Enum):
-    """What a feature counts; the sizes it has in brackets."""
+    """The kind of a feature, which says what it counts; the sizes it has in brackets."""
 
     REGISTER = "register"  # bits
-    OPERAND = "operand"  # bits of registers that a DSP block may have of its own, in front of its multiplier
+    OPERAND = "operand"  # bits of registers that a DSP block may have of its own, before its multiplier
     ADDER = "adder"  # bits of a carry chain where two variables meet
     RUNNING_SUM = "running_sum"  # bits of a carry chain that adds to its own register, or begins anew
     CONSTANT_ADDER = "constant_adder"  # bits of a carry chain where a constant is added
-    OFFSET = "offset"  # the same right behind a product, where a DSP block may do it
+    OFFSET = "offset"  # the same right after a product, where a DSP block may do it
     ADDER_GRAPH = "adder_graph"  # LUTs as the graph's solver counts them
     CHAIN = "chain"  # places of its carry chains that it counts no LUT for
     WIDE_SUM = "wide_sum"  # bits of adders that yosys makes compressors of
@@ -39,8 +39,8 @@ class Kind(enum.Enum):
     ROM = "rom"  # memories (depth, width, how much of it differs), read into a register
     RAM = "ram"  # memories (depth, width, 1 where a word may be read while it is written), read into a register
     SINGLE_PORT_RAM = "single_port_ram"  # the same where reading and writing have one address
-    PRODUCT = "product"  # multiplications (bits, bits, bits of the product), a register behind each
-    CLAMP = "clamp"  # results (bits before, bits of the result, 1 where it is signed and behind an adder)
+    PRODUCT = "product"  # multiplications (bits, bits, bits of the product), a register after each
+    CLAMP = "clamp"  # results (bits before, bits of the result, 1 where it is signed and after an adder)
     EVEN = "even"  # bits that are rounded half to even
     COUNTER = "counter"  # bits
     HANDSHAKE = "handshake"  # pipelines, queues: what moves together
@@ -49,7 +49,7 @@ class Kind(enum.Enum):
 
 
 class MemoryStyle(enum.Enum):
-    """What a memory is made of."""
+    """The primitive that implements a memory."""
 
     AUTO = "auto"  # the tool decides
     BLOCK = "block"
@@ -92,7 +92,7 @@ def ceil_div(a: Amount, b: Amount) -> Amount:
 
 
 def distinct_columns(rows: Amount, columns: Amount) -> Amount:
-    """How many of the columns of a random bit matrix are neither equal to another nor constant, on the average."""
+    """Return how many of the columns of a random bit matrix are neither equal to another nor constant, on average."""
     functions = np.exp2(np.minimum(rows, 30.0)) - 2
     functions = np.maximum(functions, 1e-9)
     return functions * -np.expm1(columns * np.log1p(-1 / np.maximum(functions + 2, 2)))

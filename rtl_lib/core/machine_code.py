@@ -1,4 +1,4 @@
-"""The rules of timing models as machine code (numba), which is kept on disk from the first time on.
+"""The rules of timing models as machine code (numba), which is cached on disk after the first compilation.
 
 It is imported where something is traced, and only there, as numba takes half a second to import.
 """
@@ -34,14 +34,14 @@ class _Told(event.Listener):
         self.told = True
 
     def on_end(self, event: event.Event) -> None:
-        """That is nothing to tell."""
+        """Ignore the end of a compilation."""
 
 
 event.register("numba:compile", _Told())
 
 
 def addresses(part: type[NetworkPart]) -> tuple[int, int, int]:
-    """Of the machine code of ``offers``, ``accepts`` and ``moves``."""
+    """Return the addresses of the machine code of ``offers``, ``accepts`` and ``moves``."""
     return _address(part.offers, 0), _address(part.accepts, 2), _address(part.moves, 3)
 
 
@@ -58,7 +58,9 @@ def _helper(rule: Callable[..., int]) -> Any:
 
 
 def kept(compile: Callable[..., Any], function: Callable[..., Any]) -> Any:
-    """What is compiled is kept beside its source or, if nothing can be written there, in the user's cache."""
+    """Compile a function and cache the result beside its source or, if nothing can be written there, in the user's
+    cache.
+    """
     try:
         return compile(function, cache=True)
     except RuntimeError:  # no place can be written to

@@ -1,4 +1,4 @@
-"""What every operator spec offers: the integers, and the component that produces the same integers."""
+"""The interface of every operator spec: the integers, and the component that produces the same integers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rtl_lib.core.stream import Beat, StreamComponent
 
 @dataclass(frozen=True)
 class Wide:
-    """How an operator works when several pixels arrive in a beat.
+    """The form of an operator for beats of several pixels.
 
     :param create: the component, with the options of the operator's ``create``.
     :param pixels: in a beat of its output.
-    :param in_order: it only knows the order of the numbers: rows of pixels are nothing to it.
+    :param in_order: it depends on the order of the numbers only, not on rows of pixels.
     """
 
     create: Callable[..., StreamComponent]
@@ -55,7 +55,7 @@ class Operator(ABC):
 
     @property
     def input_beat(self) -> Beat:
-        """Of the only input."""
+        """The beat of the only input."""
         (beat,) = self.input_beats
         return beat
 
@@ -72,9 +72,10 @@ class Operator(ABC):
         return self.output_beat.layout.size
 
     def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
-        """How it works on beats of ``pixels`` pixels (of every input but the gates); None: it needs them one by one.
+        """Return the form of the operator for beats of ``pixels`` pixels (of every input but the gates); None: it needs
+        them one by one.
 
-        :param surplus: whether the last beat of a row has lanes that mean nothing.
+        :param surplus: whether the last beat of a row has surplus lanes.
         """
         return None
 
@@ -84,7 +85,9 @@ class Operator(ABC):
 
 
 class Beatwise(Operator):
-    """What it does with one beat does not depend on any other beat: several pixels are the work of several copies."""
+    """An operator whose result for one beat does not depend on any other beat: several pixels are the work of several
+    copies.
+    """
 
     def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
         return in_copies(self, pixels)
@@ -96,11 +99,13 @@ def in_copies(operator: Operator, pixels: int) -> Wide:
 
 
 class Rowwise(Operator):
-    """It knows the rows of the image, and has an option of ``create`` for several ``pixels`` in a beat."""
+    """An operator that knows the rows of the image, and has an option of ``create`` for several ``pixels`` in a
+    beat.
+    """
 
     @abstractmethod
     def pixels_out(self, pixels: int) -> int | None:
-        """How many pixels leave in a beat when ``pixels`` arrive in one; None: not possible."""
+        """Return how many pixels leave in a beat when ``pixels`` arrive in one; None: not possible."""
 
     def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
         leaving = self.pixels_out(pixels)

@@ -35,7 +35,7 @@ class PipelineBuilder:
 
 
 class Registers(StreamComponent):
-    """What every pipeline is made of: ``latency`` registers, and one bit for each that says whether it holds a beat.
+    """The registers of every pipeline: ``latency`` of them, and one bit for each that says whether it holds a beat.
 
     A subclass says when a beat enters, and what it becomes.
     """
@@ -70,14 +70,14 @@ class Registers(StreamComponent):
         return m
 
     def _lanes(self, k: int) -> list[Value]:
-        """Of an input."""
+        """Return the lanes of input ``k``."""
         return [self.inputs[k].payload[lane] for lane in range(self.input_beats[k].lanes)]
 
 
 class Pipeline(Registers):
     """One output beat for every input beat, ``latency`` cycles later.
 
-    A subclass gives ``latency`` and ``datapath``, which must put exactly ``latency`` registers on every path.
+    A subclass defines ``latency`` and ``datapath``, which must put exactly ``latency`` registers on every path.
     """
 
     @abstractmethod
@@ -98,14 +98,14 @@ class Pipeline(Registers):
 class JoinPipeline(Registers):
     """One beat of every input in the same cycle, and one output beat for them, ``latency`` cycles later.
 
-    An input is taken only where all of them are there, so its ``ready`` depends on the ``valid`` of the others: those
-    come from state, so there is no loop::
+    An input is accepted only where all of them are there, so its ``ready`` depends on the ``valid`` of the others:
+    those come from state, so there is no loop::
 
         i_0   A  A  B      waits for a
         i_1   .  a  b
         o        .  Aa Bb  (latency 1)
 
-    A subclass gives ``latency`` and ``datapath``, as of ``Pipeline``.
+    A subclass defines ``latency`` and ``datapath``, as of ``Pipeline``.
     """
 
     @abstractmethod
@@ -122,7 +122,7 @@ class JoinPipeline(Registers):
         return arrived
 
     def consumed(self, m: Module, fires: Signal) -> list[Value]:
-        """By input: whether its beat is taken when a beat enters (``fires``)."""
+        """Return by input whether its beat is consumed when a beat enters (``fires``)."""
         return [fires] * len(self.input_beats)
 
     def results(self, m: Module, build: PipelineBuilder) -> list[Value]:

@@ -19,9 +19,10 @@ def _inlined(function):  # type: ignore[no-untyped-def]
 
 
 class Wires(NamedTuple):
-    """What does not change. Lists of lists are flat, with the place where each one begins, and the end of the last.
+    """The constant part of a replay. Lists of lists are flat, with the place where each one begins, and the end of the
+    last.
 
-    By part; by stream; by watch (a tensor that is watched); by tap (one stream of a watch).
+    By part; by stream; by watch (a tensor that is observed); by tap (one stream of a watch).
     """
 
     members: np.ndarray  # the parts that are run, from the last to the first
@@ -37,13 +38,13 @@ class Wires(NamedTuple):
     taps_from: np.ndarray
     watch_of: np.ndarray  # by tap
     taps_of_from: np.ndarray  # by watch: its taps follow each other
-    beats: np.ndarray  # of a frame, by watch
+    beats: np.ndarray  # beats per frame, by watch
     held: np.ndarray  # sources that offer a beat only when nothing else moves
     held_words: np.ndarray  # where in ``words`` it is noted that one is released
 
 
 class Moments(NamedTuple):
-    """What changes, beside the states."""
+    """The variable part of a replay, beside the states."""
 
     clock: np.ndarray  # [0]: the present cycle
     valid: np.ndarray  # by stream
@@ -77,7 +78,7 @@ call: Any = intrinsic(_call)
 
 @_inlined
 def _passes(stream, cycle, taps_from, taps, watch_of, taps_of_from, beats, taken, passed, first, lasts):  # type: ignore[no-untyped-def]
-    """A beat of a stream. One of a tensor passes when the last of its readers takes it."""
+    """Count a beat of a stream. A beat of a tensor passes when the last of its readers accepts it."""
     for place in range(taps_from[stream], taps_from[stream + 1]):
         tap = taps[place]
         watch = watch_of[tap]
@@ -113,14 +114,14 @@ def _release(cycle, wires, moments, words):  # type: ignore[no-untyped-def]
 
 
 def _run(wires, moments, words, watches, frames, longest_rest):  # type: ignore[no-untyped-def]
-    """Until so many frames of the ``watches`` have passed.
+    """Run until ``frames`` frames of the ``watches`` have passed.
 
     Only those parts are looked at around which something happens: the others rest, until their rest is over, or until
-    one that they read offers, or one that reads them takes, something else than before. Meanwhile ``valid`` and
-    ``ready`` of their streams stand for them, and cycles in which all rest are leapt over.
+    one that they read offers, or one that reads them accepts, something else than before. Meanwhile ``valid`` and
+    ``ready`` of their streams stand for them, and cycles in which all rest are skipped.
 
     :param words: the states.
-    :returns: whether it came so far; else nothing moves any more.
+    :returns: whether it reached them; else nothing moves any more.
     """
     # (Numba is slow where it looks into a tuple of arrays within a loop.)
     members, rules, places, inputs, inputs_from, first_outputs, output_counts, producers, consumers = wires[:9]

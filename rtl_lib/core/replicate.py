@@ -1,7 +1,7 @@
 """Several copies of a component in lockstep, each on its own slice of a beat.
 
-What a layer does with one pixel it does with the several pixels of a beat: copy k takes the k-th part of the input
-lanes and gives the k-th part of the output lanes. All copies see the same handshakes, so they are always in the same
+What a layer does with one pixel it does with the several pixels of a beat: copy k reads the k-th part of the input
+lanes and drives the k-th part of the output lanes. All copies see the same handshakes, so they are always in the same
 state, and the first one speaks for all.
 """
 
@@ -18,9 +18,9 @@ from rtl_lib.core.timing import BeatModel
 
 
 def side_by_side(copies: Sequence[StreamComponent]) -> StreamComponent:
-    """Identical components (or chains of them) as one component; copies are made fresh, one for each slice.
+    """Replicate identical components (or chains of them) as one component; copies are made fresh, one for each slice.
 
-    Chains are put side by side link by link, so the result is a chain again; each link has its own timing model.
+    Chains are replicated link by link, so the result is a chain again; each link has its own timing model.
     """
     if not copies:
         raise ValueError("copies must be at least one component, not none")
@@ -36,7 +36,7 @@ def side_by_side(copies: Sequence[StreamComponent]) -> StreamComponent:
 
 
 class SideBySide(StreamComponent):
-    """``copies`` of one component, none of them a chain: ``side_by_side`` takes those too."""
+    """``copies`` of one component, none of them a chain: ``side_by_side`` accepts those too."""
 
     def __init__(self, copies: Sequence[StreamComponent]) -> None:
         if not copies:

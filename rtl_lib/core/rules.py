@@ -1,4 +1,4 @@
-"""What the rules of timing models are made of.
+"""The helpers that the rules of timing models are made of.
 
 Rules are plain functions of integers, which a trace compiles; they run uncompiled too. A *line* is a pipeline within a
 model's state: ``latency`` registers that move together, whenever the last one is empty or taken.
@@ -42,7 +42,7 @@ def line(latency: int) -> list[int]:
 
 @helper
 def line_valid(s: State, at: int) -> int:
-    """Whether the last register holds a beat.
+    """Return whether the last register holds a beat.
 
     :param at: where in the state the line begins.
     """

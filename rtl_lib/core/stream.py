@@ -63,19 +63,19 @@ class StreamComponent(Elaboratable):
 
     @property
     def input_beat(self) -> Beat:
-        """Of the only input."""
+        """The beat of the only input."""
         (beat,) = self.input_beats
         return beat
 
     @property
     def output_beat(self) -> Beat:
-        """Of the only output."""
+        """The beat of the only output."""
         (beat,) = self.output_beats
         return beat
 
     @cached_property
     def signature(self) -> wiring.Signature:
-        """Its ports; they become attributes now."""
+        """The ports of the component; they become attributes now."""
         members = _members("i", In, self.input_beats) | _members("o", Out, self.output_beats)
         signature = wiring.Signature(members)
         self.__dict__.update(signature.members.create(path=()))
@@ -109,21 +109,21 @@ class StreamComponent(Elaboratable):
     def __del__(self) -> None:
         """Without the warning of Amaranth: one that was planned with need not be built."""
 
-    # Whether it is registers that move together, with nothing but logic between them.
+    # True for registers that move together, with nothing but logic between them.
     is_pipeline: ClassVar[bool] = False
 
     # For reports: what of its kind it is.
     detail: str = ""
 
-    # Whether it goes on reading a beat for some cycles before it takes it.
+    # True if the component keeps reading a beat for some cycles before it consumes it.
     holds_input: bool = False
 
     def components(self, name: str) -> list[tuple[str, StreamComponent]]:
-        """What it consists of in stream order, named; itself, under ``name``, unless it is a chain."""
+        """Return the components in stream order, named; the component itself, under ``name``, unless it is a chain."""
         return [(name, self)]
 
     def features(self) -> Features:
-        """What it consists of, for estimates of its size."""
+        """Return the parts of the component, for estimates of its size."""
         raise NotImplementedError(f"{type(self).__name__} declares no features")
 
     def beat_model(self) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
 
@@ -19,10 +20,10 @@ Flags = tuple[bool, ...]
 
 
 class NetworkPart(ABC):
-    """What a network of timing models sees of one: any number of input and output streams.
+    """One timing model, as a network of them sees it: any number of input and output streams.
 
-    Streams are told as bits of an integer, bit 0 for the first one. The valid of an output depends on the state only;
-    the ready of an input may depend on the outputs' readys and, where inputs are joined, on their valids.
+    Streams are bits of an integer, bit 0 for the first one. The valid of an output depends on the state only; the ready
+    of an input may depend on the outputs' readys and, where inputs are joined, on their valids.
 
     :ivar state: the row of integers.
     """
@@ -34,20 +35,20 @@ class NetworkPart(ABC):
     @staticmethod
     @abstractmethod
     def offers(s: State) -> int:
-        """Which outputs offer a beat in this cycle."""
+        """Return which outputs offer a beat in this cycle."""
 
     @staticmethod
     @abstractmethod
     def accepts(s: State, valids: int, readys: int) -> int:
-        """From which inputs a beat would be taken in this cycle."""
+        """Return from which inputs a beat would be accepted in this cycle."""
 
     @staticmethod
     @abstractmethod
     def moves(s: State, valids: int, readys: int, cycles: int) -> int:
-        """The rising clock edge that ends this cycle.
+        """Apply the rising clock edge that ends this cycle.
 
         :param valids: of the inputs; ``readys``: of the outputs.
-        :param cycles: so many of them pass at once, at most those that were returned last.
+        :param cycles: the number of them that pass at once, at most the number that was returned last.
         :returns: while no beat passes and the neighbours stay as they are: for how many cycles more ``accepts`` says
             the same, and ``offers`` for one more than that. 0 is always true, but a model that waits for its
             neighbours must say so: ``FOREVER``.
@@ -71,12 +72,18 @@ class NetworkPart(ABC):
         """
         return copy.deepcopy(self)
 
+    def followed_by(self, other: NetworkPart) -> BeatModel | None:
+        """One fresh model that does what this part and the one that reads its only output do, cycle by cycle, and is
+        faster to trace; None where there is none.
+        """
+        return None
+
     def missing(self, input_valids: Flags) -> tuple[int, ...]:
-        """For a report of a deadlock: the inputs without which others that are there cannot be taken."""
+        """Return for a report of a deadlock the inputs without which others that are there cannot be consumed."""
         return ()
 
     def full(self) -> bool:
-        """For a report of a deadlock: whether a longer queue in its place could take more."""
+        """Return for a report of a deadlock whether a longer queue in its place could accept more."""
         return False
 
 
@@ -92,11 +99,11 @@ class BeatModel(NetworkPart):
     """One input, one output. ``ready`` depends on the output's ready at most."""
 
     def valid(self) -> bool:
-        """Whether an output beat is offered in this cycle."""
+        """True if an output beat is offered in this cycle."""
         return bool(self.offers(self.state))
 
     def ready(self, output_ready: bool) -> bool:
-        """Whether an input beat would be taken in this cycle."""
+        """Return whether an input beat would be accepted in this cycle."""
         return bool(self.accepts(self.state, 0, int(output_ready)))
 
     def tick(self, input_valid: bool, output_ready: bool, cycles: int = 1) -> int:
@@ -110,6 +117,15 @@ class JoinModel(NetworkPart):
 
 class ForkModel(NetworkPart):
     """One input, several outputs."""
+
+
+def in_a_row(models: Iterable[BeatModel | JoinModel]) -> list[BeatModel | JoinModel]:
+    """Fresh models in stream order that do what these do, some of them as one (``NetworkPart.followed_by``)."""
+    found: list[BeatModel | JoinModel] = []
+    for model in models:
+        joined = found[-1].followed_by(model) if found else None
+        found = [*found[:-1], joined] if joined else [*found, model]
+    return found
 
 
 SLAVE, MASTER = range(2)
@@ -143,6 +159,7 @@ class PipelineModel(BeatModel):
     """A pipeline of ``latency`` registers that move together whenever the last one is empty or taken."""
 
     def __init__(self, latency: int) -> None:
+        self.latency = latency
         self.state = line(latency)
 
     @staticmethod
@@ -165,7 +182,7 @@ BEATS, COUNT, REDUCE_LINE = range(3)
 
 
 class ReduceModel(BeatModel):
-    """A pipeline that takes what comes, and offers a beat for every ``beats``."""
+    """A pipeline that accepts every beat, and offers one for every ``beats``."""
 
     def __init__(self, latency: int, beats: int) -> None:
         self.state = [beats, 0, *line(latency)]

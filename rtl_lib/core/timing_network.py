@@ -1,4 +1,4 @@
-"""A network of timing models: sources, components with any number of streams, watched tensors, sinks.
+"""A network of timing models: sources, components with any number of streams, observed tensors, sinks.
 
 ::
 
@@ -11,7 +11,7 @@
     network.sink(sum)
     trace(network)["sum"].last_cycle
 
-Every stream is read once: a tensor with several readers passes a fork, and is watched at all of its outputs.
+Every stream is read once: a tensor with several readers passes a fork, and is observed at all of its outputs.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class TimingNetwork:
         self.watches[name] = Watch((streams,) if isinstance(streams, int) else tuple(streams), beats)
 
     def sink(self, stream: Stream) -> None:
-        """Takes every beat of a stream, which must be watched."""
+        """Accept every beat of a stream, which must be watched."""
         self._added(Sink(), (stream,), "")
 
     def pace(self, period: int, *, evenly: bool = True) -> None:
@@ -239,7 +239,9 @@ class TimingNetwork:
         return list(groups.values())
 
     def tensor_of(self, stream: Stream) -> str:
-        """The nearest watched tensor that a stream comes from, itself included; the first part, where there is none."""
+        """Return the nearest watched tensor that a stream comes from, itself included; the first part, where there is
+        none.
+        """
         watched = {stream: name for name, watch in self.watches.items() for stream in watch.streams}
         while stream not in watched and self.nodes[self.producers[stream]].inputs:
             stream = self.nodes[self.producers[stream]].inputs[0]
@@ -247,7 +249,7 @@ class TimingNetwork:
 
     @property
     def ends(self) -> list[str]:
-        """The watched tensors that leave through a sink.
+        """Return the watched tensors that leave through a sink.
 
         :raises ValueError: when a stream has no reader, or a sink's is not watched.
         """

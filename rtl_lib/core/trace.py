@@ -1,4 +1,4 @@
-"""When every tensor of a network of timing models passes: an exact replay of the handshakes, event by event."""
+"""Exact replay of the handshakes of a network of timing models, event by event: when every tensor passes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rtl_lib.core.timing_network import RELEASED, Source, Stream, TimingNetwork
 
 @dataclass(frozen=True)
 class Passage:
-    """When the beats of frame 0 pass (in cycles from the first input beat anywhere), and the steady distance between
-    frames: the mean of two, rounded up, as short frames may come and go in pairs.
+    """The passage of a tensor: when the beats of frame 0 pass (in cycles from the first input beat anywhere), and the
+    steady distance between frames: the mean of two, rounded up, as short frames may come and go in pairs.
     """
 
     first_cycle: int
     last_cycle: int
     interval_cycles: int
-    steady_frames: int  # so many must have left at every sink before the interval can be seen
+    steady_frames: int  # frames that must have left at every sink before the interval can be seen
 
     def since(self, cycle: int) -> Passage:
-        """In cycles from another one."""
+        """Return the passage in cycles from another cycle."""
         return replace(self, first_cycle=self.first_cycle - cycle, last_cycle=self.last_cycle - cycle)
 
 
@@ -44,9 +44,9 @@ class Deadlock(RuntimeError):
 
 
 def trace(network: TimingNetwork, least_interval: int = 1 << 62) -> dict[str, Passage]:
-    """Runs a network from an empty start until the intervals of all tensors that leave it repeat.
+    """Run a network from an empty start until the intervals of all tensors that leave it repeat.
 
-    :param least_interval: what the interval will come down to, if it is known: layers that take almost as long as each
+    :param least_interval: what the interval will come down to, if it is known: layers that need almost as long as each
         other wait for each other until enough beats have gathered between them, for some frames longer than that.
     :returns: by watched tensor.
     :raises Deadlock: when all parts wait for each other.
@@ -71,11 +71,11 @@ def trace_chain(
     source_period: int = 0,
     least_interval: int = 1 << 62,
 ) -> list[Passage]:
-    """``trace`` of models in a row.
+    """Trace models in a row, as ``trace`` does.
 
     :param models: in stream order.
     :param boundaries: ``(position, beats)``: the stream that enters ``models[position]`` (``len(models)``: the chain's
-        output) and its number of beats a frame, in stream order; the first must be position 0.
+        output) and its number of beats per frame, in stream order; the first must be position 0.
     :param source_period: of the source.
     """
     network = TimingNetwork()
@@ -101,14 +101,14 @@ def _interval(lasts: Sequence[int]) -> int:
 
 
 def _settled(lasts: Sequence[int], least_interval: int) -> bool:
-    """Two equal distances in a row, or three equal pairs: the schedule has become periodic."""
+    """Return whether the schedule has become periodic: two equal distances in a row, or three equal pairs."""
     steps = [b - a for a, b in pairwise(lasts[-7:])]
     periodic = steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:])
     return periodic and _interval(lasts) <= least_interval
 
 
 def _flat(lists: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The lists in a row, and where each one begins."""
+    """Return the lists in a row, and where each one begins."""
     starts = np.cumsum([0, *map(len, lists)])
     return np.array(list(chain.from_iterable(lists)), np.int64), starts.astype(np.int64)
 
@@ -175,7 +175,7 @@ class Run:
         )
 
     def until(self, frames: int, *, leave: bool = False) -> None:
-        """Until so many frames of every tensor, or of every one that leaves at a sink, have passed; at most
+        """Run until ``frames`` frames of every tensor, or of every one that leaves at a sink, have passed; at most
         ``MOST_FRAMES_APART``.
 
         :raises Deadlock: when they do not.
@@ -200,14 +200,14 @@ class Run:
 
     @property
     def lasts(self) -> list[list[int]]:
-        """Of every tensor that leaves at a sink, the cycles in which the last beats of frames passed."""
+        """The cycles in which the last beats of frames passed, of every tensor that leaves at a sink."""
         found: list[list[int]] = self.moments.lasts[self.ends, : self.frames].tolist()
         return found
 
     @property
     def passages(self) -> dict[str, Passage]:
-        """By tensor, in cycles from the start of the run. The interval is that of all of them in the steady state,
-        though the first may still be filling up the network.
+        """Return the passages by tensor, in cycles from the start of the run. The interval is that of all of them in
+        the steady state, though the first may still be filling up the network.
         """
         interval = max(map(_interval, self.lasts))
         return {

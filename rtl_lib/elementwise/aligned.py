@@ -1,4 +1,4 @@
-"""What sums and extrema of several inputs have in common: integers that bring every input to one scale, a tree that
+"""The part that sums and extrema of several inputs share: integers that bring every input to one scale, a tree that
 makes one number of them, and one rounding at the end::
 
     i_0 ─ · multiplier ─▐ product ▌─┐
@@ -26,8 +26,8 @@ from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator, Wide
 from rtl_lib.core.pipeline import JoinPipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
-from rtl_lib.elementwise.epilogue import Finish, simplified
-from rtl_lib.elementwise.requantize import narrow
+from rtl_lib.elementwise.epilogue import Finish
+from rtl_lib.elementwise.requantize import narrow, simplified
 from rtl_lib.elementwise.term import Built, Counted, Steps, Term, adder_of, is_wires, register_of
 
 LEVELS_PER_REGISTER = 2  # of the tree
@@ -49,7 +49,7 @@ class Lane:
 
     @property
     def unread(self) -> int:
-        """Low bits behind the tree that reach no result."""
+        """The number of low bits after the tree that reach no result."""
         exact = self.finish.offset or self.finish.rounding is not Rounding.FLOOR
         return 0 if exact else self.finish.shift
 
@@ -99,7 +99,7 @@ class Aligned(Operator):
 
     @abstractmethod
     def reduced(self, x: Sequence[np.ndarray]) -> np.ndarray:
-        """What is rounded, of int64 inputs."""
+        """Return the values to be rounded, of int64 inputs."""
 
     @abstractmethod
     def joined(self, a: Term, b: Term) -> Term:
@@ -107,7 +107,7 @@ class Aligned(Operator):
 
     @abstractmethod
     def step_features(self, a: Term, b: Term, dropped: int) -> Features:
-        """Of one step of the tree.
+        """Return the features of one step of the tree.
 
         :param dropped: low bits of its result that nobody reads.
         """
@@ -191,7 +191,7 @@ class AlignedPipeline(JoinPipeline):
         return results
 
     def _total(self, steps: Steps, lane: Lane, values: Sequence[Any]) -> Term:
-        """What is rounded, of the values of one lane of every input."""
+        """Return the value to be rounded, of the values of one lane of every input."""
         formats = self.spec.input_formats
         terms = [Term(f.minimum, f.maximum, value) for f, value in zip(formats, values, strict=True)]
         terms = [self._product(steps, term, m) for term, m in zip(terms, lane.multipliers, strict=True)]

@@ -1,4 +1,4 @@
-"""Concatenate: inputs side by side in every beat, or one after the other. Nothing is computed: the numbers keep their
+"""Concatenate: inputs lane by lane in every beat, or one after the other. Nothing is computed: the numbers keep their
 values, in the narrowest format that holds those of all inputs (docs/arithmetic.md).
 """
 
@@ -89,7 +89,7 @@ class ConcatenatePipeline(JoinPipeline):
 
 
 class Axis(enum.Enum):
-    """Of an image."""
+    """The axis of an image along which inputs are concatenated."""
 
     ROWS = "rows"  # one image below the other
     COLUMNS = "columns"  # one image beside the other
@@ -155,7 +155,7 @@ class ConcatenateBeats(Operator):
 
 
 class Sequencer(Registers):
-    """The inputs take turns: so many beats of the first, then so many of the second, …, and a register::
+    """The inputs alternate: a number of beats of the first, then a number of the second, …, and a register::
 
     i_0   A  B  .  .  C      turns of 2 and 1
     i_1   a  a  a  b  b      waits

@@ -1,11 +1,11 @@
-"""What is left of a requantization once all that can be done before the sum, or for free, is taken out of it."""
+"""The requantization epilogue: what is left of a requantization once all that can be done before the sum, or for free,
+is removed from it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
 
 import numpy as np
 from amaranth.hdl import Value
@@ -13,7 +13,7 @@ from amaranth.hdl import Value
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.features import Features, Kind
-from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.elementwise.requantize import Requantize, simplified
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,9 @@ class Finish:
         return bill.add(Kind.EVEN, bits * (self.rounding is Rounding.HALF_EVEN and self.shift > 0))
 
 
-def simplified(
-    multipliers: Sequence[int], offsets: Sequence[int], shift: int, rounding: Rounding
-) -> tuple[list[int], list[int], int, Rounding]:
-    """The same rounded results of ``(x * multiplier + offset) / 2^shift``, and of any sum or maximum of such numbers
-    over 2^shift, from smaller constants: rounding half up is an addition, and low bits that only offsets have never
-    reach the result. (To a sum belongs one offset.)
-    """
-    of_all = reduce(or_, multipliers)
-    if rounding is Rounding.HALF_UP:
-        offsets, rounding = [offset + (1 << shift >> 1) for offset in offsets], Rounding.FLOOR
-    common = min(shift, (of_all & -of_all).bit_length() - 1) if rounding is Rounding.FLOOR and of_all else 0
-    return [m >> common for m in multipliers], [o >> common for o in offsets], shift - common, rounding
-
-
 def offsets_merged(bias: np.ndarray, all_finishes: Sequence[Finish]) -> tuple[np.ndarray, list[Finish]]:
-    """Without a factor in between, what is added behind a sum can as well be added before it: the bias with it, and
-    what is left.
+    """Return the bias with the offsets merged into it, and what is left of the epilogues. Without a factor in between,
+    what is added after a sum can as well be added before it.
     """
     merged = [finish.offset if finish.multiplier == 1 else 0 for finish in all_finishes]
     left = [replace(finish, offset=0) if finish.multiplier == 1 else finish for finish in all_finishes]

@@ -20,7 +20,7 @@ from rtl_lib.elementwise.term import Term
 
 
 class Order(enum.Enum):
-    """Which of the inputs is the result."""
+    """The choice of the input that is the result."""
 
     MAXIMUM = "maximum"
     MINIMUM = "minimum"

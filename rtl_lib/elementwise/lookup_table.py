@@ -1,6 +1,6 @@
 """Exact tables: an activation such as tanh is defined by its values for every quantized input.
 
-``y = table[x - minimum(input_format)]``. The table *is* the definition; the hardware is one read-only memory a lane.
+``y = table[x - minimum(input_format)]``. The table *is* the definition; the hardware is one read-only memory per lane.
 """
 
 from __future__ import annotations

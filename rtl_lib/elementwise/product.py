@@ -38,7 +38,8 @@ class Product(Operator):
     """
     :param input_formats: of every input, at least two.
     :param zero_point: int64 ``[inputs, lanes]``.
-    :param multiplier, shift, offset, low, high, rounding, overflow: of ``Requantize``.
+    :param multiplier, shift, offset, low, high, rounding, overflow, negative_multiplier, negative_offset: of
+        ``Requantize``.
     :raises OverflowError: where integers of 64 bits would not be exact.
     """
 
@@ -52,6 +53,8 @@ class Product(Operator):
     high: int | np.ndarray
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE
+    negative_multiplier: np.ndarray | None = None
+    negative_offset: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.input_formats) < 2:
@@ -68,7 +71,7 @@ class Product(Operator):
 
     @cached_property
     def requantize(self) -> Requantize:
-        """What is done to the products."""
+        """The requantization of the products."""
         differences = [
             Term(f.minimum - int(zero.max()), f.maximum - int(zero.min()))
             for f, zero in zip(self.input_formats, self.zero_point, strict=True)
@@ -86,6 +89,8 @@ class Product(Operator):
             self.high,
             self.rounding,
             self.overflow,
+            self.negative_multiplier,
+            self.negative_offset,
         )
 
     @property
@@ -111,6 +116,8 @@ class Product(Operator):
         low, high = self.requantize.clamp
         by_lane = {"zero_point": self.zero_point, "multiplier": self.multiplier, "shift": self.shift}
         by_lane |= {"offset": self.offset, "low": low, "high": high}
+        if self.requantize.negative is not None:
+            by_lane |= zip(("negative_multiplier", "negative_offset"), self.requantize.negative, strict=True)
         return {name: np.concatenate([array] * pixels, axis=-1) for name, array in by_lane.items()}
 
     def for_pixels(self, pixels: int, *, surplus: bool) -> Wide | None:
@@ -178,7 +185,7 @@ class ProductPipeline(JoinPipeline):
         return self.spec.requantize.datapath(m, build, products)
 
     def _product(self, steps: Steps, lane: int, values: Sequence[Any]) -> Term:
-        """Of the values of one lane of every input."""
+        """Return the product of the values of one lane of every input."""
         spec = self.spec
         terms = [Term(f.minimum, f.maximum, value) for f, value in zip(spec.input_formats, values, strict=True)]
         if self.subtracts:

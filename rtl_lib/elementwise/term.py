@@ -54,25 +54,26 @@ def register_of(term: Term, unread: int = 0) -> Features:
     """
     :param unread: low bits that nobody reads.
     """
-    # One right behind a multiplier, or an adder behind it, is of the DSP block, as those in front of it are.
+    # A register right after a multiplier, or an adder after it, is part of the DSP block, as are the registers before
+    # it.
     kind = Kind.OPERAND if term.of_block else Kind.REGISTER
     return Features().add(kind, max(term.format.width - max(unread, term.zeros), 0))
 
 
 def adder_of(constant: int, bits: int, kind: Kind = Kind.CONSTANT_ADDER) -> Features:
-    """Where a known constant is added to a number of ``bits``: only its set bits cost something. (What is counted of
-    ``kind`` are bits of a constant of which half are set.)
+    """Return the features of an adder of a known constant to a number of ``bits``: only its set bits cost something.
+    (What is counted of ``kind`` are bits of a constant of which half are set.)
     """
     return Features().add(kind, 2 * (constant % (1 << bits)).bit_count())
 
 
 def is_wires(constant: int) -> bool:
-    """Whether a product with it needs no multiplier."""
+    """Return whether a product with the constant needs no multiplier."""
     return abs(constant).bit_count() == 1
 
 
 class Steps(ABC):
-    """What becomes of the steps of a datapath."""
+    """The treatment of the steps of a datapath."""
 
     @abstractmethod
     def wire(self, term: Term, made_of: Features) -> Term:
@@ -84,7 +85,7 @@ class Steps(ABC):
 
 
 class Built(Steps):
-    """They become hardware.
+    """Steps that become hardware.
 
     :param lane: whose registers these are, for their names.
     """
@@ -103,7 +104,7 @@ class Built(Steps):
 
 
 class Counted(Steps):
-    """They are only counted, in ``bill``."""
+    """Steps that are only counted, in ``bill``."""
 
     def __init__(self) -> None:
         self.bill = Features()

@@ -1,4 +1,4 @@
-"""Registers of 32 bits behind an AXI4-Lite slave.
+"""An AXI4-Lite slave with registers of 32 bits.
 
 Address and data of a write may come in any order: each waits in a register of its own until both are there. A read is
 answered one cycle after its address. Every ``ready`` and every ``valid`` depends on registers only::
@@ -24,7 +24,7 @@ BITS, BYTES = 32, 4
 
 
 class Response(IntEnum):
-    """What a transfer is answered with, as AMBA AXI numbers it."""
+    """The response to a transfer, as AMBA AXI numbers it."""
 
     OKAY = 0
     SLVERR = 2
@@ -70,7 +70,7 @@ def axi_lite_ports(address_bits: int) -> dict[str, wiring.Member]:
 
 
 class AxiLiteRegisters(wiring.Component):
-    """The slave, and for every register: ``<name>_value``, what a read gives; ``<name>_read`` and ``<name>_write``,
+    """The slave, and for every register: ``<name>_value``, what a read returns; ``<name>_read`` and ``<name>_write``,
     high for the one cycle in which that happens. ``write_data`` and ``write_mask`` (the byte strobes, a bit for each
     bit of the data) belong to the register that is written.
     """

@@ -43,7 +43,7 @@ class WatchedOutput:
 
 @dataclass(frozen=True)
 class _InputEvents:
-    """Of an input in this cycle: a frame begins or ends, the beat under way is the last of its frame."""
+    """The events of an input in this cycle: a frame begins or ends, the beat under way is the last of its frame."""
 
     begins: Signal
     last: Signal
@@ -51,17 +51,17 @@ class _InputEvents:
 
 
 class FrameWatch(wiring.Component):
-    """Looks on; the beats pass elsewhere.
+    """Frame counters, which observe the ports; the beats pass elsewhere.
 
     ``inputs`` and ``outputs`` have the signals of each port: ``taken``, an input beat passes, with ``tlast`` beside it;
     ``given``, an output beat passes, ``last`` for the last of a frame. ``between_frames``: of no frame that has begun,
     at this input or another one, beats are still to come here. ``ends_packet``: the output frame under way is the last
-    of its packet. A packet is ``packet`` frames (0 is taken as 1); ``new_packets`` starts the next one now.
+    of its packet. A packet is ``packet`` frames (0 means 1); ``new_packets`` starts the next one now.
 
-    Where there are several ports, a frame is in when all inputs have taken it, and out when all outputs have given it.
-    ``latency``: cycles from the first input beat (at any port) to the last output beat (of the latest port) of a frame.
-    One frame is timed at a time, so of frames that overlap some are passed over. ``interval``: cycles between the last
-    output beats of the last two frames.
+    Where there are several ports, a frame is in when all inputs have accepted it, and out when all outputs have
+    produced it. ``latency``: cycles from the first input beat (at any port) to the last output beat (of the latest
+    port) of a frame. One frame is timed at a time, so of frames that overlap some are passed over. ``interval``: cycles
+    between the last output beats of the last two frames.
 
     :param input_beats: of a frame, at each input.
     :param outputs: the number of output ports.
@@ -170,7 +170,7 @@ class FrameWatch(wiring.Component):
         return port.taken & port.tlast & ~expected, port.taken & ~port.tlast & expected
 
     def _packet_position(self, m: Module, side: str, frame_ends: Signal) -> Signal:
-        """Whether the frame under way on one side is the last of its packet."""
+        """Return whether the frame under way on one side is the last of its packet."""
         frame = Signal(PACKET_BITS, name=f"frame_of_packet_{side}")
         is_last = Signal(name=f"last_of_packet_{side}")
         m.d.comb += is_last.eq(frame + 1 >= self.packet)

@@ -13,7 +13,7 @@ SKEW_BITS = 16  # a design holds fewer frames at once than this can count
 
 
 class FrameSkew(wiring.Component):
-    """Compares how often an event that each port has once per frame has happened at each of them.
+    """Comparison of how often an event that each port has once per frame has happened at each of them.
 
     ``first``: an event of this cycle is the first of its frame. ``last``: one is the last of its frame, which all ports
     have had now. ``behind``, a bit per port: another port has had more. ``skew``: how many more the foremost has had
@@ -48,5 +48,5 @@ class FrameSkew(wiring.Component):
 
 
 def suffixes(ports: int) -> Sequence[str]:
-    """What distinguishes the signals of several ports; those of a single one need nothing."""
+    """Return the suffixes that distinguish the signals of several ports; that of a single one is empty."""
     return [""] if ports == 1 else [f"_{k}" for k in range(ports)]

@@ -1,8 +1,9 @@
-"""The accelerator behind a serial line: what the device does with requests (rtl_lib.host.link_protocol).
+"""The host link: the accelerator connected to a serial line, and what the device does with requests
+(rtl_lib.host.link_protocol).
 
 Bytes of the input stream are written into a buffer as they come, but count only when the frame they came in is good and
-goes on where the stream ends. A frame of the network goes into the accelerator when all of it is there, so that it runs
-at full speed. Results wait in a second buffer until the host says that it has them.
+continues where the stream ends. A frame of the network goes into the accelerator when all of it is there, so that it
+runs at full speed. Results wait in a second buffer until the host says that it has them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ RESET_CYCLES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class HostLinkSpec(LinkSizes):
-    """Of the device's side, and of its model."""
+    """The parameters of the device's side, and of its model."""
 
     def create(self) -> HostLink:
         return HostLink(self)
@@ -98,7 +99,7 @@ class HostLink(wiring.Component):
         overflow: Signal,
         positions: tuple[Signal, ...],
     ) -> None:
-        """What becomes of a frame, and when the device speaks."""
+        """Decide what becomes of a frame, and when the device answers."""
         expected, released, taken, results_end = positions
         header = receiver.header
         session, tag = Signal(8), Signal(8)

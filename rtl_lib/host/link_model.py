@@ -13,7 +13,7 @@ RESULT_BYTES = 32  # of results in one answer; a long frame would seldom survive
 
 @dataclass(frozen=True, kw_only=True)
 class LinkSizes:
-    """The streams of the accelerator: bytes a beat, and beats a frame, in and out.
+    """The streams of the accelerator: bytes per beat, and beats per frame, in and out.
 
     :param timed_outside: whether others say when a frame begins and ends: of an accelerator with several inputs or
         outputs, whose bytes pass `rtl_lib.host.link_ports` first.
@@ -30,12 +30,12 @@ class LinkSizes:
 
     @property
     def input_bytes(self) -> int:
-        """Of a frame."""
+        """The bytes of an input frame."""
         return self.input_beat_bytes * self.input_beats
 
     @property
     def result_bytes(self) -> int:
-        """Of a frame, with its latency."""
+        """The bytes of an output frame, with its latency."""
         return self.output_beat_bytes * self.output_beats + LATENCY_BYTES
 
     @property
@@ -49,7 +49,7 @@ class LinkSizes:
 
     @property
     def awaited_bytes(self) -> int:
-        """How much of a frame must be there before it begins: all of it, if it fits."""
+        """The bytes of a frame that must be there before it begins: all of it, if it fits."""
         return self.input_bytes if self.input_bytes <= self.input_buffer else 1
 
     @property
@@ -78,7 +78,7 @@ class HostLinkModel:
         self.waiting, self.results = b"", b""
 
     def feed(self, data: bytes) -> bytes:
-        """What the device says to ``data``."""
+        """Return the device's answers to ``data``."""
         return b"".join(self._answer(content) for content in self.deframer.feed(data))
 
     def _answer(self, content: bytes | None) -> bytes:

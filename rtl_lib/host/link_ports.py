@@ -1,10 +1,11 @@
-"""Between the host link, which knows one stream of bytes each way, and an accelerator with several inputs or outputs.
+"""The adapter between the host link, which knows one stream of bytes each way, and an accelerator with several inputs
+or outputs.
 
 A frame comes as the beats of the first input, then those of the second, and so on; a result leaves in the same way. The
 accelerator may need them in any other order: one input before another, beats of two inputs in turn, or room at one
-output before it moves on at another. So each input has a buffer for a whole frame, and all of them begin to feed the
-accelerator when the last is full; each output has a buffer that takes a whole frame at once. Then the accelerator sees
-sources that are always valid and sinks that are always ready, and cannot wait for the link::
+output before it proceeds at another. So each input has a buffer for a whole frame, and all of them begin to feed the
+accelerator when the last is full; each output has a buffer that accepts a whole frame at once. Then the accelerator
+sees sources that are always valid and sinks that are always ready, and cannot wait for the link::
 
     bytes of the line    a a a b b .  .  .  .  .  .  .  .
     input a              .  .  .  .  .  A  A  A  .  .  .  .
@@ -41,7 +42,7 @@ class LinkPort:
 
     @property
     def depth(self) -> int:
-        """Of the memory for a frame, which has an address at least."""
+        """The depth of the memory for a frame, which has one address at least."""
         return max(self.beats, 2)
 
 
@@ -109,7 +110,7 @@ class FrameSplitter(wiring.Component):
     """Bytes of a frame, input after input → all inputs at the same time.
 
     ``i`` is a stream of bytes; ``tdata_k`` and so on are those of input k; ``began``: the first beat of the frame is
-    taken, at any of them.
+    accepted, at any of them.
     """
 
     def __init__(self, ports: Sequence[LinkPort]) -> None:

@@ -18,7 +18,7 @@ FLAG, ESCAPE, ESCAPED_BY = 0x7E, 0x7D, 0x20
 VERSION = 1
 POSITIONS = 1 << 16
 CRC_BYTES = 4
-LATENCY_BYTES = 4  # cycles, behind every result
+LATENCY_BYTES = 4  # cycles, after every result
 MOST_PAYLOAD = 255
 
 
@@ -29,14 +29,16 @@ class Kind(IntEnum):
     DATA = 0x02  # bytes of the input stream, or none
     ACCEPTED = 0x80
     BAD_FRAME = 0x81  # its CRC or length is wrong
-    WRONG_POSITION = 0x82  # the input stream does not go on there, or has no room for so much
+    WRONG_POSITION = 0x82  # the input stream does not continue there, or has no room for this many bytes
     NO_SESSION = 0x83  # the session is another: the device was reset
     OPENED = 0x84  # the payload is an Identity
 
 
 @dataclass(frozen=True)
 class Request:
-    """Host to device. ``taken``: where the output stream goes on for the host; the device may forget what is before."""
+    """Host to device. ``taken``: where the output stream continues for the host; the device may forget what is
+    before.
+    """
 
     kind: int
     session: int
@@ -48,7 +50,7 @@ class Request:
     HEADER = struct.Struct("<BBBHHB")
 
     def encode(self) -> bytes:
-        """As it goes over the line."""
+        """Return the bytes that go over the line."""
         fields = (self.kind, self.session, self.tag, self.position, self.taken, len(self.payload))
         return framed(self.HEADER.pack(*fields) + self.payload)
 
@@ -63,8 +65,8 @@ class Request:
 class Answer:
     """Device to host: its state, and bytes of the output stream from ``position`` on.
 
-    ``tag``: of the last good frame; ``expected``: where the input stream goes on; ``released``: how much of it has gone
-    into the accelerator.
+    ``tag``: of the last good frame; ``expected``: where the input stream continues; ``released``: how much of it has
+    gone into the accelerator.
     """
 
     kind: int
@@ -78,7 +80,7 @@ class Answer:
     HEADER = struct.Struct("<BBBHHHB")
 
     def encode(self) -> bytes:
-        """As it goes over the line."""
+        """Return the bytes that go over the line."""
         fields = (self.kind, self.session, self.tag, self.expected, self.released, self.position, len(self.payload))
         return framed(self.HEADER.pack(*fields) + self.payload)
 
@@ -91,8 +93,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Identity:
-    """What the device is. ``buffer_bytes`` of the input stream may wait in it; ``design`` is the beginning of the
-    SHA-256 of the bundle's manifest.
+    """The identity of the device. ``buffer_bytes`` of the input stream may wait in it; ``design`` is the beginning of
+    the SHA-256 of the bundle's manifest.
     """
 
     buffer_bytes: int
@@ -142,7 +144,7 @@ class Deframer:
         self._escaped = False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """What ends within ``data``."""
+        """Yield the contents of the frames that end within ``data``; None for a damaged one."""
         for byte in data:
             if byte == FLAG:
                 content, complete = bytes(self._content), not self._escaped

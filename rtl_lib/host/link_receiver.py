@@ -1,4 +1,6 @@
-"""From bytes of the line to requests: flags, escapes, header, payload, CRC (rtl_lib.host.link_protocol)."""
+"""The receiver, which turns bytes of the line into requests: flags, escapes, header, payload, CRC
+(rtl_lib.host.link_protocol).
+"""
 
 from __future__ import annotations
 

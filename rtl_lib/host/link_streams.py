@@ -15,10 +15,11 @@ from rtl_lib.host.link_protocol import LATENCY_BYTES
 
 
 class FrameFeeder(wiring.Component):
-    """Gathers bytes to beats. A frame begins when ``start`` is high, and then takes bytes while ``available`` is high.
+    """Converter of bytes to beats. A frame begins when ``start`` is high, and then consumes bytes while ``available``
+    is high.
 
     :param beat_bytes: of ``s_axis_tdata``.
-    :param beats: a frame.
+    :param beats: per frame.
     """
 
     def __init__(self, beat_bytes: int, beats: int) -> None:
@@ -76,13 +77,13 @@ class FrameFeeder(wiring.Component):
 
 
 class ResultCollector(wiring.Component):
-    """Beats → bytes, and behind every frame its latency in cycles.
+    """Converter of beats to bytes, with the latency in cycles after every frame.
 
-    ``began`` starts the clock that gives the latency, ``tvalid`` of the last beat stops it; one frame is in the
-    accelerator at a time. A beat is taken with its last byte, so it needs no register here.
+    ``began`` starts the clock that measures the latency, ``tvalid`` of the last beat stops it; one frame is in the
+    accelerator at a time. A beat is accepted with its last byte, so it needs no register here.
 
     :param beat_bytes: of ``m_axis_tdata``.
-    :param timed_outside: whether ``timing`` tells when the clock stops: it counts while that is high.
+    :param timed_outside: whether ``timing`` says when the clock stops: it counts while that is high.
     """
 
     def __init__(self, beat_bytes: int, timed_outside: bool = False) -> None:

@@ -1,4 +1,6 @@
-"""From the device's state to bytes of the line: flags, escapes, header, payload, CRC (rtl_lib.host.link_protocol)."""
+"""The transmitter, which turns the device's state into bytes of the line: flags, escapes, header, payload, CRC
+(rtl_lib.host.link_protocol).
+"""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
 """Pooling whose windows do not overlap: blocks of ``bh × bw`` pixels, each reduced to one while the pixels arrive.
 
 No window is ever kept. Each lane has one partial result, the running one of the block that is passing, and a memory
-with those of the blocks of this row that go on in the next line of pixels. A pixel joins
+with those of the blocks of this row that continue in the next line of pixels. A pixel joins
 
 - nothing: it is the first of its block;
 - the memory's partial result: it is the first of its block in a later line;
 - else the running result.
 
 At the right edge of a block the running result goes to the memory; that of the last line is the output. Pixels beyond
-the last whole block, on the right and below, are taken and ignored. Full rate; a result is at the output in the cycle
-after the last pixel of its block::
+the last whole block, on the right and below, are accepted and ignored. Full rate; a result is at the output in the
+cycle after the last pixel of its block::
 
     2 × 2 blocks   i.payload   A  B  C  D     E  F  G  H
                    running     .  A  AB C  CD .  ABE   CDG
@@ -63,7 +63,7 @@ class BlockReduction(Rowwise):
     """Blocks of ``block`` pixels of an image of ``height × width`` pixels with ``channels`` lanes.
 
     One input beat is a pixel, one output beat a block, both in row-major order. ``create`` can make hardware for
-    several pixels a beat.
+    several pixels per beat.
     """
 
     height: int
@@ -85,7 +85,7 @@ class BlockReduction(Rowwise):
         return self.height // self.block[0], self.width // self.block[1]
 
     def format_of(self, pixels: int) -> Format:
-        """Of the partial result of so many pixels."""
+        """Return the format of the partial result of this many pixels."""
         return WindowReduction(self.input_format, self.channels, pixels, self.reduction).output_format
 
     @cached_property
@@ -112,14 +112,15 @@ class BlockReduction(Rowwise):
         return reduced.reshape(len(x), rows * columns, self.channels)
 
     def pixels_out(self, pixels: int) -> int | None:
-        """How many blocks leave in a beat when ``pixels`` pixels arrive in one; None: not possible."""
+        """Return how many blocks leave in a beat when ``pixels`` pixels arrive in one; None: not possible."""
         if pixels == 1:
             return 1
         return None if pixels % self.block[1] else pixels // self.block[1]
 
     def create(self, pixels: int = 1) -> BlockReductionComponent:
-        """With several pixels a beat, every row (of pixels and of blocks) starts a new beat, and lanes beyond its end
-        mean nothing: ``PixelRows(width, pixels)`` in, ``PixelRows(output_size[1], pixels_out(pixels))`` out.
+        """Create the component. With several pixels per beat, every row (of pixels and of blocks) starts a new beat,
+        and lanes beyond its end carry no data: ``PixelRows(width, pixels)`` in, ``PixelRows(output_size[1],
+        pixels_out(pixels))`` out.
         """
         return BlockReductionComponent(self, pixels)
 
@@ -128,7 +129,7 @@ def _size(block: tuple[int, int]) -> str:
     return "×".join(map(str, block))
 
 
-# Of each direction: the step, and its stretch.
+# The step of each direction, and its stretch.
 ROW, ROW_STEPS, ROW_BLOCKS, ROW_SIZE, COLUMN, COLUMN_STEPS, COLUMN_BLOCKS, COLUMN_SIZE, LINE = range(9)
 
 
@@ -169,12 +170,13 @@ class BlockReductionModel(BeatModel):
 
 
 class BlockReductionComponent(StreamComponent):
-    """Registers: the running results; before them, for wide beats, some in the tree that reduces the pixels of a beat
-    that are of one block. They advance together, whenever the output is empty or taken.
+    """Hardware of ``BlockReduction``. Registers: the running results; before them, for wide beats, some in the tree
+    that reduces the pixels of a beat that are of one block. They advance together, whenever the output is empty or
+    consumed.
 
-    A partial result is read from the memory while the last pixel of the block before is taken, so it is there when the
-    first pixel of its own block arrives. It has been written by then, unless there is only one block in a row; then the
-    running result itself is kept.
+    A partial result is read from the memory while the last pixel of the block before is accepted, so it is there when
+    the first pixel of its own block arrives. It has been written by then, unless there is only one block in a row; then
+    the running result itself is kept.
     """
 
     LEVELS_PER_REGISTER = 2  # of the tree, and one level more that joins with the running result
@@ -197,7 +199,7 @@ class BlockReductionComponent(StreamComponent):
 
     @property
     def stored(self) -> Beat | None:
-        """What the memory holds of each block of a row; None: there is no memory."""
+        """The beat that the memory stores of each block of a row; None: there is no memory."""
         if self.rows.size == 1 or self.columns.blocks == 1:
             return None
         high, wide = self.spec.block
@@ -276,7 +278,7 @@ class BlockReductionComponent(StreamComponent):
             with m.If(joins & column.inside):
                 m.d.sync += running.eq(joined)
             if memory:
-                m.d.comb += memory.write.data[k].eq(joined)  # what goes on in another line of pixels fits it
+                m.d.comb += memory.write.data[k].eq(joined)  # a block that continues in another line of pixels fits it
         return m
 
     def _reduced_beat(self, build: PipelineBuilder) -> tuple[Value, list[Value]]:
@@ -294,7 +296,7 @@ class BlockReductionComponent(StreamComponent):
         return valid, [value for (value,) in parts]
 
     def _memory(self, m: Module, row: _Position, column: _Position, joins: Value) -> _Memory | None:
-        """Where partial results go, and come from."""
+        """Return the memory of partial results; None: there is none."""
         if self.stored is None:
             return None
         m.submodules.partial = memory = Memory(shape=self.stored.layout, depth=self.columns.blocks, init=[])
@@ -325,7 +327,7 @@ class BlockReductionComponent(StreamComponent):
 
 @dataclass(frozen=True)
 class _Memory:
-    """Its ports."""
+    """The ports of the memory."""
 
     read: ReadPort
     write: WritePort

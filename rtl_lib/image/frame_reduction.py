@@ -22,9 +22,9 @@ from rtl_lib.core.timing import BeatModel, ReduceModel
 
 
 class FrameReduction(StreamComponent):
-    """Takes ``beats`` beats, gives one, ``latency`` cycles after the last.
+    """A reduction of ``beats`` beats to one, ``latency`` cycles after the last.
 
-    A subclass gives ``terms``: what each beat adds to the running sums, behind ``latency - 1`` registers. The sums
+    A subclass defines ``terms``: what each beat adds to the running sums, after ``latency - 1`` registers. The sums
     themselves are the last register; a frame starts from ``start``, so no cycle is lost on clearing.
     """
 
@@ -58,7 +58,7 @@ class FrameReduction(StreamComponent):
         taken = Signal()
         position = index_signal(self.beats)
         last = Signal()
-        # One bit a register: does it hold a beat, the first of a frame, the last of a frame?
+        # One bit per register: does it hold a beat, the first of a frame, the last of a frame?
         present, first, done = (Signal(self.latency) for _ in range(3))
         m.d.comb += [
             advance.eq(self.o.ready | ~done[-1]),

@@ -34,8 +34,8 @@ NO_PADDING = Padding()
 
 
 def windows_of_beat(pixels: int, column_stride: int) -> int | None:
-    """How many windows leave together when ``pixels`` pixels arrive together; ``None`` where that is no whole number.
-    One pixel at a time is always possible: then not every one completes a window.
+    """Return how many windows leave together when ``pixels`` pixels arrive together; ``None`` where that is no whole
+    number. One pixel at a time is always possible: then not every one completes a window.
     """
     if pixels == 1:
         return 1
@@ -110,13 +110,13 @@ class WindowSchedule:
 
     @cached_property
     def tail(self) -> int:
-        """How many of them lie beyond the right edge."""
+        """The number of steps of a row that lie beyond the right edge."""
         return max(0, self.row_steps - self.words)
 
     @cached_property
     def ahead_steps(self) -> int:
-        """How many steps of the next row can be made in the tail: no step that lets windows leave. (That is all of
-        the tail, unless left and right padding together reach the kernel's width.)
+        """The number of steps of the next row that can be made in the tail: no step that lets windows leave. (That is
+        all of the tail, unless left and right padding together reach the kernel's width.)
         """
         return min(self.tail, self.first_window_step)
 
@@ -127,7 +127,7 @@ class WindowSchedule:
 
     @cached_property
     def short_rows(self) -> bool:
-        """Whether a whole row may arrive during the tail of another, as happens with rows of one word."""
+        """True if a whole row may arrive during the tail of another, as happens with rows of one word."""
         return self.pixels > 1 and 0 < self.words <= self.ahead_steps
 
     @cached_property
@@ -138,8 +138,8 @@ class WindowSchedule:
         return self.padding.left + (self.first_window_step + 1) * self.pixels
 
     def columns_outside(self, held: int) -> tuple[bool, bool]:
-        """Whether some window looks at the ``held``-th register while a column left, or right, of the frame is there.
-        (Windows beyond the last one of a row do not count.)
+        """Return whether some window looks at the ``held``-th register while a column left, or right, of the frame is
+        there. (Windows beyond the last one of a row do not count.)
         """
         stride, pad = self.stride[1], self.padding.left
         places = [(w, held - w % self.windows * stride) for w in range(self.output_size[1])]
@@ -166,7 +166,7 @@ class WindowSchedule:
         return step >= self.first_window_step and (step - self.first_window_step) % self.beat_steps == 0
 
     def row_inside(self, row: int, k: int) -> bool:
-        """Whether image row ``k`` under window row ``row`` lies in the frame."""
+        """Return whether image row ``k`` under window row ``row`` lies in the frame."""
         return 0 <= self.oldest_row(row) + k < self.height
 
 
@@ -186,7 +186,7 @@ def written(s: State, needed: int, gap: int, column: int) -> bool:
 def next_row_ready(s: State) -> bool:
     following = s[ROW] + 1 if s[ROW] + 1 < s[HEIGHT] else 0
     gap = s[GAP] - s[TABLES + s[HEIGHT] + s[ROW]]
-    # The least model takes no words of the next row along, as they may come too late.
+    # The least model accepts no words of the next row early, as they may come too late.
     return not s[IS_LEAST] and s[AHEAD] == s[STEP] - s[FIRST_AHEAD] and written(s, s[TABLES + following], gap, s[AHEAD])
 
 

@@ -1,8 +1,8 @@
-"""Sliding windows over a streamed image: a K_h × K_w window for every output position, at one beat of pixels a cycle.
+"""Sliding windows over a streamed image: a K_h × K_w window for every output position, at one beat of pixels per cycle.
 
 ``window[r, c] = image[r*stride - top ..., c*stride - left ...]``, pixels outside the frame replaced by ``fill``.
 
-The first window leaves three cycles after its last pixel arrived; an image takes as many cycles as it has input beats.
+The first window leaves three cycles after its last pixel arrived; an image needs as many cycles as it has input beats.
 ``rtl_lib.image.windows_component`` says how.
 """
 
@@ -27,7 +27,7 @@ class Windows(Rowwise):
     """Windows of an image of ``height × width`` pixels with ``channels`` lanes.
 
     One input beat is a pixel, in row-major order; one output beat is a window, lanes in the order
-    ``[row][column][channel]``. ``create`` can make hardware for several pixels a beat.
+    ``[row][column][channel]``. ``create`` can make hardware for several pixels per beat.
     """
 
     height: int
@@ -52,7 +52,7 @@ class Windows(Rowwise):
 
     @property
     def fills(self) -> np.ndarray:
-        """What stands for a pixel outside the frame, ``[channels]``."""
+        """The values of a pixel outside the frame, ``[channels]``."""
         return np.broadcast_to(np.asarray(self.fill), (self.channels,))
 
     @property
@@ -85,13 +85,13 @@ class Windows(Rowwise):
         return patches.transpose(0, 1, 2, 4, 5, 3).reshape(len(x), self.output_windows, self.output_beat.lanes)
 
     def pixels_out(self, pixels: int) -> int | None:
-        """How many windows leave in a beat when ``pixels`` pixels arrive in one; None: not possible."""
+        """Return how many windows leave in a beat when ``pixels`` pixels arrive in one; None: not possible."""
         return windows_of_beat(pixels, self.stride[1])
 
     def create(self, pixels: int = 1) -> WindowsComponent:
-        """With several pixels a beat, every row (of pixels and of windows) starts a new beat, and lanes
-        beyond its end mean nothing: ``PixelRows(width, pixels)`` in, ``PixelRows(output_size[1], pixels_out(pixels))``
-        out.
+        """Create the component. With several pixels per beat, every row (of pixels and of windows) starts a new beat,
+        and lanes beyond its end carry no data: ``PixelRows(width, pixels)`` in, ``PixelRows(output_size[1],
+        pixels_out(pixels))`` out.
         """
         schedule = WindowSchedule(self.height, self.width, self.kernel, self.stride, self.padding, pixels)
         return WindowsComponent(schedule, self.format, self.fills.tolist())

@@ -62,7 +62,7 @@ class WindowsComponent(StreamComponent):
 
     @property
     def _steps_of_slots(self) -> int:
-        """What divides every number of the oldest row's memory, as synthesis finds out: a power of two."""
+        """The power of two that divides every number of the oldest row's memory, as synthesis finds out."""
         advances = (self.schedule.row_advance(r) for r in range(self.schedule.output_size[0]))
         common = math.gcd(rows := self.schedule.kernel[0], *advances)
         return common & -common if rows & (rows - 1) == 0 else 1
@@ -221,7 +221,9 @@ class WindowsComponent(StreamComponent):
         return pixel
 
     def _gives_windows(self, m: Module, at: _Position) -> Value:
-        """Whether this shift completes windows. Where several steps lead from one beat to the next, a counter says."""
+        """Return whether this shift completes windows. Where several steps lead from one beat to the next, a counter
+        decides.
+        """
         s = self.schedule
         started = at.step >= s.first_window_step
         if s.beat_steps == 1:
@@ -234,7 +236,7 @@ class WindowsComponent(StreamComponent):
 
 
 class _Position:
-    """Where the writer and the reader are, and what they do in this cycle."""
+    """The position of the writer and the reader, and what they do in this cycle."""
 
     def __init__(self, s: WindowSchedule) -> None:
         rows = s.kernel[0]
@@ -260,7 +262,7 @@ class _Position:
 
 
 class _Read:
-    """What is known of the words at the memories' outputs."""
+    """The description of the words at the memories' outputs."""
 
     def __init__(self, s: WindowSchedule) -> None:
         self.shifts = Signal()

@@ -1,7 +1,7 @@
 """Vector × constant matrix, requantized: what dense layers and convolutions compute, on the engine of your choice.
 
-``parallel``: the whole vector in one beat through an adder graph, a vector a cycle. ``folded``: ``pe`` outputs and
-``simd`` inputs a cycle through multipliers, with weights from a memory.
+``parallel``: the whole vector in one beat through an adder graph, a vector per cycle. ``folded``: ``pe`` outputs and
+``simd`` inputs per cycle through multipliers, with weights from a memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rtl_lib.streams.repack import repack
 
 
 class Engine(enum.Enum):
-    """What computes a matrix product."""
+    """The engine that computes a matrix product."""
 
     PARALLEL = "parallel"
     FOLDED = "folded"
@@ -55,6 +55,8 @@ class MatrixProduct(Operator):
             raise ValueError(f"lanes must divide the {self.matrix.n_inputs} inputs, not {self.lanes}")
         if self.matrix.output_beat != self.requantize.input_beat:
             raise ValueError(f"requantize must take {self.matrix.output_beat}, not {self.requantize.input_beat}")
+        if self.requantize.has_two_lines:
+            raise ValueError("the engines requantize on one line; hand the sums on to a Requantize")
 
     @property
     def input_beats(self) -> tuple[Beat, ...]:
@@ -70,12 +72,12 @@ class MatrixProduct(Operator):
 
     @cached_property
     def parallel(self) -> ParallelEngine:
-        """Its adder graph is solved at first use: software only needs ``compute``."""
+        """The parallel engine. Its adder graph is solved at first use: software only needs ``compute``."""
         return ParallelEngine(self.matrix, self.requantize)
 
     @property
     def beatwise(self) -> bool:
-        """Whether a vector arrives in one beat."""
+        """True if a vector arrives in one beat."""
         return self.lanes == self.matrix.n_inputs
 
     def widened(self, times: int) -> MatrixProduct | None:
@@ -111,12 +113,13 @@ class MatrixProduct(Operator):
         weight_memory: WeightMemory = WeightMemory.AUTO,
         levels_per_register: int = 3,
     ) -> StreamComponent:
-        """
+        """Create the component on an engine.
+
         :param engine: default: ``default_engine``.
         :param pe: outputs that a folded engine computes at a time; default: all.
-        :param simd: inputs that it takes a cycle for each; default: those of one beat.
+        :param simd: inputs per cycle for each of these outputs; default: those of one beat.
         :param multiplier, weight_memory: of a folded engine.
-        :param levels_per_register: adders one after the other.
+        :param levels_per_register: adders in a row between two registers.
         """
         if (engine or self.default_engine) is Engine.PARALLEL:
             return self._chain(self.matrix.n_inputs, [("parallel", self.parallel.create(levels_per_register))])
@@ -129,7 +132,7 @@ class MatrixProduct(Operator):
         return min(self.lanes, self.matrix.n_inputs // self.groups)
 
     def _chain(self, lanes: int, parts: list[tuple[str, StreamComponent]]) -> Chain:
-        """The parts, behind whatever brings beats of ``lanes`` numbers."""
+        """Return the parts, after whatever brings beats of ``lanes`` numbers."""
         before = [
             (f"repack_{k}", step.create()) for k, step in enumerate(repack(self.matrix.input_format, self.lanes, lanes))
         ]

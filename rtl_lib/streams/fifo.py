@@ -1,7 +1,7 @@
 """A queue of beats, where one path must wait for another.
 
-A circular memory whose read port is the output: its register is loaded whenever it is empty or taken, and the memory
-holds something. So ``valid``, ``payload`` and ``ready`` depend on registers only, at one beat a cycle. Latency two
+A circular memory whose read port is the output: its register is loaded whenever it is empty or consumed, and the memory
+holds something. So ``valid``, ``payload`` and ``ready`` depend on registers only, at one beat per cycle. Latency two
 cycles when empty: written (cycle 0), read (1), at the output (2)::
 
     i.payload   A  B  C  .  .
@@ -70,7 +70,7 @@ class Fifo(StreamComponent):
     """First in, first out.
 
     :param depth: beats that the memory holds, at least 2 (a memory of one could not be read and written in the same
-        cycle). One more waits in the output register, so a ``Fifo`` whose sink takes nothing takes ``depth + 1``
+        cycle). One more waits in the output register, so a ``Fifo`` whose sink consumes nothing accepts ``depth + 1``
         beats.
     """
 

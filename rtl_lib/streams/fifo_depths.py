@@ -32,9 +32,11 @@ Build = Callable[[Mapping[Edge, BeatModel]], TimingNetwork]
 
 
 class FifoDepths(Generic[Edge]):
-    """
+    """The search for the least FIFO depths with which a design keeps its interval and cannot hang.
+
     :param build: builds the design anew, with queues on the given edges and what stands there without a FIFO on all
         others.
+
     :param bits: by edge where a FIFO may stand, the bits of a beat.
     :param least_interval: no design is faster, as its slowest layer by itself is not.
     """
@@ -47,7 +49,7 @@ class FifoDepths(Generic[Edge]):
         self.traces_left = MOST_WORK // (FRAMES * beats)
 
     def best(self) -> dict[Edge, int]:
-        """By edge, the beats that its FIFO holds; edges that need none are not named.
+        """Return by edge the beats that its FIFO holds; edges that need none are not named.
 
         :raises Deadlock: when the design can hang with FIFOs of any depth on these edges.
         """
@@ -73,7 +75,7 @@ class FifoDepths(Generic[Edge]):
         return found
 
     def keeps_interval(self, depths: Mapping[Edge, int]) -> bool:
-        """Whether frames leave at the best interval as long as nothing pauses."""
+        """Return whether frames leave at the best interval as long as nothing pauses."""
         try:
             return self._reached(_with(self.build, depths)) <= self.interval
         except Deadlock:
@@ -102,8 +104,8 @@ class FifoDepths(Generic[Edge]):
         return max(passage.interval_cycles for passage in trace(network, self.interval).values())
 
     def _enough(self) -> dict[Edge, int]:
-        """What waits alone is in the registers that stand there anyway, mostly. Sources that do not keep to the
-        interval fill what they can, and may need more.
+        """Return depths that keep the interval. What waits alone is in the registers that stand there anyway, mostly.
+        Sources that do not keep to the interval fill what they can, and may need more.
         """
         alone = {edge: depth if depth > 1 else 0 for edge, depth in self.waiting.items()}
         depths = {edge: max(depth, LEAST) for edge, depth in self.waiting.items()}
@@ -114,7 +116,7 @@ class FifoDepths(Generic[Edge]):
         return attempt
 
     def _shortened(self, depths: dict[Edge, int]) -> dict[Edge, int]:
-        """As far as the work allows."""
+        """Return shorter depths, as far as the number of traces allows."""
 
         def enough(edge: Edge, depth: int) -> bool:
             self.traces_left -= 1
@@ -126,7 +128,7 @@ class FifoDepths(Generic[Edge]):
 
 
 def is_alive(build: Build[Edge], depths: Mapping[Edge, int]) -> bool:
-    """Whether the design with these FIFOs cannot hang, whatever pauses its sources and sinks make."""
+    """Return whether the design with these FIFOs cannot hang, whatever pauses its sources and sinks make."""
     try:
         prove_alive(_with(build, depths))
     except Deadlock:
@@ -141,7 +143,7 @@ def drained_depths(build: Build[Edge], edges: Iterable[Edge]) -> dict[Edge, int]
     """
     queues = {edge: QueueModel() for edge in edges}
     run_one_frame(build(queues).least(drains=True))
-    # What waits alone mostly has a place in the registers that stand there anyway.
+    # A beat that waits alone mostly has a place in the registers that stand there anyway.
     few = [{edge: max(q.most, LEAST) if q.most > n else 0 for edge, q in queues.items()} for n in (1, 0)]
     everywhere = {edge: max(queue.most, LEAST) for edge, queue in queues.items()}
     return next((depths for depths in few if is_alive(build, depths)), everywhere)

@@ -1,4 +1,6 @@
-"""Where a tensor has several readers: a master-slave stage whose beat stays until each of them has taken it."""
+"""The fork: a master-slave stage for a tensor with several readers, whose beat stays until each of them has accepted
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ from rtl_lib.streams.master_slave_stage import Stage
 class ForkStage(Stage):
     """One input ``i``, an output ``o_0``, ``o_1`` … for each reader.
 
-    Readers may take a beat in different cycles; one bit per reader says that it has. ``i.ready`` and every ``valid``
+    Readers may accept a beat in different cycles; one bit per reader says that it has. ``i.ready`` and every ``valid``
     come from registers only, so no path leads from one reader to another, nor to the source. The beat leaves in the
-    cycle in which the last reader takes it, at one beat per cycle where all are ready. Latency one cycle::
+    cycle in which the last reader accepts it, at one beat per cycle where all are ready. Latency one cycle::
 
         i.payload     A  B  C  .  .
         o_0.payload      A  .  B  C        taken at once; then not valid until B comes
@@ -48,7 +50,7 @@ class ForkStage(Stage):
 
     def offer(self, m: Module, full: Signal, free: Signal) -> None:
         taken = Signal(self.readers)
-        # Of each reader: it has taken the beat, or takes it now.
+        # Per reader: it has accepted the beat, or accepts it now.
         served = [taken[k] | output.ready for k, output in enumerate(self.outputs)]
         m.d.comb += [output.valid.eq(full & ~taken[k]) for k, output in enumerate(self.outputs)]
         m.d.comb += free.eq(reduce(and_, served) | ~full)

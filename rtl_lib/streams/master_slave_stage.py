@@ -47,11 +47,12 @@ class Stage(StreamComponent):
 
 
 class MasterSlaveStage(Stage):
-    """Two registers between layers (the master-slave flip-flops of Tourad and Eleuldj, Fig. 3).
+    """A register slice (skid buffer) of two registers between layers (the master-slave flip-flops of Tourad and
+    Eleuldj, Fig. 3).
 
-    The slave presents a beat to the next layer. The master captures one more beat while the slave's is still
-    waiting, so neither ``ready`` nor ``valid`` nor ``payload`` passes combinationally, at one beat a cycle.
-    Latency one cycle::
+    The slave presents a beat to the next layer. The master captures one more beat while the slave's is still waiting,
+    so neither ``ready`` nor ``valid`` nor ``payload`` passes combinationally, at one beat per cycle. Latency one
+    cycle::
 
         i.payload   A  B  C  .  .
         o.payload      A  A  B  C        (o.ready low in the first of A's cycles)

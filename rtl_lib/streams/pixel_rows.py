@@ -1,9 +1,9 @@
-"""Several pixels in a beat: where the pixels of an image are on the wire, and back to one pixel a beat.
+"""Several pixels per beat: where the pixels of an image are on the wire, and back to one pixel per beat.
 
 Every row starts a new beat, so that a column is always in the same lanes; lanes are ``[pixel][channel]``. When the
-width is no multiple of the pixels, the last beat of each row has surplus lanes, which mean nothing::
+width is no multiple of the pixels, the last beat of each row has surplus lanes, which carry no data::
 
-    width 5, two pixels a beat      row 0: 01 23 4.    row 1: 01 23 4.
+    width 5, two pixels per beat    row 0: 01 23 4.    row 1: 01 23 4.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class PixelRows:
 
     @property
     def last_pixels(self) -> int:
-        """How many pixels the last beat of a row carries."""
+        """The number of pixels that the last beat of a row carries."""
         return self.width - (self.beats_per_row - 1) * self.pixels
 
     def beats_per_frame(self, height: int) -> int:
         return height * self.beats_per_row
 
     def counted(self, height: int) -> np.ndarray:
-        """Which pixels of which beats are no surplus: booleans ``[beats, pixels]``."""
+        """Return which pixels of which beats are no surplus: booleans ``[beats, pixels]``."""
         row = np.arange(self.beats_per_row * self.pixels) < self.width
         return np.tile(row.reshape(self.beats_per_row, self.pixels), (height, 1))
 

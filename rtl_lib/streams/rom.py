@@ -35,9 +35,9 @@ def read_only(
     attributes: Mapping[str, str],
     platform: Any,
 ) -> Value:
-    """The word at an address, one cycle later.
+    """Return the word at an address, one cycle later.
 
-    :param contents: integers ``[words, lanes]``; the lanes of a word stand side by side, the first in its lowest bits.
+    :param contents: integers ``[words, lanes]``; the lanes of a word are adjacent, the first in its lowest bits.
     :param bits: of a lane.
     :param ports: address, and enable.
     :param attributes: for the synthesis tool.

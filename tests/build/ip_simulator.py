@@ -57,7 +57,7 @@ def simulate(design: Design, folder: Path, tests: Iterable[str]) -> dict[str, st
     logging.getLogger("Verilator").setLevel(logging.CRITICAL)
     results = folder / "results.xml"
     with find_toolchain().environment():
-        # A few thousand cycles: the compiler takes much longer than the simulation, most of it for what all share.
+        # A few thousand cycles: the compiler needs much longer than the simulation, most of it for what all share.
         shared = f"{sys.executable} -I -S {SIM / 'compile_once.py'} {folder.parent / 'verilator_runtime'}"
         flags = ["OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0 VM_PARALLEL_BUILDS=0"]
         flags += ["OBJCACHE=" + shared.replace(" ", r"\ ")]

@@ -49,7 +49,7 @@ LITE_HANDSHAKES = (
 
 
 def pauses(seed: int, share: float) -> Any:
-    """Whether to pause, cycle by cycle: runs of both kinds, so that everything fills and empties."""
+    """Yield cycle by cycle whether to pause: runs of both kinds, so that everything fills and empties."""
     rng = random.Random(seed)
     while True:
         paused = rng.random() < share
@@ -240,7 +240,7 @@ async def frames_pass_only_while_enabled(dut: Any) -> None:
     assert [await bench.read("status"), await bench.read("frames_in")] == [INPUT_WAITS, 0]
 
     await bench.write("control", RUN)
-    await bench.write("control", 0)  # a frame takes longer than this
+    await bench.write("control", 0)  # a frame needs longer than this
     assert await bench.read("status") & BUSY
     await bench.receive(0, 1)
     await bench.nothing_comes(patience)
@@ -252,7 +252,7 @@ async def frames_pass_only_while_enabled(dut: Any) -> None:
 
 @cocotb.test
 async def back_pressure(dut: Any) -> None:
-    """A sink that never takes: `valid` comes all the same, the design fills, and nothing is lost."""
+    """A sink that never accepts: `valid` comes all the same, the design fills, and nothing is lost."""
     bench = Bench(dut)
     await bench.start()
     for sink in bench.sinks.values():
@@ -272,7 +272,7 @@ async def back_pressure(dut: Any) -> None:
 @cocotb.test
 @cocotb.parametrize(soft=[False, True], moment=[0.3, 0.8, 1.1, 1.7])
 async def reset_in_mid_frame(dut: Any, soft: bool, moment: float) -> None:
-    """By `aresetn` or by the soft reset, while frames enter or leave: afterwards all is as at the beginning."""
+    """Reset by `aresetn` or by the soft reset, while frames enter or leave: afterwards all is as at the beginning."""
     bench = Bench(dut)
     await bench.start()
     bench.pause(seed=int(10 * moment))
@@ -388,7 +388,7 @@ async def registers_answer_by_the_rules(dut: Any) -> None:
 
 @cocotb.test
 async def no_output_follows_an_input_within_a_cycle(dut: Any) -> None:
-    """In the middle of a busy run, between two edges, every input is turned over in turn."""
+    """Every input is toggled in turn in the middle of a busy run, between two edges."""
     bench = Bench(dut)
     await bench.start()
     bench.pause(seed=3)
@@ -437,7 +437,9 @@ async def several_each_port_has_its_size(dut: Any) -> None:
 
 @cocotb.test
 async def several_a_frame_that_began_at_one_input_may_end(dut: Any) -> None:
-    """Also when `run` becomes 0 before the other inputs have begun it; the next frame waits at all of them."""
+    """A frame may end that began at one input, also when `run` becomes 0 before the other inputs have begun it; the
+    next frame waits at all of them.
+    """
     bench = Bench(dut)
     await bench.start()
     first, *others = reversed(bench.sent)  # the last input begins

@@ -63,7 +63,7 @@ Fake = Callable[..., list[str]]
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Says what the fake tools do; gives the lines with which they have been called so far."""
+    """Set what the fake tools do; return the lines with which they have been called so far."""
     monkeypatch.setenv("FAKE_TOOLS", str(tmp_path))
 
     def tools(*kits: list[Program]) -> list[list[Tool]]:
@@ -71,7 +71,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
         return [[Tool(name=p.name, command=(*command, p.name), origin=f"{p.name} 1.0") for p in kit] for kit in kits]
 
     def top(bundle: Path, board: Board, folder: Path, clock_mhz: float) -> BoardDesign:
-        """The real one takes seconds; it has its own tests."""
+        """A substitute for the real one, which needs seconds; it has its own tests."""
         files = [folder / name for name in ("accelerator.v", "board_top.v", "board_top.lpf")]
         for file in files:
             file.write_text(f"{file.name} of {board.name}")
@@ -260,7 +260,7 @@ def test_too_large_is_said_before_anything_is_placed(work: Path, fake: Fake, tmp
 
 @pytest.mark.parametrize("sleeps", [0, 600])
 def test_too_large_for_nextpnr(work: Path, fake: Fake, sleeps: int) -> None:
-    """It says so, or tries for ever."""
+    """nextpnr says so, or tries for ever."""
     log = (
         "Info: Device utilisation:\n"
         "Info: \t          MULT18X18D:       2/    156     1%\n"
@@ -272,7 +272,7 @@ def test_too_large_for_nextpnr(work: Path, fake: Fake, sleeps: int) -> None:
 
 
 def test_a_design_that_would_fit_is_named(dnn2fpga: Callable[..., Outcome], tmp_path: Path, fake: Fake) -> None:
-    """The command in the message gives a design that is as much smaller as it must be."""
+    """The command in the message produces a design that is as much smaller as it must be."""
     (tmp_path / "w").mkdir()
     config_files.save(network((6, 6, 2), [6, "flat", 5]), tmp_path / "w")
     assert dnn2fpga("generate", "w", "--goal", "smallest", "--board", "ulx3s_85f").code == 0

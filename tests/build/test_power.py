@@ -190,7 +190,7 @@ def test_frames_of_zeros_switch_less_than_random_ones(graph_and_bundle: tuple[Qu
     assert list(random["layers"]) == [b.tensor for b in manifest.boundaries]
     assert random["cycles"] == 4 * manifest.interval_cycles
     toggles = [sum(layer["toggles_per_cycle"] for layer in a["layers"].values()) for a in (zeros, random)]
-    assert 0 < toggles[0] < 0.8 * toggles[1]  # counters of pixels go on
+    assert 0 < toggles[0] < 0.8 * toggles[1]  # counters of pixels continue
     assert zeros["layers"]["conv"]["toggles_per_cycle"] < random["layers"]["conv"]["toggles_per_cycle"]
     quiet, loud = (estimate_power(manifest, ARTY, 100, a) for a in (zeros, random))
     assert quiet.dynamic_mw < loud.dynamic_mw

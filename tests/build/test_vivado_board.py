@@ -80,7 +80,7 @@ def test_unfit_files(bundle: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in XILINX if load_board(name).interface is Interface.UART])
 def test_the_real_board_top(stub, bundle: Path, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def] # noqa: F811
-    """With its pins, and the accelerator beside it."""
+    """The board top comes with its pins, and the accelerator beside it."""
     board, folder = load_board(name), tmp_path / "board"
     folder.mkdir()
     design = write_board_top(bundle, board, folder, board.clock_mhz)

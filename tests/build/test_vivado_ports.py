@@ -54,7 +54,7 @@ def test_recorded_calls(stub: Stub, bundle: Path, tmp_path: Path, name: str, scr
 def test_a_dma_with_one_channel(
     stub: Stub, bundle: Path, tmp_path: Path, side: str, kept: str, open_channel: str
 ) -> None:
-    """Where there are more inputs than outputs, or fewer."""
+    """A port has no DMA channel of the other direction where there are more inputs than outputs, or fewer."""
     manifest = two_ports.manifest()
     (port,) = (port for port in manifest[side] if port["name"] == kept)
     axis = port["axis"].removesuffix(f"_{kept}")

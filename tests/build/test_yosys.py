@@ -33,7 +33,7 @@ def test_cells_are_counted_as_the_estimates_count_them() -> None:
 
 @pytest.mark.toolchain
 def test_every_layer_has_its_cells(work: Path) -> None:
-    if shutil.which("yosys") is None:  # the one of PyPI takes minutes
+    if shutil.which("yosys") is None:  # the one of PyPI needs minutes
         pytest.skip("yosys is not installed: apt-get install yosys")
     found = flow.synthesize(work)
     manifest = json.loads((work / "bundle" / "manifest.json").read_text())

@@ -1,4 +1,4 @@
-"""Files made to hurt (`cases/hostile`): one clear message each, in seconds and little memory, and nothing runs."""
+"""Hostile files (`cases/hostile`): one clear message each, in seconds and little memory, and nothing runs."""
 
 from __future__ import annotations
 

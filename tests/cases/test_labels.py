@@ -1,4 +1,4 @@
-"""What users gave as labels, and the scores that are right for them (`cases/data`, by the command)."""
+"""Labels as users gave them, and the scores that are right for them (`cases/data`, by the command)."""
 
 from __future__ import annotations
 

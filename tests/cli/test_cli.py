@@ -310,7 +310,7 @@ def test_interrupted_demo_leaves_nothing(dnn2fpga: Run, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize(("chosen", "levels"), [((), 4), (("--clock", "300"), 1), (("--levels", "2"), 2)])
 def test_a_board_chooses_the_pipelining(dnn2fpga: Run, work: Path, chosen: tuple[str, ...], levels: int) -> None:
-    """The Arty's 100 MHz leave room for four adders in a row; what is asked for wins."""
+    """The Arty's 100 MHz leave room for four adders in a row; command-line options take precedence."""
     assert dnn2fpga("generate", work, "--board", "arty_a7_100t", *chosen).code == 0
     settings = PlanSettings(levels_per_register=levels)
     manifest = json.loads((work / "bundle" / "manifest.json").read_text())

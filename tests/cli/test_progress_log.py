@@ -1,4 +1,4 @@
-"""What a log file hears of long work."""
+"""The lines of long work in a log file."""
 
 from __future__ import annotations
 

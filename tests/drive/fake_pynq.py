@@ -27,7 +27,7 @@ OFFSETS = {name: 4 * place for place, name in enumerate(NAMES)}
 
 
 class Buffer(np.ndarray):
-    """What `pynq.allocate` gives."""
+    """The buffer that `pynq.allocate` returns."""
 
     freed = False
 
@@ -70,7 +70,7 @@ class Channel:
 
 @dataclass
 class Dma:
-    """Its channels are those that the block design has given it."""
+    """A DMA engine with the channels that the block design has given it."""
 
     accelerator: FakeAccelerator
     control: int = 1
@@ -188,7 +188,7 @@ def of_graph(graph: QuantizedGraph) -> Model:
 
 
 def module(model: Model, manifest: Manifest, without: Sequence[str] = (), swapped: bool = False) -> ModuleType:
-    """What `import pynq` would give; ``module.overlay`` is the one that was loaded last.
+    """Return the module that `import pynq` would import; ``module.overlay`` is the one that was loaded last.
 
     :param without: DMAs that the block design lacks.
     :param swapped: whether the first two DMAs feed each other's inputs.

@@ -1,4 +1,6 @@
-"""The host's side of the protocol against the device's twin: nothing but right answers, whatever the line does."""
+"""The host's side of the protocol against the functional model of the device: nothing but right answers, whatever the
+line does.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ CLOCK = Clock()
 
 
 class TwinPort:
-    """The twin at the other end of a line that takes no time."""
+    """The functional model at the other end of a line without delay."""
 
     def __init__(self, spec: HostLinkSpec = SPEC) -> None:
         self.spec = spec

@@ -95,7 +95,7 @@ def random_integers(graph: QuantizedGraph, frames: int) -> np.ndarray:
 
 
 def test_real_numbers_in_and_out(monkeypatch: pytest.MonkeyPatch, design: Any) -> None:
-    """Equal to the integer model to the last bit, outside of the range too, in several transfers."""
+    """Bit-exact with the integer model, outside of the range too, in several transfers."""
     accelerator, fake = loaded(monkeypatch, *design, frames_per_transfer=3)
     graph = design[0]
     span = np.max(graph.input.scales) * 2.0**graph.input.width
@@ -293,7 +293,7 @@ def test_wrong_frames_per_transfer(monkeypatch: pytest.MonkeyPatch, small: Any, 
 
 
 def test_the_copy_runs_without_dnn2fpga(small: Any, tmp_path: Path) -> None:
-    """From another folder, with nothing but NumPy and a `pynq` to import."""
+    """The copy runs from another folder, with nothing but NumPy and a `pynq` to import."""
     bundle = small[2].parent
     write_vivado(bundle, load_board("pynq_z2"))
     folder = bundle / "vivado" / "driver"

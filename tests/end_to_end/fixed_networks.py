@@ -71,7 +71,7 @@ def cnn() -> QuantizedGraph:
 
 
 def averages() -> QuantizedGraph:
-    """Same padding, strides, an average whose divisor depends on the place, and a table."""
+    """Return a network of same padding, strides, an average whose divisor depends on the place, and a table."""
     rng = np.random.default_rng(2)
     counts = np.array([[4, 4, 2], [4, 4, 2], [2, 2, 1]])
     return chain(

@@ -33,7 +33,7 @@ class Mismatch(AssertionError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was compared, for the report."""
+    """The counts of what was compared, for the report."""
 
     quantized: QuantizedGraph
     plan: HardwarePlan
@@ -55,7 +55,7 @@ def simulate(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     config_files.save(quantized, folder)
-    quantized = config_files.load(folder)  # what the files say is what is built
+    quantized = config_files.load(folder)  # the files say what the hardware is
     hardware, refused_fifos = _planned(quantized, specimen.plan)
     bundle, vectors = folder / "bundle", folder / "vectors"
     manifest = write_bundle(quantized, hardware, bundle)

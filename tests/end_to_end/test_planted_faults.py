@@ -104,7 +104,7 @@ def write_faulty_bundle(work: Path, monkeypatch: pytest.MonkeyPatch, faulty: Lay
 
 
 def record_again(work: Path) -> None:
-    """What a fault in the generator would do: all digests are those of the faulty files."""
+    """Record all digests as those of the faulty files, as a fault in the generator would do."""
     folder = WorkFolder(work)
     folder.record_generation(work, folder.digests_read())
 

@@ -83,7 +83,7 @@ def verify(tmp_path: Path, build_dir: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def with_fifo(monkeypatch: pytest.MonkeyPatch, beats: int) -> None:
-    """The FIFO of the skip edge holds so many beats in the Verilog, whatever was planned."""
+    """The FIFO of the skip edge holds ``beats`` beats in the Verilog, whatever was planned."""
     right = Boundary.fifo_of
 
     def fifo_of(self: Boundary, edge: Edge) -> Fifo | None:

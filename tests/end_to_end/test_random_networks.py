@@ -60,7 +60,7 @@ def outcome(quantized: QuantizedGraph, **counted: int) -> Outcome:
 
 
 def small_outcome(specimen: Specimen, quantized: QuantizedGraph, *_: object) -> Outcome:
-    """As if it had been simulated; networks with a convolution fail."""
+    """Return an outcome as if it had been simulated; networks with a convolution fail."""
     if any(layer.kind == "conv2d" for layer in quantized.layers):
         raise Mismatch("there is a convolution")
     return outcome(quantized, frames=1, beats=1, cycles=1)

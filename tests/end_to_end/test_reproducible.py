@@ -1,4 +1,5 @@
-"""The same configuration gives the same bytes: in another folder, another process, under another hash seed, next year.
+"""The same configuration produces the same bytes: in another folder, another process, under another hash seed, next
+year.
 
 After an intended change of the Verilog, with a line in CHANGELOG.md:
 
@@ -25,7 +26,7 @@ GOLDEN = Path(__file__).with_name("golden_digests.json")
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Of every file in it, by its name from there."""
+    """Return the digests of every file in a folder, by its name from there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -155,7 +155,9 @@ def test_a_signal_at_any_line_leaves_the_old_or_the_new_and_nothing_else(
 def test_one_refused_step_leaves_the_old_or_the_new(
     tmp_path: Path, work: Callable[[Path], None], after: dict[str, str]
 ) -> None:
-    """Of several files some may have been renamed already: the next command does the rest."""
+    """One refused step leaves the old or the new files. Of several files some may have been renamed already: the next
+    command does the rest.
+    """
     for folder in at_every_step(refused, prepared(tmp_path), work):
         if work is replace:
             assert content(folder) in (OLD, after)

@@ -50,7 +50,7 @@ def test_the_holder_is_named_and_a_killed_one_holds_nothing(tmp_path: Path) -> N
 def test_the_file_that_a_holder_has_removed_is_not_taken_for_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its last holder ends between opening and locking it: another process may have made the file anew."""
+    """The last holder ends between opening and locking the file: another process may have made the file anew."""
     file = tmp_path / "lock"
     ends = iter([file.unlink])
     monkeypatch.setattr("fcntl.flock", lambda *_: next(ends, lambda: None)())

@@ -36,11 +36,11 @@ class BranchHarness(Elaboratable):
         self.knows_inside = True  # whether the invariants are asserted too
 
     def goes_on(self) -> Value:
-        """Whether it can take or give a beat now, if its neighbours let it."""
+        """Return whether the component can accept or offer a beat now, if its neighbours let it."""
         return Const(1)
 
     def invariants(self, inside: Mapping[str, Signal]) -> list[Value]:
-        """What a proof by induction must know about the inside of the component."""
+        """Return the invariants inside the component that a proof by induction must know."""
         return []
 
     def elaborate(self, platform: Any) -> Module:

@@ -168,7 +168,7 @@ class UsesABeatTwice(AlignedPipeline):
 
 
 class NeedsNoGate(GatedProductPipeline):
-    """Only the first beat of a frame waits for the gate."""
+    """A mutant that needs the gate for the first beat of a frame only."""
 
     def enters(self, m: Module, advance: Signal) -> Value:
         arrived = super().enters(m, advance)

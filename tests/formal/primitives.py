@@ -75,7 +75,9 @@ def pipeline(latency: int, depth: int) -> Primitive:
 
 
 def fifo(depth: int, cycles: int) -> Primitive:
-    """As the stage: nothing changes, and one cycle in memory is all that a beat or the source may wait for."""
+    """Return a FIFO, for the checks of the stage: nothing changes, and one cycle in memory is all that a beat or the
+    source may wait for.
+    """
     return Primitive(lambda: Fifo(Beat(NUMBERS, 2), depth), STAGE, cycles)
 
 
@@ -106,7 +108,7 @@ def windows(
     promise = Promise(
         inputs=inputs,
         outputs=outputs,
-        # A window is due with its last pixel, and not before the windows in front of it.
+        # A window is due with its last pixel, and not before the preceding windows.
         due_after=np.maximum.accumulate(outputs.max(axis=1) - 1),
         # Three registers, and a row that starts over while all others are waiting for it.
         patience=3 + 2 * spec.schedule.row_steps,
@@ -130,7 +132,7 @@ def frame_sum(beats: int, depth: int) -> Primitive:
 
 
 def folded(pe: int, simd: int, lanes: int, depth: int, input_streak: int, output_streak: int) -> Primitive:
-    """Two sums of four numbers, three vectors: ``turns`` beats of ``pe`` sums for each."""
+    """Return two sums of four numbers, three vectors: ``turns`` beats of ``pe`` sums for each."""
     weights, bias = np.array([[1, -2], [2, 1], [-1, 1], [1, 2]]), np.array([3, -1])
     spec = FoldedSums(
         Folding(ConstantMatrix(weights, bias, NUMBERS), pe, simd), lanes, Multiplier.DSP, WeightMemory.AUTO, 3
@@ -141,7 +143,7 @@ def folded(pe: int, simd: int, lanes: int, depth: int, input_streak: int, output
         inputs=inputs,
         outputs=(inputs.reshape(3, 4) @ weights + bias).reshape(-1, pe),
         due_after=np.repeat(np.arange(1, 4) * beats - 1, turns),
-        # A vector that is held is looked at for all its slots before it is taken; one in parts waits for the replay.
+        # A vector that is held is looked at for all its slots before it is consumed; one in parts waits for the replay.
         patience=max(slots, 3 + (turns - 1) * spec.folding.chunks),
         input_streak=input_streak,
         output_streak=output_streak,

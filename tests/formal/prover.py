@@ -33,7 +33,7 @@ TIME_LIMIT_S = 600  # the very first run of yosys compiles its WebAssembly, for 
 
 
 class Mode(enum.Enum):
-    """What yosys-smtbmc is asked, and its option."""
+    """The question to yosys-smtbmc, and its option."""
 
     BMC = ""  # no assertion fails in the first `depth` cycles after the initial state
     INDUCTION = "-i"  # none fails after `depth` good cycles, whatever the state; together with BMC: none ever fails

@@ -1,4 +1,4 @@
-"""What a proof for all times must know about the inside of a ``MasterSlaveStage``."""
+"""Invariants for proofs by induction about the inside of a ``MasterSlaveStage``."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from rtl_lib.core.stream import Beat, StreamComponent
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Promise:
-    """What a component promises besides the contract: the numbers, and cycles."""
+    """The promises of a component besides the contract: the numbers, and cycles."""
 
     inputs: np.ndarray  # [beats, lanes] of the frames that are sent
     outputs: np.ndarray  # [beats, lanes] of the same frames
@@ -34,7 +34,7 @@ class Promise:
 
 
 class Pauses(enum.Flag):
-    """Who may pause; proofs with fewer pauses reach further."""
+    """The streams that may pause; proofs with fewer pauses reach further."""
 
     NONE = 0
     SOURCE = enum.auto()

@@ -39,7 +39,7 @@ def test_no_fault_is_found_where_there_is_none(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_fault_is_found(name: str, tmp_path: Path) -> None:
-    """In the first cycles, and by the contract alone: by what the neighbours see."""
+    """A fault is found in the first cycles, and by the contract alone: by what the neighbours see."""
     harness = FAULTY[name]()
     harness.knows_inside = False
     translate(harness, tmp_path)

@@ -86,7 +86,7 @@ class ShowsTheInputItself(Register):
 
 
 class GetsStuck(Register):
-    """After a stall of four cycles it takes nothing more."""
+    """A mutant that consumes nothing more after a stall of four cycles."""
 
     def ready(self, m: Module) -> Value:
         stalled = Signal(range(5))

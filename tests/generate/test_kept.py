@@ -1,4 +1,4 @@
-"""What others have put into a bundle survives ``generate``."""
+"""Files that others have put into a bundle survive ``generate``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tensors share one encoding, and what they then have in integers."""
+"""Encodings of float graphs: the tensors that share one, and what they then have in integers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def quantized(graph: Graph, **settings: Any) -> QuantizedGraph:
 
 
 def two_branches(axis: int, reader: str = "conv") -> Graph:
-    """Two convolutions of very different ranges, one of them behind a pooling, joined, and read again."""
+    """Two convolutions of very different ranges, one of them after a pooling, joined, and read again."""
     g = Growing(IMAGE)
     a = g.add(MaxPooling("pool", (1, 1), (1, 1), "valid"), g.conv("a", "image", 2))
     wide = g.conv("b", g.conv("b0", "image", 2), 2)

@@ -298,6 +298,21 @@ EDITS: dict[str, tuple[Edit, str, str]] = {
         "conv",
         "with overflow 'wrap'",
     ),
+    "one half of a second line": (
+        lambda m, a: a.update({"scale/negative_offset": a["scale/offset"]}),
+        "scale",
+        "negative_multiplier and negative_offset must both be given, or none of them",
+    ),
+    "short second line": (
+        lambda m, a: a.update({f"dense/negative_{name}": a[f"dense/{name}"][:1] for name in ("multiplier", "offset")}),
+        "dense",
+        "negative_multiplier must have shape (3,), not (1,)",
+    ),
+    "second line too wide": (
+        lambda m, a: a.update({f"dense/negative_{name}": np.full(3, 2**60) for name in ("multiplier", "offset")}),
+        "dense",
+        "does not fit 64-bit",
+    ),
     "rounding": (lambda m, a: _layer(m, "conv")["arithmetic"].update(rounding="up"), "conv", "arithmetic.rounding"),
     "name with a space": (lambda m, a: m.update(name="my model"), "", "name"),
     "layers as text": (lambda m, a: m.update(layers="none"), "", "layers"),
@@ -422,7 +437,7 @@ def test_no_junk_raises_anything_else(
 
 
 def test_a_network_without_weights(tmp_path: Path) -> None:
-    """Its archive has no members, so that it begins with its own end."""
+    """The archive of a network without weights has no members, so that it begins with its own end."""
     graph = simplify(Graph.chain("pooled", "input", (4, 4, 2), [MaxPooling("pool", (2, 2), (2, 2), "valid")]))
     x = np.random.default_rng(0).uniform(0, 1, (8, 4, 4, 2)).astype(np.float32)
     quantized = quantize(graph, calibrate(graph, x), Quantization())

@@ -63,7 +63,7 @@ def test_sixteen_bits_are_close_to_float(zoo: Zoo, name: str, numbers: str) -> N
 
 def test_every_supported_keras_class_is_in_the_table(zoo: Zoo) -> None:
     found = {type(layer).__name__ for name in MODELS for layer in zoo.build(name).layers}
-    # What acts in training only is tried class by class in tests/read/test_keras_layers.py.
+    # Layers that act in training only are tested class by class in tests/read/test_keras_layers.py.
     assert set(LAYERS) - found <= set(OnlyInTraining.stands_for)
 
 

@@ -95,7 +95,9 @@ def test_it_is_a_convolution_with_zeros_between_the_channels(
     ids=str,
 )
 def test_so_are_its_integers(settings: dict[str, Any]) -> None:
-    """Of a set with a zero: the twin has weights that must be zero. The integers that are stored are fewer."""
+    """The integers are those of a dense layer too, of a set with a zero: the dense layer has weights that must be zero.
+    The integers that are stored are fewer.
+    """
     layer = depthwise(strides=(2, 1), padding="same")
     ours, twin = (built(chain(one), Quantization(**settings)) for one in (layer, dense_twin(layer)))
     q = ours.input.quantize(2 * samples())
@@ -183,7 +185,7 @@ def test_a_separable_convolution_is_two_layers(zoo: Zoo) -> None:
     assert pointwise.weights.shape == (1, 1, 6, 4)  # type: ignore[attr-defined]
 
 
-# What is refused
+# Refusals
 
 
 def test_channels_in_several_beats_are_refused() -> None:

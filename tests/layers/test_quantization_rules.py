@@ -1,4 +1,6 @@
-"""From real numbers to integers: scales, codes, multipliers, and the corners where training leaves odd numbers."""
+"""Conversion of real numbers to integers: scales, codes, multipliers, and the corners where training leaves odd
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ TINY = np.full(4, 1e-30)  # a scale that is never too small
 
 
 def tensor_of(low: float, high: float, shape: Shape = (3,), **settings: Any) -> Tensor:
-    """For values that were seen from ``low`` to ``high``."""
+    """Return the tensor for values that were observed from ``low`` to ``high``."""
     return activation_tensor(shape, shape[-1], _Bounds(Interval(low, high)), LayerSettings(**settings))
 
 

@@ -11,6 +11,7 @@ from dnn2fpga.quantize.weight_sets import Levels, WeightSet, levels_of
 
 WIDTHS = {
     WeightSet.INTEGER: (1, 16),
+    WeightSet.TWOS_COMPLEMENT: (2, 16),
     WeightSet.BINARY: (1, 1),
     WeightSet.TERNARY: (2, 2),
     WeightSet.POWER_OF_TWO: (2, 5),
@@ -48,13 +49,19 @@ def test_levels(weight_set: WeightSet, bits: int) -> None:
     assert every_level(weight_set, bits) == sorted({sign * m for m in magnitudes for sign in (1, -1)})
 
 
+def test_levels_of_twos_complement() -> None:
+    assert every_level(WeightSet.TWOS_COMPLEMENT, 2) == [-2, -1, 0, 1]
+    assert every_level(WeightSet.TWOS_COMPLEMENT, 3) == [-4, -3, -2, -1, 0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(("weight_set", "bits"), ALL)
 def test_every_width_names_its_levels_and_stays_within_sixteen_bits(weight_set: WeightSet, bits: int) -> None:
     found, levels = every_level(weight_set, bits), levels_of(weight_set, bits)
     assert found == sorted(set(found))
-    assert found == [-level for level in reversed(found)]
-    # the code for -0 is left over, but not where there is no 0
-    assert len(found) == 2**bits - (0 in found)
+    symmetric = weight_set is not WeightSet.TWOS_COMPLEMENT
+    assert (found == [-level for level in reversed(found)]) == symmetric
+    # of symmetric ones, the code for -0 is left over, but not where there is no 0
+    assert len(found) == 2**bits - (symmetric and 0 in found)
     assert (levels.low, levels.high) == (found[0], found[-1])
     assert levels.high < 2**15
 

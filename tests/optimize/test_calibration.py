@@ -20,7 +20,7 @@ SHAPE = (5, 5, 2)
 
 @dataclass
 class Chain:
-    """All that calibration asks of a graph: functions one behind the other."""
+    """All that calibration asks of a graph: functions in a row."""
 
     functions: dict[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
 

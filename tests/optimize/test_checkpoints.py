@@ -29,7 +29,7 @@ DATA = Data(np.zeros((0, 8, 8, 1), np.float32), None)
 
 
 def candidates() -> list[Candidate]:
-    """Of two widths, one with layers of its own settings."""
+    """Return candidates of two widths, one with layers of its own settings."""
     own = Quantization(weight_bits=4, layers={"conv": {"weight_bits": 3, "numbers": "integer"}})
     problem = problem_of(test=tiny_data())
     return [

@@ -25,7 +25,7 @@ WEIGHTS = RNG.normal(size=(4, 3)).astype(np.float32)
 
 
 def network(size: np.ndarray | float = 1.0) -> Graph:
-    """For inputs of this size each."""
+    """Return a network for inputs of this size each."""
     weights = (WEIGHTS / np.reshape(size, (-1, 1))).astype(np.float32)
     layers: list[Layer] = [Dense("dense", weights, np.zeros(3, np.float32))]
     return simplify(Graph.chain("network", "input", (4,), layers))
@@ -46,7 +46,7 @@ def diagnosed(
 
 
 def codes_of(diagnosis: Diagnosis) -> InputCodes:
-    """Of the only input."""
+    """Return the statistics of the only input."""
     (codes,) = diagnosis.inputs.values()
     return codes
 
@@ -123,7 +123,7 @@ def test_an_outlier_in_the_input() -> None:
 
 
 def test_an_outlier_within_the_network() -> None:
-    """Only one sample makes the layer large, with inputs like all others."""
+    """An outlier within the network is found: only one sample makes the layer large, with inputs like all others."""
     rare = np.zeros((4, 3), np.float32)
     rare[3, 0] = 1e4
     graph = simplify(

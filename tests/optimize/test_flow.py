@@ -1,4 +1,4 @@
-"""From model to configuration files: the same files every time, and nothing is done twice."""
+"""The steps from model to configuration files: the same files every time, and nothing is done twice."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ Pretend = Callable[[TRIES, Optimization], list[tuple[Stage, float]]]
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Pretend:
-    """Replaces the stages by some that reach what they are told to; returns the tries that were really made."""
+    """Replace the stages by some that reach what they are told to; return the attempts that were really made."""
     model = tiny.quantized_graph()
 
     def replaced(tries: TRIES, target: Optimization) -> list[tuple[Stage, float]]:
@@ -196,7 +196,7 @@ def test_the_lowest_score_that_is_good_enough() -> None:
     )
 
 
-# What is trained
+# Training
 
 
 def untrained(monkeypatch: pytest.MonkeyPatch) -> list[Quantization]:

@@ -1,4 +1,4 @@
-"""What training makes small: the losses of the textbooks, and training with every form of labels."""
+"""The losses that training minimizes: those of the textbooks, and training with every form of labels."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ OPS = TensorFlowOperations()
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("strides", list(product((1, 2, 3), (1, 2, 3))))
 def test_windows_of_every_stride(strides: tuple[int, int], padding: str) -> None:
-    """Also where one row or column of outputs is left, which oneDNN's convolution with uneven strides gets wrong."""
+    """Windows of every stride are right, also where one row or column of outputs is left, which oneDNN's convolution
+    with uneven strides gets wrong.
+    """
     rng = np.random.default_rng(0)
     for rows, columns, height, width in product((4, 7), (1, 3, 4), (1, 4), (1, 2, 3)):
         if padding == "valid" and width > columns:

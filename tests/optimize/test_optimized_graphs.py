@@ -66,7 +66,7 @@ def test_widths_of_tensors_that_share_an_encoding_are_searched_once(problem: Pro
 
 
 def test_training(problem: Problem) -> None:
-    """What was trained is what is built, with scales that were learned together."""
+    """The trained integers are those of the hardware, with scales that were learned together."""
     settings = Quantization(weight_bits=4, activation_bits=4, scales="free")  # type: ignore[arg-type]
     model, _ = train_quantized(problem, TRAINING.model_copy(update={"learn_ranges": True}), settings)
     tensors = model.tensors

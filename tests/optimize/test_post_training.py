@@ -55,7 +55,7 @@ def test_power_of_two_scales_everywhere() -> None:
 def test_channels_of_their_own_scale_where_nothing_compares_them() -> None:
     quantized = tiny.quantized_graph(Quantization(activation_granularity=Granularity.PER_CHANNEL, scales=Scales.FREE))
     own = {layer.name for layer in quantized.layers if isinstance(layer.output.scale, tuple)}
-    # behind 'scale' is a table; the output is compared
+    # after 'scale' follows a table; the output is compared
     assert own == {"conv", "pool"}
 
 

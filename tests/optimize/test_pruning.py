@@ -155,7 +155,7 @@ def test_removing_is_not_reading(rank: Any) -> None:
     assert len(missing("hidden")) == 4
     x = exact_samples()
     assert np.array_equal(less.run(x), expected.run(x))
-    # What is trained further is the same network.
+    # Further training is of the same network.
     assert np.array_equal(np.asarray(FloatModel(less)(x)), less.run(x))
     assert less.float_parameters == 4321
     assert quantize(less, calibrate(less, x), quantization).layers[0].output.shape == (8, 8, 5)
@@ -299,7 +299,7 @@ def test_nothing_asked_nothing_done(graph: Graph) -> None:
     assert pruned.graph.dag == graph.dag
 
 
-# What cannot be done
+# Refusals
 
 
 def test_all_problems_at_once() -> None:

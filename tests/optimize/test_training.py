@@ -75,7 +75,7 @@ class Trained:
         return np.concatenate(values)
 
     def is_what_is_built(self, x: np.ndarray) -> bool:
-        """Whether the trained codes are the integers of the integer model."""
+        """Return whether the trained codes are the integers of the integer model."""
         ((codes, _),) = self.model.codes(x).values()
         built = self.after
         return np.array_equal(np.asarray(codes), built.run(built.input.quantize(x)))
@@ -251,7 +251,7 @@ def test_only_so_many_samples() -> None:
     assert len({*held_out, *used}) == 50
 
 
-# What it refuses
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,9 @@ os._exit(0)
 
 
 def test_a_training_that_is_killed_leaves_no_files(tmp_path: Path) -> None:
-    """In a process of its own: what TensorFlow has converted once it does not convert again."""
+    """A training that is killed leaves no files. It has a process of its own: what TensorFlow has converted once it
+    does not convert again.
+    """
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What is trained is what is built: the training graph gives the integers of the integer model, one for one."""
+"""The training graph computes the integers of the integer model, one for one."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def same(one: QuantizedGraph, other: QuantizedGraph) -> None:
 
 
 def check(graph: Graph, x: Values, settings: Quantization) -> None:
-    """Before any step of training, the training graph is the integer model, however its scales are held."""
+    """Check that before any step of training the training graph is the integer model, however its scales are stored."""
     x = by_name(x, graph.inputs)
     statistics = calibrate(graph, x)
     quantized, choices = quantize(graph, statistics, settings), choose_all(graph, statistics, settings)
@@ -123,12 +123,12 @@ def test_gradients_reach_everything_that_is_trained(family: str) -> None:
         assert gradient is not None, variable.name
         assert np.isfinite(gradient).all(), variable.name
         assert np.abs(gradient).max() > 0, variable.name
-    # The output's scale is fixed, and what a table gives and takes.
+    # The output's scale is fixed, and so are the input and output of a table.
     assert set(model.learned) == {"conv", "conv/weights", "dense/weights"}
 
 
 def normalized_graph() -> Graph:
-    """A convolution with a batch normalization folded into it, as a Keras model gives it."""
+    """A convolution with a batch normalization folded into it, as a Keras model has it."""
     rng = np.random.default_rng(0)
     numbers = {name: rng.uniform(0.5, 1.5, 3) for name in ("gamma", "beta", "mean", "variance")}
     norm = Normalization(**numbers, epsilon=np.full(3, 1e-3))
@@ -145,7 +145,7 @@ def test_a_folded_normalization_is_trained_unfolded() -> None:
     model = CodeModel(graph, settings, choices)
     names = {variable.name for variable in model.trainable}
     assert names == {"conv_weights", "conv_bias", "conv_gamma", "conv_beta"}
-    # Folded anew in float32: the numbers of its own graph are the ones that are built.
+    # Folded anew in float32: the numbers of its own graph are the ones that the hardware has.
     quantized = quantize(model.trained(), {}, settings, model.trained_choices())
     np.testing.assert_array_equal(codes_of(model, x), quantized.run(quantized.input.quantize(x)))
     np.testing.assert_allclose(model.trained().run(x), graph.run(x), rtol=1e-4, atol=1e-5)

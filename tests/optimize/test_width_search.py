@@ -181,7 +181,7 @@ def test_which_widths_are_searched() -> None:
         ("dense_0", "activation_bits"): (5,),
         ("dense_1", "weight_bits"): (3, 4),
         ("dense_1", "activation_bits"): (5,),
-        ("dense_2", "weight_bits"): (3, 4),  # what it gives has output_bits
+        ("dense_2", "weight_bits"): (3, 4),  # its output has output_bits
     }
     own = {
         "dense_0": {"numbers": "binary32"},
@@ -317,7 +317,7 @@ def test_trained_trials_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return quantize(problem.graph, problem.statistics, quantization), 0.0
 
     trained: list[TrainingSettings] = []
-    stand_in = SimpleNamespace(train_quantized=train_quantized)  # the real one takes half a minute with TensorFlow
+    stand_in = SimpleNamespace(train_quantized=train_quantized)  # the real one needs half a minute with TensorFlow
     monkeypatch.setitem(sys.modules, "dnn2fpga.optimize.training_aware", stand_in)  # type: ignore[arg-type]
     settings = SearchSettings(trials=8, train=True)
     short, long = TrainingSettings(epochs=1), TrainingSettings(epochs=2)

@@ -62,13 +62,13 @@ def of_digits(graph: Graph) -> Graph:
 
 
 def dense_network() -> Graph:
-    """For digits in (64,)."""
+    """Return a network for digits in (64,)."""
     layers: list[Layer] = [dense_layer("first", 64, 24), relu("relu"), dense_layer("last", 24, 10), Softmax("softmax")]
     return of_digits(Graph.chain("dense", "input", (64,), layers, float_parameters=1234))
 
 
 def convolutional_network() -> Graph:
-    """For digits in (8, 8, 1)."""
+    """Return a network for digits in (8, 8, 1)."""
     layers: list[Layer] = [
         Conv2D("conv", random_weights(3, 3, 1, 6), np.zeros(6, np.float32), padding="same"),
         batch_normalization("norm", 6),

@@ -30,7 +30,9 @@ def kinds(graph: Graph) -> dict[str, str]:
 
 
 def simplified(graph: Graph) -> Graph:
-    """With the same function; a second time changes nothing."""
+    """Return the simplified graph, after checks that it has the same function, and that a second time changes
+    nothing.
+    """
     result, x = simplify(graph), samples(graph)
     for (name, value), (other, expected) in zip(outputs(result, x).items(), outputs(graph, x).items(), strict=True):
         assert name == other
@@ -145,7 +147,7 @@ def test_a_gate_comes_last() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_what_cannot_be_asked_for_a_scale_is_requantized(axis: int) -> None:
-    """A model input behind a pooling, and a function's range; once for each place."""
+    """A model input after a pooling, and a function's range; once for each place."""
     g = Growing(IMAGE)
     pool = g.add(MaxPooling("pool", (1, 1), (1, 1), "valid"), "image")
     a = g.conv("a", "image", 2)

@@ -67,7 +67,7 @@ def test_one_beat_less_than_needed_is_refused_with_what_is_needed() -> None:
 
 @pytest.mark.parametrize("goal", [None, {}, {"aim": "latency"}])
 def test_no_other_fifo_makes_up_for_it(goal: object) -> None:
-    """Although the other output could go on for ever, this ends."""
+    """Although the other output could continue for ever, this ends."""
     with pytest.raises(UserError, match="can hang when a source or a sink pauses"):
         completed(residual(), given(0, goal=goal))
 

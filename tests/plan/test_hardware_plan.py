@@ -166,7 +166,7 @@ def test_stages_stand_behind_every_layer_or_behind_runs() -> None:
     assert plan(graph) == every
     assert [b.staged for b in every.boundaries] == [False, True, True, True]
     assert [b.staged for b in runs.boundaries] == [False, False, False, True]
-    # A stage takes one cycle; nothing else changes.
+    # A stage needs one cycle; nothing else changes.
     assert [a.first_cycle - b.first_cycle for a, b in zip(every.boundaries, runs.boundaries, strict=True)] == [
         0,
         1,

@@ -169,7 +169,9 @@ def test_what_is_given_stays() -> None:
 
 @pytest.mark.parametrize("factor", [1, 4, 18, 10_000])
 def test_a_uniform_reuse_factor(factor: int) -> None:
-    """As hls4ml has it: every multiplier is used so many times a vector, or as often as there is something to do."""
+    """A uniform reuse factor is that of hls4ml: every multiplier is used this many times per vector, or as often as
+    there is something to do.
+    """
     settings = completed(cnn(), PlanSettings(goal=PlanGoal(reuse_factor=factor)))
     for layer in WITH_WEIGHTS:
         (product,) = [o for o in cnn().operators[layer] if hasattr(o, "default_engine")]

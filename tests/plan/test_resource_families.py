@@ -1,4 +1,4 @@
-"""What differs among the FPGA families that resources are estimated for."""
+"""Differences among the FPGA families that resources are estimated for."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from dnn2fpga.plan.streams import MOST_STREAMS
 
 
 def wide(branches: int) -> Graph:
-    """As many dense layers that read the input, and their sum."""
+    """Return a graph of many dense layers that read the input, and their sum."""
     names = [f"branch_{k}" for k in range(branches)]
     dense = Dense("dense", np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
     nodes = [Node(name, dense, ("input",)) for name in names]

@@ -20,7 +20,7 @@ from dnn2fpga.read.keras import read_keras_model
 
 
 def refusal(path: Path) -> str:
-    """What is said about a model; every line names the file or the layer."""
+    """Return the message about a model; every line names the file or the layer."""
     with pytest.raises(UserError) as caught:
         simplify(read_keras_model(path))
     assert all(problem.strip() and "\n" not in problem for problem in caught.value.problems)
@@ -68,7 +68,9 @@ def test_spoilt_files_never_raise_anything_else(zoo: Zoo, tmp_path: Path) -> Non
 
 
 def test_a_class_of_the_author_that_is_called_like_one_of_keras(tmp_path: Path) -> None:
-    """In a .keras file; an .h5 file names a class and not where it comes from, so that Keras, too, reads its own."""
+    """A class of the author is not taken for Keras' own in a .keras file; an .h5 file names a class and not where it
+    comes from, so that Keras, too, reads its own.
+    """
     from dnn2fpga.keras_import import keras
 
     class Dense(keras.layers.Dense):  # type: ignore[misc]
@@ -169,7 +171,7 @@ def test_objects_that_act_in_training_only_are_not_needed(zoo: Zoo, key: str, va
 
 
 def functional(edit: Any, zoo: Zoo, tmp_path: Path) -> str:
-    """What is said about an edited Functional model."""
+    """Return the message about an edited Functional model."""
     return refusal(bad_models.edited(zoo.save("dense_relu", ".keras", functional=True), tmp_path / "e.keras", edit))
 
 

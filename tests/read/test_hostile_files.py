@@ -1,4 +1,4 @@
-"""Files made to hurt end with one clear message, in little time and memory, and nothing of them is run or followed."""
+"""Hostile files end with one clear message, in little time and memory, and nothing of them is run or followed."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def test_settings(setting: str, expected: str, dnn2fpga, tmp_path: Path) -> None
 
 
 def test_large_data_are_read(tmp_path: Path) -> None:
-    """Not by their size alone are they refused: zeros compress a thousand times, and labels often are."""
+    """Data are not refused by their size alone: zeros compress a thousand times, and labels often are."""
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((1000, 32, 32, 3), np.float32), y=np.zeros(10**6, np.int64))
     assert read_arrays(tmp_path / "a.npz")["x"].shape == (1000, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""What single options and classes of Keras mean; whole models are in test_against_keras.py."""
+"""Single options and classes of Keras; whole models are in test_against_keras.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dnn2fpga.read.keras_layers import OnlyInTraining
 from dnn2fpga.read.keras_options import options_of
 from dnn2fpga.read.keras_weights import snake_case
 
-# What they need besides their name; whatever they do, they do it in training only.
+# Options besides the name; whatever these layers do, they do it in training only.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     **{
         name: {"rate": 0.5}

@@ -34,7 +34,7 @@ class Problem:
 
     @property
     def output_intervals(self) -> list[Interval]:
-        """From what each input adds at its two ends."""
+        """The intervals of the outputs, from what each input adds at its two ends."""
         factors = (self.weights * self.multipliers)[:, :, None] * np.array(self.intervals)[:, None, :]
         constants = self.expected(np.zeros(len(self.intervals), int))
         lows, highs = factors.min(axis=2).sum(axis=0) + constants, factors.max(axis=2).sum(axis=0) + constants
@@ -118,7 +118,7 @@ def problems(draw: st.DrawFn, most_inputs: int = 7) -> Problem:
 
 
 def many_bits() -> st.SearchStrategy[Problem]:
-    """One-bit inputs, more than a table takes, among others."""
+    """One-bit inputs, more than a table accepts, among others."""
 
     def build(seed: int, inputs: int, wide: int, bits: int, biased: bool) -> Problem:
         rng = np.random.default_rng(seed)
@@ -135,7 +135,7 @@ def many_bits() -> st.SearchStrategy[Problem]:
 
 
 def every_value(graph: AdderGraph, x: np.ndarray) -> list[np.ndarray]:
-    """What each value of a graph is."""
+    """Return the numbers of each value of a graph."""
     values: list[np.ndarray] = []
     for value in graph.values:
         values.append(value.evaluate(x.astype(np.int64), values))

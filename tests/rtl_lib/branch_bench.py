@@ -17,7 +17,7 @@ from rtl_lib.core.timing import NetworkPart
 
 PATIENCE = 100  # cycles in which nothing passes
 FRAMES = 3
-# How often a stream pauses: inputs and outputs get them in turn.
+# Shares of pauses: inputs and outputs get them alternately.
 STALLS = [((0.0,), (0.0,)), ((0.6, 0.0), (0.0,)), ((0.0, 0.7, 0.3), (0.3,)), ((0.0,), (0.7, 0.0)), ((0.4,), (0.4,))]
 
 
@@ -37,7 +37,7 @@ def run_branching(
     seed: int = 0,
     model: NetworkPart | None = None,
 ) -> Run:
-    """Sends ``inputs``, each ``[beats, lanes]``, until nothing passes for long.
+    """Send ``inputs``, each ``[beats, lanes]``, until nothing passes for long.
 
     :raises AssertionError: when the timing model (absent: the component's own) says something else of a cycle.
     """
@@ -98,7 +98,9 @@ def random_inputs(operator: Operator, beats: Sequence[int], seed: int) -> list[n
 
 
 def check_join(operator: Operator, beats: Sequence[int], seed: int = 0) -> None:
-    """The component gives the integers of ``compute``, under all stalls; at full speed after its declared latency."""
+    """Check that the component produces the integers of ``compute``, under all stalls; at full speed after its declared
+    latency.
+    """
     x = random_inputs(operator, beats, seed)
     y = operator.compute(*x)
     assert y.shape[2] == operator.output_beat.lanes

@@ -1,5 +1,5 @@
-"""What every operator must keep: its component gives the integers of ``compute``, in the cycles of its twin, under
-any stalls.
+"""The contract of every operator: its component produces the integers of ``compute``, in the cycles of its timing
+model, under any stalls.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def check_operator(operator: Operator, beats: int, seed: int = 0, x: np.ndarray 
 
 
 def check_cycles(component: StreamComponent, beats: int, output_beats: int, run: Run) -> None:
-    """The first frame's, at full speed, against the twins."""
+    """Check the first frame's cycles, at full speed, against the timing models."""
     models = [part.beat_model() for _, part in component.components("part")]
     entry, exit = trace_chain(models, [(0, beats), (len(models), output_beats)])
     taken, given = run.input_cycles, run.output_cycles

@@ -16,7 +16,7 @@ from rtl_lib.core.timing_network import Stream, TimingNetwork
 from rtl_lib.core.trace import Deadlock, Run, trace
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
-from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.matrix.folded.timing import FoldedModel
 
 Edge = tuple[str, str]  # a tensor and who reads it
 Shape = tuple[int, int]  # rows and columns; a vector is (1, 1)
@@ -207,7 +207,7 @@ class Drawing:
         return self._tensor("dense", (x,), x.shape, self._product())
 
     def _path(self, x: Tensor, depth: int) -> Tensor:
-        """What is computed from a tensor."""
+        """Append a path of layers to a tensor."""
         kinds = [self._layer]
         if depth:
             nested = [self._residual, self._residual, self._inception, self._excited, self._rows]
@@ -256,7 +256,7 @@ class Drawing:
         return self._tensor("rows", tuple(given), shape, lambda: [SequencerModel(latency, beats)])
 
     def _joined(self, given: list[Tensor]) -> Tensor:
-        """By a join that fits their shapes."""
+        """Append a join that fits the shapes of the tensors."""
         shapes = {tensor.shape for tensor in given}
         if len(shapes) > 1 or self.rng.random() < 0.15:
             vectors = [tensor for tensor in given if tensor.beats == 1]

@@ -30,8 +30,8 @@ def run_component(
     sink_pause: float = 0.0,
     seed: int = 0,
 ) -> Run:
-    """Sends ``beats [n, lanes]`` and waits for ``output_beats`` (plus a while, to see surplus ones); gives up when
-    nothing passes for long.
+    """Send ``beats [n, lanes]`` and wait for ``output_beats`` (plus a while, to see surplus ones); give up when nothing
+    passes for long.
     """
     random_source, random_sink = random.Random(seed), random.Random(seed + 1)
     taken: list[int] = []

@@ -1,4 +1,4 @@
-"""What the values of an adder graph become in hardware, against their own integers, in Amaranth's simulator."""
+"""Values of an adder graph in hardware, against their own integers, in Amaranth's simulator."""
 
 from __future__ import annotations
 

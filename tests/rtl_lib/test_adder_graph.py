@@ -133,13 +133,13 @@ def test_depth_stays_near_the_logarithm(problem: Problem) -> None:
         ([[1], [256]], U8, {}, 0, 0),  # nothing overlaps
         ([[5]], (3, 3), {}, 0, 0),
         ([[3]], U8, {}, 1, 7),  # x + 2x: 7 bits meet
-        ([[7]], U8, {}, 1, 8),  # 8x + ~x + 1: the constant, in front of the chain, fills its low places
-        ([[-7]], U8, {}, 1, 5),  # x + ~8x; the 1 enters in front of the chain, the range of bits is the output's
+        ([[7]], U8, {}, 1, 8),  # 8x + ~x + 1: the constant, before the chain, fills its low places
+        ([[-7]], U8, {}, 1, 5),  # x + ~8x; the 1 enters before the chain, the range of bits is the output's
         ([[5, 10, 5, 40]], U8, {}, 1, 6),  # shared over columns and shifts
         ([[5, -5]], U8, {}, 2, 6),  # an inverter and a constant
         ([[-1]], U8, {}, 1, 0),
         ([[1]], U8, {"bias": [3]}, 1, 0),  # one operand: a carry chain without LUTs
-        ([[1], [1], [1]], U8, {}, 2, 15),  # x's lowest bit enters in front of the other sum: 8 bits meet, then 7
+        ([[1], [1], [1]], U8, {}, 2, 15),  # x's lowest bit enters before the other sum: 8 bits meet, then 7
         ([[1, -1], [-1, 1]], U8, {}, 2, 8),  # one difference, both signs
         ([[1]], U8, {"multipliers": [5]}, 1, 6),
         ([[9]], U8, {"multipliers": [0], "offsets": [7]}, 0, 0),
@@ -173,7 +173,7 @@ def test_large_matrices_are_solved_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_distinct_bits_in_a_block_larger_than_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables are values behind all inputs, so they need a block as well."""
+    """Tables are values after all inputs, so they need a block as well."""
     monkeypatch.setattr(adder_solver, "PAIR_BUDGET", 2)
     weights = np.random.default_rng(1).integers(-9, 9, (21, 4))
     zero = np.zeros(4, int)

@@ -1,4 +1,4 @@
-"""Where registers go: few levels in every stage, nothing read that no bank holds, and no bit more than need be."""
+"""Placement of registers: few levels in every stage, nothing read that no bank holds, and no bit more than need be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVELS = st.integers(1, 5)
 
 
 def levels_in_stage(graph: AdderGraph, stages: tuple[int, ...]) -> list[int]:
-    """For every value the adders on the longest path to it from the registers in front of its stage."""
+    """Return for every value the adders on the longest path to it from the registers before its stage."""
     levels: list[int] = []
     for value, stage in zip(graph.values, stages, strict=True):
         here = [levels[k] for k in value.operands if stages[k] == stage and not graph.values[k].is_constant]
@@ -27,7 +27,7 @@ def levels_in_stage(graph: AdderGraph, stages: tuple[int, ...]) -> list[int]:
 
 
 def is_possible(graph: AdderGraph, stages: tuple[int, ...], last_stage: int, levels_per_register: int) -> bool:
-    """Whether operands come first, and no stage has too many levels; the finish is one of the last stage's."""
+    """Return whether operands come first, and no stage has too many levels; the finish is one of the last stage's."""
     for value, stage in zip(graph.values, stages, strict=True):
         if any(stages[k] > stage for k in value.operands if not graph.values[k].is_constant):
             return False
@@ -37,7 +37,7 @@ def is_possible(graph: AdderGraph, stages: tuple[int, ...], last_stage: int, lev
 
 
 def fewest_bits(graph: AdderGraph, stages: tuple[int, ...], last_stage: int) -> int:
-    """The register bits when every value is held until its last reader and no longer."""
+    """Return the register bits when every value is stored until its last reader and no longer."""
     last = list(stages)
     for k, value in enumerate(graph.values):
         for operand in value.operands:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from itertools import product, takewhile
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
+from fraction_rules import fitted, requantized, rounded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,37 +19,6 @@ from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "arithmetic.md"
-
-# The oracle, from docs/arithmetic.md.
-
-
-def rounded(value: Fraction, rounding: Rounding) -> int:
-    if rounding is Rounding.FLOOR:
-        return math.floor(value)
-    if rounding is Rounding.HALF_UP:
-        return math.floor(value + Fraction(1, 2))
-    below = math.floor(value)
-    part = value - below
-    if part == Fraction(1, 2):
-        return below if below % 2 == 0 else below + 1
-    return below if part < Fraction(1, 2) else below + 1
-
-
-def fitted(value: int, low: int, high: int, overflow: Overflow) -> int:
-    if overflow is Overflow.WRAP:
-        while value < low:
-            value += high - low + 1
-        while value > high:
-            value -= high - low + 1
-        return value
-    if overflow is Overflow.SATURATE_SYMMETRIC and low == -high - 1:
-        low = -high
-    return min(max(value, low), high)
-
-
-def requantized(x, multiplier, shift, offset, low, high, rounding, overflow) -> int:
-    return fitted(rounded(Fraction(x * multiplier + offset, 2**shift), rounding), low, high, overflow)
-
 
 INPUT = Format(True, 7)
 INPUTS = range(INPUT.minimum, INPUT.maximum + 1)
@@ -91,7 +60,7 @@ def test_requantize_on_all_three_number_types(rounding, overflow):
 
 
 def simulated(cases, rounding, overflow) -> list[list[int]]:
-    """All cases side by side in one circuit, all inputs one after the other."""
+    """Simulate all cases in one circuit, all inputs one after the other."""
     m = Module()
     i = Signal(INPUT.shape)
     outputs = [Signal(Format.containing(*bounds).shape, name=f"o_{k}") for k, (_, bounds) in enumerate(cases)]
@@ -159,3 +128,11 @@ def test_the_overflow_modes_of_the_document():
     assert {row[0].split("`")[1] for row in rows} == {overflow.value for overflow in Overflow}
     assert [arithmetic.fit(9, -8, 7, o) for o in Overflow] == [7, 7, -7]
     assert [arithmetic.fit(-9, -8, 7, o) for o in Overflow] == [-8, -7, 7]
+
+
+def test_whole_ranges():
+    whole = {(0, 2**n - 1) for n in range(5)} | {(-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in range(1, 5)}
+    bounds = [(low, high) for low in range(-9, 10) for high in range(low, 17)]
+    assert {both for both in bounds if arithmetic.is_whole_range(*both)} == whole
+    low, high = np.array(bounds).T
+    assert arithmetic.is_whole_range(low, high).sum() == len(whole)

@@ -125,7 +125,7 @@ def test_from_integer() -> None:
 
 
 def use_patterns(monkeypatch: pytest.MonkeyPatch, patterns: np.ndarray) -> int:
-    """Makes the contract send ``patterns [n, lanes]``; gives the beats a frame."""
+    """Make the contract send ``patterns [n, lanes]``; return the beats per frame."""
     beats = len(patterns) // FRAMES
     frames = patterns[: FRAMES * beats].reshape(FRAMES, beats, -1)
     monkeypatch.setattr(contract, "random_input", lambda *_: frames.astype(np.int64))

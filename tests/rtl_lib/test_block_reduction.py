@@ -1,4 +1,6 @@
-"""Blocks reduced as they arrive: integers against loops, cycles against the twins, whatever source and sink do."""
+"""Blocks reduced as they arrive: integers against loops, cycles against the timing models, whatever source and sink
+do.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ FORMATS = [Format(False, 1), Format(True, 1), Format(True, 2), U4, S5]
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[BlockReduction, int]:
-    """Blocks, with a surplus or none, and pixels a beat."""
+    """Blocks, with a surplus or none, and pixels per beat."""
     pixels = draw(st.sampled_from([1, 1, 2, 4, 6, 8]))
     high = draw(st.integers(1, 4))
     wide = draw(st.sampled_from([n for n in range(1, 9) if pixels == 1 or pixels % n == 0]))
@@ -37,7 +39,7 @@ def cases(draw: st.DrawFn) -> tuple[BlockReduction, int]:
 
 
 def beats_of(spec: BlockReduction, pixels: int) -> tuple[PixelRows, PixelRows]:
-    """How rows arrive and leave."""
+    """Return the rows as they arrive and leave."""
     return PixelRows(spec.width, pixels), PixelRows(spec.output_size[1], spec.pixels_out(pixels) or 0)
 
 
@@ -138,7 +140,9 @@ def test_the_largest_numbers_do_not_overflow(reduction: Reduction) -> None:
 @settings(max_examples=200)
 @given(cases())
 def test_it_takes_a_beat_in_every_cycle(case: tuple[BlockReduction, int]) -> None:
-    """And the last block leaves ``latency`` cycles after its last pixel came."""
+    """The component accepts a beat in every cycle, and the last block leaves ``latency`` cycles after its last pixel
+    came.
+    """
     spec, pixels = case
     arriving, leaving = beats_of(spec, pixels)
     component = spec.create(pixels=pixels)

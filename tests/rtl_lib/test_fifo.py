@@ -58,7 +58,7 @@ def test_two_cycles_then_a_beat_a_cycle(depth: int) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_it_holds_depth_beats_and_one_at_the_output(depth: int) -> None:
     run = run_component(Fifo(BEAT, depth), np.zeros((3 * depth, 2), int), 1, sink_pause=0.999)
-    assert run.output_cycles == [] or run.output_cycles[0] > depth + 10  # the sink takes (next to) nothing
+    assert run.output_cycles == [] or run.output_cycles[0] > depth + 10  # the sink accepts (next to) nothing
     before = [cycle for cycle in run.input_cycles if not run.output_cycles or cycle <= run.output_cycles[0]]
     assert before == list(range(depth + 1))
 

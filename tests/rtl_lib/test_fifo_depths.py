@@ -1,6 +1,6 @@
 """FIFO depths: the interval stays the best one, no design can hang, and one beat less is not enough.
 
-``benchmarks/deadlock_trials.py`` tries thousands of blocks like these.
+``benchmarks/deadlock_trials.py`` tests thousands of blocks like these.
 """
 
 from __future__ import annotations

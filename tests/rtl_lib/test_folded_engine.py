@@ -1,5 +1,5 @@
-"""The folded engine: any folding of any product gives the integers of loops in exact fractions, in the cycles of the
-twins; every product that shares a DSP block, one by one.
+"""The folded engine: any folding of any product produces the integers of loops in exact fractions, in the cycles of the
+timing models; every product that shares a DSP block, one by one.
 """
 
 from __future__ import annotations
@@ -284,8 +284,8 @@ def test_what_is_added_behind_the_sum_is_added_before_it() -> None:
 
 
 def shared_blocks(made: DspProducts, weights: np.ndarray) -> np.ndarray:
-    """What a block computes from stored weights, in integers: ``[..., PE, 1]`` → ``[..., PE, numbers]``, leaf and
-    carry together.
+    """Return the results of a block for stored weights, in integers: ``[..., PE, 1]`` → ``[..., PE, numbers]``, leaf
+    and carry together.
     """
     x = np.arange(made.input_format.minimum, made.input_format.maximum + 1)
     stored, pe = made.stored(weights)[..., 0], weights.shape[-2]
@@ -397,7 +397,9 @@ def test_a_wrong_borrow_and_a_missing_carry_are_seen_by_the_exhaustive_check(mon
 
 
 def wrong_products(made: Products, weights: np.ndarray, numbers: np.ndarray) -> int:
-    """How many sums of ``weights [choices, PE, SIMD]`` × ``numbers [choices', SIMD]`` come out wrong in simulation."""
+    """Return how many sums of ``weights [choices, PE, SIMD]`` × ``numbers [choices', SIMD]`` come out wrong in
+    simulation.
+    """
     _, pe, simd = weights.shape
     m = Module()
     x = [Signal(made.input_format.shape, name=f"x_{k}") for k in range(simd)]
@@ -682,7 +684,7 @@ def cells(component: StreamComponent, folder: Path) -> Counter[str]:
 
 @pytest.mark.toolchain
 def test_it_synthesizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """54 products a cycle, two in each DSP block; or none in DSP blocks."""
+    """54 products per cycle, two in each DSP block; or none in DSP blocks."""
     monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")
     weights = np.random.default_rng(0).integers(-64, 64, (144, 24))
     spec = product(weights, U7, shift=9, output_format=Format(False, 7))

@@ -1,4 +1,4 @@
-"""The hardware of the serial link against its twin, in cycles and through its pins."""
+"""The hardware of the serial link against its functional model, in cycles and through its pins."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ WIDE = HostLinkSpec(
     cycles_per_bit=CYCLES_PER_BIT,
     design=b"wide one",
 )
-LATENCY = 9  # of the stand-in for a network, behind the last beat
+LATENCY = 9  # latency of the stand-in for a network, after the last beat
 
 
 class Network(wiring.Component):
-    """Takes a frame, not in every cycle, and gives the sum of its bytes as many times as the result has bytes."""
+    """A stand-in that accepts a frame, not in every cycle, and sends the sum of its bytes as many times as the result
+    has bytes.
+    """
 
     def __init__(self, spec: HostLinkSpec) -> None:
         self.spec = spec
@@ -88,12 +90,12 @@ class Network(wiring.Component):
 
 
 def network(spec: HostLinkSpec, frame: bytes, latency: int) -> bytes:
-    """Its twin."""
+    """The functional model of ``Network``."""
     return bytes([sum(frame) % 256]) * (spec.output_beat_bytes * spec.output_beats) + latency.to_bytes(4, "little")
 
 
 class Device(wiring.Component):
-    """The link with a network behind it."""
+    """The link with a network connected to it."""
 
     rx: In(1, init=1)
     tx: Out(1, init=1)
@@ -123,7 +125,7 @@ class Device(wiring.Component):
 
 
 def levels(data: bytes, cycles_per_bit: float = CYCLES_PER_BIT) -> Iterator[int]:
-    """Of a line that sends ``data``, cycle by cycle."""
+    """Yield the levels of a line that sends ``data``, cycle by cycle."""
     sent = 0.0
     cycle = 0
     for byte in data:
@@ -158,7 +160,9 @@ class Listener:
 
 
 def conversation(spec: HostLinkSpec, lines: list[bytes], quiet: int = 300) -> list[bytes]:
-    """What the hardware says to each of ``lines``, which are sent one after the other with time to answer."""
+    """Return the answers of the hardware to each of ``lines``, which are sent one after the other with time to
+    answer.
+    """
     device = Device(spec)
     simulator = Simulator(device)
     simulator.add_clock(1e-6)
@@ -332,7 +336,7 @@ def test_opening_again_in_the_middle_of_a_frame_forgets_it() -> None:
 
 
 def test_a_frame_that_finds_no_room_is_refused() -> None:
-    """Results that nobody takes fill the device, until it takes no more."""
+    """Results that nobody reads fill the device, until it accepts no more."""
     spec = HostLinkSpec(
         input_beat_bytes=1,
         input_beats=1,

@@ -193,7 +193,7 @@ ONE_LANE = {
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("name", ONE_LANE)
 def test_every_pair_of_numbers(name: str, rounding: Rounding, overflow: Overflow) -> None:
-    """In software and in hardware."""
+    """Every pair of numbers is right in software and in hardware."""
     spec = ONE_LANE[name](rounding, overflow)
     pairs = np.array(list(itertools.product(range(-8, 8), range(16))))
     x = [pairs[np.newaxis, :, k : k + 1] for k in range(2)]

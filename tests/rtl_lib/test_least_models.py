@@ -1,8 +1,8 @@
-"""What a part guarantees at rest, whatever came when: proved by visiting every state that small parts can be in.
+"""Guarantees of a part at rest, whatever came when: proved by visiting every state that small parts can be in.
 
-A state is explored together with the numbers of beats that have passed each stream. In all states with the same
-numbers the least model must accept and offer the same, more if more has been taken and offered; the model itself at
-least that. ``rtl_lib.core.liveness`` rests on nothing else.
+A state is explored together with the numbers of beats that have passed each stream. In all states with the same numbers
+the least model must accept and offer the same, more if more has been accepted and offered; the model itself at least
+that. ``rtl_lib.core.liveness`` depends on nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtl_lib.core.timing import Flags, NetworkPart, PipelineModel, ReduceModel, 
 from rtl_lib.core.timing_network import Sink, Source
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
-from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.fifo import FifoModel, QueueModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
@@ -54,6 +54,8 @@ PARTS: dict[str, Callable[[], NetworkPart]] = {
     "held, many short turns": lambda: FoldedModel(3, 4, 1, False),
     "streamed": lambda: FoldedModel(4, 1, 3, True),
     "replayed": lambda: FoldedModel(4, 3, 2, True),
+    "with an epilogue": lambda: FoldedModel(3, 2, 2, False, 2),
+    "with all that follows": lambda: FoldedModel(3, 3, 2, True, 1, gathers=True),
     "binary32": lambda: Binary32MatrixModel(2, 4, 1, latency=3),
     "fork": lambda: ForkStageModel(2),
     "fork of three": lambda: ForkStageModel(3),
@@ -81,7 +83,7 @@ class Passed:
 
 @dataclass
 class Explored:
-    """What any history leads to."""
+    """The states that any history leads to."""
 
     takes: set[tuple[int, Passed]] = field(default_factory=set)  # from which input; ``left`` after the same cycle
     offers: set[tuple[int, Passed]] = field(default_factory=set)  # at which output
@@ -123,7 +125,7 @@ def covers(one: Counts, other: Counts) -> bool:
 
 
 def broken(model: Explored, least: Explored) -> list[str]:
-    """Where the model rests, though with no more beats the least model goes on."""
+    """Return where the model rests, though with no more beats the least model moves."""
     found = []
     for k, before in least.takes:
         for at, _ in model.rests:
@@ -151,7 +153,9 @@ def test_a_part_accepts_and_offers_what_its_least_model_does(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["pipeline", "streamed", "binary32", "join", *(f"windows {k}" for k in (0, 1, 6))])
 def test_what_a_part_takes_in_good_time_is_no_guarantee(name: str) -> None:
-    """It is why a schedule without stalls proves nothing, and shows that the check above can fail."""
+    """A beat that a part accepts in good time is no guarantee. It is why a schedule without stalls proves nothing, and
+    shows that the check above can fail.
+    """
     part = PARTS[name]()
     itself = explored(part, MOST_BEATS if part.inputs == part.outputs else 8)
     assert any("is not taken" in told for told in broken(itself, itself))

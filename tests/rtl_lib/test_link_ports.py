@@ -31,7 +31,7 @@ def frames(count: int, seed: int = 0) -> list[bytes]:
 
 
 def beats_of(frame: bytes) -> list[list[int]]:
-    """By port: beats as numbers."""
+    """Return by port the beats as numbers."""
     found = []
     for port in PORTS:
         own, frame = frame[: port.frame_bytes], frame[port.frame_bytes :]
@@ -41,7 +41,9 @@ def beats_of(frame: bytes) -> list[list[int]]:
 
 
 def split(sent: list[bytes], share: float, seed: int) -> tuple[list[list[list[int]]], list[int], list[list[int]]]:
-    """By frame and port: the beats that come out; the cycles in which a frame begins; by port, those of its beats."""
+    """Return by frame and port the beats that come out; the cycles in which a frame begins; by port, those of its
+    beats.
+    """
     splitter = FrameSplitter(PORTS)
     simulator = Simulator(splitter)
     simulator.add_clock(1e-6)
@@ -127,7 +129,9 @@ def test_any_input_may_be_consumed_before_the_others(first: int) -> None:
 
 
 def merge(results: list[bytes], share: float, seed: int, order: Sequence[int] | None = None) -> list[bytes]:
-    """What comes out; with ``order``, an output gives nothing before those that stand before it have given all."""
+    """Return the merged results; with ``order``, an output sends nothing before those that stand before it have sent
+    all.
+    """
     merger = FrameMerger(PORTS)
     simulator = Simulator(merger)
     simulator.add_clock(1e-6)
@@ -180,7 +184,7 @@ def test_outputs_may_come_in_any_order(order: tuple[int, ...]) -> None:
 
 
 def test_one_port_on_a_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a network with several outputs and one input, or the other way round."""
+    """A side may have one port, of a network with several outputs and one input, or the other way round."""
     monkeypatch.setattr(sys.modules[__name__], "PORTS", PORTS[:1])
     monkeypatch.setattr(sys.modules[__name__], "FRAME_BYTES", PORTS[0].frame_bytes)
     sent = frames(4)
@@ -198,7 +202,7 @@ class HoldsOneBeat(link_ports.OutputBuffer):
 
 
 class BytesReversed(link_ports.InputBuffer):
-    """Of each beat."""
+    """A mutant with the bytes of each beat reversed."""
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)

@@ -1,4 +1,6 @@
-"""``MatrixProduct`` on both engines: the component is the spec, under any stalls, in the cycles of its twins."""
+"""``MatrixProduct`` on both engines: the component is the spec, under any stalls, in the cycles of its timing
+models.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import pytest
 from adder_problems import Problem, many_bits, problems
 from amaranth.back import verilog
 from contract import check_cycles, check_operator
+from fraction_rules import requantized as requantized_exactly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
@@ -278,7 +281,7 @@ def test_only_pipelines_are_pipelines() -> None:
 
 
 def test_the_constant_takes_everything_in() -> None:
-    """Rounding by a half, bias and offset cost no adder of their own in front of the one constant."""
+    """Rounding by a half, bias and offset cost no adder of their own before the one constant."""
     plain = product(np.ones((4, 1), int), Format(False, 8), shift=3, rounding=Rounding.FLOOR)
     rounded = product(np.ones((4, 1), int), Format(False, 8), shift=3, bias=17, offset=2)
     assert [spec.parallel.graph.depth for spec in (plain, rounded)] == [2, 3]
@@ -367,3 +370,49 @@ def test_specs_that_make_no_sense() -> None:
 def test_inputs_are_checked() -> None:
     with pytest.raises(ValueError, match="x must be within s5"):
         TWELVE.compute(np.full((1, 1, 12), 16))
+
+
+WIDE = [  # bits of the accumulator and of the multiplier: with one more, 62 at most
+    (30, 31),
+    (40, 21),
+    (20, 24),
+]
+
+
+def wide_product(accumulator: int, bits: int) -> MatrixProduct:
+    """Sums that need all bits of the accumulator, and multipliers that need theirs (or one less)."""
+    form = Format(True, accumulator - 5)
+    largest = 1 << (bits - 1)
+    return product(
+        [[5, -15, 1], [-11, 15, 0]],
+        form,
+        multiplier=[largest | 1, 2 * largest - 1, -largest - 7],
+        shift=accumulator + bits - 10,
+        offset=[1 << (accumulator + bits - 12), -3, 0],
+    )
+
+
+@pytest.mark.parametrize("options", [{"engine": Engine.PARALLEL}, {"engine": Engine.FOLDED, "pe": 2, "simd": 1}])
+@pytest.mark.parametrize(("accumulator", "bits"), WIDE)
+def test_wide_multipliers(accumulator: int, bits: int, options: dict[str, Any]) -> None:
+    spec = wide_product(accumulator, bits)
+    assert spec.matrix.output_format == Format(True, accumulator)
+    check_operator(spec, 12, **options)
+    check_operator(spec.requantize, 12)
+    low, high = spec.matrix.input_format.minimum, spec.matrix.input_format.maximum
+    x = np.array([[low, low], [low, high], [high, low], [high, high], [1, -1], [0, 0]])
+    for vector, found in zip(x.tolist(), spec.compute(x[np.newaxis])[0].tolist(), strict=True):
+        for k, column in enumerate(spec.matrix.weights.T.tolist()):
+            total = sum(a * w for a, w in zip(vector, column, strict=True))  # Python's integers have no end
+            multiplier, shift, offset = (
+                int(of[k]) for of in (spec.requantize.multiplier, spec.requantize.shift, spec.requantize.offset)
+            )
+            assert found[k] == requantized_exactly(
+                total, multiplier, shift, offset, -128, 127, Rounding.HALF_UP, Overflow.SATURATE
+            )
+
+
+@pytest.mark.parametrize(("accumulator", "bits"), [(30, 32), (40, 22), (41, 21)])
+def test_a_bit_more_is_refused(accumulator: int, bits: int) -> None:
+    with pytest.raises(OverflowError, match="a product of 63 bits does not fit 64-bit integers exactly"):
+        wide_product(accumulator, bits)

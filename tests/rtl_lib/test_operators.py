@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from contract import check_operator, random_input
+from fraction_rules import fitted, rounded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,7 +76,9 @@ def test_windows_hold_the_pixels_under_them(operator: Windows) -> None:
 @given(windows())
 @settings(max_examples=300)
 def test_the_interval_of_windows_is_the_number_of_input_pixels(operator: Windows) -> None:
-    """For images at least as wide and high as the kernel, whatever stride and padding."""
+    """The interval is the number of input pixels for images at least as wide and high as the kernel, whatever stride
+    and padding.
+    """
     model = operator.create().beat_model()
     *_, exit = trace_chain([model], [(0, operator.input_pixels), (1, operator.output_windows)])
     if operator.width >= operator.kernel[1] and operator.height >= operator.kernel[0]:
@@ -102,17 +106,72 @@ def test_requantize(rounding: Rounding, overflow: Overflow) -> None:
     )
     assert not wires.multiplies
     check_operator(wires, 20)
-    each = wide
-    if overflow is not Overflow.WRAP:
-        low, high = np.array([-32, 0, -5, -8]), np.array([31, 31, 5, 7])
-        each = Requantize(Format(True, 12), Format(True, 6), multiplier, shift, offset, low, high, rounding, overflow)
-        check_operator(each, 20)
+    low, high = np.array([-32, 0, -5, -8]), np.array([31, 31, 5, 7])
+    if overflow is Overflow.WRAP:
+        low, high = np.array([-32, 0, -4, 0]), np.array([31, 31, 3, 0])
+    each = Requantize(Format(True, 12), Format(True, 6), multiplier, shift, offset, low, high, rounding, overflow)
+    check_operator(each, 20)
     for operator in (wide, wires, each):  # lane k has parameters k
         x = random_input(operator, 5, 7)
         bounds = (np.resize(bound, operator.lanes) for bound in (operator.low, operator.high))
         parameters = zip(operator.multiplier, operator.shift, operator.offset, *bounds, strict=True)
         lanes = [arithmetic.requantize(x[..., k], *map(int, p), rounding, overflow) for k, p in enumerate(parameters)]
         assert operator.compute(x).tolist() == np.stack(lanes, axis=-1).tolist()
+
+
+def two_lines(input_format: Format, rounding: Rounding, overflow: Overflow) -> Requantize:
+    """Lanes: the same factor; another one; none; wires; a power of two beside none; one line."""
+    multiplier, offset = np.array([5, 12, 3, 8, 4, -7]), np.array([3, -6, 0, 9, 0, 1])
+    below, offset_below = np.array([5, -2, 0, 2, 0, -7]), np.array([2, 40, -7, -9, 0, 1])
+    shift = np.array([4, 5, 0, 3, 2, 5])
+    low, high = np.array([-32, -16, 0, -8, 0, -1]), np.array([31, 15, 31, 7, 0, 0])
+    output = Format(True, 6)
+    return Requantize(
+        input_format, output, multiplier, shift, offset, low, high, rounding, overflow, below, offset_below
+    )
+
+
+@pytest.mark.parametrize("overflow", Overflow)
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("input_format", [Format(True, 8), Format(False, 7)])
+def test_requantize_on_two_lines(input_format: Format, rounding: Rounding, overflow: Overflow) -> None:
+    operator = two_lines(input_format, rounding, overflow)
+    assert operator.has_two_lines == input_format.signed
+    check_operator(operator, 20)
+    x = np.arange(input_format.minimum, input_format.maximum + 1)
+    y = operator.compute(np.repeat(x, operator.lanes).reshape(1, -1, operator.lanes))
+    for k in range(operator.lanes):
+        parameters = operator.multiplier, operator.shift, operator.offset, operator.low, operator.high
+        multiplier, shift, offset, low, high = (int(np.asarray(of)[k]) for of in parameters)
+        negative = int(operator.negative_multiplier[k]), int(operator.negative_offset[k])  # type: ignore[index]
+        for number, result in zip(x.tolist(), y[0, :, k].tolist(), strict=True):
+            of_line = negative if number < 0 else (multiplier, offset)
+            exact = Fraction(number * of_line[0] + of_line[1], 1 << shift)
+            assert result == fitted(rounded(exact, rounding), low, high, overflow)
+
+
+def test_two_lines_of_wires_take_one_register() -> None:
+    one = np.array([1])
+    leaky = Requantize(S5, S5, 8 * one, 3 * one, 0 * one, -16, 15, negative_multiplier=one, negative_offset=0 * one)
+    assert leaky.latency == 1
+    check_operator(leaky, 20)
+    assert leaky.compute(np.array([[[-16], [-4], [-1], [0], [9]]])).reshape(-1).tolist() == [-2, 0, 0, 0, 9]
+
+
+def test_ties_away_from_zero_are_two_lines() -> None:
+    one = np.array([1])
+    half = Requantize(S5, S5, one, one, 0 * one, -16, 15, negative_multiplier=one, negative_offset=-one)
+    check_operator(half, 20)
+    x = np.arange(-16, 16).reshape(1, -1, 1)
+    assert half.compute(x).reshape(-1).tolist() == [int(np.copysign((abs(v) + 1) // 2, v)) for v in x.reshape(-1)]
+
+
+def test_what_hands_on_changes_nothing() -> None:
+    for form in (S5, U4, Format(True, 40)):
+        operator = Requantize.handing_on(Beat(form, 2))
+        check_operator(operator, 20)
+        x = random_input(operator, 5, 3)
+        assert operator.compute(x).tolist() == x.tolist()
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 9])
@@ -264,3 +323,12 @@ def test_impossible_operators_are_refused() -> None:
         Requantize(U4, U4, one, -one, 0 * one, 0, 15)
     with pytest.raises(OverflowError, match="does not fit 64-bit integers"):
         Requantize(Format(True, 40), U4, one << 30, one, 0 * one, 0, 15)
+    second = {"negative_multiplier": one << 60, "negative_offset": 0 * one}
+    with pytest.raises(OverflowError, match="does not fit 64-bit integers"):
+        Requantize(S5, U4, one, one, 0 * one, 0, 15, **second)
+    with pytest.raises(ValueError, match="must both be given, or none"):
+        Requantize(S5, U4, one, one, 0 * one, 0, 15, negative_offset=one)
+    with pytest.raises(ValueError, match="must have one entry for each of 1 lanes"):
+        Requantize(S5, U4, one, one, 0 * one, 0, 15, negative_multiplier=one, negative_offset=np.ones(2, np.int64))
+    with pytest.raises(ValueError, match="all numbers of some bits"):
+        Requantize(S5, U4, one, one, 0 * one, 0, 14, overflow=Overflow.WRAP)

@@ -1,5 +1,5 @@
-"""Several pixels a beat: the integers of ``compute`` in every lane that counts, in the cycles of the twins, whatever
-is in the lanes that do not.
+"""Several pixels per beat: the integers of ``compute`` in every lane that counts, in the cycles of the timing models,
+whatever is in the lanes that do not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ U4, S5 = Format(False, 4), Format(True, 5)
 
 @st.composite
 def cases(draw: st.DrawFn, largest: int = 9) -> tuple[Windows, int]:
-    """Windows, and pixels a beat."""
+    """Windows, and pixels per beat."""
     pixels = draw(st.sampled_from([1, 2, 3, 4, 4, 6, 8]))
     size = draw(st.tuples(st.integers(1, 6), st.integers(1, largest)))
     stride = draw(st.integers(1, 3)), draw(st.sampled_from([s for s in (1, 2, 3, 4) if pixels == 1 or pixels % s == 0]))
@@ -54,7 +54,7 @@ def cases(draw: st.DrawFn, largest: int = 9) -> tuple[Windows, int]:
 
 
 def with_garbage(rows: PixelRows, height: int, x: np.ndarray, seed: int) -> np.ndarray:
-    """On the wire, with anything in the surplus lanes."""
+    """Return the beats on the wire, with anything in the surplus lanes."""
     beats = rows.pack(x)
     garbage = np.random.default_rng(seed).integers(0, 16, beats.shape)
     return np.where(np.repeat(rows.counted(height), x.shape[2], axis=1), beats, garbage)
@@ -118,7 +118,9 @@ def interval(spec: Windows, pixels: int) -> int:
 @settings(max_examples=300)
 @given(cases(largest=20))
 def test_the_interval_is_the_number_of_input_beats(case: tuple[Windows, int]) -> None:
-    """For images at least as wide and high as the kernel, unless padding on both sides together reaches its size."""
+    """The interval is the number of input beats for images at least as wide and high as the kernel, unless padding on
+    both sides together reaches its size.
+    """
     spec, pixels = case
     pad, (rows, columns) = spec.padding, spec.kernel
     beats = PixelRows(spec.width, pixels).beats_per_frame(spec.height)
@@ -228,7 +230,7 @@ def test_unpack_pixels(width: int, pixels: int, channels: int, pattern: tuple[fl
     assert first_difference(component, component.beat_model(), 150, *pattern) is None
 
 
-# side by side ----------------------------------------------------------------------------------------------------
+# replicas --------------------------------------------------------------------------------------------------------
 
 
 class Copies:

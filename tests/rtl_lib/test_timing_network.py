@@ -58,9 +58,9 @@ HALVES = {12: 4, 6: 2, 4: 1, 2: 1}  # beats after a window of stride 2
 
 @st.composite
 def networks(draw: st.DrawFn) -> TimingNetwork:
-    """Any acyclic network: every step takes streams that are open and leaves others open."""
+    """Any acyclic network: every step reads streams that are open and leaves others open."""
     network = TimingNetwork()
-    open_streams: list[tuple[int, int]] = []  # (stream, beats of a frame)
+    open_streams: list[tuple[int, int]] = []  # (stream, beats per frame)
 
     def tensor(stream: int, beats: int) -> None:
         network.watch(f"t{len(network.watches)}", stream, beats)

@@ -1,11 +1,12 @@
-"""A trace looks only at the twins around which something happens; the cycles are those of a loop over every twin in
-every cycle.
+"""A trace looks only at the timing models around which something happens; the cycles are those of a loop over every
+model in every cycle.
 """
 
 from __future__ import annotations
 
 import builtins
 import copy
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,15 +18,15 @@ from hypothesis import strategies as st
 from rtl_lib.binary32.matrix import Binary32MatrixModel
 from rtl_lib.core import trace as engine
 from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
-from rtl_lib.core.timing import BeatModel, PipelineModel, ReduceModel, StageModel
+from rtl_lib.core.timing import BeatModel, PipelineModel, ReduceModel, StageModel, in_a_row
 from rtl_lib.core.trace import Passage, trace_chain
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
-from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.fifo import FifoModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
-Part = tuple[Callable[[], BeatModel], int, int]  # twin, input beats and output beats of a frame
+Part = tuple[Callable[[], BeatModel], int, int]  # timing model, input beats and output beats of a frame
 
 
 def plain_trace(
@@ -35,7 +36,7 @@ def plain_trace(
     least_interval: int = 1 << 62,
     patience: int = 20_000,
 ) -> list[Passage]:
-    """The oracle: every twin in every cycle."""
+    """The oracle: every timing model in every cycle."""
     counts = [0] * len(boundaries)
     first = [-1] * len(boundaries)
     lasts: list[list[int]] = [[] for _ in boundaries]
@@ -134,7 +135,7 @@ def chains(draw: st.DrawFn, deepest: int = 1 << 40) -> list[Part]:
 
 
 def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]]:
-    """With ``trace`` and with the oracle."""
+    """Return the passages with ``trace`` and with the oracle."""
     boundaries = [(0, parts[0][1] * frames), *((k + 1, out * frames) for k, (_, _, out) in enumerate(parts))]
     return [run([create() for create, _, _ in parts], boundaries, **given) for run in (trace_chain, plain_trace)]
 
@@ -142,7 +143,7 @@ def runs(parts: list[Part], frames: int = 1, **given: int) -> list[list[Passage]
 @settings(max_examples=300)
 @given(chains(), st.integers(1, 3), st.sampled_from([0, 1 << 62]), st.integers(0, 20) | st.integers(0, 3000))
 def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, least: int, period: int) -> None:
-    """Of the last beat of several frames too, at every boundary."""
+    """Every cycle is that of the plain loop, at every boundary, of the last beat of several frames too."""
     event_driven, plain = runs(parts, frames, least_interval=least, source_period=period)
     assert event_driven == plain
 
@@ -152,7 +153,7 @@ def test_every_cycle_is_that_of_the_plain_loop(parts: list[Part], frames: int, l
 def test_a_deadlock_is_found_exactly(
     before: list[Part], behind: list[Part], latency: int, few: int, period: int
 ) -> None:
-    """A chain that never gives what is wanted says so; one that only takes long does not."""
+    """A chain that never produces what is wanted says so; one that is only slow does not."""
     models = [create() for create, _, _ in before]
     models += [Stuck(latency, few), *(create() for create, _, _ in behind)]
     boundaries = [(0, 1), (len(models), 1)]  # every beat a frame: what leaves has entered
@@ -209,7 +210,7 @@ def test_a_library_that_finds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None
         trace_chain([StageModel()], [(0, 1), (1, 1)])
 
 
-# What the twins say ----------------------------------------------------------------------------------------------
+# The rests of timing models ---------------------------------------------------------------------------------------
 
 TWINS: dict[str, Callable[[], BeatModel]] = {
     "stage": StageModel,
@@ -229,6 +230,10 @@ TWINS: dict[str, Callable[[], BeatModel]] = {
     "held, one chunk a turn": lambda: FoldedModel(3, 40, 1, False),
     "streamed, one turn": lambda: FoldedModel(5, 1, 40, True),
     "replayed": lambda: FoldedModel(4, 9, 12, True),
+    "with an epilogue": lambda: FoldedModel(4, 5, 9, False, 2),
+    "held, gathered": lambda: FoldedModel(4, 3, 50, False, 2, gathers=True),
+    "held, gathered, one chunk a turn": lambda: FoldedModel(3, 40, 1, False, 1, gathers=True),
+    "replayed, gathered": lambda: FoldedModel(4, 9, 12, True, 3, gathers=True),
     **{f"windows {k}": lambda s=s: WindowsModel(s) for k, s in enumerate(SCHEDULES)},  # type: ignore[misc]
 }
 
@@ -236,8 +241,8 @@ TWINS: dict[str, Callable[[], BeatModel]] = {
 @pytest.mark.parametrize("name", TWINS)
 @pytest.mark.parametrize("busy", [0.9, 0.5, 0.03])
 def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
-    """In any state: while no beat passes, neither valid nor ready changes; as many cycles may pass at once; and who
-    waits for its neighbours says so.
+    """A rest is true in any state: while no beat passes, neither valid nor ready changes; as many cycles may pass at
+    once; and a model that waits for its neighbours says so.
     """
     twin, rng = TWINS[name](), random.Random(0)
     input_valid = False
@@ -265,3 +270,49 @@ def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
         assert walked.valid() == offers or rest == 0
         twin = walked
     assert rests > 3
+
+
+# Rows of models as one -------------------------------------------------------------------------------------------
+
+ROWS: dict[str, Callable[[], list[BeatModel]]] = {
+    "one turn": lambda: [FoldedModel(3, 1, 7, False), PipelineModel(2)],
+    "one turn of a stream": lambda: [FoldedModel(5, 1, 3, True), PipelineModel(1)],
+    "held": lambda: [FoldedModel(4, 3, 5, False), PipelineModel(2), GathererModel(3)],
+    "short turns": lambda: [FoldedModel(5, 4, 1, False), PipelineModel(1), GathererModel(4)],
+    "two chunks": lambda: [FoldedModel(6, 5, 2, False), PipelineModel(3), GathererModel(5)],
+    "replayed": lambda: [FoldedModel(3, 4, 3, True), PipelineModel(2), GathererModel(4)],
+    "no pipeline": lambda: [FoldedModel(3, 4, 3, True), GathererModel(4)],
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_one_model_of_a_row_does_what_the_row_does(name: str) -> None:
+    """Whoever waits for how long: cycle by cycle."""
+    for seed, (comes, takes) in enumerate(itertools.product((1.0, 0.7, 0.2, 0.02), repeat=2)):
+        rng, row = random.Random(seed), ROWS[name]()
+        (joined,) = in_a_row(copy.deepcopy(row))
+        assert isinstance(joined, BeatModel)
+        given = False
+        for cycle in range(1500):
+            given, taken = given or rng.random() < comes, rng.random() < takes
+            valids = [given, *(model.valid() for model in row)]
+            readys = [taken]
+            for model in reversed(row):
+                readys.insert(0, model.ready(readys[0]))
+            assert (joined.valid(), joined.ready(taken)) == (valids[-1], readys[0]), f"seed {seed}, cycle {cycle}"
+            joined.tick(given, taken)
+            for model, valid, ready in zip(row, valids, readys[1:], strict=False):
+                model.tick(valid, ready)
+            given = given and not readys[0]
+
+
+def test_what_does_not_belong_to_a_row_stays() -> None:
+    """Another number of turns, too many registers, a second pipeline."""
+    rows = [
+        [FoldedModel(3, 2, 2, False), GathererModel(3)],
+        [FoldedModel(3, 2, 2, False), PipelineModel(1000)],
+        [FoldedModel(3, 2, 2, False), PipelineModel(2), PipelineModel(2)],
+        [FoldedModel(3, 2, 2, False), GathererModel(2), PipelineModel(2)],
+        [StageModel(), FoldedModel(3, 2, 2, False)],
+    ]
+    assert [len(in_a_row(row)) for row in rows] == [2, 2, 2, 2, 2]

@@ -1,4 +1,6 @@
-"""The twins know every cycle's ``valid`` and ``ready``, whatever the source and the sink do: not only at full speed."""
+"""The timing models know every cycle's ``valid`` and ``ready``, whatever the source and the sink do: not only at full
+speed.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ PARALLEL = ParallelEngine(MATRIX, Requantize(MATRIX.output_format, S5, 3 * ONES,
 
 
 def folded(pe: int, simd: int, lanes: int) -> FoldedSumsComponent:
-    """Of the 4 inputs and 3 outputs of ``MATRIX``."""
+    """Return the folded sums of the 4 inputs and 3 outputs of ``MATRIX``."""
     return FoldedSums(Folding(MATRIX, pe, simd), lanes, Multiplier.DSP, WeightMemory.AUTO, 2).create()
 
 
@@ -66,7 +68,7 @@ CREATE = {
 def first_difference(
     component: StreamComponent, twin: BeatModel, cycles: int, source: float, sink: float
 ) -> str | None:
-    """Runs both side by side."""
+    """Run both in lockstep; return where they differ first, if they do."""
     rng = random.Random(cycles)
     differences: list[str] = []
 

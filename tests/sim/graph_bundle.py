@@ -6,8 +6,8 @@
     total        mirror + twice, unsigned 10 bits
     diff         total - right, signed 11 bits
 
-Mirror takes nothing while it gives a row, so that a frame takes twelve cycles. Until it gives its first beat, the FIFO
-must hold the two beats of twice before the one that it waits for: with room for one the design hangs.
+Mirror accepts nothing while it sends a row, so that a frame needs twelve cycles. Until it sends its first beat, the
+FIFO must hold the two beats of twice before the one that it waits for: with room for one the design hangs.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ FIFO = 2
 
 FAULTS = {
     "none": 0,
-    "dropped": 1,  # mirror loses the ninth beat of the fork, and the FIFO has room enough to go on
+    "dropped": 1,  # mirror loses the ninth beat of the fork, and the FIFO has room enough to continue
     "short": 2,  # the FIFO has room for one beat
     "swapped": 3,  # diff subtracts the other way round
-    "scale": 4,  # total takes the half of mirror
+    "scale": 4,  # total adds the half of mirror
     "tlast": 5,  # of the output twice: high on every beat
     "unstable": 6,  # the output diff changes while it waits
-    "stuck": 7,  # diff takes nothing any more after its seventh beat
-    "early": 8,  # twice sends a wrong ninth beat, and total takes nothing from then on: it never passes as a whole
-    "repeated": 9,  # the fork gives its ninth beat to the output port once more
-    "no_reset": 10,  # mirror goes on with the row that it was at
-    "slow": 11,  # total takes a beat only every other cycle
+    "stuck": 7,  # diff accepts nothing any more after its seventh beat
+    "early": 8,  # twice sends a wrong ninth beat, and total accepts nothing from then on: it never passes as a whole
+    "repeated": 9,  # the fork sends its ninth beat to the output port once more
+    "no_reset": 10,  # mirror resumes with the row that it was at
+    "slow": 11,  # total accepts a beat only every other cycle
     "half_reset": 12,  # the output port twice stays valid in reset
     "lost": 13,  # mirror loses the ninth beat of the fork
-    "extra": 14,  # twice sends a beat more than it should, which total never takes
+    "extra": 14,  # twice sends a beat more than it should, which total never accepts
 }
 
 VERILOG = (

@@ -1,6 +1,6 @@
 """A bundle written by hand: three tiny layers that can be followed on paper, and faults that a plusarg plants.
 
-    input     (2, 3, 2), unsigned 8 bits      one pixel a beat, two channels a pixel
+    input     (2, 3, 2), unsigned 8 bits      one pixel per beat, two channels per pixel
     affine    2 x + 1, unsigned 9 bits
     center    y - 200, signed 10 bits
     row_sum   (2, 1, 2), signed 12 bits       the sum of every row of three pixels
@@ -30,9 +30,9 @@ FAULTS = {
     "duplicated": 4,  # affine sends its ninth beat twice
     "tlast": 5,  # high on every beat
     "unstable": 6,  # m_axis_tdata changes while it waits
-    "stuck": 7,  # row_sum takes nothing any more after its seventh beat
+    "stuck": 7,  # row_sum accepts nothing any more after its seventh beat
     "no_reset": 8,  # row_sum keeps its sum over a reset
-    "slow": 9,  # affine takes a beat only every other cycle
+    "slow": 9,  # affine accepts a beat only every other cycle
     "tvalid": 10,  # m_axis_tvalid falls while it waits
 }
 
@@ -216,7 +216,7 @@ def manifest() -> dict[str, Any]:
 
 
 def port(tensor: str, axis: str) -> dict[str, str]:
-    """How a port is called."""
+    """Return the name, tensor and AXI4-Stream of a port."""
     return {"name": tensor, "tensor": tensor, "axis": axis}
 
 

@@ -138,7 +138,7 @@ def test_toggles_are_those_counted_by_hand(counters: Path, build_dir: Path, word
     assert found["frames"] == len(words) // BEATS
     assert found["layers"] == {
         "input": {"bits": 1, "toggles_per_cycle": 0},  # `valid` stays high
-        # A counter of n bits toggles 2 - 2 / 2^n bits a cycle. Its memory does not count.
+        # A counter of n bits toggles 2 - 2 / 2^n bits per cycle. Its memory does not count.
         "a__counter": {"bits": 4, "toggles_per_cycle": 2 - 2 / 16},
         "keep": {"bits": 70, "toggles_per_cycle": toggles},
     }

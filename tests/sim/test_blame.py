@@ -1,4 +1,4 @@
-"""Which stream is to blame: the lowest that is wrong, the one that does not work, or the join of a deadlock."""
+"""The stream to blame: the lowest that is wrong, the one that does not work, or the join of a deadlock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_first_layer_that_is_behind_is_to_blame(bundle: Path) -> None:
     fault = verdict(checker, 9)
     assert fault is not None
     assert (fault.kind, fault.stream, fault.beat) == (MISSING, 2, 5)
-    # held up by the next layer, which takes nothing: then that one is to blame
+    # held up by the next layer, which accepts nothing: then that one is to blame
     checker.wait(2)
     fault = verdict(checker, 9)
     assert fault is not None

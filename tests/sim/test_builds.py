@@ -18,7 +18,7 @@ TOOLCHAIN = Toolchain(Path("/nowhere/verilator"), "5.0", "")
 
 @dataclass(frozen=True)
 class Design:
-    """What a build needs of a manifest."""
+    """The attributes of a manifest that a build needs."""
 
     rtl: Path
     top: str = "accelerator"

@@ -123,7 +123,9 @@ def test_a_wrong_prediction_for_an_output_fails(bundle: Path, build_dir: Path, k
 
 @pytest.mark.parametrize("tensor", TENSORS)
 def test_a_wrong_vector_of_any_tensor_fails(bundle: Path, build_dir: Path, tensor: str) -> None:
-    """Of an input, that is what the design is sent: then the layer that reads it differs from its own vectors."""
+    """A wrong vector of any tensor fails. Of an input, that is what the design is sent: then the layer that reads it
+    differs from its own vectors.
+    """
     file = bundle / "sim" / "vectors" / f"boundary_{tensor}.bin"
     data = bytearray(file.read_bytes())
     data[0] ^= 1

@@ -36,7 +36,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def honest(manifest: Manifest, options: list[str]) -> Results:
-    """What the checker says of a right design."""
+    """Return the checker's results for a right design."""
 
     def test(name: str, frames: int) -> Results:
         boundaries = manifest.boundaries

@@ -1,4 +1,4 @@
-"""From a bundle to a bitstream with open tools: yosys, nextpnr, and the packer of the family.
+"""The build of a bitstream from a bundle with open tools: yosys, nextpnr, and the packer of the family.
 
 Everything happens in a scratch folder; ``build/<board>`` then takes its place with bitstream, reports, logs, the
 synthesized netlist and ``result.json``, whole or not at all. After a failure the logs are in ``build/<board>.failed``.
@@ -214,7 +214,7 @@ class _Run:
         return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
     def _keep(self, result: BuildResult) -> None:
-        """The finished build takes its place."""
+        """Move the finished build to its place."""
         write_result(result, self.work, self.folder)
         self.project.write_shell_script(self.folder, result.seed)
         with replaced_folder(self.target) as new:
@@ -238,7 +238,7 @@ class _Overfull(Exception):
 
 
 def _news(line: str) -> str | None:
-    """nextpnr would go on for ever to place what cannot be placed."""
+    """nextpnr would try for ever to place what cannot be placed."""
     if nextpnr_report.overfull(line):
         raise _Overfull
     return nextpnr_report.shown(line)

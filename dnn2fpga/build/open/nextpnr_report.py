@@ -1,4 +1,6 @@
-"""What nextpnr reports: the clocks it reached, what it has placed, how far it is, and why it stopped."""
+"""Reader of nextpnr's report: the clocks it reached, what it has placed, its progress, and the reason why it
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ class PlaceReport:
 
     @property
     def slack(self) -> float:
-        """Of the worst clock: reached ÷ target."""
+        """The slack of the worst clock: reached ÷ target."""
         return min((clock.reached_mhz / clock.target_mhz for clock in self.clocks), default=0.0)
 
 

@@ -1,4 +1,4 @@
-"""What the open tools read, and how they are called."""
+"""The input files and command lines of the open tools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dnn2fpga.build.open.toolchains import (
 
 SYNTHESIS, PLACEMENT, PACKING = "synthesis", "placement and routing", "bitstream"
 SCRIPT, SHELL_SCRIPT = "synthesis.ys", "build.sh"
-# abc9 of yosys 0.70 takes a wire called x[0] for a bit of the wire x, and stops.
+# abc9 of yosys 0.70 mistakes a wire called x[0] for a bit of the wire x, and stops.
 HIDE_ELEMENTS = "rename -hide */w:*[[]*"
 
 
@@ -36,7 +36,7 @@ class Project:
     programs: dict[str, str]
 
     def lines(self, seed: int) -> list[str]:
-        """For a shell."""
+        """Return the command lines, quoted for a shell."""
         more = {PLACEMENT: placement_options(seed, self.clock_mhz)}
         return [shlex.join([self.programs[step], *own, *more.get(step, ())]) for step, own in self.commands.items()]
 

@@ -1,4 +1,4 @@
-"""What the open tools of each family are called with, and what their reports mean in the board's terms."""
+"""The programs and options of the open tools per family, and the meaning of their reports in the board's terms."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _ice40_placed(used: Cells, cells: Cells) -> Usage:
     return {"lut": used.get("ICESTORM_LC", 0), "ff": _all(cells, "SB_DFF")} | blocks
 
 
-# Gowin. As nextpnr counts: an adder bit takes the place of a LUT, a LUT RAM of four.
+# Gowin. As nextpnr counts: an adder bit uses the place of a LUT, a LUT RAM of four.
 
 GOWIN_LUTS = {"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 4}
 GOWIN_MULTIPLIERS = {"MULT9X9": 0.5, "MULT18X18": 1, "MULT36X36": 4}  # in blocks of 18 × 18
@@ -159,7 +159,7 @@ def _nextpnr(name: str) -> Program:
 
 
 def _packer(name: str, placer: Program) -> Program:
-    """It comes with its nextpnr."""
+    """Return the packer, which is installed together with its nextpnr."""
     return Program(name=name, package=placer.package, module=placer.module, function=f"run_{name}")
 
 

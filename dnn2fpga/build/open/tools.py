@@ -77,7 +77,7 @@ def _natives(kit: Sequence[Program]) -> list[Tool] | None:
 
 
 def _version(path: str, program: Program) -> str | None:
-    """What a native program says; None where it is too old, or cannot be run."""
+    """Return the version that a native program reports; None where it is too old, or cannot be run."""
     if program.oldest is None:
         return path
     try:

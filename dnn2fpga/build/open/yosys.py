@@ -1,4 +1,4 @@
-"""What yosys makes of a bundle for Xilinx 7-series, layer by layer, to stand beside the estimates."""
+"""Synthesis of a bundle by yosys for Xilinx 7-series, layer by layer, for comparison with the estimates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def resources_by_layer(verilog: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _counted(cells: Mapping[str, int]) -> dict[str, float]:
-    """As the estimates count."""
+    """Return the resources in the terms of the estimates."""
     found = counted("xc7", cells)
     return {name: found[name] for name in ("lut", "ff", "dsp", "bram18")}
 

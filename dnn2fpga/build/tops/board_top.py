@@ -30,7 +30,7 @@ RESET_BITS = 10  # 2^10 cycles after configuration; block RAM of some families i
 
 @dataclass(frozen=True)
 class BoardDesign:
-    """What the tools of the family need, in one folder."""
+    """The files that the tools of the family need, in one folder."""
 
     top: str
     verilog: tuple[Path, ...]
@@ -39,7 +39,7 @@ class BoardDesign:
 
 
 class BoardTop(Elaboratable):
-    """To be elaborated with the board's platform."""
+    """The top of a board's design, which is elaborated with the board's platform."""
 
     def __init__(self, board: Board, clock_mhz: float, spec: HostLinkSpec, streams: StreamPorts) -> None:
         self.board = board

@@ -1,4 +1,4 @@
-"""The top of the packaged IP: `accelerator` behind an AXI4-Lite slave that starts, stops, resets and counts it."""
+"""The top of the packaged IP: `accelerator` and the AXI4-Lite slave that starts, stops, resets and counts it."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class AcceleratorIp(wiring.Component):
 
     @staticmethod
     def _packet_ends(m: Module, at_outputs: Sequence[Value], soft_reset: Signal) -> Value:
-        """Whether a packet has left by the last of the outputs."""
+        """Return the signal that a packet has left by the last of the outputs."""
         if len(at_outputs) == 1:
             return at_outputs[0]
         skew = FrameSkew(len(at_outputs))

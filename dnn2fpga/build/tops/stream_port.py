@@ -23,12 +23,14 @@ class StreamPort:
 
     @property
     def suffix(self) -> str:
-        """What distinguishes signals of this port from those of others; those of a single port need nothing."""
+        """The suffix that distinguishes signals of this port from those of others; empty for a single port."""
         return self.axis[len("s_axis") :]
 
     @property
     def beat_bytes(self) -> int:
-        """Of one beat on the IP's stream and in memory: a power of two, because DMA engines know no other widths."""
+        """The bytes of one beat on the IP's stream and in memory: a power of two, because DMA engines know no other
+        widths.
+        """
         return 1 << (-(-self.tdata_bits // 8) - 1).bit_length()
 
     @property

@@ -38,7 +38,7 @@ class VivadoScript(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class VivadoRun:
-    """What came of `run_vivado`.
+    """The outcome of `run_vivado`.
 
     `ran` is False when Vivado is not installed: the scripts are written, not run, and `command` is how to run them.
     `messages` are the script's own lines, such as whether timing is met; `result` is read from its reports and kept as
@@ -55,9 +55,9 @@ class VivadoRun:
 def write_vivado(
     bundle: Path, board: Board, clock_mhz: float | None = None, board_files: Sequence[Path] = ()
 ) -> list[Path]:
-    """Write the folder `vivado/` of `bundle` for `board`; returns the files written.
+    """Write the folder `vivado/` of `bundle` for `board`; return the files written.
 
-    `clock_mhz` is the frequency of `aclk`; None takes the board's first clock. The period is rounded down to whole
+    `clock_mhz` is the frequency of `aclk`; None means the board's first clock. The period is rounded down to whole
     picoseconds, so the constraint is never slower than asked for. `board_files`: Verilog and constraints of the module
     `board_top`, for boards without a processor; without them the project is out of context.
 

@@ -1,4 +1,4 @@
-"""What Vivado reports of a design, in the units of our own estimates."""
+"""Reader of Vivado's reports on a design, in the units of our own estimates."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NUMBER = r"-?\d+(?:\.\d+)?"
 
 
 class VivadoResult(BaseModel):
-    """Of a placed and routed design. ``clock_mhz``: the fastest of its clocks; ``reached_mhz``: the clock at which the
-    worst setup slack would be 0.
+    """The result of a placed and routed design. ``clock_mhz``: the fastest of its clocks; ``reached_mhz``: the clock at
+    which the worst setup slack would be 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +71,9 @@ def _slacks(file: Path) -> tuple[float, float]:
 
 
 def _fastest_period_ns(file: Path) -> float:
-    """Of the clocks in the table ``Clock Summary``: name, waveform, period, frequency; generated ones are indented."""
+    """Return the shortest period in the table ``Clock Summary``: name, waveform, period, frequency; generated ones are
+    indented.
+    """
     periods = re.findall(rf"^\s*\S+\s+\{{[^}}]*\}}\s+({_NUMBER})\s+{_NUMBER}\s*$", _read(file), re.MULTILINE)
     if not periods:
         raise UserError(f"{file}: a row of 'Clock Summary' is missing; is it a report of Vivado, of a whole run?")

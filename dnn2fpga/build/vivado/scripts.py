@@ -1,4 +1,4 @@
-"""What stands in the folder `vivado/` of a bundle, as text."""
+"""The text of the scripts in the folder `vivado/` of a bundle."""
 
 from __future__ import annotations
 

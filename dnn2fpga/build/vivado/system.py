@@ -137,7 +137,7 @@ class Dma:
 
 
 def system_values(board: Board, mhz: str, streams: StreamPorts) -> dict[str, Any]:
-    """What project_system.tcl.j2 must know.
+    """Return the values that project_system.tcl.j2 needs.
 
     :raises UserError: when the board has no processor that is known here, there are too many streams, or a beat is too
         wide.

@@ -1,8 +1,8 @@
-"""What the cells of a synthesized netlist add up to, in the resources of the FPGA's family.
+"""Counts of the cells of a synthesized netlist, in the resources of the FPGA's family.
 
-LUTs are what takes the place of one: inverters, both halves of a carry cell, LUTs used as memory or shift register, and
-those that such a memory makes unusable. ``bram`` counts the family's own blocks, ``bram18`` the same in units of
-18 Kbit; a multiplier of half the size is half a ``dsp``.
+A LUT is counted for whatever uses the place of one: inverters, both halves of a carry cell, LUTs used as memory or
+shift register, and those that such a memory makes unusable. ``bram`` counts the family's own blocks, ``bram18`` the
+same in units of 18 Kbit; a multiplier of half the size is half a ``dsp``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAMES = ("lut", "ff", "dsp", "bram", "bram18")
 
 @dataclass(frozen=True)
 class CellNames:
-    """Of one family: patterns of whole names, and how much one such cell counts."""
+    """Cell names of one family: patterns of whole names, and how much one such cell counts."""
 
     lut: dict[str, float]
     ff: str
@@ -61,7 +61,7 @@ FAMILIES = {
         bram={"DP16KD|PDPW16KD": 1},
         bram_kbit=18,
     ),
-    "ice40": CellNames(  # a carry cell stands in front of a LUT, its sum's mostly
+    "ice40": CellNames(  # a carry cell stands before a LUT, its sum's mostly
         lut={"SB_LUT4": 1},
         ff="SB_DFF.*",
         dsp={"SB_MAC16": 1},

@@ -1,4 +1,4 @@
-"""What the FPGA families have to build with, as far as it decides what a tool makes of a memory or a product.
+"""The fabric of the FPGA families, as far as it decides what a tool makes of a memory or a product.
 
 Memories cost what ``memory_libmap`` of yosys weighs them with, so that a RAM here becomes what it becomes there;
 products are taken apart as its ``mul2dsp`` does.
@@ -45,8 +45,8 @@ class Dsp:
     :param ports: of the wide and the narrow operand.
     :param least: bits of the narrow operand, of the wide one and of the product in a block; less becomes LUTs.
     :param half: bits that the wide operand has at most where half a block is enough.
-    :param keeps_product: whether the register behind a product is the block's own; ``keeps_operands``: those before it.
-    :param adds: whether the sum of several blocks is theirs, too; ``adds_behind``: and a sum behind that register.
+    :param keeps_product: whether the register after a product is the block's own; ``keeps_operands``: those before it.
+    :param adds: whether the sum of several blocks is theirs, too; ``adds_behind``: and a sum after that register.
     """
 
     ports: tuple[int, int]
@@ -59,7 +59,9 @@ class Dsp:
     adds_behind: bool = False
 
     def pieces(self, wide: Amount, narrow: Amount) -> list[tuple[Amount, Amount, Amount]]:
-        """How many products of which operands: whole pieces of both, a whole one of one of them, the rests."""
+        """Return the products that a wide one is cut into, as (count, wide, narrow): whole pieces of both operands,
+        whole pieces of one of them, the rests.
+        """
         cuts = [
             np.maximum(ceil_div(bits - port, self.piece), 0)
             for bits, port in zip((wide, narrow), self.ports, strict=True)

@@ -1,4 +1,6 @@
-"""What a synthesis tool makes of features: terms, to be multiplied with the coefficients of a family (its ``Fit``)."""
+"""The rules by which a synthesis tool implements features: terms, to be multiplied with the coefficients of a family
+(its ``Fit``).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from rtl_lib.core.features import Amount, Feature, Features, Kind, MemoryStyle, 
 
 @dataclass(frozen=True)
 class Fit:
-    """Of one FPGA family: coefficients of the terms of LUTs and registers; LUTs a bit by size for multiplexers and
+    """Coefficients of one FPGA family: of the terms of LUTs and registers; LUTs per bit by size for multiplexers and
     tables; coefficients of ``UnsolvedEngine``.
     """
 
@@ -43,7 +45,7 @@ Term = tuple[str, str, Amount]
 
 
 def terms(features: Features, fit: Fit) -> Terms:
-    """What the coefficients are multiplied with; those of DSP blocks and block RAMs are 1."""
+    """Return the terms that the coefficients are multiplied with; those of DSP blocks and block RAMs are 1."""
     result: Terms = {}
     for feature in features.found:
         for resource, name, amount in RULES[feature.kind](feature, fit):
@@ -96,7 +98,7 @@ def _comparator(feature: Feature, fit: Fit) -> Iterator[Term]:
 
 
 def _shifter(feature: Feature, fit: Fit) -> Iterator[Term]:
-    """Where there are few steps, abc takes the condition into the LUTs of every bit."""
+    """Yield the LUTs of a shifter. Where there are few steps, abc merges the condition into the LUTs of every bit."""
     (steps,) = feature.sizes
     name = "gate" if fit.fabric.lut_inputs == 6 else "shifter"
     yield "lut", name, feature.count * np.where((steps >= 4) & (steps < 16), 2, 1)
@@ -119,7 +121,7 @@ def _distinct(depth: Amount, columns: Amount) -> Amount:
     return np.where(depth <= 8, np.minimum(columns, distinct_columns(depth, np.maximum(columns, 1e-9))), columns)
 
 
-# As memory_libmap of yosys weighs a multiplexer behind a memory, and registers in its place.
+# Costs with which memory_libmap of yosys weighs a multiplexer after a memory, and registers in its place.
 MUX_COST, RAM_BITS_OF_COST_1 = 0.5, 1
 
 
@@ -173,7 +175,7 @@ def _ram(feature: Feature, fit: Fit, shapes: tuple[tuple[int, int], ...], bypass
 def _lut_ram(
     depth: Amount, width: Amount, fit: Fit, ram: LutRam, shapes: tuple[tuple[int, int], ...]
 ) -> tuple[list[Term], Amount]:
-    """With its cost."""
+    """Return the terms of a LUT RAM, and its cost."""
     whole = [ceil_div(depth, d) * ceil_div(width, w) for d, w in shapes]
     units = [ceil_div(depth, d) * width / w for d, w in shapes] if ram.in_parts else whole
     stacked = [ceil_div(depth, d) - 1 for d, _ in shapes]
@@ -186,7 +188,7 @@ def _lut_ram(
 
 
 def _registers(depth: Amount, width: Amount, fit: Fit) -> tuple[list[Term], Amount]:
-    """Of a family without LUT RAM."""
+    """Return the terms of a memory of registers, in a family without LUT RAM, and its cost."""
     bits = depth * width
     return [("lut", "mux", width * fit.mux_luts(depth)), ("ff", "memory", bits + width)], bits / RAM_BITS_OF_COST_1
 
@@ -200,7 +202,7 @@ def _product(feature: Feature, fit: Fit) -> Iterator[Term]:
         lut = lut + np.where(soft, x * y, 0) * count
         blocks = blocks + np.where(soft, 0, np.where(x <= dsp.half, 0.5, 1)) * count
         parts = parts + count
-    # What was cut is added up; the register is the block's own where the product is.
+    # The parts of a product that was cut are added up; the register is the block's own where the product is.
     cut, inside = parts > 1, blocks > 0
     kept = inside & dsp.keeps_product & (~cut | dsp.adds)
     yield "lut", "soft_product", lut * feature.count

@@ -43,7 +43,7 @@ class Resources:
 
     @property
     def rounded(self) -> dict[str, float]:
-        """By name; numbers only."""
+        """Return the resources by name; numbers only."""
         return {f.name: round(float(getattr(self, f.name)), 1) for f in fields(self)}
 
     def __add__(self, other: Resources) -> Resources:
@@ -75,7 +75,7 @@ def resources_of(features: Features, family: str = "xc7", fit: Fit | None = None
 
 
 def estimate(component: StreamComponent, family: str = "xc7") -> Resources:
-    """Of a component, or a chain of them."""
+    """Estimate the resources of a component, or a chain of them."""
     return resources_of(component.features(), family)
 
 
@@ -88,7 +88,9 @@ def folded_resources(
     levels_per_register: int = 3,
     family: str = "xc7",
 ) -> Resources:
-    """Of folded engines with all that belongs to them, one for each ``pe`` and ``simd``; nothing is created."""
+    """Estimate the resources of folded engines with all that belongs to them, one for each ``pe`` and ``simd``; nothing
+    is created.
+    """
     pe, simd = np.broadcast_arrays(np.asarray(pe, np.int64), np.asarray(simd, np.int64))
     matrix, requantize = product.matrix, product.requantize
     features = folded_features(
@@ -98,7 +100,7 @@ def folded_resources(
 
 
 def parallel_resources(product: MatrixProduct, levels_per_register: int = 3, family: str = "xc7") -> Resources:
-    """Of a parallel engine whose adder graph is not solved: a guess from the digits of the weights."""
+    """Estimate the resources of a parallel engine whose adder graph is not solved, from the digits of the weights."""
     fit = fit_of(family)
     engine = UnsolvedEngine(product.matrix, product.requantize)
     return resources_of(engine.features(levels_per_register, list(fit.sharing), list(fit.registers)), family)

@@ -1,4 +1,4 @@
-"""The folded engine: a matrix product in turns of ``PE`` outputs::
+"""The folded engine: a matrix product in turns (output folds) of ``PE`` outputs::
 
 input ─▐ sums ▌─▐ finish ▌─ gather
 """
@@ -25,7 +25,7 @@ from rtl_lib.streams.repack import Gatherer
 
 @dataclass(frozen=True, eq=False)
 class FoldedEngine:
-    """``requantize(matrix(x))`` as it is built: sums, what is done to them, and the gathering of the turns.
+    """``requantize(matrix(x))`` in hardware: sums, their requantization epilogue, and the gathering of the turns.
 
     :param input_lanes: numbers in a beat as the vector arrives.
     """
@@ -49,7 +49,7 @@ class FoldedEngine:
         return finishes(self.requantize)
 
     def parts(self) -> list[tuple[str, StreamComponent]]:
-        """Its components in stream order."""
+        """The components in stream order."""
         f, form = self.folding, self.requantize.output_format
         bias, left = offsets_merged(f.matrix.bias, self.finishes)
         folding = replace(f, matrix=replace(f.matrix, bias=bias))
@@ -62,7 +62,7 @@ class FoldedEngine:
 
 
 class TurnGatherer(Gatherer):
-    """The results of all turns in one beat, without those that are only padding."""
+    """Gathers the results of all turns in one beat, without those that are only padding."""
 
     def __init__(self, turn: Beat, outputs: int) -> None:
         self.parts = -(-outputs // turn.lanes)
@@ -83,7 +83,9 @@ def folded_features(
     memory: WeightMemory,
     levels_per_register: int,
 ) -> Features:
-    """What ``FoldedEngine``s of these foldings consist of, with what brings them their beats; nothing is created."""
+    """Return the features of ``FoldedEngine``s of these foldings, with the components that bring them their beats;
+    nothing is created.
+    """
     bias, left = offsets_merged(matrix.bias, finishes(requantize))
     merged = replace(matrix, bias=bias)
     inputs, outputs, form = matrix.n_inputs // groups, matrix.n_outputs, requantize.output_format

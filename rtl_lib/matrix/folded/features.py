@@ -1,4 +1,4 @@
-"""What a folded engine consists of, for any number of foldings at once.
+"""The features of a folded engine, for any number of foldings at once.
 
 ``FoldedShape`` has the formulas: ``pe`` and ``simd`` are numbers (of a component that exists) or arrays (of
 candidates).
@@ -82,7 +82,7 @@ class FoldedShape:
 
     @cached_property
     def signs(self) -> Amount:
-        """Where no multiplier is needed."""
+        """True where no multiplier is needed."""
         return bool((np.abs(self.own_weights) == 1).all()) & (self.inputs % self.simd == 0)
 
     def features(self) -> Features:
@@ -131,7 +131,7 @@ class FoldedShape:
             .add(Kind.REGISTER, 1 * self.replays)
         )
 
-    # What multiplies.
+    # Multipliers
 
     @cached_property
     def _weights_format(self) -> Format:
@@ -139,7 +139,9 @@ class FoldedShape:
 
     @cached_property
     def _fields(self) -> tuple[int, int, int]:
-        """Of ``DspProducts``: the pitch, a weight's bits with a borrow, and how many share a block at most."""
+        """The fields of ``DspProducts``: the pitch, a weight's bits with a borrow, and how many share a block at
+        most.
+        """
         low, high = int(self.own_weights.min()), int(self.own_weights.max())
         form = self.matrix.input_format
         extremes = [a * b for a in (low, high) for b in (form.minimum, form.maximum)]
@@ -171,7 +173,7 @@ class FoldedShape:
         ]
 
     def _memory(self, bits: Amount) -> Features:
-        """For ``bits`` a weight. A single word is a constant."""
+        """Return the memory for ``bits`` per weight. A single word is a constant."""
         return Features().add(Kind.ROM, 1 * (self.slots > 1), self.slots, bits * self.pe * self.simd, style=self.style)
 
     def _popcounts(self) -> Features:
@@ -198,7 +200,9 @@ class FoldedShape:
 
     @property
     def _some_soft(self) -> Amount:
-        """Whether some products are too small for a DSP block, so that the inputs are needed outside of the blocks."""
+        """Return whether some products are too small for a DSP block, so that the inputs are needed outside of the
+        blocks.
+        """
         left = self.pe % self.shared
         single = (self.shared == 1) | (left == 1)
         return single & (self._weights_format.width + self.input_bits < LEAST_BLOCK_PRODUCT)
@@ -234,10 +238,10 @@ class FoldedShape:
             .add(Kind.REGISTER, count * stored * left_bits)
         )
 
-    # What adds.
+    # Adders
 
     def _leaves(self) -> tuple[Amount, Amount, Amount]:
-        """Of one output: how many, their width, how many carries."""
+        """Return the leaves of one output: how many, their width, how many carries."""
         signs = np.asarray(self.signs, bool)
         unsigned = not self.matrix.input_format.signed
         if self.matrix.input_format == Format(False, 1):
@@ -284,7 +288,7 @@ class FoldedShape:
             if level % self.levels_per_register == 0:
                 held = self.tree_registers >= level // self.levels_per_register
                 registered = registered + held * (leaves * width + carries)
-        # Registers behind the last level, where only the running sum is left.
+        # Registers after the last level, where only the running sum is left.
         more = np.maximum(self.tree_registers - level // self.levels_per_register, 0)
         registered = registered + more * (width + carries)
         start = np.where(self.turns > MOST_START_TURNS, self.sum_bits * self.pe, 0)
@@ -334,7 +338,9 @@ class FinishShape:
         return bill + self._clamps(bits, bool(adds))
 
     def _clamps(self, bits: int, behind_adder: bool) -> Features:
-        """Outputs that take turns share what they have in common; how many kinds a lane has is taken as an average."""
+        """Return the clamps. Outputs that share a lane share what they have in common; how many kinds a lane has is
+        taken as an average.
+        """
         kinds = Counter(replace(finish, multiplier=1, offset=0) for finish in self.finishes)
         lanes = [
             self.pe * -np.expm1(self.turns * np.log1p(-min(n / len(self.finishes), 1 - 1e-12))) for n in kinds.values()
@@ -352,7 +358,7 @@ def _ends(numbers: Sequence[int]) -> tuple[int, int]:
 
 
 def repack_features(format: Format, before: int, after: Amount) -> Features:
-    """From beats of ``before`` numbers to beats of ``after``."""
+    """Return the features of a converter from beats of ``before`` numbers to beats of ``after``."""
     common = np.gcd(before, after)
     bits = format.width
     down = serializer_features(bits * before, bits * common) * (before > common)

@@ -1,7 +1,8 @@
-"""How a matrix product is spread over time: ``PE`` outputs × ``SIMD`` inputs a cycle.
+"""Folding of a matrix product over time: ``PE`` outputs × ``SIMD`` inputs per cycle.
 
-A vector takes ``turns × chunks`` slots: in every turn ``PE`` outputs go through all their inputs, ``SIMD`` at a time.
-What does not divide evenly is padded: a lane without an input has the weight 0, an output too many is dropped.
+A vector needs ``turns × chunks`` slots (output folds × input folds): in every turn ``PE`` outputs go through all their
+inputs, ``SIMD`` at a time. What does not divide evenly is padded: a lane without an input has the weight 0, an output
+too many is dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Folding:
 
     @property
     def inputs(self) -> int:
-        """Of one output."""
+        """The number of inputs of one output."""
         return self.matrix.n_inputs // self.groups
 
     @property
@@ -51,7 +52,7 @@ class Folding:
 
     @property
     def slots(self) -> int:
-        """Cycles a vector."""
+        """Cycles per vector."""
         return self.turns * self.chunks
 
     @cached_property
@@ -72,7 +73,7 @@ class Folding:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """``[turns, chunks, PE, SIMD]``, 0 for what is only padding."""
+        """The weights, ``[turns, chunks, PE, SIMD]``, 0 for what is only padding."""
         return self._in_slots(self.own_weights, mode="constant")
 
     def _in_slots(self, of_outputs: np.ndarray, **padding: Any) -> np.ndarray:

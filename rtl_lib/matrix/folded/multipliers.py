@@ -1,6 +1,6 @@
-"""The products of a folded engine, ``PE × SIMD`` of them a cycle, in the four shapes that pay on an FPGA.
+"""The products of a folded engine, ``PE × SIMD`` of them per cycle, in the four shapes that pay on an FPGA.
 
-Each is plain arithmetic with one register behind it, so what is simulated is what is built. A product is handed on as
+Each is plain arithmetic with one register after it, so simulation and synthesis see the same. A product is passed on as
 *leaves* (values to be added) and *carries* (single bits to be added, which ride on the carry inputs of adders that are
 there anyway).
 
@@ -28,7 +28,7 @@ from rtl_lib.core.pipeline import PipelineBuilder
 
 
 class Multiplier(enum.Enum):
-    """What multiplies in a folded engine."""
+    """The multiplier of a folded engine."""
 
     DSP = "dsp"  # DSP48E1 and larger ones
     DSP18 = "dsp18"  # of ECP5 and Gowin
@@ -50,14 +50,16 @@ _PORTS = {Multiplier.DSP: (25, 18), Multiplier.DSP18: (18, 18), Multiplier.DSP16
 
 @dataclass
 class Terms:
-    """What is to be added for one output; registered."""
+    """The terms to be added for one output; registered."""
 
     leaves: list[Value]
     carries: list[Value]
 
 
 class Products(ABC):
-    """How the weights of one slot lie in a memory word, and what multiplies them."""
+    """The arithmetic of the products: the layout of the weights of one slot in a memory word, and their
+    multiplication.
+    """
 
     def __init__(self, weights: np.ndarray, input_format: Format) -> None:
         self.weights_format = Format.containing(min(int(weights.min()), -1), max(int(weights.max()), 0))
@@ -73,11 +75,11 @@ class Products(ABC):
         return weights & ((1 << self.bits) - 1)
 
     def constants(self, weights: np.ndarray) -> np.ndarray:
-        """What the products of ``weights [outputs, inputs]`` leave out: to be added to the bias."""
+        """Return what the products of ``weights [outputs, inputs]`` leave out: to be added to the bias."""
         return np.zeros(len(weights), np.int64)
 
     def leaves(self, simd: int) -> int:
-        """How many of them an output has."""
+        """Return the number of leaves of an output."""
         return simd
 
     @abstractmethod
@@ -228,7 +230,7 @@ class PopcountProducts(SignProducts):
 
 
 def _count(bits: Sequence[Value]) -> Value:
-    """How many of up to six bits are set, as logic of one LUT for each result bit."""
+    """Return how many of up to six bits are set, as logic of one LUT for each result bit."""
     low, high = _full_adder(bits[:3]), _full_adder(bits[3:])
     ones = low[0] ^ high[0]
     carry = low[0] & high[0]
@@ -245,7 +247,7 @@ def _full_adder(bits: Sequence[Value]) -> tuple[Value, Value]:
 def products(
     multiplier: Multiplier, weights: np.ndarray, input_format: Format, *, padded: bool, shared: int, levels: int
 ) -> Products:
-    """What fits ``weights``: those of ±1 need no multiplier.
+    """Return the products that fit ``weights``: those of ±1 need no multiplier.
 
     :param padded: whether a lane may be left over, which needs a weight of 0.
     :param shared: outputs that read the same inputs at the same time.

@@ -1,8 +1,8 @@
 """The sums of a folded engine: ``PE × SIMD`` multipliers, weights from a memory, accumulators.
 
-A vector takes ``turns × chunks`` cycles (``folding``); the next one follows without a gap. How it comes in:
+A vector needs ``turns × chunks`` cycles (``folding``); the next one follows without a gap. How it comes in:
 
-* whole, in one beat: it is held by the component before until its last cycle; lanes are chosen by multiplexers;
+* whole, in one beat: the component before holds it until its last cycle; lanes are chosen by multiplexers;
 * in beats of ``SIMD`` numbers: read as they come, and, where there are several turns, kept in a replay memory for the
   later ones.
 
@@ -28,7 +28,6 @@ from amaranth.lib.memory import Memory
 from rtl_lib.core.features import Features, MemoryStyle
 from rtl_lib.core.formats import index_signal
 from rtl_lib.core.pipeline import PipelineBuilder
-from rtl_lib.core.rules import FOREVER, State, helper, line, line_moves, line_ready, line_valid
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
@@ -36,11 +35,12 @@ from rtl_lib.matrix.folded.epilogue import constant_of
 from rtl_lib.matrix.folded.features import FoldedShape
 from rtl_lib.matrix.folded.folding import Folding
 from rtl_lib.matrix.folded.multipliers import Multiplier, Products, Terms, products, signed_value
+from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.rom import read_only
 
 
 class WeightMemory(enum.Enum):
-    """Where the weights of a folded engine lie."""
+    """The memory of the weights of a folded engine."""
 
     AUTO = "auto"  # the synthesis tool decides
     BLOCK = "block"
@@ -88,7 +88,7 @@ class FoldedSums:
 
     @property
     def streams(self) -> bool:
-        """Whether the vector arrives in parts."""
+        """True if the vector arrives in parts."""
         return self.lanes < self.matrix.n_inputs
 
     @property
@@ -117,62 +117,13 @@ class FoldedSums:
 
     @cached_property
     def start(self) -> np.ndarray:
-        """What the sums of every turn begin with, ``[turns, pe]``."""
+        """The initial values of the sums of every turn, ``[turns, pe]``."""
         f = self.folding
         constants = self.matrix.bias + self.products.constants(f.own_weights)
         return np.pad(constants, (0, f.turns * f.pe - len(constants))).reshape(f.turns, f.pe)
 
     def create(self) -> FoldedSumsComponent:
         return FoldedSumsComponent(self)
-
-
-SLOT, SLOTS, CHUNKS, STREAMS, LINE = range(5)
-
-
-@helper
-def takes_here(s: State) -> int:
-    """Whether a beat enters in the present slot: the first ones of a vector in parts, the last one of a held one."""
-    return s[SLOT] < s[CHUNKS] if s[STREAMS] else s[SLOT] == s[SLOTS] - 1
-
-
-@helper
-def issues(s: State, valids: int) -> int:
-    """Whether the present slot is computed as soon as the registers move: it has its input."""
-    return valids or (s[STREAMS] and s[SLOT] >= s[CHUNKS])
-
-
-class FoldedModel(BeatModel):
-    """The timing model of ``FoldedSumsComponent``: the last slot of each turn enters a line."""
-
-    def __init__(self, latency: int, turns: int, chunks: int, streams: bool) -> None:
-        self.state = [0, turns * chunks, chunks, int(streams), *line(latency)]
-
-    @staticmethod
-    def offers(s: State) -> int:
-        return line_valid(s, LINE)
-
-    @staticmethod
-    def accepts(s: State, valids: int, readys: int) -> int:
-        return line_ready(s, LINE, readys) if takes_here(s) else 0
-
-    @staticmethod
-    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
-        if not line_ready(s, LINE, readys):
-            return FOREVER
-        finishes, took_here = 0, takes_here(s)
-        if issues(s, valids):
-            finishes = 1 if s[SLOT] % s[CHUNKS] == s[CHUNKS] - 1 else 0
-            s[SLOT] = (s[SLOT] + cycles) % s[SLOTS]
-        rest = line_moves(s, LINE, finishes, readys, cycles)
-        if takes_here(s) != took_here:
-            return 0
-        if issues(s, valids):
-            return min(rest, s[CHUNKS] - 1 - s[SLOT] % s[CHUNKS])  # the slots before the next that finishes sums
-        return rest
-
-    def least(self) -> FoldedModel:
-        _, slots, chunks, streams = self.state[:LINE]
-        return FoldedModel(1, slots // chunks, chunks, bool(streams))
 
 
 class FoldedSumsComponent(StreamComponent):
@@ -244,7 +195,7 @@ class FoldedSumsComponent(StreamComponent):
         made: dict[bytes, Value] = {}
 
         def chosen(sources: np.ndarray) -> Value:
-            """``sources``: the input of each slot, ``[turns, chunks]``."""
+            """Return the choice of an input by slot. ``sources``: the input of each slot, ``[turns, chunks]``."""
             key = sources.tobytes()
             if key not in made:
                 same_in_all_turns = (sources == sources[0]).all()
@@ -277,7 +228,7 @@ class FoldedSumsComponent(StreamComponent):
         return values
 
     def _weights(self, m: Module, build: PipelineBuilder, at: _Slot, platform: Any) -> list[list[Value]]:
-        """What is stored for the slot's weights, ``[PE][SIMD]``, one cycle after its address."""
+        """Return the stored form of the slot's weights, ``[PE][SIMD]``, one cycle after its address."""
         f, bits = self.spec.folding, self.spec.products.bits
         stored = self.spec.products.stored(f.weights).reshape(f.slots, -1)
         word: Value
@@ -317,7 +268,7 @@ class FoldedSumsComponent(StreamComponent):
 
 
 class _Slot:
-    """Which slot is at the input, and whether it goes on in this cycle."""
+    """The slot at the input, and whether it advances in this cycle."""
 
     def __init__(self, folding: Folding) -> None:
         self.slot = index_signal(folding.slots)
@@ -327,7 +278,7 @@ class _Slot:
 
 
 def _level(leaves: list[Value], carries: list[Value]) -> tuple[list[Value], list[Value]]:
-    """Half as many leaves; every adder takes one carry along."""
+    """Return half as many leaves; every adder adds one carry."""
     pairs = list(zip(leaves[::2], leaves[1::2], strict=False))
     sums = [_sum(a, b, carries[k : k + 1]) for k, (a, b) in enumerate(pairs)]
     return sums + leaves[2 * len(pairs) :], carries[len(pairs) :]

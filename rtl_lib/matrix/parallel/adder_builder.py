@@ -25,7 +25,7 @@ class Term(NamedTuple):
 
 
 class GraphBuilder:
-    """Creates the values of a graph. The same one asked for twice is built once.
+    """The creator of a graph's values. A value that is asked for twice is created once.
 
     ``constants[v]`` is the constant part of value ``v``: what it is when all inputs are 0.
     """
@@ -70,12 +70,12 @@ class GraphBuilder:
         return Term(self.sum(*operands, self.carry_of(*operands)), shift, left.negative)
 
     def carry_of(self, left: Operand, right: Operand) -> Carry | None:
-        """What enters a chain into which nothing else does: the 1 of a subtraction."""
+        """Return the carry into a chain that no other carry enters: the 1 of a subtraction."""
         overlap = left.places & right.places
         return Carry(self.constant(1), 0, trailing_zeros(overlap)) if right.inverted and overlap else None
 
     def _slack(self, term: Term) -> int:
-        """By how much the inverse of a term is larger than it need be."""
+        """Return by how much the inverse of a term is larger than it need be."""
         return (self.bits[term.value] - self.values[term.value].interval[1]) << term.shift
 
     def sum(self, left: Operand, right: Operand, carry: Carry | None = None, limit: int = BITS) -> int:
@@ -123,7 +123,7 @@ class GraphBuilder:
         return 0
 
     def constant_part(self, operand: Operand) -> int:
-        """What an operand is when the linear part of its value, and the bits taken out of it, are 0."""
+        """Return the value of an operand when the linear part of its value, and the bits taken out of it, are 0."""
         return self._accumulate({}, operand)
 
     def interval(self, form: LinearForm, constant: int = 0) -> Interval:

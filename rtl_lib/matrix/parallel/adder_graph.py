@@ -22,7 +22,9 @@ from rtl_lib.matrix.parallel.adder_values import GraphValue, Interval
 
 
 def cost(luts: int, chain_bits: int) -> int:
-    """By which candidates are compared: LUT cells above all, but a chain's place without one is not free either."""
+    """Return the cost by which candidates are compared: LUT cells above all, but a chain's place without one is not
+    free either.
+    """
     return 3 * luts + chain_bits
 
 
@@ -46,7 +48,7 @@ class AdderGraph:
 
     @cached_property
     def levels(self) -> list[int]:
-        """For every value the number of adders on the longest path to it."""
+        """The number of adders on the longest path to every value."""
         levels: list[int] = []
         for value in self.values:
             levels.append(value.levels + max((levels[k] for k in value.operands), default=0))

@@ -1,9 +1,9 @@
-"""Where the registers of an adder graph go: the fewest register bits for a given number of stages.
+"""The placement of the registers of an adder graph: the fewest register bits for a given number of stages.
 
 Stage ``t`` is the logic before register bank ``t`` (and after bank ``t - 1``); the inputs enter stage 0 without a
 register. A value is computed in one stage, and every bank from there to its last reader holds it once, whatever the
-number of readers. Behind the graph each output goes through one more level of logic, its *finish* (a clamp), which is
-in the last stage and has the last bank for itself.
+number of readers. After the graph each output goes through one more level of logic, its *finish* (a clamp), which is in
+the last stage and has the last bank for itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def latency(depth: int, levels_per_register: int) -> int:
 @dataclass(frozen=True)
 class Schedule:
     """``stages``: the stage that computes each value; ``banks[t]``: the values that the bank of stage ``t`` holds (the
-    last one only holds what is behind the finish).
+    last one only holds what follows the finish).
     """
 
     stages: tuple[int, ...]
@@ -85,7 +85,7 @@ def _differences(graph: AdderGraph, levels_per_register: int) -> list[tuple[int,
     """``later >= earlier + distance`` for the stages of values (k), of last readers (count + k) and of the finish."""
     values, count = graph.values, len(graph.values)
     result: list[tuple[int, int, int]] = []
-    # For every value those that may share its stage, with the adders on the longest path from there to here, both
+    # The values that may share the stage of every value, with the adders on the longest path from there to here, both
     # ends included.
     reach: list[dict[int, int]] = []
 

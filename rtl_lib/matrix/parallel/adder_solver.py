@@ -1,4 +1,4 @@
-"""From a constant matrix to an adder graph: ``solve``.
+"""The solver of adder graphs: ``solve`` turns a constant matrix into an adder graph.
 
 Signed digits, of columns or of the differences between columns (``column_tree``), then greedy sharing
 (``common_subexpressions``), then for every output a tree of what is left
@@ -25,10 +25,10 @@ from rtl_lib.matrix.parallel.signed_digits import adjacent_signed_digits, canoni
 # The pairs of digits that sharing looks at, 1 to 2 µs each. Larger matrices are shared in blocks of rows, each on its
 # own.
 PAIR_BUDGET = 8_000_000
-# The pairs of digits up to which other ways are tried: above, one takes too long.
+# The pairs of digits up to which other ways are tried: above, one needs too long.
 SEARCH_BUDGET = 1_000_000
 Digits = Callable[[np.ndarray], np.ndarray]
-# By how much a graph that is one level deeper must be cheaper.
+# The least saving that justifies a graph that is one level deeper.
 LEVEL = 0.03
 
 
@@ -179,7 +179,7 @@ class _DistinctSum(NamedTuple):
 
     @property
     def own_weights(self) -> np.ndarray:
-        """What is left to add."""
+        """The part that is left to add."""
         return self.derivation.difference if self.derivation else self.weights
 
 

@@ -22,7 +22,7 @@ class Operand(NamedTuple):
 
     @property
     def places(self) -> int:
-        """Where in the sum it may have bits."""
+        """The places in the sum at which it may have bits."""
         return self.bits << self.shift
 
     def of(self, value: Any) -> Any:
@@ -31,12 +31,12 @@ class Operand(NamedTuple):
         return (used ^ self.bits if self.inverted else used) << self.shift
 
     def wires(self, value: Value) -> Placed:
-        """Not inverted."""
+        """Return the operand's wires, not inverted."""
         return Placed(trailing_zeros(self.places), value[trailing_zeros(self.bits) : self.bits.bit_length()])
 
 
 class Carry(NamedTuple):
-    """One bit of a value that enters in front of a sum's carry chain, which costs nothing."""
+    """One bit of a value that enters before a sum's carry chain, which costs nothing."""
 
     value: int
     bit: int
@@ -67,7 +67,7 @@ class Sum:
 
     @property
     def start(self) -> int | None:
-        """Where the carry chain starts; below it there are only wires. None: nothing is left to add."""
+        """The place where the carry chain starts; below it there are only wires. None: nothing is left to add."""
         if self.carry:
             return self.carry.place
         overlap = self.left.places & self.right.places
@@ -107,15 +107,15 @@ class Sum:
         return Cat(left.merged(low, self.start), above) if self.start else above
 
     def _sum(self, a: Value, b: Value, carry: Value) -> Value:
-        """``a + b + carry``. The carry goes into a place in front of the chain, to both operands: it is all that comes
-        out of there.
+        """Return ``a + b + carry``. The carry goes into a place before the chain, to both operands: it is all that
+        comes out of there.
         """
         total = (Cat(carry, a) + Cat(carry, b))[1:] if self.carry else a + b
         return extended(total, self.width - self.start)  # type: ignore[operator]
 
     def _difference(self, a: Value, b: Value, carry: Value) -> Value:
-        """``a + ~b + carry`` as ``a - b``, whose inverters are part of the chain: ones around b become the zeros that
-        ``~b`` has there, and the 1 that a subtraction adds is the carry, or meets its like in front of the chain.
+        """Return ``a + ~b + carry`` as ``a - b``, whose inverters are part of the chain: ones around b become the zeros
+        that ``~b`` has there, and the 1 that a subtraction adds is the carry, or meets its like before the chain.
         """
         width = self.width - self.start  # type: ignore[operator]
         b = Cat(b[:width], ones(max(0, width - len(b))))

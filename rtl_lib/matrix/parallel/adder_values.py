@@ -32,12 +32,12 @@ class GraphValue(Protocol):
 
     @property
     def levels(self) -> int:
-        """How many adders it puts behind its operands."""
+        """The number of adders between its operands and itself."""
 
     @property
     def luts(self) -> int:
-        """LUT cells in front of a carry chain that is not made of LUTs: one where two bits meet, none for a wire or
-        an inverter.
+        """LUT cells before a carry chain that is not made of LUTs: one where two bits meet, none for a wire or an
+        inverter.
         """
 
     @property
@@ -58,7 +58,7 @@ class GraphValue(Protocol):
 
 
 class _Source:
-    """What has no operands and needs no logic."""
+    """A value that has no operands and needs no logic."""
 
     operands: tuple[int, ...] = ()
     levels = 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from rtl_lib.matrix.parallel.signed_digits import canonical_signed_digits
 
-# Above so many columns the distances take too long.
+# Above this many columns the distances need too long.
 MOST_COLUMNS = 256
 # The part of all digits that must disappear. Sharing finds most of what random columns have in common (six random
 # matrices with savings of 5 to 24 % became 0 to 1 % smaller, and a level deeper), so it must be more than that.
@@ -29,7 +29,7 @@ class Derivation(NamedTuple):
 
 
 def derive(columns: Sequence[np.ndarray]) -> list[Derivation | None]:
-    """For every column the one that it is made from, or none; the largest savings of digits first."""
+    """Return for every column the one that it is derived from, or none; the largest savings of digits first."""
     derivations: list[Derivation | None] = [None] * len(columns)
     if not 1 < len(columns) <= MOST_COLUMNS:
         return derivations

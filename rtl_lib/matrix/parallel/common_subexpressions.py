@@ -79,7 +79,7 @@ class DigitColumns:
         self.builder = builder
         self.capacity = 1 << depth
         self.loads = loads
-        # For every column its digits by (value, shift); for every value the signs of its digits by place.
+        # The digits of every column by (value, shift); the signs of every value's digits by place.
         self.columns: list[dict[tuple[int, int], Digit]] = [{} for _ in loads]
         self.places: dict[int, dict[int, bool]] = {}
         # Only patterns that occur twice or more: the count of an old pattern never rises.
@@ -151,7 +151,7 @@ class DigitColumns:
         return found
 
     def rise(self, a: int, b: int) -> int:
-        """What joining two values adds to the load of a column."""
+        """Return how much joining two values adds to the load of a column."""
         low, high = sorted((self.builder.levels[a], self.builder.levels[b]))
         return (1 << high) - (1 << low)
 
@@ -204,5 +204,5 @@ def _pairs(digits: dict[tuple[int, int], Digit], key: tuple[int, int], digit: Di
 
 
 def _worth(count: Any, a_width: Any, b_width: Any, shift: Any, least: Any = min, most: Any = max) -> Any:
-    """How many adder bits sharing saves where both operands have bits (elsewhere only a carry runs)."""
+    """Return how many adder bits sharing saves where both operands have bits (elsewhere only a carry runs)."""
     return (count - 1) * most(1, least(a_width, b_width + shift) - most(0, shift))

@@ -1,4 +1,4 @@
-"""The parallel engine: a constant matrix and its requantization as one adder graph, one vector a cycle.
+"""The parallel engine: a constant matrix and its requantization as one adder graph, one vector per cycle.
 
 No multipliers and no memories. Bias, offset, the half that rounds up, and everything that unsigned arithmetic leaves
 over are one constant for every output; a multiplier is a few digits more of the same graph. The registers lie where the
@@ -34,14 +34,14 @@ BANK_VALUES = 512
 
 @dataclass(frozen=True, eq=False)
 class ParallelEngine:
-    """``requantize(matrix(x))`` as it is built: adders, then for every output a shift and a clamp."""
+    """``requantize(matrix(x))`` in hardware: adders, then for every output a shift and a clamp."""
 
     matrix: ConstantMatrix
     requantize: Requantize
 
     @cached_property
     def finishes(self) -> list[Finish]:
-        """What each output's sum is multiplied with and added to, and what is done to it then."""
+        """The epilogue of each output's sum: its factor, its offset, and what is done to it then."""
         return finishes(self.requantize)
 
     @cached_property
@@ -75,7 +75,7 @@ def engine_features(
     """
     :param intervals: of every output before its shift.
     :param luts, chains: of the adder graph: LUTs, and places of carry chains that have none.
-    :param held: bits in all banks but the last.
+    :param held: live register bits in all banks but the last.
     """
     bill = pipeline_features(latency).add(Kind.ADDER_GRAPH, luts).add(Kind.CHAIN, chains)
     bill.add(Kind.REGISTER, held + requantize.output_beat.layout.size)

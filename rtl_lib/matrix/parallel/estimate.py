@@ -1,8 +1,8 @@
-"""How large a parallel engine will be, without solving its adder graph, which takes seconds.
+"""Estimate of the size of a parallel engine without solving its adder graph, which needs seconds.
 
 An output is a sum of as many terms as its weights have digits other than 0. The solver saves a share of these additions
 by finding what several outputs have in common; how large a share, and how many bits cross each bank of registers, is
-guessed with coefficients that were fitted to solved graphs.
+estimated with coefficients that were fitted to solved graphs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtl_lib.matrix.parallel.signed_digits import canonical_signed_digits
 
 @dataclass(frozen=True, eq=False)
 class UnsolvedEngine(ParallelEngine):
-    """As far as it is known without its graph."""
+    """A parallel engine, as far as it is known without its graph."""
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -29,12 +29,12 @@ class UnsolvedEngine(ParallelEngine):
 
     @cached_property
     def digits(self) -> np.ndarray:
-        """Of every output."""
+        """The number of digits of every output."""
         return np.count_nonzero(canonical_signed_digits(self.weights), axis=-1).sum(axis=0)
 
     @cached_property
     def intervals(self) -> list[tuple[int, int]]:
-        """Of every output behind its multiplier."""
+        """The intervals of every output after its multiplier."""
         numbers = zip(self.matrix.output_intervals, self.finishes, strict=True)
         ends = [[end * finish.multiplier + finish.offset for end in interval] for interval, finish in numbers]
         return [(min(both), max(both)) for both in ends]
@@ -66,7 +66,9 @@ class UnsolvedEngine(ParallelEngine):
         return [1.0, *(float(np.log(size)) for size in sizes), float(binary)]
 
     def register_predictors(self, depth: int, levels_per_register: int) -> list[float]:
-        """Of the bits held in all banks but the last, as multiples of the graph's LUTs: more in the first banks."""
+        """Return the predictors of the live register bits in all banks but the last, as multiples of the graph's LUTs:
+        more in the first banks.
+        """
         banks = latency(depth, levels_per_register) - 1
         left = 1 - np.minimum((np.arange(banks) + 1) * levels_per_register / (depth + 1), 1)
         return [float((left**power).sum()) / max(depth, 1) for power in range(3)]

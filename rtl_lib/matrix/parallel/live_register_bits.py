@@ -1,5 +1,6 @@
-"""How many registers a scheduled adder graph really takes: synthesis removes bits that nobody reads any more (of some
-values only a carry is used) and bits that are held twice (below the start of its carry chain a sum passes bits on).
+"""The number of registers that a scheduled adder graph really needs: synthesis removes bits that nobody reads any more
+(of some values only a carry is used) and bits that are stored twice (below the start of its carry chain a sum passes
+bits on).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Bit = tuple[int, int]  # number of a value, place
 
 
 def held_bits(graph: AdderGraph, schedule: Schedule, dropped: Sequence[int]) -> int:
-    """Of all banks but the last.
+    """Return the live register bits of all banks but the last.
 
     :param dropped: low bits of every output that are shifted out.
     """
@@ -31,7 +32,7 @@ def held_bits(graph: AdderGraph, schedule: Schedule, dropped: Sequence[int]) -> 
 
 
 def _last_read(graph: AdderGraph, schedule: Schedule, dropped: Sequence[int]) -> dict[Bit, int]:
-    """For every bit that is read the last stage in which it is."""
+    """Return for every bit that is read the last stage in which it is."""
     result: dict[Bit, int] = {}
 
     def read(value: int, mask: int, stage: int) -> None:
@@ -70,7 +71,7 @@ def _(value: Sum, mask: int) -> list[tuple[int, int]]:
 
 
 def _source(graph: AdderGraph, bit: Bit) -> Any:
-    """Where a bit comes from, through sums that only pass it on; None: it is a constant."""
+    """Return where a bit comes from, through sums that only pass it on; None: it is a constant."""
     inverted = False
     while True:
         number, place = bit

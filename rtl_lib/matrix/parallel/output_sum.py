@@ -1,7 +1,7 @@
 """The summands that one output has for itself: their tree, its signs, and the constant of the output.
 
 Adding unsigned numbers costs one LUT for every bit that disappears, and one for every carry chain into which no carry
-enters. So every chain takes a bit in: the lowest bit of another summand of the same sign, which is then missing where
+enters. So every chain accepts a bit: the lowest bit of another summand of the same sign, which is then missing where
 that summand is added, or a one of the constant.
 """
 
@@ -25,7 +25,7 @@ PARTNERS = 32
 class Summand:
     """A summand in the plan of a tree: a term, the constant (neither term nor parts), or the sum of two others.
 
-    ``low`` and ``top``: the places that it covers; for sums ``top`` is a guess.
+    ``low`` and ``top``: the places that it covers; for sums ``top`` is an estimate.
     """
 
     level: int
@@ -36,7 +36,7 @@ class Summand:
     parts: tuple[Summand, ...] = ()
     has_constant: bool = False
     taken: int = 0  # low bits of a term that other sums have taken in
-    carry: Carry | None = None  # what a sum takes in; its place counts from the output's lowest bit
+    carry: Carry | None = None  # the carry into a sum; its place counts from the output's lowest bit
 
     @property
     def order(self) -> tuple[int, int, int, tuple[int, ...]]:
@@ -66,8 +66,8 @@ def _leaf(builder: GraphBuilder, term: Term) -> Summand:
 
 
 def _joined(a: Summand, b: Summand) -> Summand:
-    """The plan of a sum. Of two signs it takes the one that leaves fewer bits to invert alone; with the constant in it
-    it is positive.
+    """Return the plan of a sum. Of two signs it has the one that leaves fewer bits to invert alone; with the constant
+    in it it is positive.
     """
     has_constant = a.has_constant or b.has_constant
     negative = a.negative
@@ -214,7 +214,7 @@ class _Emission:
 
 
 class _Item(NamedTuple):
-    """What is added to the sum that has the constant."""
+    """A term that is added to the sum that has the constant."""
 
     value: Operand
     negative: bool
@@ -231,7 +231,8 @@ def _variants(problem: Problem, root: Summand) -> list[OutputSum]:
         items.append(_Item(emission.operand(other), other.negative, node.carry))
         node = inner
     items.reverse()
-    # What unsigned numbers leave over. (A carry is a bit taken out of another operand, so it does not count.)
+    # The constants that unsigned numbers leave over. (A carry is a bit taken out of another operand, so it does not
+    # count.)
     excess = sum(problem.builder.constant_part(item.value._replace(inverted=item.negative)) for item in items)
     constant = (problem.target - excess) % (1 << problem.width)
     # Nothing but the constant can come before something that is subtracted.
@@ -246,7 +247,7 @@ def _with_constant(problem: Problem, start: _Emission, items: list[_Item], const
     emission = _Emission(builder, start.luts, start.chain_bits)
     carries = [item.carry for item in items]
     for k, item in enumerate(items):
-        # The highest one of the constant that may still enter in front of the chain; a subtraction takes any.
+        # The highest one of the constant that may still enter before the chain; a subtraction accepts any.
         lowest = trailing_zeros(item.value.places)
         ones = constant & ((2 << lowest) - 1)
         if k and carries[k] is None and (ones or item.negative):
@@ -269,7 +270,7 @@ def _with_constant(problem: Problem, start: _Emission, items: list[_Item], const
 
 
 def _add_constant(emission: _Emission, total: Operand | None, constant: int, width: int) -> Operand | None:
-    """The constant's lowest one that meets a bit enters in front of the carry chain."""
+    """Add the constant. Its lowest one that meets a bit enters before the carry chain."""
     if constant == 0:
         return total
     builder, carry = emission.builder, None

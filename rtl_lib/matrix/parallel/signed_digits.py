@@ -16,7 +16,7 @@ def canonical_signed_digits(numbers: np.ndarray) -> np.ndarray:
         raise OverflowError("numbers must be below 2^61 in magnitude")
     digits = []
     while rest.any():
-        # An odd number takes the digit that leaves a multiple of four, so that the next digit is zero.
+        # An odd number gets the digit that leaves a multiple of four, so that the next digit is zero.
         digit = np.where(rest & 1, 2 - (rest & 3), 0)
         digits.append(digit.astype(np.int8))
         rest = (rest - digit) >> 1
@@ -24,7 +24,9 @@ def canonical_signed_digits(numbers: np.ndarray) -> np.ndarray:
 
 
 def adjacent_signed_digits(numbers: np.ndarray) -> np.ndarray:
-    """As few digits as the canonical ones, but ``4 - 1`` written as ``2 + 1``: fewer differences, narrower sums."""
+    """Return as few digits as the canonical ones, but ``4 - 1`` written as ``2 + 1``: fewer differences, narrower
+    sums.
+    """
     digits = canonical_signed_digits(numbers)
     for place in reversed(range(digits.shape[-1] - 2)):
         low, middle, high = (digits[..., place + k] for k in range(3))

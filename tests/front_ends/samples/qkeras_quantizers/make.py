@@ -1,8 +1,8 @@
 """What QKeras' quantizers make of weights and of activations; run with qkeras-v3 (`v3`) and with QKeras 0.9 (`v0`).
 
-`<version>/<group>` is what the quantizers `<version>/<group>/texts` make of `x/<group>`: `dense`, `filters`, `multiplied` (a
-depthwise kernel with two outputs per channel) and `vector` of weights, `numbers` of activations. "trained" stands before
-a quantizer that a layer has told that it is that of its kernel.
+`<version>/<group>` is what the quantizers `<version>/<group>/texts` make of `x/<group>`: `dense`, `filters`,
+`multiplied` (a depthwise kernel with two outputs per channel) and `vector` of weights, `numbers` of activations.
+"trained" stands before a quantizer that a layer has told that it is that of its kernel.
 """
 
 import os
@@ -13,7 +13,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 
 try:
-    import keras  # noqa: F401
+    import keras
     from qkeras import quantizers
 
     version = "v3" if int(keras.__version__.split(".")[0]) >= 3 else "v0"
@@ -119,7 +119,7 @@ def record(group, text, quantizer):
 
 
 for text in WEIGHTS:
-    for name, x in weights.items():
+    for name in weights:
         for trained in (True, False):
             quantizer = quantizers.get_quantizer(text)
             if trained and (name == "vector" or "alpha" in text or not hasattr(quantizer, "alpha")):
@@ -132,7 +132,9 @@ for text in ACTIVATIONS:
 # Weights for which five rounds do not settle the power of two: the versions differ in the codes that they end with.
 magnitudes, counts = np.float32(0.51) / 2 ** np.arange(7), 6 ** np.arange(7)
 arrays |= {"x/magnitudes": magnitudes, "x/counts": counts}
-unsettled = np.array(quantizers.get_quantizer("quantized_bits(2,0,alpha='auto_po2')")(np.repeat(magnitudes, counts)[:, None]))
+unsettled = np.array(
+    quantizers.get_quantizer("quantized_bits(2,0,alpha='auto_po2')")(np.repeat(magnitudes, counts)[:, None])
+)
 arrays[f"{version}/unsettled"] = unsettled[np.cumsum(counts) - 1, 0]
 if version == "v3":  # a scale that was frozen after training
     frozen = quantizers.quantized_bits(

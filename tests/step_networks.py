@@ -1,0 +1,90 @@
+"""Integer networks with what only models bring that are quantized already: requantizers on two lines, and their kin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.quantized import QuantizedGraph
+from dnn2fpga.layers.activation import QuantizedClamp
+from dnn2fpga.layers.affine import QuantizedAffine
+from dnn2fpga.layers.conv2d import QuantizedConv2D
+from dnn2fpga.layers.dense import QuantizedDense
+from dnn2fpga.layers.depthwise_conv2d import QuantizedDepthwiseConv2D
+from dnn2fpga.layers.pooling import QuantizedGlobalAverage
+from dnn2fpga.layers.product import QuantizedProduct
+from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.quantize.weight_sets import WeightSet
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from rtl_lib.core.arithmetic import Overflow, Rounding
+
+SATURATE, WRAP = Arithmetic(), Arithmetic(overflow=Overflow.WRAP)
+
+
+def tensor(*shape: int, width: int = 6, signed: bool = True) -> Tensor:
+    return Tensor(shape=shape, lanes=shape[-1], signed=signed, width=width, scale=1.0)
+
+
+def lines(rng: np.random.Generator, output: Tensor, shift: int, arithmetic: Arithmetic = SATURATE) -> dict[str, Any]:
+    """Two lines for each lane: multipliers of 2^shift at most, wires among them, offsets of half a result's range."""
+
+    def factors() -> np.ndarray:
+        wires = 1 << rng.integers(0, shift + 1, output.lanes)
+        return np.where(rng.random(output.lanes) < 0.3, wires, rng.integers(-(1 << shift), 1 << shift, output.lanes))
+
+    def offsets() -> np.ndarray:
+        return rng.integers(-1 << (shift + output.width - 2), 1 << (shift + output.width - 2), output.lanes)
+
+    multiplier = factors()
+    same = rng.random(output.lanes) < 0.3
+    return {
+        "output": output,
+        "arithmetic": arithmetic,
+        "low": output.format.minimum,
+        "high": output.format.maximum,
+        "shift": np.full(output.lanes, shift),
+        "multiplier": multiplier,
+        "offset": offsets(),
+        "negative_multiplier": np.where(same, multiplier, factors()),
+        "negative_offset": offsets(),
+    }
+
+
+def weights(rng: np.random.Generator, *shape: int) -> dict[str, Any]:
+    codes = rng.integers(-8, 8, shape)
+    codes.flat[0] = -8
+    return {
+        "weight_set": WeightSet.TWOS_COMPLEMENT,
+        "weight_width": 4,
+        "weights": codes,
+        "bias": rng.integers(-40, 41, shape[-1]),
+    }
+
+
+def two_lines(seed: int = 0) -> QuantizedGraph:
+    """Every layer that requantizes, on two lines; one wraps into a range for each lane."""
+    rng = np.random.default_rng(seed)
+    image, even = tensor(5, 6, 3), Arithmetic(rounding=Rounding.HALF_EVEN)
+    wrapped = lines(rng, image, 8, WRAP) | {"low": (-32, 0, -4), "high": (31, 15, 3)}
+    nodes: tuple[tuple[QuantizedLayer, list[str]], ...] = (
+        (QuantizedConv2D(name="conv", padding="same", **weights(rng, 3, 3, 2, 3), **lines(rng, image, 9)), ["image"]),
+        (QuantizedDepthwiseConv2D(name="own", padding="same", **weights(rng, 3, 3, 3), **wrapped), ["conv"]),
+        (QuantizedAffine(name="affine", **lines(rng, image, 3, even)), ["own"]),
+        (QuantizedClamp(name="clamp", **lines(rng, image, 2)), ["affine"]),
+        (QuantizedProduct(name="product", **lines(rng, image, 6)), ["clamp", "conv"]),
+        (QuantizedGlobalAverage(name="mean", **lines(rng, tensor(3), 5)), ["product"]),
+        (QuantizedDense(name="dense", **weights(rng, 3, 4), **lines(rng, tensor(4, width=9), 3)), ["mean"]),
+    )
+    return graph("two_lines", tensor(5, 6, 2, width=5), nodes, "dense")
+
+
+def graph(
+    name: str, image: Tensor, nodes: tuple[tuple[QuantizedLayer, list[str]], ...], *outputs: str
+) -> QuantizedGraph:
+    made = tuple(Node(layer.name, layer, tuple(inputs)) for layer, inputs in nodes)
+    return QuantizedGraph(name, {"image": image}, Dag(("image",), made, outputs))
+
+
+NETWORKS = {"two_lines": two_lines}

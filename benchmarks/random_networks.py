@@ -107,7 +107,8 @@ class Tally:
                 self._count(arithmetic, "rounding", "overflow")
                 self._count(settings, "scales", "calibration", "activation_symmetry", "activation_granularity")
             if padding := getattr(layer, "padding", ""):
-                self.choices.update([f"padding {padding}", *(f"stride {stride}" for stride in layer.strides)])
+                rule = padding if isinstance(padding, str) else "explicit"
+                self.choices.update([f"padding {rule}", *(f"stride {stride}" for stride in layer.strides)])
         goal = specimen.plan.goal
         self.hardware["planned" if goal else "chosen"] += 1
         self.hardware[f"{specimen.plan.pixels} pixels a beat"] += any(port.pixels > 1 for port in manifest.inputs)

@@ -160,7 +160,10 @@ def deviation(variance: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 class QDenseBatchnorm(_BatchNormalized, QDense):
-    stands_for: ClassVar[tuple[str, ...]] = both("QDenseBatchnorm")
+    stands_for: ClassVar[tuple[str, ...]] = (
+        *both("QDenseBatchnorm"),
+        "qkeras.qdense_batchnorm.QDenseBatchnorm",  # which qkeras-v3 1.2.1 does not register
+    )
 
     def arrays(self, shape: Shape) -> Shapes:
         return super().arrays(shape) | self.statistics(self.units)

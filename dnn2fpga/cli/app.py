@@ -125,7 +125,7 @@ def verify(
     waves: Waves = False,
     settings: Set = None,
 ) -> None:
-    """Simulates the bundle and compares every layer boundary with the integer model, to the bit."""
+    """Simulate the bundle and compare every layer boundary with the integer model, bit by bit."""
     chosen: dict[str, Any] = {"data.test": test, "data.x": x, "data.y": y}
     chosen |= {"verification.frames": frames, "verification.seed": seed, "verification.stalls": stalls}
     with exclusive(work):
@@ -293,5 +293,5 @@ def _summary(settings: Config) -> None:
 
 
 def main() -> None:
-    """Runs the command line. Exit code 2 and one line per problem for everything the user can put right."""
+    """Run the command line. Exit code 2 and one line per problem for everything the user can put right."""
     run_to_its_end(app)

@@ -37,7 +37,7 @@ Aim = Annotated[
 Interval = Annotated[int | None, typer.Option("--interval", help="cycles between two frames, at most")]
 Latency = Annotated[int | None, typer.Option("--latency", help="cycles from a frame's first beat to its last, at most")]
 Frames = Annotated[
-    int | None, typer.Option("--frames", help="simulate so many samples, spread over the test data (default: all)")
+    int | None, typer.Option("--frames", help="simulate this many samples, spread over the test data (default: all)")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns and of the choice of frames")]
 Stalls = Annotated[
@@ -118,7 +118,7 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     ),
     "max_drop": (
         "optimization.max_drop",
-        _option(float, "--max-drop", "target: at most so many points below the float model"),
+        _option(float, "--max-drop", "target: at most this many points below the float model"),
     ),
     "target_accuracy": (
         "optimization.target_accuracy",

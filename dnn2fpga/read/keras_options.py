@@ -145,7 +145,7 @@ class LayerOptions(KerasOptions):
         """
 
     def check_input(self, shape: Shape) -> None:
-        """Raises ``Unsupported`` for what an input of ``shape`` cannot be."""
+        """Raise ``Unsupported`` for what an input of ``shape`` cannot be."""
         if len(shape) not in self.ranks:
             raise Unsupported(f"its input must be {self.input_described}, not of shape {shape}")
 

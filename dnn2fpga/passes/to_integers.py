@@ -168,7 +168,7 @@ class _Lowering:
     def add(self, layer: QuantizedLayer, inputs: Sequence[Codes], encoding: Encoding) -> Codes:
         """Add a layer; see `Emitter`."""
         self.nodes.append(Node(layer.name, layer, tuple(one.name for one in inputs)))
-        return Codes(layer.name, layer.output, encoding)
+        return Codes(layer.name, layer.output, encoding.for_lanes(layer.output.lanes))
 
     def requantized(self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule) -> Codes:
         """Add the layer, or layers, of a quantizer; see `Emitter`."""

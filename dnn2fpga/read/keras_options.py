@@ -194,10 +194,10 @@ def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_C
     except Unsupported as reason:
         return None, [str(reason)]
     except ValidationError as error:
-        return None, [_line(problem) for problem in error.errors()]
+        return None, [line_of(problem) for problem in error.errors()]
 
 
-def _line(problem: Any) -> str:
+def line_of(problem: Any) -> str:
     option, value = str(problem["loc"][0]), problem["input"]
     shown = str(value) if len(str(value)) < 60 else "..."
     if problem["type"] == "value_error":

@@ -151,7 +151,7 @@ class LayerOptions(KerasOptions):
         """
 
     def check_input(self, shape: Shape) -> None:
-        """Raises ``Unsupported`` for what an input of ``shape`` cannot be."""
+        """Raise ``Unsupported`` for what an input of ``shape`` cannot be."""
         if len(shape) not in self.ranks:
             raise Unsupported(f"its input must be {self.input_described}, not of shape {shape}")
 
@@ -200,10 +200,10 @@ def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_C
     except Unsupported as reason:
         return None, [str(reason)]
     except ValidationError as error:
-        return None, [_line(problem) for problem in error.errors()]
+        return None, [line_of(problem) for problem in error.errors()]
 
 
-def _line(problem: Any) -> str:
+def line_of(problem: Any) -> str:
     option, value = str(problem["loc"][0]), problem["input"]
     shown = str(value) if len(str(value)) < 60 else "..."
     if problem["type"] == "value_error":

@@ -22,6 +22,7 @@ from dnn2fpga.read.tflite_rules import Grid
 from dnn2fpga.read.tflite_schema import Activation, Kind
 from dnn2fpga.read.tflite_shapes import integers
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.padding import PaddingRule
 from rtl_lib.image.window_schedule import Padding
 
 
@@ -136,7 +137,7 @@ def average_pooling(call: Call) -> SymbolicTensor:
     grid, source = call.require_one_grid(0), call.image()
     size, strides, padding = _windows(call)
     layer = AveragePooling(call.inner("mean"), size, strides, padding)
-    parts = math.lcm(*np.unique(layer.inside(source.shape)).tolist())
+    parts = math.lcm(*np.unique(layer.counted(source.shape)).tolist())
     if size == source.shape[:2] and layer.output_shape(source.shape)[:2] == (1, 1) and padding == "valid":
         mean = call.add(GlobalAverage(layer.name, keep_dimensions=True), source)
     else:
@@ -144,7 +145,7 @@ def average_pooling(call: Call) -> SymbolicTensor:
     return call.rounded(mean, real(grid) / parts, call.arithmetic.average(grid, parts), call.activation(5))
 
 
-def _windows(call: Call) -> tuple[tuple[int, int], tuple[int, int], str]:
+def _windows(call: Call) -> tuple[tuple[int, int], tuple[int, int], PaddingRule]:
     return (call.extent(4), call.extent(3)), (call.extent(2), call.extent(1)), call.padding(0)
 
 

@@ -40,12 +40,12 @@ def _session(model: onnx.ModelProto, optimize: bool) -> onnxruntime.InferenceSes
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def record(x: np.ndarray) -> dict[str, np.ndarray]:
+def record(x: np.ndarray, traced: int | None = None) -> dict[str, np.ndarray]:
     """Run frame by frame: `y` and `t_<tensor>` without graph optimizations, `y_optimized` and `o_<tensor>` with them.
 
     Every tensor but those of DequantizeLinear is made an output for that, so less is fused than otherwise; only
     `y_optimized` is of the file as it is.
-    `o_<tensor>` is recorded for codes only, where they differ from `t_<tensor>`.
+    Tensors are of the first `traced` frames. `o_<tensor>` is recorded for codes only, where it differs from `t_`.
     """
     model = onnx.load("model.onnx")
     source, sink = model.graph.input[0].name, model.graph.output[0].name
@@ -70,9 +70,9 @@ def record(x: np.ndarray) -> dict[str, np.ndarray]:
     arrays = {"x": x}
     for name, value, other in zip(names, run(plain, names), run(fused, names), strict=True):
         if value.shape[:1] == (len(x),):
-            arrays["y" if name == sink else f"t_{name}"] = value
+            arrays["y" if name == sink else f"t_{name}"] = value if name == sink else value[:traced]
             if value.dtype.kind in "iu" and not np.array_equal(value, other):
-                arrays[f"o_{name}"] = other
+                arrays[f"o_{name}"] = other[:traced]
     arrays["y_optimized"] = run(_session(model, optimize=True), [sink])[0]
     far = np.abs(arrays["y"].astype(float) - arrays["y_optimized"])
     print(f"  optimized: {np.count_nonzero(far)} of {far.size} outputs differ, by up to {far.max():.3g}")

@@ -2,7 +2,7 @@
 
 Written node by node, random weights. Also dilation, groups, Clip, a residual Add, Pad, Reshape with -1, Gemm with
 alpha and beta. `y` and `t_<tensor>` are those of onnxruntime without graph optimizations, frame by frame, every
-tensor made an output; `y_optimized` with all optimizations and the file as it is.
+tensor made an output (the tensors of the first 6); `y_optimized` with all optimizations and the file as it is.
 """
 
 import sys
@@ -51,4 +51,4 @@ h = graph.node("Gemm", "d5", h, random("w5", 4, 10), random("b5", 4), transB=1, 
 h = graph.node("Softmax", "y", h, axis=-1)
 graph.save(("batch", 2, 9, 8), h, ("batch", 4), {"": 17})
 frames, _ = pictures(16, 9, 8, 2, seed=53)
-finish(__doc__, PACKAGES, record(np.ascontiguousarray(frames.transpose(0, 3, 1, 2) * 4 - 1)))
+finish(__doc__, PACKAGES, record(np.ascontiguousarray(frames.transpose(0, 3, 1, 2) * 4 - 1), traced=6))

@@ -1,8 +1,9 @@
 """ONNX float: a residual network as torch's two exporters write it, model.onnx by TorchScript and model_dynamo.onnx.
 
 Both have the same weights, with batch normalizations folded. `y_torch` are the outputs of torch, `y` and `t_<tensor>`
-of model.onnx those of onnxruntime without graph optimizations, frame by frame, every tensor made an output;
-`y_optimized` with all optimizations and the file as it is; `y_dynamo` of model_dynamo.onnx without.
+of model.onnx those of onnxruntime without graph optimizations, frame by frame, every tensor made an output (the
+tensors of the first 6); `y_optimized` with all optimizations and the file as it is; `y_dynamo` of model_dynamo.onnx
+without.
 """
 
 import sys
@@ -31,7 +32,7 @@ for part in (bare, bare.graph, *bare.graph.node, *bare.graph.value_info, *bare.g
     del part.metadata_props[:]  # stack traces, with paths of the machine
 onnx.save(bare, "model_dynamo.onnx")
 x = x[:16]
-arrays = record(x.numpy())
+arrays = record(x.numpy(), traced=6)
 session = onnxruntime.InferenceSession("model_dynamo.onnx")
 arrays["y_dynamo"] = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
 with torch.no_grad():

@@ -16,12 +16,10 @@ from dnn2fpga.exact.encoding import Encoding, Lane
 from dnn2fpga.exact.pieces import Line, Piece, Reach, applied, numerically
 from dnn2fpga.exact.rationals import floats, rationals
 from dnn2fpga.exact.rounding import RoundingMode
-from dnn2fpga.exact.steps import Steps
+from dnn2fpga.exact.steps import MOST_STEPS, Steps
 from dnn2fpga.tensors.basics import Unsupported
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow
-
-MOST_STEPS = 1 << 12  # that are looked for one by one
 
 
 class Rule(ABC):
@@ -43,12 +41,19 @@ class Rule(ABC):
         """
         raise Unsupported("an input of the model is converted by a rule for integers")
 
-    @abstractmethod
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        """Return the steps of every lane.
+        """Return the steps of every lane: unless a rule knows better, those of `codes` after what comes before it, in
+        float64.
 
         :raises Unsupported: when they cannot be found exactly.
         """
+        own = encoding.for_lanes(sums.lanes)
+
+        def function(a: np.ndarray) -> np.ndarray:
+            lanes = (numerically(lane, a[..., k].astype(np.float64)) for k, lane in enumerate(sums.pieces))
+            return self.codes(np.stack(list(lanes), axis=-1), encoding).astype(np.int64)
+
+        return Steps.of_functions(function, sums.low, sums.high, own.low, own.high)
 
 
 @dataclass(frozen=True)
@@ -147,10 +152,12 @@ class IntegerRule(Rule):
         return self.function(np.rint(np.asarray(x, np.float64) / floats(self.unit)).astype(np.int64))
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        if any(len(pieces) > 1 for pieces in sums.pieces):
+            return super().steps(sums, encoding)  # float64 tells accumulators apart
         units = np.broadcast_to(rationals(self.unit), (sums.lanes,))
         factor, offset = np.zeros(sums.lanes, np.int64), np.zeros(sums.lanes, np.int64)
         for k, (pieces, unit) in enumerate(zip(sums.pieces, units, strict=True)):
-            (line,) = pieces if len(pieces) == 1 else (None,)
+            (line,) = pieces
             ratio = (line.slope / unit, line.offset / unit) if isinstance(line, Line) else (Fraction(1, 2),) * 2
             if any(value.denominator != 1 for value in ratio):
                 raise Unsupported("its source rounds integers that are not those of the layer before it")

@@ -12,6 +12,7 @@ import numpy as np
 from dnn2fpga.exact.pieces import Piece, Reach, applied
 
 Code = Callable[[Fraction], int]
+MOST_STEPS = 1 << 12  # that are looked for one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +60,11 @@ class Steps:
         :param function: int64 ``[..., lanes]`` → int64.
         :param low, high: the accumulators ``[lanes]``.
         :param least, most: where the codes saturate, ``[lanes]``.
-        :raises ValueError: when a lane is seen to be not monotone.
+        :raises ValueError: when a lane is seen to be not monotone, or has too many steps.
         """
         ends = np.stack([function(low), function(high)])
+        if (steps := int(np.abs(ends[0] - ends[1]).max(initial=0))) > MOST_STEPS:
+            raise ValueError(f"has {steps:,} codes, which no power of two relates to its input; at most {MOST_STEPS:,}")
         mirrored = ends[0] > ends[1]
         sign, (first, last) = np.where(mirrored, -1, 1), (ends.min(axis=0), ends.max(axis=0))
         low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)

@@ -118,7 +118,7 @@ def _shown(values: dict[str, Any]) -> dict[str, str]:
 def on_a_random_network(
     seed: int, check: Callable[[Specimen], None], networks: Callable[[], st.SearchStrategy[Specimen]] | None = None
 ) -> None:
-    """Runs ``check`` on one network. If it raises, hypothesis looks for a smaller network with which it does, too.
+    """Run ``check`` on one network. If it raises, hypothesis looks for a smaller network with which it does, too.
 
     A run of hypothesis for each network, because one run for many would draw many of them almost alike.
     """

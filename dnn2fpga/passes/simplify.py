@@ -118,9 +118,12 @@ def fold_affine(graph: Graph) -> Graph:
 def fuse_clamps(graph: Graph) -> Graph:
     """Fuse a ReLU into the clamp of the requantization before it, also past a max pooling: it never decreases."""
 
+    # By value: a layer with a ReLU of its own after each of its uses stays one.
+    absorb = cache(lambda layer, low, high: layer.absorb_clamp(low, high))
+
     def fuse(layer: Layer, next: Layer, past_maximum: bool) -> Layer | None:
         clamp = next.as_clamp()
-        return layer.absorb_clamp(*clamp) if clamp else None
+        return absorb(layer, *clamp) if clamp else None
 
     return _absorb(graph, fuse)
 

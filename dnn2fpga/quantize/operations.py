@@ -117,4 +117,4 @@ class Operations(Protocol):
         """``fit`` of the accumulator (0 means zero) times ``multiplier(ratio)``."""
 
     def statistics(self, x: Callable[[], Any], parameters: dict[str, Any]) -> None:
-        """Moves ``mean`` and ``variance`` in ``parameters`` towards those of ``x()``, while they are not frozen."""
+        """Move ``mean`` and ``variance`` in ``parameters`` towards those of ``x()``, while they are not frozen."""

@@ -1,14 +1,25 @@
-"""What the integers of a tensor mean, and what exact weights are."""
+"""Exact encodings of tensors, and exact weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 
 from dnn2fpga.exact.rationals import floats, rationals
 from rtl_lib.core.formats import Format
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The encoding of one lane."""
+
+    scale: Fraction
+    zero_point: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +67,12 @@ class Encoding:
         if any(values.size not in (1, lanes) for values in fields.values()):
             raise ValueError(f"a quantizer needs one number, or one for each of the {lanes} channels")
         return Encoding(**{name: np.broadcast_to(values, (lanes,)) for name, values in fields.items()})
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """The encoding of every lane."""
+        columns = (self.scale, self.zero_point.tolist(), self.low.tolist(), self.high.tolist())
+        return [Lane(*values) for values in zip(*columns, strict=True)]
 
     def reals(self, codes: np.ndarray) -> np.ndarray:
         """Return what codes ``[..., channels]`` mean, in float64."""

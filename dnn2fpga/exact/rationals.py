@@ -44,7 +44,7 @@ def integers(values: np.ndarray) -> np.ndarray:
 
 
 def is_dyadic(value: Fraction) -> bool:
-    """Whether a number is an integer over a power of two."""
+    """Return whether a number is an integer over a power of two."""
     return value.denominator & (value.denominator - 1) == 0
 
 

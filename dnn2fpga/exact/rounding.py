@@ -1,8 +1,9 @@
-"""How sources round: all modes of QKeras, HGQ2, QONNX, ONNX and TensorFlow Lite, exactly."""
+"""Rounding of sources: all modes of QKeras, HGQ2, QONNX, ONNX and TensorFlow Lite, exactly."""
 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -25,6 +26,17 @@ class RoundingMode(enum.Enum):
     def first(self, code: int) -> tuple[Fraction, bool]:
         """Return the least number that becomes ``code`` or more, and whether it does so itself."""
         return _FIRST[self](code)
+
+    def of(self, x: Fraction) -> int:
+        """Return the integer that an exact number becomes."""
+        code = math.floor(x) - 1
+        while self._reaches(x, code + 1):
+            code += 1
+        return code
+
+    def _reaches(self, x: Fraction, code: int) -> bool:
+        least, inclusive = self.first(code)
+        return x > least or (inclusive and x == least)
 
     def round(self, x: np.ndarray) -> np.ndarray:
         """Return float64 numbers, rounded."""

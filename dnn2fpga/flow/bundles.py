@@ -41,13 +41,16 @@ def generate(
 ) -> Manifest:
     """Write the bundle of a quantized model: Verilog, testbench and ``manifest.json``. Needs no TensorFlow.
 
-    :param work: the folder with ``model.yaml`` and ``weights.npz``.
-    :param hardware: what to plan for (docs/hardware.md).
-    :param board, clock_mhz: choose how deep to pipeline where ``hardware`` does not say; with a goal, the board is also
-        the budget.
+    :param work: the work folder, with ``model.yaml`` and ``weights.npz``.
+    :param hardware: the hardware settings (docs/hardware.md); None: all by default.
+    :param board: the name of a board, as ``dnn2fpga boards`` lists it. With ``clock_mhz`` it decides the pipeline depth
+        where ``hardware`` does not; with a goal, it is also the budget.
+    :param clock_mhz: the target clock in MHz; None: the board's own.
+    :param progress: called as the work advances (``Progress``).
     :param told: called with a line for each file that others have changed in the bundle, and that is kept elsewhere.
     :returns: the manifest: ports, boundaries, predicted cycles and resources.
-    :raises UserError: when the model cannot be built as asked.
+    :raises UserError: when the configuration files are missing or invalid, the board or clock is unknown, no design
+        meets the goal, or the design could hang with the given FIFOs.
     """
     from dnn2fpga.build.board_settings import for_board
     from dnn2fpga.generate.bundle import write_bundle
@@ -87,11 +90,15 @@ def verify(
     """Simulate the bundle and compare every layer boundary with the integer model: protocol tests under stalls, then
     all of ``test``.
 
-    :param test: real inputs, streamed through the compiled design; with labels, its outputs are scored too.
-    :param verification: how much is simulated, and with which stalls.
+    :param work: the work folder, with a bundle.
+    :param test: real inputs ``[samples, *shape]``, or their file, streamed through the compiled design; with labels,
+        its outputs are scored too. None: protocol tests only.
+    :param verification: the amount of simulation, and the stalls; None: all by default.
     :param waves: write a waveform of the protocol tests.
+    :param progress: called as the work advances (``Progress``).
     :returns: a report of the protocol tests, then one of the test data; in ``verification.json`` too.
-    :raises UserError: when the bundle is not what was generated, and when the simulation cannot run.
+    :raises UserError: when the bundle is not what was generated, the data does not fit the network, or the simulation
+        cannot run.
     """
     from dnn2fpga.verify.checker import checker_digest
     from dnn2fpga.verify.verifier import verify_bundle
@@ -121,12 +128,16 @@ def build(
     """Build the bundle for a board: a bitstream in ``build/<board>`` where the tools are open ones, else a project in
     ``bundle/vivado``, which is run when Vivado is installed.
 
-    :param board: its name, as ``dnn2fpga boards`` lists it.
-    :param clock_mhz: the clock that is aimed at; the board's own, unless given.
-    :param run: the tools too; else only what they read is written.
-    :param build: how often to place, and with which seeds.
-    :param hardware: the settings of `generate`; they say what would fit, where this design does not.
-    :raises UserError: when the design does not fit, and when tools are missing or fail.
+    :param work: the work folder, with a bundle.
+    :param board: the name of the board, as ``dnn2fpga boards`` lists it.
+    :param clock_mhz: the target clock in MHz; None: the board's own.
+    :param run: run the tools; else only their input files are written.
+    :param build: the number of placements, and their seeds; None: all by default.
+    :param hardware: the settings of `generate`, from which an error says what would fit where this design does not.
+    :param progress: called as the work advances (``Progress``).
+    :returns: the files, the messages of the tools, whether the clock is met, and the result (None where nothing ran).
+    :raises UserError: when the bundle is not what was generated, the board is unknown, the design does not fit, or a
+        tool is missing or fails.
     """
     from dnn2fpga.build.board_settings import what_would_fit
     from dnn2fpga.build.boards import load_board
@@ -153,10 +164,13 @@ def build(
 
 
 def synthesize(work: Path | str, *, progress: Progress = silent) -> dict[str, Any]:
-    """Count the cells that yosys makes of every layer, for Xilinx 7-series; redraw ``plan.png``. Minutes for a large
-    design.
+    """Count the cells that yosys makes of every layer, for Xilinx 7-series; redraw ``plan.png``. A large design needs
+    minutes.
 
-    :returns: what was counted, by layer; in ``synthesis.json`` too.
+    :param work: the work folder, with a bundle.
+    :param progress: called as the work advances (``Progress``).
+    :returns: the counts by layer (LUTs, flip-flops, DSP blocks, block RAMs of 18 Kbit); in ``synthesis.json`` too.
+    :raises UserError: when the bundle is not what was generated, or yosys is missing or fails.
     """
     from dnn2fpga.build.open.yosys import resources_by_layer
 
@@ -182,8 +196,14 @@ def power(
 ) -> PowerEstimate:
     """Estimate power and energy per frame (docs/power.md).
 
-    :param simulate: count how much switches; else a usual rate is assumed.
-    :returns: the estimate; in ``power.json`` too.
+    :param work: the work folder, with a bundle.
+    :param board: the name of the board, as ``dnn2fpga boards`` lists it.
+    :param clock_mhz: the clock in MHz; None: the board's own.
+    :param simulate: measure toggle rates by simulation; else a usual rate is assumed.
+    :param progress: called as the work advances (``Progress``).
+    :returns: the estimate, in mW and µJ per frame; in ``power.json`` too.
+    :raises UserError: when the bundle is not what was generated, the board or its family's constants are unknown, or
+        the simulation cannot run.
     """
     from dnn2fpga.build.boards import load_board
     from dnn2fpga.build.power import estimate_power

@@ -68,7 +68,12 @@ class Dag(Generic[L]):
 
     @classmethod
     def chain(cls, input: str, named: Iterable[tuple[str, L]]) -> Dag[L]:
-        """Nodes that each read the one before."""
+        """Create a chain of nodes that each read the one before.
+
+        :param input: the name of the input.
+        :param named: the layers in order, each with the name of its node.
+        :raises ValueError: when a name is used twice.
+        """
         nodes: list[Node[L]] = []
         for name, layer in named:
             nodes.append(Node(name, layer, (nodes[-1].name if nodes else input,)))
@@ -95,17 +100,17 @@ class Dag(Generic[L]):
         return {name: tuple(nodes) for name, nodes in found.items()}
 
     def readers(self, name: str) -> tuple[Node[L], ...]:
-        """The nodes that read a tensor, each once."""
+        """Return the nodes that read a tensor, each once."""
         return self._readers[name]
 
     def only_reader(self, name: str) -> Node[L] | None:
-        """The node that reads a tensor, if it is read once and does not leave; else None."""
+        """Return the node that reads a tensor, if it is read once and does not leave; else None."""
         readers = self.readers(name)
         alone = len(readers) == 1 and name not in self.outputs and readers[0].inputs.count(name) == 1
         return readers[0] if alone else None
 
     def unused(self, name: str) -> str:
-        """The name, or one made of it that no tensor has."""
+        """Return the name, with underscores appended until no tensor has it."""
         while name in self.names:
             name += "_"
         return name
@@ -155,15 +160,21 @@ class Dag(Generic[L]):
     # Changing: a graph is frozen, so each returns another one
 
     def mapped(self, change: Callable[[Node[L]], M]) -> Dag[M]:
-        """The same wiring with other layers."""
+        """Return the same wiring with other layers.
+
+        :param change: called with each node; returns its new layer.
+        """
         return Dag(self.inputs, tuple(Node(n.name, change(n), n.inputs) for n in self.nodes), self.outputs)
 
     def with_layer(self, name: str, layer: L) -> Dag[L]:
-        """The same wiring with another layer in one node."""
+        """Return the same wiring with another layer in the node ``name``."""
         return self.mapped(lambda node: layer if node.name == name else node.layer)
 
     def without(self, name: str) -> Dag[L]:
-        """The graph without a node that has one input; who reads the node reads that input instead."""
+        """Return the graph without a node that has one input; who reads the node reads that input instead.
+
+        :raises ValueError: when the node has several inputs.
+        """
         (source,) = self.by_name[name].inputs
 
         def renamed(names: Iterable[str]) -> tuple[str, ...]:
@@ -173,9 +184,10 @@ class Dag(Generic[L]):
         return Dag(self.inputs, nodes, renamed(self.outputs))
 
     def with_node_after(self, name: str, added: str, layer: L, readers: Iterable[str] | None = None) -> Dag[L]:
-        """The graph with a further node that reads tensor ``name``.
+        """Return the graph with a further node that reads tensor ``name``.
 
         :param added: the name of the new node.
+        :param layer: its layer.
         :param readers: the nodes that read the new node in place of ``name``; None: all, and the outputs.
         """
         chosen = {node.name for node in self.readers(name)} if readers is None else set(readers)

@@ -42,5 +42,8 @@ class Decided(ABC):
         return only(self.tasks, "output")
 
     def decided_as(self, task: Task) -> Self:
-        """Return the same network, of which the only output has this task."""
+        """Return the same network, of which the only output has this task.
+
+        :raises ValueError: when there are several outputs.
+        """
         return replace(self, decided={only_name(self.outputs, "output"): task})  # type: ignore[type-var]

@@ -23,7 +23,8 @@ LARGEST_BEAT = 64  # numbers: a longer input vector may arrive in several beats
 class Encodings:
     """The constraints of a graph on the encodings of its tensors.
 
-    :param shapes: of all tensors.
+    :param dag: the layers and their wiring.
+    :param shapes: the shape of every tensor by name, without the batch.
     """
 
     dag: Dag[Any]
@@ -46,7 +47,7 @@ class Encodings:
         return self._sharing.find(tensor) in self._fixed
 
     def sharing(self, tensor: str) -> Sequence[str]:
-        """The tensors that must have the encoding of this one, itself among them, in topological order."""
+        """Return the tensors that must have the encoding of this one, itself among them, in topological order."""
         return self._classes[self._sharing.find(tensor)]
 
     def owners(self, tensor: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.encodings import Encodings
+from dnn2fpga.graph.origin import Origin
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.task import Ending, Interface, Task
@@ -24,10 +25,11 @@ class Graph(Decided):
 
     :param inputs: the shapes of the input tensors (without the batch), by name.
     :param dag: the layers and their wiring.
-    :param output_names: what each of ``dag.outputs`` is called outside; absent: as the tensors.
-    :param left_out: by output, what a last layer that needs no hardware made of it.
-    :param decided: by output, what it is for, by its labels.
-    :param notes: what was changed on the way, for the summary.
+    :param output_names: the outside name of each of ``dag.outputs``; absent: the tensors' names.
+    :param left_out: by output, the function of a last layer that needs no hardware.
+    :param decided: by output, the task that its labels have decided.
+    :param notes: the changes by passes, for the summary.
+
     :param float_parameters: of the model as it was read.
     """
 
@@ -39,21 +41,34 @@ class Graph(Decided):
     decided: Mapping[str, Task] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
+    origin: Origin | None = None
 
     @classmethod
     def chain(cls, name: str, input_name: str, input_shape: Shape, layers: list[Layer], **rest: Any) -> Graph:
-        """Layers that each read the one before."""
+        """Create a network of layers that each read the one before.
+
+        :param name: of the network.
+        :param input_name, input_shape: of the only input, without the batch.
+        :param rest: the other fields.
+        """
         dag = Dag.chain(input_name, [(layer.name, layer) for layer in layers])
         return cls(name, {input_name: input_shape}, dag, **rest)
 
     # Changing
 
     def with_dag(self, dag: Dag[Any], **changes: Any) -> Graph:
-        """The graph with other layers or other wiring, and the same inputs and outputs."""
+        """Return the graph with other layers or other wiring, and the same inputs and outputs.
+
+        :param changes: new values of other fields.
+        """
         return replace(self, dag=dag, **changes)
 
     def mapped(self, change: Callable[[Node[Any]], Layer], **changes: Any) -> Graph:
-        """The same wiring with other layers."""
+        """Return the same wiring with other layers.
+
+        :param change: called with each node; returns its new layer.
+        :param changes: new values of other fields.
+        """
         return self.with_dag(self.dag.mapped(change), **changes)
 
     # Looking
@@ -128,7 +143,11 @@ class Graph(Decided):
     # Computing
 
     def tensors(self, x: Values) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the value of every tensor for a batch ``[frames, *shape]`` of each input, in topological order."""
+        """Yield the real values ``[frames, *shape]`` of every tensor, in topological order.
+
+        :param x: real numbers ``[frames, *shape]`` of the only input, or by the name of the input.
+        :raises ValueError: when inputs are missing or have other names.
+        """
 
         def step(node: Node[Any], *values: np.ndarray) -> np.ndarray:
             with np.errstate(over="ignore", invalid="ignore"):  # whoever looks at the values finds what is not finite
@@ -137,7 +156,12 @@ class Graph(Decided):
         return self.dag.evaluate(by_name(x, self.inputs), step)
 
     def run(self, x: Values, batch: int = 256) -> Any:
-        """Compute the outputs, ``batch`` frames at a time: an array if there is one output, else arrays by name."""
+        """Compute the outputs ``[frames, *shape]``, by name if there are several.
+
+        :param x: real numbers ``[frames, *shape]`` of the only input, or by the name of the input.
+        :param batch: frames at a time.
+        :raises ValueError: when inputs are missing or have other names.
+        """
         given = by_name(x, self.inputs)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}
         for start in range(0, len(next(iter(given.values()))), batch):

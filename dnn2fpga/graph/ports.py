@@ -10,7 +10,7 @@ Values = Any  # an array of the only input, or a mapping from the name of each i
 
 
 def by_name(values: Values, names: Iterable[str]) -> dict[str, Any]:
-    """Arrays by name, in the order of ``names``.
+    """Return arrays by name, in the order of ``names``.
 
     :param values: an array where there is only one name, or arrays by name.
     :raises ValueError: when the names are others.
@@ -23,20 +23,25 @@ def by_name(values: Values, names: Iterable[str]) -> dict[str, Any]:
 
 
 def or_named(values: dict[str, Any]) -> Any:
-    """The only array, or arrays by name."""
+    """Return the only array of ``values``, or all arrays by name if there are several."""
     return next(iter(values.values())) if len(values) == 1 else values
 
 
 def each(values: Values, change: Callable[[Any], Any]) -> Values:
-    """The only array, or arrays by name, each changed."""
+    """Return the only array, or arrays by name, each changed.
+
+    :param values: an array, or arrays by name.
+    :param change: called with each array; returns the new one.
+    """
     if isinstance(values, Mapping):
         return {name: change(value) for name, value in values.items()}
     return change(values)
 
 
 def only_name(values: Mapping[str, Any], what: str) -> str:
-    """The name of the only entry.
+    """Return the name of the only entry.
 
+    :param what: the word for an entry in the message, in the singular.
     :raises ValueError: when there are several.
     """
     if len(values) != 1:
@@ -45,5 +50,9 @@ def only_name(values: Mapping[str, Any], what: str) -> str:
 
 
 def only(values: Mapping[str, V], what: str) -> V:
-    """The only entry; raises like `only_name`."""
+    """Return the only entry.
+
+    :param what: the word for an entry in the message, in the singular.
+    :raises ValueError: when there are several.
+    """
     return values[only_name(values, what)]

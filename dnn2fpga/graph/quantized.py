@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
+from dnn2fpga.graph.origin import Origin
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.task import Ending, Interface, Task
@@ -32,6 +34,7 @@ class QuantizedGraph(Decided):
     :param inputs: the input tensors by name.
     :param dag: the layers and their wiring; a node has the name of its layer.
     :param output_names: the outside name of each of ``dag.outputs``; absent: the tensors' names.
+    :param conversions: by input, how the host converts real numbers; absent: as `Tensor.quantize`.
     :param decided: the task by output; absent: as its last layer says.
     """
 
@@ -40,14 +43,21 @@ class QuantizedGraph(Decided):
     dag: Dag[QuantizedLayer]
     output_names: tuple[str, ...] = ()
     decided: Mapping[str, Task] = field(default_factory=dict)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
+    origin: Origin | None = None
 
     @classmethod
     def chain(
         cls, name: str, input_name: str, input: Tensor, layers: Iterable[QuantizedLayer], **rest: Any
     ) -> QuantizedGraph:
-        """Layers that each read the one before."""
+        """Create a network of layers that each read the one before.
+
+        :param name: of the network.
+        :param input_name, input: the input tensor and its name.
+        :param rest: the other fields.
+        """
         return cls(name, {input_name: input}, Dag.chain(input_name, [(layer.name, layer) for layer in layers]), **rest)
 
     @property
@@ -65,7 +75,7 @@ class QuantizedGraph(Decided):
         return {**self.inputs, **{node.name: node.layer.output for node in self.nodes}}
 
     def inputs_of(self, node: Node[QuantizedLayer]) -> tuple[Tensor, ...]:
-        """The tensors that a node reads."""
+        """Return the tensors that a node reads, in the order of its layer's arguments."""
         return tuple(self.tensors[name] for name in node.inputs)
 
     @property
@@ -119,11 +129,24 @@ class QuantizedGraph(Decided):
         return {node.name: node.layer.operators(*self.inputs_of(node)) for node in self.nodes}
 
     def quantized(self, x: Values) -> dict[str, np.ndarray]:
-        """Real inputs ``[frames, *shape]`` → integers by the name of the input."""
-        return {name: self.inputs[name].quantize(values) for name, values in by_name(x, self.inputs).items()}
+        """Quantize real inputs ``[frames, *shape]`` to integers of the same shape, by the name of the input.
+
+        :param x: an array of the only input, or arrays by the name of the input.
+        :raises ValueError: when inputs are missing or have other names.
+        """
+        given = by_name(x, self.inputs)
+        return {name: self._converted(name, values) for name, values in given.items()}
+
+    def _converted(self, name: str, x: np.ndarray) -> np.ndarray:
+        conversion = self.conversions.get(name)
+        return conversion.codes(x, self.inputs[name]) if conversion else self.inputs[name].quantize(x)
 
     def random_inputs(self, frames: int, seed: int) -> dict[str, np.ndarray]:
-        """Any integers that the inputs can hold ``[frames, *shape]``, by the name of the input."""
+        """Return random integers ``[frames, *shape]`` of the inputs' formats, by the name of the input.
+
+        :param frames: their number.
+        :param seed: of the generator; the same seed produces the same integers.
+        """
         rng = np.random.default_rng(seed)
         return {
             name: rng.integers(of.format.minimum, of.format.maximum + 1, (frames, *of.shape))
@@ -131,8 +154,11 @@ class QuantizedGraph(Decided):
         }
 
     def boundaries(self, q: Values) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield every tensor for a batch of quantized inputs ``[frames, *shape]``, as ``[frames, beats, lanes]``, in
-        topological order.
+        """Yield every tensor for a batch of quantized inputs, as integers ``[frames, beats, lanes]``, in topological
+        order.
+
+        :param q: integers ``[frames, *shape]`` of the only input, or by the name of the input.
+        :raises ValueError: when inputs are missing or have other names.
         """
         given = by_name(q, self.inputs)
         frames = len(next(iter(given.values())))
@@ -146,10 +172,11 @@ class QuantizedGraph(Decided):
         return self.dag.evaluate(entering, step)
 
     def run(self, q: Values, batch: int = 32) -> Any:
-        """Compute the outputs ``[frames, *shape]`` of quantized inputs ``[frames, *shape]``: an array if there is one
-        output, else arrays by name.
+        """Compute the outputs of quantized inputs: integers ``[frames, *shape]``, by name if there are several outputs.
 
+        :param q: integers ``[frames, *shape]`` of the only input, or by the name of the input.
         :param batch: frames at a time, so that the windows of a layer stay in the cache.
+        :raises ValueError: when inputs are missing or have other names.
         """
         given = by_name(q, self.inputs)
         parts = {name: [np.zeros((0, *of.shape), of.format.dtype)] for name, of in self.outputs.items()}
@@ -161,7 +188,12 @@ class QuantizedGraph(Decided):
         return or_named({name: np.concatenate(values) for name, values in parts.items()})
 
     def predict(self, x: Values) -> Any:
-        """Real inputs → real outputs, through the integers; a batch of inputs at a time."""
+        """Compute real outputs ``[frames, *shape]`` of real inputs, through the integers; by name if there are several
+        outputs.
+
+        :param x: real numbers ``[frames, *shape]`` of the only input, or by the name of the input.
+        :raises ValueError: when inputs are missing or have other names.
+        """
         given = by_name(x, self.inputs)
         count = len(next(iter(given.values())))
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.outputs}

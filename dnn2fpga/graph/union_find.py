@@ -15,7 +15,7 @@ class UnionFind(Generic[K]):
         self._parent: dict[K, K] = {}
 
     def find(self, key: K) -> K:
-        """The same key for all of a set."""
+        """Return the representative of a key's set, which is the same for all of the set."""
         parent = self._parent
         parent.setdefault(key, key)
         while parent[key] != key:
@@ -24,11 +24,11 @@ class UnionFind(Generic[K]):
         return key
 
     def union(self, one: K, other: K) -> None:
-        """Both are in one set."""
+        """Unite the sets of two keys."""
         self._parent[self.find(one)] = self.find(other)
 
     def sets(self) -> dict[K, list[K]]:
-        """All sets by the key that ``find`` returns; keys in the order in which they were first named."""
+        """Return all sets by the key that ``find`` returns; keys in the order in which they were first named."""
         found: dict[K, list[K]] = {}
         for key in self._parent:
             found.setdefault(self.find(key), []).append(key)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
+from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.exact.pieces import Bounds, Curve
 from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.requantization import Requantized, requantization
+from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.ranges import Distribution, RangeMethod
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, with_one_scale
@@ -44,6 +49,17 @@ class QuantizedClamp(Requantized):
         return [self.requantize(input.format)]
 
 
+def sums_of(input: Codes) -> Accumulator:
+    """The numbers of a tensor of codes, for what follows sums."""
+
+    def build(name: str, output: Tensor, last: Requantizer) -> QuantizedClamp:
+        return QuantizedClamp(name=name, **requantized_fields(output, last))
+
+    own = input.encoding
+    interval, offset = (own.low, own.high), -own.scale * own.zero_point
+    return Accumulator.of_line((input,), input.tensor.shape, interval, own.scale, offset, build, is_code=True)
+
+
 @dataclass(frozen=True, eq=False)
 class Clamp(BuildableLayer):
     """``min(max(x, low), high)``: ReLU is (0, ∞), ReLU6 is (0, 6)."""
@@ -52,6 +68,7 @@ class Clamp(BuildableLayer):
     high: float
 
     kind: ClassVar[str] = "clamp"
+    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -61,6 +78,10 @@ class Clamp(BuildableLayer):
 
     def as_clamp(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def after_sums(self, sums: Accumulator) -> Lowered:
+        low, high = (None if math.isinf(bound) else Fraction(bound) for bound in (self.low, self.high))
+        return Sums(sums.then([Bounds(low, high)]))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         return QuantizationChoice(activation_tensor(input.shape, input.lanes, seen, settings))
@@ -113,12 +134,17 @@ class Table(BuildableLayer):
 
     kind: ClassVar[str] = "table"
     fixed_range: ClassVar[bool] = True
+    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return TABLES[self.function][0](x)
+
+    def after_sums(self, sums: Accumulator) -> Lowered:
+        """In float32, as sources compute it."""
+        return Sums(sums.then([Curve(lambda x: self.compute(x.astype(np.float32)).astype(np.float64))]))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         bounds = TABLES[self.function][1]

@@ -9,6 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator
+from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.exact.pieces import Line
+from dnn2fpga.exact.rationals import rationals
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
@@ -44,12 +48,23 @@ class Affine(BuildableLayer):
     normalization: Normalization | None = None
 
     kind: ClassVar[str] = "affine"
+    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x * self.scale + self.offset, *self.clamp)
+
+    @property
+    def has_channels(self) -> bool:
+        return max(np.size(self.scale), np.size(self.offset)) > 1
+
+    def after_sums(self, sums: Accumulator) -> Lowered:
+        scale, offset = (rationals(np.ravel(values)) for values in (self.scale, self.offset))
+        size = max(scale.size, offset.size)
+        lines = [Line(*pair) for pair in zip(np.resize(scale, size), np.resize(offset, size), strict=True)]
+        return Sums(sums.then(lines))
 
     @property
     def parameter_count(self) -> int:

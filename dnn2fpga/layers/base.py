@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes
+from dnn2fpga.exact.lowered import Lowered, Moved, tiled
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.operations import Operations, Wire, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.image.window_schedule import Padding
 
@@ -98,10 +100,6 @@ class Quantizable(ABC):
         """Return whether all channels of the inputs must share one scale, which training must not move."""
         return False
 
-    def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """Return the number of lanes that the layer needs of each input; by default as many as the input has."""
-        return tuple(one.lanes for one in inputs)
-
     @abstractmethod
     def choose(self, seen: Observed, settings: LayerSettings, *inputs: Any) -> QuantizationChoice:
         """Choose the format and scale of the output, and the scales of the weights.
@@ -159,8 +157,37 @@ class Prunable(ABC):  # noqa: B024 - every question has a default answer
         return self
 
 
+class Exact(ABC):  # noqa: B024 - every question has a default answer
+    """How a layer of a model that brings its own integers becomes an integer layer, exactly (`passes.to_integers`)."""
+
+    follows_sums: ClassVar[bool] = False  # it is done to sums before they are rounded; else it reads codes
+
+    def in_floating_point(self) -> Layer | None:
+        """Return the layer as one of a model in floating point; None where nothing is left of it."""
+        return self  # type: ignore[return-value]
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether it has numbers of its own for each channel, so that all of them must travel in one beat."""
+        return False
+
+    def after_sums(self, sums: Accumulator) -> Lowered:
+        """Return what becomes of the sums of the layer before it, where it ``follows_sums``.
+
+        :raises Unsupported: when that is not exact.
+        """
+        raise NotImplementedError
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        """Return what becomes of codes, else.
+
+        :raises Unsupported: when that is not exact.
+        """
+        raise Unsupported("is not supported between the integers of a source; use --requantize")
+
+
 @dataclass(frozen=True, eq=False)
-class Layer(Absorbing):
+class Layer(Absorbing, Exact):
     """A layer kind in floating point. Subclasses are frozen dataclasses in ``dnn2fpga/layers``."""
 
     name: str
@@ -169,7 +196,10 @@ class Layer(Absorbing):
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
     is_convolution: ClassVar[bool] = False  # what Tourad and Eleuldj keep out of partial quantization
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
-    commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
+
+    def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
+        """How many numbers of each input it needs in a beat; by default as many as there are."""
+        return tuple(one.lanes for one in inputs)
 
     @abstractmethod
     def output_shape(self, *input_shapes: Any) -> Shape:
@@ -197,6 +227,11 @@ class Layer(Absorbing):
         return False
 
     @property
+    def commutes_with_monotone(self) -> bool:
+        """Return whether what never decreases may be done before it as well as after it."""
+        return False
+
+    @property
     def ending(self) -> Ending:
         """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
@@ -209,3 +244,14 @@ class Layer(Absorbing):
 @dataclass(frozen=True, eq=False)
 class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
     """A layer kind that is left after all passes: it becomes hardware."""
+
+
+def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Moved:
+    """What a layer with one input that keeps the meaning of codes makes of them."""
+    (input,) = inputs
+    choice = layer.choose(cast(Observed, None), LayerSettings(), input.tensor)
+
+    def build(name: str) -> QuantizedLayer:
+        return replace(layer, name=name).quantize(choice, LayerSettings(), input.tensor)
+
+    return Moved(inputs, build, tiled(input.encoding, input.tensor, choice.output.lanes))

@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Codes
+from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.lowered import Lowered, Moved
 from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
@@ -126,6 +129,20 @@ class Concatenate(BuildableLayer):
         place = np.arange(output[-1])
         starts = ends - [shape[-1] for shape in inputs]
         return [np.where((s <= place) & (place < e), place - s, -1) for s, e in zip(starts, ends, strict=True)]
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        tensors, parts = [one.tensor for one in inputs], [one.encoding for one in inputs]
+        output = concatenated(self.axis, tensors)
+        if in_lanes_of_their_own(self.axis, tensors):
+            encoding = Encoding(
+                *(np.concatenate(values) for values in zip(*(vars(p).values() for p in parts), strict=True))
+            )
+        else:
+            if any((one.scale != parts[0].scale).any() for one in parts):
+                raise Unsupported("its inputs travel one after the other, with different scales")
+            low, high = np.min([one.low for one in parts], axis=0), np.max([one.high for one in parts], axis=0)
+            encoding = Encoding(parts[0].scale, parts[0].zero_point, low, high)
+        return Moved(inputs, lambda name: QuantizedConcatenate(name=name, output=output, axis=self.axis), encoding)
 
     def choose(self, seen: Observed, settings: LayerSettings, *inputs: Tensor) -> QuantizationChoice:
         return QuantizationChoice(concatenated(self.axis, inputs))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
+from dnn2fpga.exact.lowered import Lowered, Sums, aligned
 from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
 from dnn2fpga.layers.registry import register
+from dnn2fpga.layers.requantization import requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.extremum import Extremum as Comparison
@@ -58,6 +62,26 @@ class Extremum(Join):
             offset=(output.zero_points << fields["shift"]) - zero,
             **fields,
         )
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        multiplier, scale = aligned(inputs, np.array([Fraction(1)] * len(inputs), object))
+        zero = np.stack([one.encoding.zero_point for one in inputs]) * multiplier
+        pick = np.max if self.maximum else np.min
+        low, high = (
+            pick(np.stack(codes) * multiplier - zero, axis=0)
+            for codes in zip(*((one.encoding.low, one.encoding.high) for one in inputs), strict=True)
+        )
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedExtremum:
+            if (last.multiplier < 0).any():
+                raise Unsupported("an extremum with a falling function after it is not exact")
+            fields = requantized_fields(output, last)
+            merged = {"multiplier": multiplier * last.multiplier, "offset": last.offset - zero * last.multiplier}
+            order = Order.MAXIMUM if self.maximum else Order.MINIMUM
+            return QuantizedExtremum(name=name, order=order, **{**fields, **merged})
+
+        shape = self.output_shape(*(one.tensor.shape for one in inputs))
+        return Sums(Accumulator.of_line(inputs, shape, (low, high), scale, 0 * scale, build, has_two_lines=False))
 
     def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
         return ops.clip(reduce(ops.maximum if self.maximum else ops.minimum, x), *self.clamp)

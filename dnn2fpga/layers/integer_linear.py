@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from dnn2fpga.layers.requantization import Fitted, Requantized
 from dnn2fpga.quantize.settings import Symmetry
 from dnn2fpga.quantize.weight_sets import WeightSet, levels_of
+from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Binary32Array, IntegerArray, Tensor
 from rtl_lib.binary32.matrix import Binary32Matrix
 from rtl_lib.core.arithmetic import Overflow
@@ -18,6 +19,9 @@ from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
 from rtl_lib.matrix.matrix_product import MatrixProduct
+
+WIDEST = 16  # bits of a weight
+_SMALL_SETS = ((WeightSet.BINARY, 1), (WeightSet.TERNARY, 2))
 
 
 class QuantizedLinear(Requantized):
@@ -100,9 +104,9 @@ class Binary32Linear(Fitted):
         if isinstance(self.low, tuple) or isinstance(self.high, tuple):
             raise ValueError("low and high must be one integer for all lanes")
         if self.arithmetic.overflow is Overflow.WRAP:
-            raise ValueError("overflow 'wrap' is not built in binary32; let this layer saturate")
+            raise ValueError("overflow 'wrap' is not supported in binary32; let this layer saturate")
         if isinstance(self.low, tuple) or isinstance(self.high, tuple):
-            raise ValueError("a clamp with bounds for each channel is not built in binary32; use scales per tensor")
+            raise ValueError("a clamp with bounds for each channel is not supported in binary32; use scales per tensor")
         symmetric = self.arithmetic.overflow is Overflow.SATURATE_SYMMETRIC and self.low == -self.high - 1
         return Binary32Matrix(
             weights=self.weights.reshape(-1, self.weights.shape[-1]),
@@ -116,3 +120,20 @@ class Binary32Linear(Fitted):
             output_zero_point=self.output.zero_points,
             rounding=self.arithmetic.rounding,
         )
+
+
+def weight_fields(weights: np.ndarray) -> dict[str, Any]:
+    """The smallest set that holds given integer weights, and its width.
+
+    :raises Unsupported: when there is none.
+    """
+    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
+    for weight_set, width in _SMALL_SETS:
+        if levels_of(weight_set, width).contain(weights):
+            return {"weight_set": weight_set, "weight_width": width}
+    symmetric = Format.containing(-max(-low, high), max(-low, high)).width
+    if symmetric > WIDEST:
+        raise Unsupported(
+            f"its weights need {symmetric} bits beside the scales of its input's channels; at most {WIDEST}"
+        )
+    return {"weight_set": WeightSet.INTEGER, "weight_width": symmetric}

@@ -10,10 +10,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.encoding import ExactWeights
+from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
-from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
-from dnn2fpga.layers.requantization import fitting, requantization
+from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear, weight_fields
+from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.layers.requantization import fitting, requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wire, Wires
 from dnn2fpga.quantize.scaling import (
     Observed,
@@ -150,6 +154,38 @@ class Linear(BuildableLayer):
             **self.geometry(),
             **fitting(output, self.clamp, settings),
         )
+
+    # Integers of a source
+
+    def in_floating_point(self) -> Self:
+        return replace(self, exact=None)
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        (input,) = inputs
+        if self.exact is None:
+            raise Unsupported("its weights are not integers: its source has no quantizer for them; use --requantize")
+        own, tensor, exact = input.encoding, input.tensor, self.exact
+        step = common_step(own.scale)
+        weights = exact.codes * self._of_rows(tensor, integers(own.scale / step))
+        unit = step * exact.scale
+        whole = np.array([math.floor(bias) for bias in exact.bias / unit], object)
+        zero = self._over_inputs(weights * self._of_rows(tensor, own.zero_point))
+        bias = whole.astype(np.int64) - zero
+        lowest, highest = np.minimum(own.low, own.zero_point), np.maximum(own.high, own.zero_point)  # of padding, too
+        ends = np.stack([weights * self._of_rows(tensor, codes) for codes in (lowest, highest)])
+        interval = (self._over_inputs(ends.min(axis=0)) + bias, self._over_inputs(ends.max(axis=0)) + bias)
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedLayer:
+            fields = {**weight_fields(weights), **self.geometry(), **requantized_fields(output, last)}
+            return self.quantized(name=name, weights=weights, bias=bias, **fields)
+
+        shape = self.output_shape(tensor.shape)
+        sums = Accumulator.of_line(inputs, shape, interval, unit, exact.bias - whole * unit, build)
+        return Sums(sums)
+
+    def _over_inputs(self, values: np.ndarray) -> np.ndarray:
+        """The sum for every output."""
+        return np.asarray(values.reshape(-1, self.outputs).sum(axis=0))
 
     # Training
 

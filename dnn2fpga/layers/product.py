@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
+from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.layers.joins import Join, in_pixels
 from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.requantization import Requantized, requantization
+from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
@@ -87,6 +89,22 @@ class Product(Join):
         one, other = inputs
         ratio = one.scales * other.scales / choice.output.scales
         return QuantizedProduct(name=self.name, **requantization(choice.output, ratio, self.clamp, settings))
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        one, other = (input.encoding for input in inputs)
+        ends = [
+            (left - one.zero_point) * (right - other.zero_point)
+            for left in (one.low, one.high)
+            for right in (other.low, other.high)
+        ]
+        interval = (np.min(ends, axis=0), np.max(ends, axis=0))
+        scale = one.scale * other.scale
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedProduct:
+            return QuantizedProduct(name=name, **requantized_fields(output, last))
+
+        shape = self.output_shape(*(input.tensor.shape for input in inputs))
+        return Sums(Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build))
 
     def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
         one, gate = x

@@ -62,6 +62,6 @@ class QuantizedLayer(Described):
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What the layer has of them."""
+        """The arrays that the layer has, by field."""
         values = {name: getattr(self, name) for name in self.array_fields()}
         return {name: value for name, value in values.items() if value is not None}

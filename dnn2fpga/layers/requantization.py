@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from dnn2fpga.exact.accumulator import Requantizer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
@@ -96,6 +97,22 @@ def fitting(output: Tensor, clamp: tuple[float, float], settings: LayerSettings)
     low, high = (one_or_each([int(code) for code in codes]) for codes in clamp_codes(output, *clamp))
     arithmetic = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
     return {"output": output, "arithmetic": arithmetic, "low": low, "high": high}
+
+
+def requantized_fields(output: Tensor, last: Requantizer) -> dict[str, Any]:
+    """The fields of ``Scaled`` for a requantizer whose integers are known."""
+    fields = {
+        "output": output,
+        "arithmetic": Arithmetic(rounding=last.rounding, overflow=last.overflow),
+        "low": one_or_each([int(code) for code in last.low]),
+        "high": one_or_each([int(code) for code in last.high]),
+        "multiplier": last.multiplier,
+        "shift": last.shift,
+        "offset": last.offset,
+    }
+    if last.negative is not None:
+        fields |= {"negative_multiplier": last.negative[0], "negative_offset": last.negative[1]}
+    return fields
 
 
 def requantization(

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dnn2fpga.layers.base import BuildableLayer
+from dnn2fpga.exact.accumulator import Codes
+from dnn2fpga.exact.lowered import Lowered
+from dnn2fpga.layers.base import BuildableLayer, moved
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.quantize.operations import Operations, Wires
@@ -60,6 +62,9 @@ class Reshape(BuildableLayer):
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), *self.output_shape(x.shape[1:]))
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        return moved(self, inputs)
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         shape = self.output_shape(input.shape)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
+from dnn2fpga.exact.lowered import Lowered, Sums, aligned
 from dnn2fpga.layers.base import AffineMap
 from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
 from dnn2fpga.layers.linear import UNLIMITED
 from dnn2fpga.layers.registry import register
+from dnn2fpga.layers.requantization import requantized_fields
 from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.weighted_sum import WeightedSum as Sum
 
+LARGEST_DENOMINATOR = 64  # of an exact weight
 OFFSET_BITS = 8  # fraction bits: an offset must not be rounded to the output's steps
 
 
@@ -102,6 +107,28 @@ class WeightedSum(Join):
         offset += (output.zero_points << shift) - zero
         fields |= {"multiplier": multiplier, "shift": shift, "offset": offset}
         return QuantizedWeightedSum(name=self.name, **fields)
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        weights = np.array(
+            [Fraction(float(weight)).limit_denominator(LARGEST_DENOMINATOR) for weight in self.weights], object
+        )
+        if np.ndim(self.weights) > 1 or self.has_offset or (np.asarray(weights, np.float64) != self.weights).any():
+            raise Unsupported("adds with weights that are no simple fractions")
+        multiplier, scale = aligned(inputs, weights)
+        zero = sum(one.encoding.zero_point * m for one, m in zip(inputs, multiplier, strict=True))
+        ends = [
+            np.stack([end * m for end, m in zip(codes, multiplier, strict=True)])
+            for codes in zip(*((one.encoding.low, one.encoding.high) for one in inputs), strict=True)
+        ]
+        interval = (np.minimum(*ends).sum(axis=0) - zero, np.maximum(*ends).sum(axis=0) - zero)
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedWeightedSum:
+            fields = requantized_fields(output, last)
+            merged = {"multiplier": multiplier * last.multiplier, "offset": last.offset - zero * last.multiplier}
+            return QuantizedWeightedSum(name=name, **{**fields, **merged})
+
+        shape = self.output_shape(*(one.tensor.shape for one in inputs))
+        return Sums(Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build, has_two_lines=False))
 
     def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
         total: Any = sum(values * ops.like(values, weight) for weight, values in zip(self.weights, x, strict=True))

@@ -11,7 +11,7 @@ from dnn2fpga.plan.layout import lay_out
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.plan.streams import Boundary, Edge, Output, streams_of
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.timing import BeatModel
+from rtl_lib.core.timing import BeatModel, in_a_row
 from rtl_lib.core.timing_network import Stream, TimingNetwork
 from rtl_lib.core.trace import Passage, trace
 
@@ -60,8 +60,8 @@ class Schedule:
         return traced(network)[""].interval_cycles
 
     def _through(self, network: TimingNetwork, name: str, streams: list[Stream], label: str = "") -> Stream:
-        for _, part in self.layers[name].parts:
-            streams = [network.add(part.beat_model(), *streams, name=label)]
+        for model in in_a_row(part.beat_model() for _, part in self.layers[name].parts):
+            streams = [network.add(model, *streams, name=label)]
         return streams[0]
 
     def trace(

@@ -47,19 +47,35 @@ class Symmetry(enum.Enum):
 
 
 class LayerSettings(Described):
-    """The quantization of one layer; an activation is the layer's output."""
+    """The quantization of one layer; an activation is the layer's output.
+
+    :param numbers: the arithmetic.
+    :param weight_bits: of an integer weight, 1 to 16.
+    :param weight_set: the integers that a weight may be.
+    :param weight_calibration: the choice of the range of weights.
+    :param weight_symmetry: whether weights have a zero point.
+    :param granularity: one weight scale per output channel, or one per tensor.
+    :param activation_bits: of an integer activation, 1 to 16.
+    :param calibration: the choice of the range of activations.
+    :param activation_symmetry: whether activations have a zero point.
+    :param activation_granularity: one activation scale per channel, or one per tensor.
+    :param percentile: of the values that the range method ``percentile`` keeps, above 50 and at most 100.
+    :param scales: the set from which scales are chosen.
+    :param rounding: of the right shift in a requantization.
+    :param overflow: of results outside the range of the activation.
+    """
 
     numbers: Numbers = Numbers.INTEGER
     weight_bits: Bits = 8
     weight_set: WeightSet = WeightSet.INTEGER
     weight_calibration: RangeMethod = RangeMethod.MSE
     weight_symmetry: Symmetry = Symmetry.SYMMETRIC
-    granularity: Granularity = Granularity.PER_CHANNEL  # of weights
+    granularity: Granularity = Granularity.PER_CHANNEL
     activation_bits: Bits = 8
-    calibration: RangeMethod = RangeMethod.MIN_MAX  # of activations
+    calibration: RangeMethod = RangeMethod.MIN_MAX
     activation_symmetry: Symmetry = Symmetry.SYMMETRIC
     activation_granularity: Granularity = Granularity.PER_TENSOR
-    percentile: Percentile = 99.99  # of the values that calibration 'percentile' keeps
+    percentile: Percentile = 99.99
     scales: Scales = Scales.POWER_OF_TWO
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE

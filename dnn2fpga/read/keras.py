@@ -17,6 +17,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.container import ModelFile, open_model
+from dnn2fpga.read.hgq_layers import HGQ
 from dnn2fpga.read.keras_calls import NO_CALL
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, read_architecture
 from dnn2fpga.read.keras_config import Path as LayerPath
@@ -26,19 +27,21 @@ from dnn2fpga.read.keras_joins import MERGES
 from dnn2fpga.read.keras_layers import LAYERS, OnlyInTraining
 from dnn2fpga.read.keras_operators import OPERATORS
 from dnn2fpga.read.keras_options import UNKNOWN_KIND, Arrays, KerasOptions, Placement, Shapes, options_of
-from dnn2fpga.read.keras_weights import paths_of_arrays, read_arrays
+from dnn2fpga.read.keras_weights import NOWHERE, Stored, read_arrays, stored_arrays
 from dnn2fpga.read.limits import LARGEST_EXTENT
+from dnn2fpga.read.qkeras_layers import QKERAS
+from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
-BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS}
+BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ, **QKERAS}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means
 
 
-def read_keras_model(path: Path | str) -> Graph:
+def read_keras_model(path: Path | str, settings: ReadSettings | None = None) -> Graph:
     """Read a ``.keras`` or ``.h5`` file as a graph of float layers.
 
     :raises UserError: with *all* layers that are not supported, and why. No code in the file is ever run.
@@ -85,7 +88,7 @@ def _build(
 ) -> None:
     """Add all inputs, layers and outputs; problems are in the builder."""
     weighted = {path for (path, _), meaning in meanings.items() if meaning.keeps_arrays}
-    paths = paths_of_arrays(file, architecture, weighted)
+    stored = stored_arrays(file, architecture, weighted)
     tensors: dict[Place, SymbolicTensor | None] = {}  # None where that cannot be told, and has been
     for key, entry in wiring.inputs:
         name = (key or entry.name) if len(wiring.inputs) > 1 else INPUT
@@ -93,7 +96,7 @@ def _build(
     placements: dict[LayerPath, Placement] = {}
     for place, use in wiring.uses.items():
         entry = use.entry
-        load = partial(_load, builder, file, entry, paths.get(entry.path, []))
+        load = partial(_load, builder, file, entry, stored.get(entry.path, NOWHERE))
         at = placements.setdefault(entry.path, Placement(builder, "/".join(entry.path), load))
         inputs = [tensors.get(source) for source in use.inputs]
         known = [tensor for tensor in inputs if tensor is not None]
@@ -104,17 +107,25 @@ def _build(
             tensors[place] = meanings[entry.path, place.call].add(at, *known)
         except (Unsupported, ValueError) as reason:
             builder.refuse(entry.label, str(reason))
+            tensors[place] = _outlined(meanings[entry.path, place.call], known)
     for key, place in wiring.outputs:
         if (tensor := tensors.get(place)) is not None:
             builder.output(tensor, key)
 
 
+def _outlined(meaning: KerasOptions, inputs: list[SymbolicTensor]) -> SymbolicTensor | None:
+    try:
+        return meaning.outline(*inputs)
+    except (Unsupported, ValueError):
+        return None
+
+
 def _load(
-    builder: GraphBuilder, file: ModelFile, entry: LayerEntry, paths: list[tuple[str, ...]], shapes: Shapes
+    builder: GraphBuilder, file: ModelFile, entry: LayerEntry, stored: Stored, shapes: Shapes, further: int
 ) -> Arrays:
     """The arrays of a layer, given their names and shapes."""
-    builder.claim(sum(map(math.prod, shapes.values())), entry.label)
-    arrays = read_arrays(file.arrays, paths, shapes)
+    builder.claim(sum(math.prod(shape) for shape in shapes.values() if shape is not None), entry.label)
+    arrays = read_arrays(file.arrays, stored, shapes, further)
     for reason in _not_finite(arrays):
         builder.refuse(entry.label, reason)
     return arrays

@@ -20,7 +20,7 @@ from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 Arrays = Mapping[str, np.ndarray]
-Shapes = dict[str, Shape]
+Shapes = dict[str, Shape | None]  # of arrays by name; None: it is in the file, and is not read
 
 LARGEST_NUMBER = float(np.finfo(np.float32).max)
 UNKNOWN_KIND = "this kind of layer is not supported"
@@ -48,7 +48,7 @@ def numbers(value: Any) -> Any:
     return value
 
 
-def _dtype(value: Any) -> Any:
+def policy_name(value: Any) -> Any:
     """The name of a policy that is given as an object."""
     policy = value.get("config") if isinstance(value, dict) else None
     return policy.get("name") if isinstance(policy, dict) else value
@@ -68,13 +68,17 @@ class Placement:
     """A layer of the file, where it is put into the graph.
 
     :param name: of the layer, with the names of the models around it.
-    :param load: reads its arrays, given their names and shapes.
+    :param load: reads its arrays, given their names and shapes, and how many more there may be.
     """
 
-    def __init__(self, builder: GraphBuilder, name: str, load: Callable[[Shapes], Arrays]) -> None:
+    def __init__(self, builder: GraphBuilder, name: str, load: Callable[[Shapes, int], Arrays]) -> None:
         self.builder, self.name, self._load = builder, name, load
         self._declared: Shapes = {}
         self._made: dict[Shape | None, list[Layer]] = {}
+
+    def arrays(self, shapes: Shapes) -> Arrays:
+        """Return its arrays of these names and shapes."""
+        return self._load(shapes, 0)
 
     def layers(self, options: LayerOptions, shape: Shape) -> list[Layer]:
         """Return the layers that it stands for: wherever it is used, the same objects share their weights."""
@@ -82,7 +86,7 @@ class Placement:
         key = None if options.keeps_arrays else shape
         if key not in self._made:
             self._declared = shapes
-            self._made[key] = options.layers(self.name, shape, self._load(shapes))
+            self._made[key] = options.layers(self.name, shape, self._load(shapes, options.further_arrays))
         elif shapes != self._declared:
             raise Unsupported(f"is used for inputs of different shapes, of which {shape} does not suit its weights")
         return self._made[key]
@@ -95,7 +99,7 @@ class KerasOptions(BaseModel):
 
     stands_for: ClassVar[tuple[str, ...]]  # Keras classes
 
-    dtype: Annotated[Floating, BeforeValidator(_dtype)] = "float32"
+    dtype: Annotated[Floating, BeforeValidator(policy_name)] = "float32"
 
     @classmethod
     def read(cls, item: Serialized, call: Call) -> Self:
@@ -118,15 +122,25 @@ class KerasOptions(BaseModel):
         :raises Unsupported, ValueError: for what only the shapes can tell.
         """
 
+    def outline(self, *inputs: SymbolicTensor) -> SymbolicTensor | None:
+        """Return a tensor of the shape of its output, so that the layers after one that is refused are looked at, too;
+        None where that is not known.
+        """
+        return None
+
 
 class LayerOptions(KerasOptions):
-    """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain."""
+    """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain.
 
+    :cvar further_arrays: how many more may lie in the file after its own; they mean nothing at inference.
+    """
+
+    further_arrays: ClassVar[int] = 0
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)  # of its input
     input_described: ClassVar[str] = "a tensor of at most three axes"
 
     def arrays(self, shape: Shape) -> Shapes:
-        """Names and shapes of its arrays in Keras' order, for an input of ``shape``."""
+        """Names (see `keras_weights`) and shapes of its arrays in Keras' order, for an input of ``shape``."""
         return {}
 
     @abstractmethod
@@ -137,7 +151,7 @@ class LayerOptions(KerasOptions):
         """
 
     def check_input(self, shape: Shape) -> None:
-        """Raises ``Unsupported`` for what an input of ``shape`` cannot be."""
+        """Raise ``Unsupported`` for what an input of ``shape`` cannot be."""
         if len(shape) not in self.ranks:
             raise Unsupported(f"its input must be {self.input_described}, not of shape {shape}")
 
@@ -176,9 +190,9 @@ def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_C
     """
     if item.class_name == "Lambda":
         return None, ["holds Python code, which is never run; express it with built-in layers"]
-    if item.foreign:
-        return None, [f"{item.foreign} is not one of Keras' own classes and is never loaded"]
     kind = next((kinds[key] for key in item.keys if key in kinds), None)
+    if kind is None and item.foreign:
+        return None, [f"{item.foreign} is not one of Keras' own classes and is never loaded"]
     if kind is None:
         return None, [UNKNOWN_KIND]
     try:
@@ -186,10 +200,10 @@ def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_C
     except Unsupported as reason:
         return None, [str(reason)]
     except ValidationError as error:
-        return None, [_line(problem) for problem in error.errors()]
+        return None, [line_of(problem) for problem in error.errors()]
 
 
-def _line(problem: Any) -> str:
+def line_of(problem: Any) -> str:
     option, value = str(problem["loc"][0]), problem["input"]
     shown = str(value) if len(str(value)) < 60 else "..."
     if problem["type"] == "value_error":
@@ -199,5 +213,5 @@ def _line(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{option} is missing"
     if problem["type"] == "literal_error":
-        return f"{option}={value!r} (supported: {problem['ctx']['expected']})"
+        return f"{option}={repr(value)[:60]} (supported: {problem['ctx']['expected']})"
     return f"{option}={shown}: {problem['msg']}"

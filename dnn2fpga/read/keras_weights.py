@@ -3,13 +3,17 @@
 ``.keras`` keeps them by class and number, ``layers/dense_1/vars/0`` (Keras 2.12 and 2.13 wrote another first word), and
 those of a model inside in the same way below it, ``layers/functional/layers/dense/vars/0``. ``.h5`` keeps them by the
 name of the layer, ``model_weights/<layer>``, with a list of paths; a model inside has one list for all that is in it.
-In both, the arrays of a layer lie in Keras' order.
+
+A layer declares its arrays by name, in Keras' order. Those of an object inside it have that object's name before their
+own, as in ``batchnorm/gamma``: ``.keras`` keeps them in a group of their own, ``layers/<layer>/batchnorm/vars/0``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,10 +27,72 @@ _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 ArrayPath = tuple[str, ...]
 
 
-def paths_of_arrays(
-    file: ModelFile, architecture: Architecture, layers: Collection[Path]
-) -> dict[Path, list[ArrayPath]]:
-    """Find the arrays of layers, in Keras' order.
+class Stored(ABC):
+    """Where the arrays of one layer are."""
+
+    @abstractmethod
+    def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
+        """Return where the arrays are that a layer declares.
+
+        :param further: how many more may be there; they mean nothing at inference.
+        :raises Unsupported: when the file has more, or fewer.
+        """
+
+
+@dataclass(frozen=True)
+class _Nowhere(Stored):
+    def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
+        raise _wrong_count(0, names)
+
+
+NOWHERE: Stored = _Nowhere()
+
+
+@dataclass(frozen=True)
+class _Numbered(Stored):
+    """In order, in ``vars`` of the layer's group."""
+
+    arrays: Hdf5
+    group: ArrayPath
+
+    def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
+        found: dict[str, ArrayPath] = {}
+        for inside in dict.fromkeys(name.rpartition("/")[0] for name in names):
+            of_group = [name for name in names if name.rpartition("/")[0] == inside]
+            folder = (*self.group, *filter(None, inside.split("/")), "vars")
+            count = sum(member.isdecimal() for member in self.arrays.members(*folder) or ())
+            if not len(of_group) <= count <= len(of_group) + (0 if inside else further):
+                raise _wrong_count(count, of_group)
+            found |= {name: (*folder, str(k)) for k, name in enumerate(of_group)}
+        return found
+
+
+@dataclass(frozen=True)
+class _Listed(Stored):
+    """At the paths of a list, the last part of which is the array's name, or else in order."""
+
+    group: ArrayPath
+    listed: list[str]
+
+    def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
+        if not len(names) <= len(self.listed) <= len(names) + further:
+            raise _wrong_count(len(self.listed), names)
+        by_name = {path.rpartition("/")[2].partition(":")[0]: path for path in self.listed}
+        own = [name.rpartition("/")[2] for name in names]
+        told = len(by_name) == len(self.listed) and set(own) <= set(by_name)
+        chosen = [by_name[name] for name in own] if told else self.listed
+        return {name: (*self.group, *path.split("/")) for name, path in zip(names, chosen, strict=False)}
+
+
+def _wrong_count(found: int, declared: Collection[str]) -> Unsupported:
+    hint = "" if found else "; Keras loses those of a layer that is in two models: save it as .h5"
+    return Unsupported(
+        f"has {found} arrays in the file; its configuration declares {len(declared)} ({', '.join(declared)}){hint}"
+    )
+
+
+def stored_arrays(file: ModelFile, architecture: Architecture, layers: Collection[Path]) -> Mapping[Path, Stored]:
+    """Find the arrays of layers.
 
     :param layers: those that have arrays.
     """
@@ -34,20 +100,22 @@ def paths_of_arrays(
     return find(file.arrays, architecture, layers, ())
 
 
-def read_arrays(file: Hdf5, paths: list[ArrayPath], shapes: dict[str, Shape]) -> dict[str, np.ndarray]:
+def read_arrays(
+    file: Hdf5, stored: Stored, shapes: Mapping[str, Shape | None], further: int = 0
+) -> dict[str, np.ndarray]:
     """Read the arrays of one layer by name.
 
+    :param shapes: of all of them; None for one that is not read.
+    :param further: see `Stored.paths`.
     :raises Unsupported: when they are not those that ``shapes`` declares; the message begins with a verb.
     """
-    if len(paths) != len(shapes):
-        hint = "" if paths else "; Keras loses those of a layer that is in two models: save it as .h5"
-        raise Unsupported(
-            f"has {len(paths)} arrays in the file; its configuration declares {len(shapes)} ({', '.join(shapes)}){hint}"
-        )
+    paths = stored.paths(shapes, further) if shapes else {}
     arrays = {}
-    for path, (name, shape) in zip(paths, shapes.items(), strict=True):
+    for name, shape in shapes.items():
+        if shape is None:
+            continue
         try:
-            arrays[name] = file.array(shape, *path)
+            arrays[name] = file.array(shape, *paths[name])
         except Unsupported as reason:
             raise Unsupported(f"its {name} {reason}") from reason
     return arrays
@@ -58,26 +126,28 @@ def read_arrays(file: Hdf5, paths: list[ArrayPath], shapes: dict[str, Shape]) ->
 
 def _by_number(
     arrays: Hdf5, architecture: Architecture, layers: Collection[Path], where: ArrayPath
-) -> dict[Path, list[ArrayPath]]:
+) -> dict[Path, Stored]:
     """The arrays of a model whose group is ``where``."""
     members = arrays.members(*where) or ()
     folder = (*where, next((name for name in _CONTAINERS if name in members), _CONTAINERS[0]))
     groups = arrays.members(*folder) or []
-    counts = {name: len(arrays.members(*folder, name, "vars") or ()) for name in groups}
-    filled = [name for name in groups if counts[name]]
-    found: dict[Path, list[ArrayPath]] = {}
-    for entry, group in _paired(arrays, folder, [e for e in architecture.layers if e.path in layers], filled):
-        found[entry.path] = [(*folder, group, "vars", str(k)) for k in range(counts[group])]
-    for entry, group in _paired(arrays, folder, [e for e in architecture.layers if e.model], groups):
+    filled = {group for group in groups if arrays.members(*folder, group, "vars")}
+    found: dict[Path, Stored] = {}
+    for entry, group in _paired(arrays, folder, [e for e in architecture.layers if e.path in layers], groups, filled):
+        found[entry.path] = _Numbered(arrays, (*folder, group))
+    for entry, group in _paired(arrays, folder, [e for e in architecture.layers if e.model], groups, groups):
         if entry.model:
             found |= _by_number(arrays, entry.model, layers, (*folder, group))
     return found
 
 
 def _paired(
-    arrays: Hdf5, folder: ArrayPath, entries: list[LayerEntry], groups: list[str]
+    arrays: Hdf5, folder: ArrayPath, entries: list[LayerEntry], groups: list[str], counted: Collection[str]
 ) -> list[tuple[LayerEntry, str]]:
-    """The group of each layer: of those of its class, the one with its name (Keras 3), or that of its number."""
+    """The group of each layer: of those of its class, the one with its name (Keras 3), or that of its number.
+
+    :param counted: the groups that have a number where there are no names.
+    """
     pairs: list[tuple[LayerEntry, str]] = []
     for class_name in dict.fromkeys(entry.class_name for entry in entries):
         of_class = [entry for entry in entries if entry.class_name == class_name]
@@ -87,7 +157,7 @@ def _paired(
             by_name = {name[0]: group for name, group in zip(names, numbered, strict=True) if name}
             pairs += [(entry, by_name[entry.name]) for entry in of_class if entry.name in by_name]
         else:
-            pairs += zip(of_class, numbered, strict=False)
+            pairs += zip(of_class, (group for group in numbered if group in counted), strict=False)
     return pairs
 
 
@@ -108,8 +178,8 @@ def snake_case(class_name: str) -> str:
 
 def _by_name(
     arrays: Hdf5, architecture: Architecture, layers: Collection[Path], where: ArrayPath
-) -> dict[Path, list[ArrayPath]]:
-    found: dict[Path, list[ArrayPath]] = {}
+) -> dict[Path, Stored]:
+    found: dict[Path, Stored] = {}
     for entry in architecture.layers:
         inside = [e.path for e in entry.model.everything() if e.path in layers] if entry.model else []
         if entry.path not in layers and not inside:
@@ -117,11 +187,11 @@ def _by_name(
         group = ("model_weights", *where, *entry.name.split("/"))
         names = _names(arrays, group)
         if entry.path in layers:
-            found[entry.path] = [(*group, *name.split("/")) for name in names]
+            found[entry.path] = _Listed(group, names)
         scopes = {name: name.rpartition("/")[0] for name in names}
         for path in inside:
             scope = _scope_of(path, set(scopes.values()))
-            found[path] = [(*group, *name.split("/")) for name in names if scopes[name] == scope]
+            found[path] = _Listed(group, [name for name in names if scopes[name] == scope])
     return found
 
 

@@ -24,7 +24,7 @@ class OtherFile:
 
 
 _OTHERS = (
-    OtherFile("a TensorFlow Lite model", LATER, (".tflite",), (b"TFL3",), 4),
+    OtherFile("a TensorFlow Lite model", "give it the suffix .tflite", (), (b"TFL3",), 4),
     OtherFile("an ONNX model", LATER, (".onnx",)),
     OtherFile("a PyTorch file", LATER, (".pt", ".pth", ".pt2", ".ckpt", ".safetensors")),
     OtherFile(

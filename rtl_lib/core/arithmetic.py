@@ -32,7 +32,7 @@ class Overflow(enum.Enum):
 
 
 def is_whole_range(low: Any, high: Any) -> Any:
-    """Whether ``low`` … ``high`` are all numbers of n bits, unsigned or in two's complement; n may be 0."""
+    """Return whether ``low`` … ``high`` are all numbers of n bits, unsigned or in two's complement; n may be 0."""
     return (high & (high + 1) == 0) & ((low == 0) | (low == -high - 1))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
 
@@ -71,6 +72,12 @@ class NetworkPart(ABC):
         """
         return copy.deepcopy(self)
 
+    def followed_by(self, other: NetworkPart) -> BeatModel | None:
+        """One fresh model that does what this part and the one that reads its only output do, cycle by cycle, and is
+        faster to trace; None where there is none.
+        """
+        return None
+
     def missing(self, input_valids: Flags) -> tuple[int, ...]:
         """Return for a report of a deadlock the inputs without which others that are there cannot be consumed."""
         return ()
@@ -112,6 +119,15 @@ class ForkModel(NetworkPart):
     """One input, several outputs."""
 
 
+def in_a_row(models: Iterable[BeatModel | JoinModel]) -> list[BeatModel | JoinModel]:
+    """Fresh models in stream order that do what these do, some of them as one (``NetworkPart.followed_by``)."""
+    found: list[BeatModel | JoinModel] = []
+    for model in models:
+        joined = found[-1].followed_by(model) if found else None
+        found = [*found[:-1], joined] if joined else [*found, model]
+    return found
+
+
 SLAVE, MASTER = range(2)
 
 
@@ -143,6 +159,7 @@ class PipelineModel(BeatModel):
     """A pipeline of ``latency`` registers that move together whenever the last one is empty or taken."""
 
     def __init__(self, latency: int) -> None:
+        self.latency = latency
         self.state = line(latency)
 
     @staticmethod

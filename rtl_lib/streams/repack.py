@@ -123,6 +123,7 @@ COUNT, PARTS = range(2)
 
 class GathererModel(BeatModel):
     def __init__(self, parts: int) -> None:
+        self.parts = parts
         self.state = [0, parts]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What models bring that are quantized already: the software model against the oracle, and the configuration files."""
+"""Steps of models that are quantized already: the software model against the oracle, and the configuration files."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rtl_lib.core.timing_network import Stream, TimingNetwork
 from rtl_lib.core.trace import Deadlock, Run, trace
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
-from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.matrix.folded.timing import FoldedModel
 
 Edge = tuple[str, str]  # a tensor and who reads it
 Shape = tuple[int, int]  # rows and columns; a vector is (1, 1)

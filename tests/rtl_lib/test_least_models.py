@@ -24,7 +24,7 @@ from rtl_lib.core.timing import Flags, NetworkPart, PipelineModel, ReduceModel, 
 from rtl_lib.core.timing_network import Sink, Source
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
-from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.fifo import FifoModel, QueueModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
@@ -54,6 +54,8 @@ PARTS: dict[str, Callable[[], NetworkPart]] = {
     "held, many short turns": lambda: FoldedModel(3, 4, 1, False),
     "streamed": lambda: FoldedModel(4, 1, 3, True),
     "replayed": lambda: FoldedModel(4, 3, 2, True),
+    "with an epilogue": lambda: FoldedModel(3, 2, 2, False, 2),
+    "with all that follows": lambda: FoldedModel(3, 3, 2, True, 1, gathers=True),
     "binary32": lambda: Binary32MatrixModel(2, 4, 1, latency=3),
     "fork": lambda: ForkStageModel(2),
     "fork of three": lambda: ForkStageModel(3),

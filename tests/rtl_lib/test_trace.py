@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import builtins
 import copy
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,11 +18,11 @@ from hypothesis import strategies as st
 from rtl_lib.binary32.matrix import Binary32MatrixModel
 from rtl_lib.core import trace as engine
 from rtl_lib.core.rules import FOREVER, State, line, line_moves, line_ready, line_valid
-from rtl_lib.core.timing import BeatModel, PipelineModel, ReduceModel, StageModel
+from rtl_lib.core.timing import BeatModel, PipelineModel, ReduceModel, StageModel, in_a_row
 from rtl_lib.core.trace import Passage, trace_chain
 from rtl_lib.image.block_reduction import BlockReductionModel, Stretch
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
-from rtl_lib.matrix.folded.sums import FoldedModel
+from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.fifo import FifoModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
@@ -211,7 +212,7 @@ def test_a_library_that_finds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None
 
 # The rests of timing models ---------------------------------------------------------------------------------------
 
-TWINS: dict[str, Callable[[], BeatModel]] = {
+MODELS: dict[str, Callable[[], BeatModel]] = {
     "stage": StageModel,
     "pipeline of one": lambda: PipelineModel(1),
     "pipeline": lambda: PipelineModel(9),
@@ -229,39 +230,89 @@ TWINS: dict[str, Callable[[], BeatModel]] = {
     "held, one chunk a turn": lambda: FoldedModel(3, 40, 1, False),
     "streamed, one turn": lambda: FoldedModel(5, 1, 40, True),
     "replayed": lambda: FoldedModel(4, 9, 12, True),
+    "with an epilogue": lambda: FoldedModel(4, 5, 9, False, 2),
+    "held, gathered": lambda: FoldedModel(4, 3, 50, False, 2, gathers=True),
+    "held, gathered, one chunk a turn": lambda: FoldedModel(3, 40, 1, False, 1, gathers=True),
+    "replayed, gathered": lambda: FoldedModel(4, 9, 12, True, 3, gathers=True),
     **{f"windows {k}": lambda s=s: WindowsModel(s) for k, s in enumerate(SCHEDULES)},  # type: ignore[misc]
 }
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("busy", [0.9, 0.5, 0.03])
-def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
+def test_a_rest_is_what_the_model_says(name: str, busy: float) -> None:
     """A rest is true in any state: while no beat passes, neither valid nor ready changes; as many cycles may pass at
     once; and a model that waits for its neighbours says so.
     """
-    twin, rng = TWINS[name](), random.Random(0)
+    model, rng = MODELS[name](), random.Random(0)
     input_valid = False
     rests = 0
     for _ in range(800):
         output_ready = rng.random() < busy
         input_valid = input_valid or rng.random() < busy
-        accepts = twin.ready(output_ready)
-        passes = (twin.valid() and output_ready) or (accepts and input_valid)
-        before = list(twin.state)
-        rest = twin.tick(input_valid, output_ready)
+        accepts = model.ready(output_ready)
+        passes = (model.valid() and output_ready) or (accepts and input_valid)
+        before = list(model.state)
+        rest = model.tick(input_valid, output_ready)
         input_valid = input_valid and not accepts
-        if passes or (twin.valid() and output_ready):
+        if passes or (model.valid() and output_ready):
             continue
         rests += rest > 0
-        assert rest == FOREVER or twin.state != before
-        walked, offers = copy.deepcopy(twin), twin.valid()
+        assert rest == FOREVER or model.state != before
+        walked, offers = copy.deepcopy(model), model.valid()
         for cycle in range(min(rest, 60)):
             assert (walked.valid(), walked.ready(output_ready)) == (offers, accepts)
             left = walked.tick(input_valid, output_ready)
-            leapt = copy.deepcopy(twin)
+            leapt = copy.deepcopy(model)
             assert leapt.tick(input_valid, output_ready, cycle + 1) == left
             assert leapt.state == walked.state
             assert left == FOREVER or left == rest - cycle - 1
         assert walked.valid() == offers or rest == 0
-        twin = walked
+        model = walked
     assert rests > 3
+
+
+# Rows of models as one -------------------------------------------------------------------------------------------
+
+ROWS: dict[str, Callable[[], list[BeatModel]]] = {
+    "one turn": lambda: [FoldedModel(3, 1, 7, False), PipelineModel(2)],
+    "one turn of a stream": lambda: [FoldedModel(5, 1, 3, True), PipelineModel(1)],
+    "held": lambda: [FoldedModel(4, 3, 5, False), PipelineModel(2), GathererModel(3)],
+    "short turns": lambda: [FoldedModel(5, 4, 1, False), PipelineModel(1), GathererModel(4)],
+    "two chunks": lambda: [FoldedModel(6, 5, 2, False), PipelineModel(3), GathererModel(5)],
+    "replayed": lambda: [FoldedModel(3, 4, 3, True), PipelineModel(2), GathererModel(4)],
+    "no pipeline": lambda: [FoldedModel(3, 4, 3, True), GathererModel(4)],
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_one_model_of_a_row_does_what_the_row_does(name: str) -> None:
+    """Whoever waits for how long: cycle by cycle."""
+    for seed, (comes, takes) in enumerate(itertools.product((1.0, 0.7, 0.2, 0.02), repeat=2)):
+        rng, row = random.Random(seed), ROWS[name]()
+        (joined,) = in_a_row(copy.deepcopy(row))
+        assert isinstance(joined, BeatModel)
+        given = False
+        for cycle in range(1500):
+            given, taken = given or rng.random() < comes, rng.random() < takes
+            valids = [given, *(model.valid() for model in row)]
+            readys = [taken]
+            for model in reversed(row):
+                readys.insert(0, model.ready(readys[0]))
+            assert (joined.valid(), joined.ready(taken)) == (valids[-1], readys[0]), f"seed {seed}, cycle {cycle}"
+            joined.tick(given, taken)
+            for model, valid, ready in zip(row, valids, readys[1:], strict=False):
+                model.tick(valid, ready)
+            given = given and not readys[0]
+
+
+def test_what_does_not_belong_to_a_row_stays() -> None:
+    """Another number of turns, too many registers, a second pipeline."""
+    rows = [
+        [FoldedModel(3, 2, 2, False), GathererModel(3)],
+        [FoldedModel(3, 2, 2, False), PipelineModel(1000)],
+        [FoldedModel(3, 2, 2, False), PipelineModel(2), PipelineModel(2)],
+        [FoldedModel(3, 2, 2, False), GathererModel(2), PipelineModel(2)],
+        [StageModel(), FoldedModel(3, 2, 2, False)],
+    ]
+    assert [len(in_a_row(row)) for row in rows] == [2, 2, 2, 2, 2]

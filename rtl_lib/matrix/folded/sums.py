@@ -28,7 +28,6 @@ from amaranth.lib.memory import Memory
 from rtl_lib.core.features import Features, MemoryStyle
 from rtl_lib.core.formats import index_signal
 from rtl_lib.core.pipeline import PipelineBuilder
-from rtl_lib.core.rules import FOREVER, State, helper, line, line_moves, line_ready, line_valid
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.core.timing import BeatModel
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
@@ -36,6 +35,7 @@ from rtl_lib.matrix.folded.epilogue import constant_of
 from rtl_lib.matrix.folded.features import FoldedShape
 from rtl_lib.matrix.folded.folding import Folding
 from rtl_lib.matrix.folded.multipliers import Multiplier, Products, Terms, products, signed_value
+from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.rom import read_only
 
 
@@ -124,57 +124,6 @@ class FoldedSums:
 
     def create(self) -> FoldedSumsComponent:
         return FoldedSumsComponent(self)
-
-
-SLOT, SLOTS, CHUNKS, STREAMS, LINE = range(5)
-
-
-@helper
-def takes_here(s: State) -> int:
-    """Return whether a beat enters in the present slot: the first ones of a vector in parts, the last one of a held
-    one.
-    """
-    return s[SLOT] < s[CHUNKS] if s[STREAMS] else s[SLOT] == s[SLOTS] - 1
-
-
-@helper
-def issues(s: State, valids: int) -> int:
-    """Return whether the present slot is computed as soon as the registers move: it has its input."""
-    return valids or (s[STREAMS] and s[SLOT] >= s[CHUNKS])
-
-
-class FoldedModel(BeatModel):
-    """The timing model of ``FoldedSumsComponent``: the last slot of each turn enters a line."""
-
-    def __init__(self, latency: int, turns: int, chunks: int, streams: bool) -> None:
-        self.state = [0, turns * chunks, chunks, int(streams), *line(latency)]
-
-    @staticmethod
-    def offers(s: State) -> int:
-        return line_valid(s, LINE)
-
-    @staticmethod
-    def accepts(s: State, valids: int, readys: int) -> int:
-        return line_ready(s, LINE, readys) if takes_here(s) else 0
-
-    @staticmethod
-    def moves(s: State, valids: int, readys: int, cycles: int) -> int:
-        if not line_ready(s, LINE, readys):
-            return FOREVER
-        finishes, took_here = 0, takes_here(s)
-        if issues(s, valids):
-            finishes = 1 if s[SLOT] % s[CHUNKS] == s[CHUNKS] - 1 else 0
-            s[SLOT] = (s[SLOT] + cycles) % s[SLOTS]
-        rest = line_moves(s, LINE, finishes, readys, cycles)
-        if takes_here(s) != took_here:
-            return 0
-        if issues(s, valids):
-            return min(rest, s[CHUNKS] - 1 - s[SLOT] % s[CHUNKS])  # the slots before the next that finishes sums
-        return rest
-
-    def least(self) -> FoldedModel:
-        _, slots, chunks, streams = self.state[:LINE]
-        return FoldedModel(1, slots // chunks, chunks, bool(streams))
 
 
 class FoldedSumsComponent(StreamComponent):

@@ -52,12 +52,16 @@ def deflate(archive: str) -> None:
             deflated.writestr(name, content)
 
 
+def versions(*packages: str) -> str:
+    """Packages with their versions, for a `README`."""
+    return ", ".join([*(f"{package} {version(package)}" for package in packages), f"Python {python_version()}"])
+
+
 def finish(about: str | None, packages: tuple[str, ...], arrays: dict[str, np.ndarray]) -> None:
     """Write `io.npz`, and the `README` from what the script says about itself, the versions, and the arrays."""
     assert about is not None
     np.savez_compressed("io.npz", **arrays)
-    versions = ", ".join([*(f"{package} {version(package)}" for package in packages), f"Python {python_version()}"])
-    lines = [about.strip(), "", f"Made by make.py with {versions}.", "", "io.npz:"]
+    lines = [about.strip(), "", f"Made by make.py with {versions(*packages)}.", "", "io.npz:"]
     for name, array in arrays.items():
         spread = f", {array.min():.6g} to {array.max():.6g}" if array.size and array.dtype.kind in "iuf" else ""
         lines.append(f"- {name}: {array.dtype} {tuple(array.shape)}{spread}")

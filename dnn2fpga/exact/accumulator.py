@@ -1,0 +1,122 @@
+"""Integers on their way through a model that brings its own: tensors of codes, and sums that wait for a quantizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.pieces import Line, Piece
+from dnn2fpga.exact.rationals import floats
+from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.tensor import Tensor, one_or_each
+from rtl_lib.core.arithmetic import Overflow, Rounding
+
+
+def tensor_of(shape: Shape, lanes: int, encoding: Encoding) -> Tensor:
+    """Return the tensor on a wire that holds such codes.
+
+    :raises ValueError: when they do not fit a wire.
+    """
+    own, format = encoding.for_lanes(lanes), encoding.format
+    return Tensor(
+        shape=shape,
+        lanes=lanes,
+        signed=format.signed,
+        width=format.width,
+        scale=one_or_each([float(scale) for scale in floats(own.scale)]),
+        zero_point=one_or_each([int(zero) for zero in own.zero_point]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """A tensor of the integer model.
+
+    :param name: of the tensor.
+    :param encoding: what its integers mean, exactly, and which of them occur; one entry per lane.
+    """
+
+    name: str
+    tensor: Tensor
+    encoding: Encoding
+
+
+@dataclass(frozen=True, eq=False)
+class Requantizer:
+    """The last step of an integer layer (docs/arithmetic.md, *Requantize*); arrays have one entry per lane.
+
+    :param negative: multiplier and offset for negative accumulators, where they have others.
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+    offset: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    rounding: Rounding = Rounding.FLOOR
+    overflow: Overflow = Overflow.SATURATE
+    negative: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class Build(Protocol):
+    """Makes the integer layer of an accumulator."""
+
+    def __call__(self, name: str, output: Tensor, last: Requantizer) -> Any:
+        """Return the layer.
+
+        :param last: the layer's last step.
+        :raises Unsupported, ValueError: when it cannot do so.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Accumulator:
+    """Exact sums of a layer that no quantizer has rounded yet.
+
+    :param inputs: the tensors that the layer reads.
+    :param shape, lanes: of the tensor.
+    :param low, high: the sums that can occur, int64 ``[lanes]``.
+    :param pieces: for each lane, what the source computes of a sum before it rounds.
+    :param build: makes the layer.
+    :param has_two_lines: whether the layer's last step may have another line for negative sums.
+    :param is_code: whether a sum is just a code of the input, so that a table may take its place.
+    """
+
+    inputs: tuple[Codes, ...]
+    shape: Shape
+    lanes: int
+    low: np.ndarray
+    high: np.ndarray
+    pieces: tuple[tuple[Piece, ...], ...]
+    build: Build
+    is_code: bool = False
+    has_two_lines: bool = True
+
+    @classmethod
+    def of_line(
+        cls,
+        inputs: Sequence[Codes],
+        shape: Shape,
+        interval: tuple[np.ndarray, np.ndarray],
+        scale: np.ndarray,
+        offset: np.ndarray,
+        build: Build,
+        *,
+        is_code: bool = False,
+        has_two_lines: bool = True,
+    ) -> Accumulator:
+        """Sums that mean ``sum * scale + offset``, both exact ``[lanes]``."""
+        lines = tuple((Line(Fraction(s), Fraction(o)),) for s, o in zip(scale, offset, strict=True))
+        return cls(tuple(inputs), shape, len(lines), *interval, lines, build, is_code, has_two_lines)
+
+    def then(self, pieces: Sequence[Piece]) -> Accumulator:
+        """Followed by one function per lane, or one for all."""
+        each = tuple(pieces) * (self.lanes if len(pieces) == 1 else 1)
+        if len(each) != self.lanes:
+            raise ValueError(f"{len(each)} numbers meet {self.lanes} lanes; its channels must travel in one beat")
+        return replace(self, pieces=tuple((*own, piece) for own, piece in zip(self.pieces, each, strict=True)))

@@ -1,0 +1,146 @@
+"""Requantizers where all scales are powers of two apart: the source's own rounding, written down as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from dnn2fpga.exact.accumulator import Requantizer
+from dnn2fpga.exact.encoding import Lane
+from dnn2fpga.exact.pieces import Bend, Bounds, Line, Piece
+from dnn2fpga.exact.rationals import is_dyadic
+from dnn2fpga.exact.rounding import RoundingMode
+from rtl_lib.core.arithmetic import Overflow, Rounding
+
+LARGEST_MULTIPLIER_BITS = 31
+
+
+def _nothing(shift: int) -> int:
+    return 0
+
+
+def _half(shift: int) -> int:
+    return (1 << shift) >> 1
+
+
+def _below_half(shift: int) -> int:
+    return max(((1 << shift) >> 1) - 1, 0)
+
+
+def _below_one(shift: int) -> int:
+    return (1 << shift) - 1
+
+
+# What is added before the low bits are dropped: to numbers from 0 on, and to negative ones.
+_ADDED = {
+    RoundingMode.HALF_UP: (_half, _half),
+    RoundingMode.HALF_DOWN: (_below_half, _below_half),
+    RoundingMode.HALF_AWAY: (_half, _below_half),
+    RoundingMode.HALF_TOWARDS: (_below_half, _half),
+    RoundingMode.FLOOR: (_nothing, _nothing),
+    RoundingMode.CEILING: (_below_one, _below_one),
+    RoundingMode.TOWARDS_ZERO: (_nothing, _below_one),
+    RoundingMode.AWAY_FROM_ZERO: (_below_one, _nothing),
+    RoundingMode.HALF_EVEN: (_nothing, _nothing),  # a rounding of the hardware
+}
+
+
+@dataclass(frozen=True)
+class Dyadic:
+    """``fit((a * multiplier + offset) / 2^shift, low, high)`` of one lane; ``negative`` for ``a < 0``."""
+
+    multiplier: int
+    offset: int
+    shift: int
+    low: int
+    high: int
+    negative: tuple[int, int]
+    half_even: bool
+
+    @classmethod
+    def of(
+        cls, pieces: Sequence[Piece], lane: Lane, rounding: RoundingMode, zero_point_first: bool, *, wraps: bool
+    ) -> Dyadic | None:
+        """Return the requantizer of a lane; None where its numbers are no powers of two apart, or it is another
+        function.
+        """
+        line, *rest = pieces
+        if not isinstance(line, Line) or len(rest) > 1:
+            return None
+        slope, start = line.slope / lane.scale, line.offset / lane.scale
+        negative_slope, low, high = slope, lane.low, lane.high
+        bend = rest[0] if rest else None
+        if isinstance(bend, Bend):
+            negative_slope = slope * bend.slope
+        elif isinstance(bend, Bounds):
+            if (bend.low, bend.high) != (0, None):
+                return None
+            negative_slope = Fraction(0)
+        elif bend is not None:
+            return None
+        split = negative_slope != slope or rounding in _BY_SIGN
+        if split and (slope <= 0 or not 0 <= start < slope or (start and isinstance(bend, Bend))):
+            return None  # the sign of the accumulator is not that of the number
+        if isinstance(bend, Bounds) and not wraps and lane.low <= lane.zero_point <= lane.high:
+            negative_slope, low = slope, max(low, lane.zero_point)  # the clamp does it
+        return cls._written(slope, negative_slope, start, lane, rounding, zero_point_first, (low, high))
+
+    @classmethod
+    def _written(
+        cls,
+        slope: Fraction,
+        negative_slope: Fraction,
+        start: Fraction,
+        lane: Lane,
+        rounding: RoundingMode,
+        zero_point_first: bool,
+        ends: tuple[int, int],
+    ) -> Dyadic | None:
+        numbers = (slope, negative_slope, start)
+        if not all(map(is_dyadic, numbers)):
+            return None
+        scale = max(number.denominator for number in numbers)
+        shift, multiplier = scale.bit_length() - 1, int(slope * scale)
+        even = rounding is RoundingMode.HALF_EVEN and shift > 0
+        if even and lane.zero_point % 2 and not zero_point_first:
+            return None  # a tie would go to the other code
+        if zero_point_first and lane.zero_point and rounding in _BY_SIGN:
+            return None
+        offset, below = int(start * scale) + (lane.zero_point << shift), int(start * scale * bool(negative_slope))
+        below += lane.zero_point << shift
+        added = _ADDED[rounding]
+        other = int(negative_slope * scale), below + added[1](shift) * bool(negative_slope)
+        if max(abs(multiplier), abs(other[0])).bit_length() > LARGEST_MULTIPLIER_BITS:
+            return None
+        return cls(multiplier, offset + added[0](shift), shift, *ends, other, even)
+
+
+_BY_SIGN = {mode for mode, (positive, negative) in _ADDED.items() if positive is not negative}
+
+
+def direct(lanes: Sequence[Dyadic | None], overflow: Overflow) -> Requantizer | None:
+    """Return the requantizer of all lanes; None where one has none."""
+    found = [lane for lane in lanes if lane is not None]
+    even = any(lane.half_even for lane in found)
+    if len(found) < len(lanes) or (even and not all(lane.half_even or not lane.shift for lane in found)):
+        return None
+
+    def column(values: Sequence[int]) -> np.ndarray:
+        return np.array(values, np.int64)
+
+    has_two = any((lane.multiplier, lane.offset) != lane.negative for lane in found)
+    return Requantizer(
+        multiplier=column([lane.multiplier for lane in found]),
+        shift=column([lane.shift for lane in found]),
+        offset=column([lane.offset for lane in found]),
+        low=column([lane.low for lane in found]),
+        high=column([lane.high for lane in found]),
+        rounding=Rounding.HALF_EVEN if even else Rounding.FLOOR,
+        overflow=overflow,
+        negative=tuple(column(part) for part in zip(*(lane.negative for lane in found), strict=True))
+        if has_two
+        else None,  # type: ignore[arg-type]
+    )

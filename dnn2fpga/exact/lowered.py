@@ -1,0 +1,144 @@
+"""What a layer of a model that brings its own integers becomes: sums that wait, codes that only move, or new codes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from dnn2fpga.exact.accumulator import Accumulator, Build, Codes, Requantizer, tensor_of
+from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.pieces import Bounds, Line, applied
+from dnn2fpga.exact.rationals import common_step, integers
+from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.tensor import Tensor
+
+
+class Emitter(Protocol):
+    """Collects the layers of the integer model."""
+
+    def add(self, layer: Any, inputs: Sequence[Codes], encoding: Encoding) -> Codes:
+        """Add an integer layer; returns its output.
+
+        :param encoding: of its output.
+        """
+
+    def requantized(self, name: str, sums: Accumulator, encoding: Encoding, rule: Any) -> Codes:
+        """Add the layer that makes codes of sums."""
+
+
+class Lowered(ABC):
+    """A tensor on its way to integers."""
+
+    @property
+    def unrounded(self) -> Accumulator | None:
+        """Its sums, while no quantizer has rounded them: a layer that is the only one to read them may go on."""
+        return None
+
+    @abstractmethod
+    def codes(self, emitter: Emitter, name: str) -> Codes:
+        """Make it a tensor of the integer model.
+
+        :raises Unsupported: when it cannot be one exactly.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(Lowered):
+    """Exact sums that no quantizer has rounded."""
+
+    sums: Accumulator
+
+    @property
+    def unrounded(self) -> Accumulator:
+        return self.sums
+
+    def codes(self, emitter: Emitter, name: str) -> Codes:
+        """The sums as they are: integers of the coarsest grid on which all of them lie."""
+        sums = self.sums
+        lanes = [_on_a_grid(sums, k) for k in range(sums.lanes)]
+        encoding = Encoding.of(*([lane[k] for lane in lanes] for k in (0, 1, 2)))
+        column = np.array([lane[3:] for lane in lanes], np.int64)
+        last = Requantizer(column[:, 0], 0 * column[:, 0], column[:, 1], encoding.low, encoding.high)
+        layer = sums.build(name, tensor_of(sums.shape, sums.lanes, encoding), last)
+        return emitter.add(layer, sums.inputs, encoding)
+
+
+def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
+    """Scale, lowest and highest code, multiplier and offset of a lane's sums, where all of them are exact."""
+    line, *rest = sums.pieces[lane]
+    if not isinstance(line, Line) or not all(isinstance(piece, Bounds) for piece in rest) or line.slope <= 0:
+        raise Unsupported("what it computes is not rounded by any quantizer; quantize it in the source")
+    bounds = [bound for piece in rest for bound in piece.bounds if bound is not None]
+    scale = common_step([line.slope, line.offset, *bounds])
+    multiplier, offset = int(line.slope / scale), int(line.offset / scale)
+    ends = [applied(rest, line.apply(int(end))) / scale for end in (sums.low[lane], sums.high[lane])]  # type: ignore[arg-type]
+    return scale, int(ends[0]), int(ends[1]), multiplier, offset
+
+
+@dataclass(frozen=True, eq=False)
+class Moved(Lowered):
+    """Codes that keep their meaning.
+
+    :param build: makes the integer layer of its name.
+    :param encoding: of the output, per lane.
+    """
+
+    inputs: tuple[Codes, ...]
+    build: Callable[[str], Any]
+    encoding: Encoding
+
+    def codes(self, emitter: Emitter, name: str) -> Codes:
+        return emitter.add(self.build(name), self.inputs, self.encoding)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding(Lowered):
+    """Sums and the quantizer that rounds them."""
+
+    sums: Accumulator
+    encoding: Encoding
+    rule: Any
+
+    def codes(self, emitter: Emitter, name: str) -> Codes:
+        return emitter.requantized(name, self.sums, self.encoding, self.rule)
+
+
+def tiled(encoding: Encoding, tensor: Tensor, lanes: int) -> Encoding:
+    """Return the encoding of a tensor's codes in another number of lanes.
+
+    :raises Unsupported: where numbers of different scales would meet in a lane.
+    """
+    if lanes % tensor.lanes == 0:
+        each = vars(encoding.for_lanes(tensor.lanes))
+        fields = {name: np.tile(values, lanes // tensor.lanes) for name, values in each.items()}
+        return Encoding(**fields)
+    if len(set(encoding.scale)) > 1 or len(set(encoding.zero_point.tolist())) > 1:
+        raise Unsupported(f"channels with scales of their own cannot travel in {lanes} lanes, only in {tensor.lanes}")
+    one = [
+        encoding.scale[:1],
+        encoding.zero_point[:1],
+        encoding.low.min(keepdims=True),
+        encoding.high.max(keepdims=True),
+    ]
+    return Encoding(*(np.tile(values, lanes) for values in one))
+
+
+def aligned(inputs: Sequence[Codes], factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bring inputs of different scales to one.
+
+    :param factors: exact ``[inputs]``: what each is multiplied with.
+    :returns: integers ``[inputs, lanes]``, and the exact scale ``[lanes]`` of ``sum of (code - zero point) * integer``.
+    """
+    scales = np.stack([one.encoding.scale * factor for one, factor in zip(inputs, factors, strict=True)])
+    steps = np.array([common_step(column) for column in scales.T], object)
+    try:
+        return integers(scales / steps), steps
+    except OverflowError as error:
+        raise Unsupported("the scales of its inputs have no common step; give its inputs one quantizer") from error
+
+
+__all__ = ["Build", "Emitter", "Lowered", "Moved", "Rounding", "Sums", "aligned", "tiled"]

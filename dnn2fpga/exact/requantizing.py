@@ -1,0 +1,115 @@
+"""From a source's rule to the requantizer that does the same: directly, on one line or two, or by thresholds."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnn2fpga.exact.accumulator import Accumulator, Requantizer
+from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.fit import Fit, fit
+from dnn2fpga.exact.rules import Rule
+from dnn2fpga.exact.steps import Steps
+from rtl_lib.core import arithmetic
+
+
+class Way(enum.Enum):
+    """What a lane's requantizer is made of."""
+
+    SHIFT = "shifts"  # scales are powers of two apart: wires
+    LINE = "one multiplier"
+    TWO_LINES = "another line for negative sums"
+    THRESHOLDS = "thresholds"
+    TABLE = "tables"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """How the codes of sums are computed.
+
+    :param last: the requantizer; None where only thresholds have the steps.
+    :param steps: of every lane, where they were needed.
+    :param low, high: the codes that occur, int64 ``[lanes]``.
+    :param ways: how many lanes have which.
+    :param margin: the smallest distance of a sum from a border between two codes, in codes; None: not a question.
+    """
+
+    last: Requantizer | None
+    steps: tuple[Steps, ...]
+    low: np.ndarray
+    high: np.ndarray
+    ways: Counter[Way]
+    margin: float | None = None
+
+
+def requantize(sums: Accumulator, encoding: Encoding, rule: Rule) -> Found:
+    """Find the smallest requantizer with the steps of a rule.
+
+    :param encoding: one entry per lane.
+    :raises Unsupported: when the rule's steps cannot be found.
+    """
+    last = rule.direct(sums, encoding)
+    if last is not None:
+        ways = Counter({Way.SHIFT: sums.lanes}) if _is_wires(last) else _ways(last)
+        return Found(last, (), *_reached(sums, last), ways)
+    steps = tuple(rule.steps(sums, encoding))
+    margins = [one.margin for one in steps if one.margin is not None]
+    low, high = (np.array([end(one) for one in steps], np.int64) for end in (lambda s: s.first, lambda s: s.last))
+    fits = [fit(one) for one in steps]
+    found = [one for one in fits if one is not None]
+    margin = min(margins, default=None)
+    if len(found) < len(fits):
+        return Found(None, steps, low, high, Counter({Way.THRESHOLDS: sums.lanes}), margin)
+    last = _of_fits(found, encoding, steps)
+    return Found(last, steps, low, high, _ways(last), margin)
+
+
+def _of_fits(fits: Sequence[Fit], encoding: Encoding, steps: Sequence[Steps]) -> Requantizer:
+    def column(name: str) -> np.ndarray:
+        return np.array([vars(one)[name] for one in fits], np.int64)
+
+    negative = None
+    if not all(one.is_one_line for one in fits):
+        negative = (column("negative_multiplier"), column("negative_offset"))
+    # one clamp for all lanes where that does no harm: a lane that never reaches it needs none
+    low, high = (np.array([vars(one)[name] for one in steps], np.int64) for name in ("least", "most"))
+    return Requantizer(column("multiplier"), column("shift"), column("offset"), low, high, negative=negative)
+
+
+def _is_wires(last: Requantizer) -> bool:
+    """Whether no lane multiplies."""
+    multipliers = [last.multiplier, *(last.negative or ())[:1]]
+    return all(bool(((m >= 0) & (m & (m - 1) == 0)).all()) for m in multipliers)
+
+
+def _ways(last: Requantizer) -> Counter[Way]:
+    if last.negative is None:
+        return Counter({Way.LINE: last.multiplier.size})
+    two = (last.negative[0] != last.multiplier) | (last.negative[1] != last.offset)
+    return Counter({Way.TWO_LINES: int(two.sum()), Way.LINE: int((~two).sum())})
+
+
+def _reached(sums: Accumulator, last: Requantizer) -> tuple[np.ndarray, np.ndarray]:
+    """The codes between which those of the sums lie."""
+    if last.overflow is arithmetic.Overflow.WRAP:
+        return last.low, last.high
+    ends = np.stack([sums.low, sums.high, np.clip(0, sums.low, sums.high)])
+    codes = arithmetic.requantize(
+        ends.astype(object),
+        last.multiplier,
+        last.shift,
+        last.offset,
+        last.low,
+        last.high,
+        last.rounding,
+        last.overflow,
+        last.negative,
+    )
+    return codes.min(axis=0).astype(np.int64), codes.max(axis=0).astype(np.int64)
+
+
+MOST_TABLE_BITS = 12  # of a number that indexes a table

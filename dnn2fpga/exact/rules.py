@@ -1,0 +1,166 @@
+"""Rules by which sources make codes of real numbers, and the requantizers that do the same to accumulators."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from dnn2fpga.exact.accumulator import Accumulator, Requantizer
+from dnn2fpga.exact.conversion import Conversion
+from dnn2fpga.exact.direct import Dyadic, direct
+from dnn2fpga.exact.encoding import Encoding, Lane
+from dnn2fpga.exact.pieces import Line, Piece, Reach, applied, numerically
+from dnn2fpga.exact.rationals import floats, rationals
+from dnn2fpga.exact.rounding import RoundingMode
+from dnn2fpga.exact.steps import MOST_STEPS, Steps
+from dnn2fpga.tensors.basics import Unsupported
+from rtl_lib.core import arithmetic
+from rtl_lib.core.arithmetic import Overflow
+
+
+class Rule(ABC):
+    """How a real number becomes a code."""
+
+    @abstractmethod
+    def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
+        """Return the codes (float64) of real numbers ``[..., channels]``, computed in float64."""
+
+    def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
+        """Return the requantizer where all scales are powers of two apart; None where they are not."""
+        return None
+
+    @property
+    def conversion(self) -> Conversion:
+        """How the host does it to an input of the model.
+
+        :raises Unsupported: when it is a function of integers.
+        """
+        raise Unsupported("an input of the model is converted by a rule for integers")
+
+    def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        """Return the steps of every lane: unless a rule knows better, those of `codes` after what comes before it, in
+        float64.
+
+        :raises Unsupported: when they cannot be found exactly.
+        """
+        own = encoding.for_lanes(sums.lanes)
+
+        def function(a: np.ndarray) -> np.ndarray:
+            lanes = (numerically(lane, a[..., k].astype(np.float64)) for k, lane in enumerate(sums.pieces))
+            return self.codes(np.stack(list(lanes), axis=-1), encoding).astype(np.int64)
+
+        return Steps.of_functions(function, sums.low, sums.high, own.low, own.high)
+
+
+@dataclass(frozen=True)
+class Rounded(Rule):
+    """``fit(round(x / scale) + zero_point, low, high)``.
+
+    :param overflow: what becomes of codes outside of ``low`` … ``high``; with `Overflow.WRAP` these bounds are those
+        of a two's-complement or unsigned number.
+    :param zero_point_first: ``round(x / scale + zero_point)`` instead (QONNX).
+    :param binary32: where this converts an input of the model, whether the source divides in float32 (and the host
+        must do so, too).
+    """
+
+    rounding: RoundingMode = RoundingMode.HALF_EVEN
+    overflow: Overflow = Overflow.SATURATE
+    zero_point_first: bool = False
+    binary32: bool = False
+
+    def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
+        kind = np.float32 if self.binary32 else np.float64
+        levels = (np.asarray(x, kind) / floats(encoding.scale).astype(kind)).astype(np.float64)
+        before, after = (encoding.zero_point, 0) if self.zero_point_first else (0, encoding.zero_point)
+        codes = self.rounding.round(levels + before) + after
+        if self.overflow is Overflow.WRAP:
+            return encoding.low + np.mod(codes - encoding.low, encoding.high - encoding.low + 1)
+        return np.asarray(arithmetic.fit(codes, encoding.low, encoding.high, self.overflow))
+
+    @property
+    def conversion(self) -> Conversion:
+        return Conversion(
+            rounding=self.rounding,
+            overflow=self.overflow,
+            zero_point_first=self.zero_point_first,
+            binary32=self.binary32,
+        )
+
+    def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
+        lanes = [
+            Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.overflow is Overflow.WRAP)
+            for k, lane in enumerate(encoding.lanes)
+        ]
+        return direct(lanes, self.overflow)
+
+    def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        if self.overflow is Overflow.WRAP:
+            raise Unsupported("numbers that wrap need scales that are powers of two apart, and no clamp but a ReLU")
+        return [
+            self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
+            for k, lane in enumerate(encoding.lanes)
+        ]
+
+    def _steps(self, pieces: tuple[Piece, ...], lane: Lane, low: int, high: int) -> Steps:
+        if not all(piece.is_exact for piece in pieces):
+            one = Encoding.of([lane.scale], lane.low, lane.high, lane.zero_point)
+
+            def function(a: np.ndarray) -> np.ndarray:
+                return self.codes(numerically(pieces, a.astype(np.float64))[..., None], one)[..., 0].astype(np.int64)
+
+            return Steps.of_function(function, low, high, lane.low, lane.high)
+        ends = [self._code(lane, applied(pieces, Fraction(a))) for a in (low, high)]
+        if (codes := abs(ends[0] - ends[1])) > MOST_STEPS:
+            raise Unsupported(
+                f"has {codes:,} codes, and scales that are not powers of two apart; at most {MOST_STEPS:,}"
+            )
+        return Steps.of_pieces(
+            pieces,
+            lambda x: self._code(lane, x),
+            lambda code: self._reach(lane, code),
+            low,
+            high,
+            (lane.low, lane.high),
+        )
+
+    def _code(self, lane: Lane, x: Fraction) -> int:
+        before, after = (lane.zero_point, 0) if self.zero_point_first else (0, lane.zero_point)
+        return min(max(self.rounding.of(x / lane.scale + before) + after, lane.low), lane.high)
+
+    def _reach(self, lane: Lane, code: int) -> Reach:
+        before, after = (lane.zero_point, 0) if self.zero_point_first else (0, lane.zero_point)
+        level, inclusive = self.rounding.first(code - after)
+        return Reach((level - before) * lane.scale, inclusive)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerRule(Rule):
+    """A function of the source's own accumulators: ``code = function(x / unit)``, where ``x / unit`` is an integer.
+
+    :param unit: exact, ``[1]`` or ``[channels]``: the scale of the accumulators.
+    :param function: from int64 ``[..., channels]`` to codes; it never decreases.
+    """
+
+    unit: np.ndarray
+    function: Callable[[np.ndarray], np.ndarray]
+
+    def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
+        return self.function(np.rint(np.asarray(x, np.float64) / floats(self.unit)).astype(np.int64))
+
+    def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        if any(len(pieces) > 1 for pieces in sums.pieces):
+            return super().steps(sums, encoding)  # float64 tells accumulators apart
+        units = np.broadcast_to(rationals(self.unit), (sums.lanes,))
+        factor, offset = np.zeros(sums.lanes, np.int64), np.zeros(sums.lanes, np.int64)
+        for k, (pieces, unit) in enumerate(zip(sums.pieces, units, strict=True)):
+            (line,) = pieces
+            ratio = (line.slope / unit, line.offset / unit) if isinstance(line, Line) else (Fraction(1, 2),) * 2
+            if any(value.denominator != 1 for value in ratio):
+                raise Unsupported("its source rounds integers that are not those of the layer before it")
+            factor[k], offset[k] = int(ratio[0]), int(ratio[1])
+        own = encoding.for_lanes(sums.lanes)
+        return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)

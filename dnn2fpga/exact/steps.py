@@ -1,0 +1,156 @@
+"""A requantizer as what it is for its source: the codes of one lane's accumulators, as a list of steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from dnn2fpga.exact.pieces import Piece, Reach, applied
+
+Code = Callable[[Fraction], int]
+MOST_STEPS = 1 << 12  # that are looked for one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The codes of the accumulators ``low`` … ``high``, which never decrease; of ``-high`` … ``-low`` read backwards,
+    where ``mirrored``.
+
+    :param first: the code of ``low``.
+    :param at: ``[codes - 1]`` int64, sorted: the least accumulators whose codes are ``first + 1``, ``first + 2``, ….
+    :param least, most: the codes at which the result saturates, so that it may as well reach beyond them.
+    :param margin: the distance of the accumulator that is nearest to a border between two codes from that border, in
+        codes; None where it was not looked for.
+    """
+
+    low: int
+    high: int
+    first: int
+    at: np.ndarray
+    least: int
+    most: int
+    mirrored: bool = False
+    margin: float | None = None
+
+    @property
+    def last(self) -> int:
+        """The code of ``high``."""
+        return self.first + len(self.at)
+
+    def codes(self, accumulators: np.ndarray) -> np.ndarray:
+        """Return the codes (int64) of accumulators (of the lane: not mirrored)."""
+        order = -accumulators if self.mirrored else accumulators
+        return self.first + np.searchsorted(self.at, order, side="right")
+
+    @classmethod
+    def of_functions(
+        cls,
+        function: Callable[[np.ndarray], np.ndarray],
+        low: np.ndarray,
+        high: np.ndarray,
+        least: np.ndarray,
+        most: np.ndarray,
+    ) -> list[Steps]:
+        """Find the steps of every lane of a function by bisection, all at once.
+
+        :param function: int64 ``[..., lanes]`` → int64.
+        :param low, high: the accumulators ``[lanes]``.
+        :param least, most: where the codes saturate, ``[lanes]``.
+        :raises ValueError: when a lane is seen to be not monotone, or has too many steps.
+        """
+        ends = np.stack([function(low), function(high)])
+        if (steps := int(np.abs(ends[0] - ends[1]).max(initial=0))) > MOST_STEPS:
+            raise ValueError(f"has {steps:,} codes, which no power of two relates to its input; at most {MOST_STEPS:,}")
+        mirrored = ends[0] > ends[1]
+        sign, (first, last) = np.where(mirrored, -1, 1), (ends.min(axis=0), ends.max(axis=0))
+        low, high = np.where(mirrored, -high, low), np.where(mirrored, -low, high)
+        codes = first + 1 + np.arange(int((last - first).max(initial=0)))[:, np.newaxis]
+        below, reached = np.broadcast_to(low, codes.shape), np.broadcast_to(high, codes.shape)
+        while (reached - below > 1).any():
+            middle = below + (reached - below) // 2
+            values = function(middle * sign)
+            if ((values < first) | (values > last)).any():
+                raise ValueError("its codes neither rise nor fall throughout")
+            is_reached = values >= codes
+            reached, below = np.where(is_reached, middle, reached), np.where(is_reached, below, middle)
+        return [
+            cls(
+                low=int(low[k]),
+                high=int(high[k]),
+                first=int(first[k]),
+                at=reached[: last[k] - first[k], k].astype(np.int64),
+                least=int(least[k]),
+                most=int(most[k]),
+                mirrored=bool(mirrored[k]),
+            )
+            for k in range(len(low))
+        ]
+
+    @classmethod
+    def of_function(
+        cls, function: Callable[[np.ndarray], np.ndarray], low: int, high: int, least: int, most: int
+    ) -> Steps:
+        """Find the steps of a function (int64 → int64) of one lane."""
+        bounds = (np.array([bound], np.int64) for bound in (low, high, least, most))
+        return cls.of_functions(function, *bounds)[0]
+
+    @classmethod
+    def of_pieces(
+        cls,
+        pieces: Sequence[Piece],
+        code: Code,
+        reach: Callable[[int], Reach],
+        low: int,
+        high: int,
+        ends: tuple[int, int],
+    ) -> Steps:
+        """Find the steps of a quantizer after exact functions, each from its border.
+
+        :param code: the quantizer's code of a real number.
+        :param reach: the real numbers whose code is at least a given one.
+        :param ends: the codes at which the quantizer saturates.
+        """
+        least, most = _bounded(pieces, code, ends)
+
+        def of(accumulator: int) -> int:
+            return min(max(code(applied(pieces, Fraction(accumulator))), least), most)
+
+        first, last = of(low), of(high)
+        mirrored = first > last
+        if mirrored:
+            low, high, first, last = -high, -low, last, first
+        at, margin = [], Fraction(1, 2)
+        for wanted in range(first + 1, last + 1):
+            condition = reach(wanted)
+            for piece in reversed(pieces):
+                condition = piece.before(condition)
+            border = -condition.bound if mirrored else condition.bound
+            place = math.ceil(border) if condition.inclusive else math.floor(border) + 1
+            at.append(place)
+            margin = min(margin, *(abs(border - near) for near in (place, place - 1) if border != near), Fraction(1, 2))
+        # in accumulators; in codes it is as much less as an accumulator is worth
+        worth = Fraction(last - first, max(high - low, 1))
+        return cls(
+            low, high, first, np.array(at, np.int64), least, most, mirrored, float(margin * worth) if at else None
+        )
+
+
+def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:
+    """Where the codes end: at the quantizer's bounds, or at what it makes of a clamp's."""
+    least, most = ends
+    for k, piece in enumerate(pieces):
+        rest = pieces[k + 1 :]
+        low, high = (None if bound is None else applied(rest, bound) for bound in piece.bounds)
+        rising = applied(rest, Fraction(0)) <= applied(rest, Fraction(1))
+        for bound, lowest in ((low, rising), (high, not rising)):
+            if bound is None:
+                continue
+            if lowest:
+                least = min(max(least, code(bound)), most)
+            else:
+                most = max(min(most, code(bound)), least)
+    return least, most

@@ -107,9 +107,17 @@ def _build(
             tensors[place] = meanings[entry.path, place.call].add(at, *known)
         except (Unsupported, ValueError) as reason:
             builder.refuse(entry.label, str(reason))
+            tensors[place] = _outlined(meanings[entry.path, place.call], known)
     for key, place in wiring.outputs:
         if (tensor := tensors.get(place)) is not None:
             builder.output(tensor, key)
+
+
+def _outlined(meaning: KerasOptions, inputs: list[SymbolicTensor]) -> SymbolicTensor | None:
+    try:
+        return meaning.outline(*inputs)
+    except (Unsupported, ValueError):
+        return None
 
 
 def _load(

@@ -122,6 +122,12 @@ class KerasOptions(BaseModel):
         :raises Unsupported, ValueError: for what only the shapes can tell.
         """
 
+    def outline(self, *inputs: SymbolicTensor) -> SymbolicTensor | None:
+        """Return a tensor of the shape of its output, so that the layers after one that is refused are looked at, too;
+        None where that is not known.
+        """
+        return None
+
 
 class LayerOptions(KerasOptions):
     """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain.
@@ -207,5 +213,5 @@ def line_of(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{option} is missing"
     if problem["type"] == "literal_error":
-        return f"{option}={value!r} (supported: {problem['ctx']['expected']})"
+        return f"{option}={repr(value)[:60]} (supported: {problem['ctx']['expected']})"
     return f"{option}={shown}: {problem['msg']}"

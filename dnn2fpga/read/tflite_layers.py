@@ -121,6 +121,8 @@ def _require_undilated(call: Call, *fields: int) -> None:
 
 # Pooling
 
+MOST_PARTS = 2**20  # of a mean's unit
+
 
 def max_pooling(call: Call) -> SymbolicTensor:
     """MAX_POOL_2D."""
@@ -135,13 +137,25 @@ def average_pooling(call: Call) -> SymbolicTensor:
     """AVERAGE_POOL_2D: the mean of raw codes inside the image."""
     grid, source = call.require_one_grid(0), call.image()
     size, strides, padding = _windows(call)
-    layer = AveragePooling(call.inner("mean"), size, strides, padding)
-    parts = math.lcm(*np.unique(layer.inside(source.shape)).tolist())
-    if size == source.shape[:2] and layer.output_shape(source.shape)[:2] == (1, 1) and padding == "valid":
-        mean = call.add(GlobalAverage(layer.name, keep_dimensions=True), source)
-    else:
-        mean = call.add(layer, source)
+    parts = math.prod(
+        math.lcm(*_pixels_inside(*axis, padding)) for axis in zip(source.shape[:2], size, strides, strict=True)
+    )
+    if parts > MOST_PARTS:
+        raise Unsupported("has windows that reach over the border by too many different lengths; pad less")
+    name = call.inner("mean")
+    is_global = size == source.shape[:2] and padding == "valid"
+    layer = GlobalAverage(name, True) if is_global else AveragePooling(name, size, strides, padding)
+    mean = call.add(layer, source)
     return call.rounded(mean, real(grid) / parts, call.arithmetic.average(grid, parts), call.activation(5))
+
+
+def _pixels_inside(extent: int, window: int, stride: int, padding: str) -> set[int]:
+    """How many pixels of a window can lie in the image, along one axis."""
+    if padding == "valid":
+        return {window}
+    count = -(-extent // stride)
+    start = np.arange(count) * stride - max((count - 1) * stride + window - extent, 0) // 2
+    return set((np.minimum(start + window, extent) - np.maximum(start, 0)).tolist())
 
 
 def _windows(call: Call) -> tuple[tuple[int, int], tuple[int, int], str]:

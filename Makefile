@@ -13,7 +13,7 @@ test: setup
 
 setup: $(READY)
 
-# Made again only when what is to be installed changes. uv is pip's faster twin and comes from PyPI as well.
+# Made again only when what is to be installed changes. uv does what pip does, faster, and comes from PyPI as well.
 $(READY): pyproject.toml
 	@for tool in $(PYTHON) g++ make perl; do command -v $$tool >/dev/null || { echo "error: $$tool is missing; on Debian: apt-get install python3 python3-venv g++ make perl"; exit 2; }; done
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed"; exit 2; }

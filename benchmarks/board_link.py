@@ -22,12 +22,12 @@ from dnn2fpga.work_folder import WorkFolder  # noqa: E402
 
 REPORT = ROOT / "docs" / "measurements" / "board_link.md"
 HEADS = (
-    "bytes hurt, in both directions",
+    "corrupted bytes, in both directions",
     "images",
     "equal in every number",
     "accuracy on the board, software",
     "latency, cycles (planned)",
-    "bytes hurt",
+    "corrupted bytes",
     "answers damaged",
     "frames refused",
     "timeouts",
@@ -49,7 +49,7 @@ def row(noise: float, run: BoardRun) -> tuple[object, ...]:
         f"{latency} ({run.planned_latency_cycles:,})",
         *(
             f"{told[name]:,}"
-            for name in ("hurt_bytes", "damaged_answers", "refused_frames", "timeouts", "resent_bytes")
+            for name in ("corrupted_bytes", "damaged_answers", "refused_frames", "timeouts", "resent_bytes")
         ),
         f"{run.seconds:,.0f}",
     )
@@ -71,11 +71,11 @@ def main() -> None:
         rows.append(row(noise, run))
         print(rows[-1], flush=True)
     table = "\n".join(markdown_table(HEADS, rows))
-    text = f"""# A board's design, simulated, behind its serial line
+    text = f"""# A board's design, simulated, with its serial line
 
 Written by `python benchmarks/board_link.py`. Model `{graph.name}` on the design of `{given.board}` in Verilator: pins,
 UART, host link, accelerator. The driver talks to it through a pseudo-terminal, as it would to the board; half of the
-hurt bytes are lost, half are changed.
+corrupted bytes are lost, half are changed.
 
 {table}
 """

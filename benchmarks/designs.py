@@ -53,7 +53,7 @@ class Measured:
 def measured(
     name: str, model: Path, work: Path, settings: dict[str, Any], test: Data, frames: int, *, synthesize: bool = True
 ) -> Measured:
-    """Builds in ``work / name``; ends the program when anything differs from what was predicted."""
+    """Build in ``work / name``; end the program when anything differs from what was predicted."""
     for file in (config_files.MODEL_FILE, config_files.WEIGHTS_FILE):
         if not (model / file).is_file():
             sys.exit(f"error: {model / file} is missing; run the example that makes it first")

@@ -26,8 +26,8 @@ MODEL = ROOT / "examples" / "mnist_cnn" / "work" / "8_bits"
 REPORT = ROOT / "docs" / "measurements" / "folding.md"
 IMAGES = 1_000
 DESIGNS: dict[str, dict[str, Any]] = {
-    "4 pixels a beat": {"pixels": 4, "goal": {"interval_cycles": 196}},
-    "2 pixels a beat": {"pixels": 2, "goal": {"interval_cycles": 392}},
+    "4 pixels per beat": {"pixels": 4, "goal": {"interval_cycles": 196}},
+    "2 pixels per beat": {"pixels": 2, "goal": {"interval_cycles": 392}},
     **{f"1 pixel a beat {784 * k}": {"goal": {"interval_cycles": 784 * k}} for k in (1, 2, 4, 8)},
 }
 

@@ -94,7 +94,7 @@ def ours() -> list[Row]:
 
 
 def measure(setting: Setting, cache: Path, synthesis: bool, write: Any) -> None:
-    """Hands a row to ``write`` after every step."""
+    """Measure a row, and pass it to ``write`` after every step."""
     row = Row(f"NNgen {VERSION}", setting.name)
     folder = build(setting, cache)
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -171,7 +171,7 @@ def run(command: list[str]) -> str:
 
 
 def report(rows: Sequence[Row]) -> str:
-    heads = ("design", "channels in/out at once", "cycles an image", "with a memory always ready", "equal in RTL")
+    heads = ("design", "channels in/out at once", "cycles per image", "with a memory always ready", "equal in RTL")
     heads = (*heads, "to Verilog, s", "LUTs", "inverters", "est. LCs", "FF", "DSP", "BRAM36", "")
 
     def field(value: Any) -> str:
@@ -193,7 +193,7 @@ def report(rows: Sequence[Row]) -> str:
         "test bench in Icarus Verilog, a 32-bit bus, its memory model as it is and one that is always ready.",
         "Equal: all logits of one image, RTL and `ng.eval`, with both memories.",
         f"Cells: yosys, before placement, `{XC7.format(top=TOP)}`; LUTs with those that are memories.",
-        "The memory behind NNgen's AXI4 master is not counted.",
+        "The memory at NNgen's AXI4 master is not counted.",
         "",
         *markdown_table(heads, [list(map(field, asdict(row).values())) for row in rows]),
         "",

@@ -107,10 +107,11 @@ class Tally:
                 self._count(arithmetic, "rounding", "overflow")
                 self._count(settings, "scales", "calibration", "activation_symmetry", "activation_granularity")
             if padding := getattr(layer, "padding", ""):
-                self.choices.update([f"padding {padding}", *(f"stride {stride}" for stride in layer.strides)])
+                rule = padding if isinstance(padding, str) else "explicit"
+                self.choices.update([f"padding {rule}", *(f"stride {stride}" for stride in layer.strides)])
         goal = specimen.plan.goal
         self.hardware["planned" if goal else "chosen"] += 1
-        self.hardware[f"{specimen.plan.pixels} pixels a beat"] += any(port.pixels > 1 for port in manifest.inputs)
+        self.hardware[f"{specimen.plan.pixels} pixels per beat"] += any(port.pixels > 1 for port in manifest.inputs)
         edges = [*(edge for b in manifest.boundaries for edge in b.inputs), *manifest.outputs]
         self.hardware["FIFOs"] += sum(edge.fifo > 0 for edge in edges)
         for boundary in manifest.layers:
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None, series: Series = CHAINS) -> int
     page = MEASUREMENTS / f"{series.script}.md"
     parser = argparse.ArgumentParser(description=f"{series.title} as simulated Verilog.")
     parser.add_argument("--count", type=int, default=series.count, help=f"networks (default {series.count})")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other networks (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed produces other networks (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes; they share the networks (default 1)")
     parser.add_argument("--report", type=Path, default=page, help=f"page to write (default {page.relative_to(ROOT)})")
     options = parser.parse_args(arguments)

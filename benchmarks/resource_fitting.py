@@ -136,7 +136,7 @@ def coefficients(rows: Sequence[Row], resource: str, names: list[str], expect: d
 
 
 def fit(family: str) -> None:
-    """Writes its part of ``resource_fit.json``."""
+    """Fit the coefficients, and write the family's part of ``resource_fit.json``."""
     shape = measured_curves(family)
     bare = Fit(lut={}, ff={}, fabric=FABRICS[family], **{name: tuple(points) for name, points in shape.items()})
     rows = []

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--count", type=int, help="trials per campaign, at least; accidents and tamperings are always all"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other files (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed produces other files (default 0)")
     parser.add_argument("--jobs", type=int, default=2, help="trials at a time (default 2)")
     parser.add_argument(
         "--report", type=Path, default=REPORT, help=f"counts to keep (default {REPORT.relative_to(ROOT)})"

@@ -18,6 +18,7 @@ from dnn2fpga.optimize.pruning import PruningSettings
 from dnn2fpga.optimize.settings import Optimization, PartialSettings, SearchSettings, TrainingSettings
 from dnn2fpga.plan.goals import Budget, PlanGoal
 from dnn2fpga.plan.settings import LayerPlan, PlanSettings
+from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.task import TaskKind
 
 DEFAULT_FILE = "dnn2fpga.yaml"
@@ -65,6 +66,7 @@ class Config(Described):
     output: Path = Path("work")
     data: DataFiles = Field(default_factory=DataFiles)
     task: Tasks | None = None  # what the outputs are for, where last layer and labels are not to decide it
+    reading: ReadSettings = Field(default_factory=ReadSettings)
     quantization: Quantization = Field(default_factory=Quantization)
     optimization: Optimization = Field(default_factory=Optimization)
     search: SearchSettings = Field(default_factory=SearchSettings)
@@ -120,8 +122,9 @@ def _validated(tree: dict[str, Any], where: Path) -> Config:
 
 def _from_file_folder(tree: dict[str, Any], folder: Path) -> None:
     """Paths in the file are relative to the file."""
-    data = tree.get("data")
-    for group, keys in ((tree, ("model", "output")), (data if isinstance(data, dict) else {}, ("train", "test"))):
+    sections = {name: section if isinstance(section := tree.get(name), dict) else {} for name in ("data", "reading")}
+    paths = ((tree, ("model", "output")), (sections["data"], ("train", "test")), (sections["reading"], ("weights",)))
+    for group, keys in paths:
         for key in keys:
             if isinstance(group.get(key), str):
                 group[key] = str(folder / group[key])
@@ -152,6 +155,7 @@ def _known_keys(tree: dict[str, Any]) -> dict[str, Iterable[str]]:
         **named,
         "": Config.model_fields,
         "data": DataFiles.model_fields,
+        "reading": ReadSettings.model_fields,
         "quantization": Quantization.model_fields,
         "optimization": Optimization.model_fields,
         "partial": PartialSettings.model_fields,

@@ -17,7 +17,7 @@ class UserError(Exception):
 
 @contextmanager
 def damage_reported(what: str, *ours: type[Exception]) -> Iterator[None]:
-    """Turns whatever a file format's library raises into a ``UserError`` that begins with ``what``.
+    """Turn whatever a file format's library raises into a ``UserError`` that begins with ``what``.
 
     For calls into libraries that parse bytes of a stranger, and for nothing else: on a damaged file they raise
     whatever they stumble over, from ``KeyError`` to ``SystemError``.

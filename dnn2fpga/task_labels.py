@@ -40,7 +40,7 @@ class Labels:
 
 
 def observed(data: list[Data], interface: Interface) -> Labels:
-    """Looks at every label; raises ``UserError`` for labels that are no numbers of this output at all."""
+    """Look at every label; raise ``UserError`` for labels that are no numbers of this output at all."""
     is_per_position, problems = False, []
     for one in data:
         shape = one.y.shape[1:]  # type: ignore[union-attr]

@@ -26,10 +26,10 @@ STAGES, SEARCHES = "stages", "search"  # finished stages of the optimizer; trial
 PLOT, SEARCH_PLOT, PLAN_PLOT = "tries.png", "search.png", "plan.png"
 
 # Records: results that say what they rest on.
-QUANTIZATION, SEARCH = "quantization.json", "search.json"
+QUANTIZATION, SEARCH, SOURCE = "quantization.json", "search.json", "source.json"
 GENERATION = "generation.json"
 VERIFICATION, SYNTHESIS, POWER, BOARD_RUN = "verification.json", "synthesis.json", "power.json", "board_run.json"
-RECORDS = (QUANTIZATION, SEARCH, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
+RECORDS = (QUANTIZATION, SEARCH, SOURCE, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
 
 CONFIGURATION = (MODEL_FILE, WEIGHTS_FILE)
 # The folders of a bundle in which an additional file could change what is synthesized or simulated.

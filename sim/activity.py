@@ -67,7 +67,7 @@ def measure_activity(
         found = _run(executable, selected, folder / "activity-run")
     layers = _by_layer(manifest, found["scopes"], found["cycles"])
     if found["output_beats"] == 0 or not any(layer["bits"] for layer in layers.values()):
-        what = "gives nothing" if found["output_beats"] == 0 else "has no registers"
+        what = "produces nothing" if found["output_beats"] == 0 else "has no registers"
         raise BundleError(f"{manifest.rtl}: the design {what}; simulate it with run.py first")
     return {
         "activity_version": 1,
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--bundle", type=Path, default=SIM.parent, help="folder with manifest.json (default: the one around sim/)")
     add("--vectors", type=Path, help="vector folder (default: sim/vectors of the bundle)")
-    add("--frames", type=int, help="use only so many frames")
+    add("--frames", type=int, help="use only this many frames")
     add("--build-dir", type=Path, help="where builds and logs go (default: sim/build of the bundle)")
     add("--results", type=Path, help="write the results as JSON to this file")
     options = parser.parse_args(arguments)

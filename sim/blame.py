@@ -28,7 +28,7 @@ def verdict(checker: Checker, cycle: int, *, gave_up: bool = True) -> Fault | No
 
 
 def _is_offered(checker: Checker, read: Read) -> bool:
-    """Does the source offer a beat that this reader has not taken?"""
+    """Return whether the source offers a beat that this reader has not accepted."""
     return checker.waiting[read.source] and not checker.taken[read.source] >> read.slot & 1
 
 

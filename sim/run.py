@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--jobs", type=int, default=2, help="processes of a bulk run (default 2)")
     add("--stalls", choices=PATTERNS, default="none", help="stall pattern of a bulk run (default none)")
-    add("--frames", type=int, help="use only so many frames")
+    add("--frames", type=int, help="use only this many frames")
     add("--first-frame", type=int, default=0, help="start at this frame of the vector folder")
     add("--seed", type=int, default=1, help="seed of the stall patterns (default 1)")
     add("--waves", action="store_true", help="write a waveform of the tests")

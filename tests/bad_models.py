@@ -114,12 +114,12 @@ def training_inside() -> Any:
 
 
 def zero_padding() -> Any:
-    """Zeros that no convolution with padding="same" adds, zeros before a pooling, and zeros that leave."""
+    """Zeros as wide as the kernel, zeros before a pooling with some of its own, and zeros that leave."""
     keras = _keras()
     layers = keras.layers
     i = keras.Input((6, 6, 1))
-    wide = layers.Conv2D(2, 3, name="c")(layers.ZeroPadding2D(2, name="wide")(i))
-    pooled = layers.MaxPooling2D(3)(layers.ZeroPadding2D(1, name="pooled")(i))
+    wide = layers.Conv2D(2, 3, name="c")(layers.ZeroPadding2D(3, name="wide")(i))
+    pooled = layers.MaxPooling2D(3, padding="same")(layers.ZeroPadding2D(1, name="pooled")(i))
     both = layers.ZeroPadding2D(1, name="both")(i)
     return keras.Model(i, [wide, pooled, both, layers.Conv2D(2, 3)(both)])
 
@@ -182,7 +182,7 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "training_inside": (training_inside, ("layer 'inner' (Sequential)", "is called with training=True")),
     "zero_padding": (
         zero_padding,
-        ("'wide' (zero_padding)", "2 + 2 rows and 2 + 2 columns are added to [6, 6, 1]", "'pooled'", "'both'"),
+        ("'wide' (zero_padding)", "3 + 3 rows and 3 + 3 columns of zeros are added to [6, 6, 1]", "'pooled'", "'both'"),
     ),
     "lambda_inside": (lambda_inside, ("layer 'inner/secret' (Lambda)", "never run")),
     "nan_weights": (nan_weights, ("'sick' (Dense)", "its kernel holds NaN", "its bias holds NaN")),

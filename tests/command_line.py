@@ -44,7 +44,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int] | None]:
 
 
 def refused(run: Run, folder: Path, *arguments: object) -> str:
-    """Runs a command that must be refused; returns the messages."""
+    """Run a command that must be refused; return the messages."""
     before = listing(folder)
     outcome = run(*arguments)
     assert outcome.code == 2, outcome

@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def dnn2fpga(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """Runs the command line in this process, in an empty folder."""
+    """Run the command line in this process, in an empty folder."""
     from dnn2fpga.cli.app import main
     from dnn2fpga.cli.screen import console
 

@@ -6,7 +6,7 @@ It is written from docs/arithmetic.md and imports neither dnn2fpga nor rtl_lib, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -106,21 +106,22 @@ def in_binary32(layer: dict[str, Any], output: int, terms: list[tuple[int, float
     return fitted(rounded(total, how["rounding"]) + zero, low, high, how["overflow"])
 
 
-def positions(size: int, kernel: int, stride: int, padding: str) -> list[int]:
+def positions(size: int, kernel: int, stride: int, padding: str | list[int], axis: int) -> list[int]:
     """The first row (or column) of every window."""
-    if padding == "valid":
-        return list(range(0, size - kernel + 1, stride))
-    count = math.ceil(size / stride)
-    before = max((count - 1) * stride + kernel - size, 0) // 2  # TensorFlow: the odd one comes last
-    return [k * stride - before for k in range(count)]
+    if padding == "same":
+        count = math.ceil(size / stride)
+        before = max((count - 1) * stride + kernel - size, 0) // 2  # TensorFlow: the odd one comes last
+        return [k * stride - before for k in range(count)]
+    before, behind = (0, 0) if padding == "valid" else padding[2 * axis : 2 * axis + 2]
+    return list(range(-before, size + behind - kernel + 1, stride))
 
 
 def windows(layer: dict[str, Any], tensor: dict[str, Any], kernel: tuple[int, int]) -> list[tuple[int, int, Inside]]:
     """Return for every output pixel its place, and the pixels inside the frame."""
     rows, columns, _ = tensor["shape"]
     found = []
-    for r, top in enumerate(positions(rows, kernel[0], layer["strides"][0], layer["padding"])):
-        for c, left in enumerate(positions(columns, kernel[1], layer["strides"][1], layer["padding"])):
+    for r, top in enumerate(positions(rows, kernel[0], layer["strides"][0], layer["padding"], 0)):
+        for c, left in enumerate(positions(columns, kernel[1], layer["strides"][1], layer["padding"], 1)):
             inside = [
                 (i, j, top + i, left + j)
                 for i in range(kernel[0])
@@ -201,22 +202,30 @@ def dense_binary32(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> I
     return y
 
 
+def pools(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Iterator[tuple[int, int, int, list[int]]]:
+    """For every output: its place, and the numbers that count."""
+    height, width = layer["pool_size"]
+    for r, c, inside in windows(layer, tensor, layer["pool_size"]):
+        for k in range(tensor["shape"][2]):
+            outside = (height * width - len(inside)) * layer["count_include_pad"]
+            yield (
+                r,
+                c,
+                k,
+                [x[row, column, k] for _, _, row, column in inside] + outside * [of_lane(tensor["zero_point"], k)],
+            )
+
+
 def max_pooling(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
-    return {
-        (r, c, k): max(x[row, column, k] for _, _, row, column in inside)
-        for r, c, inside in windows(layer, tensor, layer["pool_size"])
-        for k in range(tensor["shape"][2])
-    }
+    return {(r, c, k): max(numbers) for r, c, k, numbers in pools(layer, tensor, x)}
 
 
 def average_pooling(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     low, high = limits(layer["output"])
     how, y = layer["arithmetic"], {}
-    for r, c, inside in windows(layer, tensor, layer["pool_size"]):
-        for k in range(tensor["shape"][2]):
-            total = sum(x[row, column, k] for _, _, row, column in inside)
-            exact = Fraction(total * layer["multiplier"][r][c], 2 ** layer["shift"])
-            y[r, c, k] = fitted(rounded(exact, how["rounding"]), low, high, how["overflow"])
+    for r, c, k, numbers in pools(layer, tensor, x):
+        exact = Fraction(sum(numbers) * layer["multiplier"][r][c], 2 ** layer["shift"])
+        y[r, c, k] = fitted(rounded(exact, how["rounding"]), low, high, how["overflow"])
     return y
 
 

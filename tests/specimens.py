@@ -34,6 +34,7 @@ from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.plan.settings import PlanSettings
 from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.image.window_schedule import Padding
 
 MOST_NUMBERS = 400  # in one tensor
 FEWEST_FRAMES, FEWEST_BEATS = 10, 100
@@ -117,7 +118,7 @@ def _shown(values: dict[str, Any]) -> dict[str, str]:
 def on_a_random_network(
     seed: int, check: Callable[[Specimen], None], networks: Callable[[], st.SearchStrategy[Specimen]] | None = None
 ) -> None:
-    """Runs ``check`` on one network. If it raises, hypothesis looks for a smaller network with which it does, too.
+    """Run ``check`` on one network. If it raises, hypothesis looks for a smaller network with which it does, too.
 
     A run of hypothesis for each network, because one run for many would draw many of them almost alike.
     """
@@ -243,9 +244,10 @@ def layers_of_kind(draw: st.DrawFn, name: str, kind: str, stream: Stream, rng: n
             return Reshape(name, (rows, size // n // rows, n))
         case "global_average":
             return GlobalAverage(name, keep_dimensions=draw(st.booleans()))
-    padding = draw(st.sampled_from(["valid", "same"]))
-    largest = (5, 5) if padding == "same" else stream.shape[:2]
+    rule = draw(st.sampled_from(["valid", "same", "explicit"]))
+    largest = stream.shape[:2] if rule == "valid" else (5, 5)
     size = (draw(st.integers(1, min(5, largest[0]))), draw(st.integers(1, min(5, largest[1]))))
+    padding = rule if rule != "explicit" else draw(paddings(stream.shape, size))
     strides = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     if "pooling" in kind and draw(st.booleans()):
         strides = size  # windows that do not overlap
@@ -258,7 +260,18 @@ def layers_of_kind(draw: st.DrawFn, name: str, kind: str, stream: Stream, rng: n
         return DepthwiseConv2D(
             name, random_weights(rng, (*size, n)), random_weights(rng, (n,)), strides=strides, padding=padding
         )
-    return (MaxPooling if kind == "max_pooling" else AveragePooling)(name, size, strides, padding)
+    pooling = MaxPooling if kind == "max_pooling" else AveragePooling
+    return pooling(name, size, strides, padding, count_include_pad=draw(st.booleans()))
+
+
+def paddings(shape: Shape, kernel: tuple[int, int]) -> st.SearchStrategy[Padding]:
+    """Rows and columns with which one window or more fit on an image."""
+
+    def along(extent: int, size: int) -> st.SearchStrategy[tuple[int, int]]:
+        return st.tuples(*2 * [st.integers(0, size - 1)]).filter(lambda pads: extent + sum(pads) >= size)
+
+    rows, columns = (along(extent, size) for extent, size in zip(shape[:2], kernel, strict=True))
+    return st.tuples(rows, columns).map(lambda pads: Padding(*pads[0], *pads[1]))
 
 
 def random_weights(rng: np.random.Generator, shape: Shape) -> np.ndarray:

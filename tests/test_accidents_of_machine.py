@@ -145,7 +145,7 @@ def test_a_file_that_grows_too_large_leaves_the_old_bundle(tmp_path: Path, work:
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Puts a tool that does not work in the way of the real one."""
+    """Put a tool that does not work in the way of the real one."""
     folder = tmp_path / "broken"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")

@@ -27,6 +27,7 @@ EVERYTHING = """
 model: models/net.keras
 output: ../out
 data: {train: data.npz, test: /absolute/test.npz, x: images, y: labels}
+reading: {weights: models/net.h5, rule: reference, input_format: u8.8, requantize: true}
 quantization:
   numbers: integer
   weight_bits: 4

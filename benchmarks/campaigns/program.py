@@ -80,12 +80,12 @@ class Program:
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def kill(self, number: int = signal.SIGKILL, *, alone: bool = False) -> None:
-        """Sends a signal to the program; SIGKILL also to all that it has started, but for ``alone``."""
+        """Send a signal to the program; SIGKILL also to all that it has started, but for ``alone``."""
         if self.runs:
             (os.kill if alone or number != signal.SIGKILL else os.killpg)(self.process.pid, number)
 
     def outcome(self, timeout: float = LONGEST) -> Outcome:
-        """Waits for the end."""
+        """Wait for the end of the program."""
         code, usage = self._wait(timeout)
         seconds = seconds_of(usage, time.monotonic() - self.start)
         out, err = (_read(self.files[number]) for number in (1, 2))

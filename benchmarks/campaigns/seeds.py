@@ -155,7 +155,7 @@ def _shapes(tree: Any) -> Iterator[tuple[int, ...]]:
 
 
 def seeds(folder: Path) -> list[Seed]:
-    """Reads all seeds; those of ``STRUCTURES`` are made in ``folder`` if they are not there."""
+    """Read all seeds; those of ``STRUCTURES`` are made in ``folder`` if they are not there."""
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / f"{name}{'_functional' if functional else ''}{suffix}" for name, suffix, functional in STRUCTURES]
     if missing := [",".join(map(str, one)) for one, path in zip(STRUCTURES, made, strict=True) if not path.is_file()]:

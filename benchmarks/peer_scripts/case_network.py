@@ -39,7 +39,7 @@ def is_exact(predict: Callable[[Any], Any], case: Path) -> bool:
 
 
 def hand_back(project: Path, output: Path, result: dict[str, Any]) -> None:
-    """Keeps the Verilog, without the wrapper of the peer's simulation (same logic, padded ports)."""
+    """Write the Verilog, without the wrapper of the peer's simulation (same logic, padded ports)."""
     folder = output / "verilog"
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(project.glob("src/**/*.v")):

@@ -48,6 +48,6 @@ def what_would_fit(folder: Path, board: Board, settings: PlanSettings, manifest:
         return "no slower design that fits was found: take narrower numbers, a smaller model or a larger board"
     limits = "".join(f" --set hardware.goal.budget.{name}={limit}" for name, limit in slower.budget.items())
     return (
-        f"a slower design is smaller (this one takes {manifest.interval_cycles:,} cycles per frame): "
+        f"a slower design is smaller (this one needs {manifest.interval_cycles:,} cycles per frame): "
         f"dnn2fpga generate {folder} --board {board.name} --goal smallest --interval {slower.interval_cycles}{limits}"
     )

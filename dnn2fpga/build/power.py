@@ -208,7 +208,7 @@ def _too_large(board: Board, used: Mapping[str, Mapping[str, float]]) -> tuple[s
     held = {"lut": board.resources.lut, "ff": board.resources.ff, "dsp": board.resources.dsp, "bram18": board.bram18}
     needed = {kind: sum(layer[kind] for layer in used.values()) for kind in held}
     over = [f"{needed[kind]:,.0f} of {held[kind]:,} {kind}" for kind in held if needed[kind] > held[kind]]
-    return (f"the design does not fit: it takes {', '.join(over)}",) if over else ()
+    return (f"the design does not fit: it needs {', '.join(over)}",) if over else ()
 
 
 def _constants() -> _File:

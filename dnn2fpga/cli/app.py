@@ -125,7 +125,7 @@ def verify(
     waves: Waves = False,
     settings: Set = None,
 ) -> None:
-    """Simulates the bundle and compares every layer boundary with the integer model, to the bit."""
+    """Simulate the bundle and compare every layer boundary with the integer model, bit by bit."""
     chosen: dict[str, Any] = {"data.test": test, "data.x": x, "data.y": y}
     chosen |= {"verification.frames": frames, "verification.seed": seed, "verification.stalls": stalls}
     with exclusive(work):
@@ -189,24 +189,19 @@ def _exit_unless(met: bool) -> None:
         raise typer.Exit(MISSED)
 
 
-def _read(settings: Config) -> tuple[Graph, Data, Data | None]:
+def _read(settings: Config) -> tuple[Graph, Data | None, Data | None]:
     """Model, training data and test data; says what the network is for."""
     from dnn2fpga import flow
     from dnn2fpga.task_reading import task_lines, with_task
 
-    problems = []
     if settings.model is None:
-        problems.append("no model is given; name a .keras or .h5 file")
-    if settings.data.train is None:
-        problems.append("no data to calibrate with is given; name an .npz or .npy file with --data")
-    if problems:
-        raise UserError(problems)
+        raise UserError("no model is given; name its file (docs/front_ends.md lists what can be read)")
     with progress_shown() as progress:
         progress("reading the model", 0, 1)
-        graph = flow.read_model(settings.model)  # type: ignore[arg-type]
+        graph = flow.read_model(settings.model, settings.reading)
         progress("reading the model", 1, 1)
     test = loaded(settings.data.test, graph, settings) if settings.data.test else None
-    data = loaded(settings.data.train, graph, settings)  # type: ignore[arg-type]
+    data = loaded(settings.data.train, graph, settings) if settings.data.train else None
     for line in task_lines(with_task(graph, (data, test), settings.task), test):
         console.print(f"task: {line}", markup=False)
     return graph, data, test
@@ -224,6 +219,7 @@ def _quantize(settings: Config) -> bool:
             work=settings.output,
             test=test,
             task=settings.task,
+            reading=settings.reading,
             quantization=settings.quantization,
             optimization=settings.optimization,
             progress=progress,
@@ -293,5 +289,5 @@ def _summary(settings: Config) -> None:
 
 
 def main() -> None:
-    """Runs the command line. Exit code 2 and one line per problem for everything the user can put right."""
+    """Run the command line. Exit code 2 and one line per problem for everything the user can put right."""
     run_to_its_end(app)

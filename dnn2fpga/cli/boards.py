@@ -58,13 +58,13 @@ def run(
     x: XName = None,
     y: YName = None,
     frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="so many samples, spread over the data (default: all)")
+        int | None, typer.Option("--frames", min=1, help="this many samples, spread over the data (default: all)")
     ] = None,
     noise: Annotated[
-        float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to hurt on the way, as a trial")
+        float, typer.Option("--noise", min=0, max=0.2, help="share of the bytes to corrupt on the way, as a trial")
     ] = 0.0,
 ) -> None:
-    """Sends data through the accelerator on its board, and compares it with the integer model on this computer."""
+    """Send data through the accelerator on its board, and compare it with the integer model on this computer."""
     given = {"output": work, "board": board, "clock_mhz": clock, "data.x": x, "data.y": y}
     settings = settings_from(config, given)
     _check_board(settings)
@@ -97,7 +97,7 @@ def power(
 
 
 def boards() -> None:
-    """Lists the boards."""
+    """List the boards."""
     from rich import box
     from rich.table import Table
 

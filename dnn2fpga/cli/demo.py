@@ -24,7 +24,7 @@ class Prepared:
 
 
 def prepare(folder: Path, progress: Progress) -> Prepared:
-    """Trains a small CNN in seconds and writes model and data into ``folder``; a second call finds them there."""
+    """Train a small CNN in seconds and write model and data into ``folder``; a second call finds them there."""
     prepared = Prepared(folder / "digits.keras", folder / "train.npz", folder / "test.npz")
     if all(path.is_file() for path in vars(prepared).values()):
         return prepared

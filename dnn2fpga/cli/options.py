@@ -37,7 +37,7 @@ Aim = Annotated[
 Interval = Annotated[int | None, typer.Option("--interval", help="cycles between two frames, at most")]
 Latency = Annotated[int | None, typer.Option("--latency", help="cycles from a frame's first beat to its last, at most")]
 Frames = Annotated[
-    int | None, typer.Option("--frames", help="simulate so many samples, spread over the test data (default: all)")
+    int | None, typer.Option("--frames", help="simulate this many samples, spread over the test data (default: all)")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed of the stall patterns and of the choice of frames")]
 Stalls = Annotated[
@@ -65,7 +65,9 @@ def _option(kind: type, flag: str, help: str) -> Any:
 MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     "model": (
         "model",
-        Annotated[Path | None, typer.Argument(help="Keras model (.keras or .h5); default: 'model' of dnn2fpga.yaml")],
+        Annotated[
+            Path | None, typer.Argument(help="trained model (docs/front_ends.md); default: 'model' of dnn2fpga.yaml")
+        ],
     ),
     "output": (
         "output",
@@ -88,6 +90,23 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
             "binary, classes, classes_per_position, several_labels, regression or reconstruction; for several outputs "
             "OUTPUT=TASK, once for each (default: by the last layer and the labels, docs/tasks.md)",
         ),
+    ),
+    "weights": ("reading.weights", _option(Path, "--weights", "file with the arrays of a Keras model in JSON")),
+    "rule": (
+        "reading.rule",
+        _option(str, "--rule", "TensorFlow Lite: whose rounding to follow, tflm, reference or xnnpack (default: tflm)"),
+    ),
+    "input_format": (
+        "reading.input_format",
+        _option(
+            str,
+            "--input-format",
+            "fixed point of inputs that a model with integers of its own does not quantize (default: s16.10)",
+        ),
+    ),
+    "requantize": (
+        "reading.requantize",
+        _option(bool, "--requantize", "treat a model that brings its own integers as one in floating point"),
     ),
     "bits": ("", _option(int, "--bits", "width of weights, activations and input, 1-16")),
     "weight_bits": ("quantization.weight_bits", _option(int, "--weight-bits", "width of weights, 1-16 (default: 8)")),
@@ -118,7 +137,7 @@ MODEL_OPTIONS: dict[str, tuple[str, Any]] = {
     ),
     "max_drop": (
         "optimization.max_drop",
-        _option(float, "--max-drop", "target: at most so many points below the float model"),
+        _option(float, "--max-drop", "target: at most this many points below the float model"),
     ),
     "target_accuracy": (
         "optimization.target_accuracy",

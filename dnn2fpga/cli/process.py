@@ -40,7 +40,7 @@ REPORTED = ("numpy", "scipy", "tensorflow", "keras", "amaranth", "cocotb", "veri
 
 
 def run_to_its_end(command: Callable[[], None]) -> NoReturn:
-    """Runs a command, and exits."""
+    """Run a command, and exit."""
     _prepare_streams()
     find_writable_caches()
     try:

@@ -93,7 +93,7 @@ class Link:
         self.identity: Identity | None = None
 
     def open(self) -> Identity:
-        """Begins a session: the device resets the accelerator and says what it is.
+        """Begin a session: the device resets the accelerator and says what it is.
 
         :raises UserError: when nobody answers, or in another version of the protocol.
         """
@@ -210,7 +210,7 @@ class Link:
             yield answer
 
     def _take(self, answer: Answer, streams: _Streams, flights: deque[_Flight], oldest_tag: int) -> bool:
-        """Notes what the answer says; whether input must be sent again."""
+        """Record what the answer says; return whether input must be sent again."""
         if answer.kind == Kind.OPENED:
             return False  # to an OPEN that was sent twice
         if answer.session != self._session or answer.kind == Kind.NO_SESSION:

@@ -14,7 +14,7 @@ class NoisyPort:
         self._port = port
         self._share = share
         self._random = random.Random(seed)
-        self.hurt = 0  # bytes
+        self.corrupted = 0  # bytes
 
     def write(self, data: bytes, /) -> int:
         self._port.write(self._through(data))
@@ -34,7 +34,7 @@ class NoisyPort:
         result = bytearray()
         for byte in data:
             chance = self._random.random()
-            self.hurt += chance < self._share
+            self.corrupted += chance < self._share
             if chance >= self._share:
                 result.append(byte)
             elif chance >= self._share / 2:

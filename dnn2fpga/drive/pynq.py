@@ -155,7 +155,7 @@ class Accelerator(Driver):
         return {"cycles": cycles, **{name: self._read(name) for name in names}}
 
     def reset(self) -> None:
-        """Forgets all frames under way, in the accelerator and in the DMA. Counters begin again."""
+        """Forget all frames under way, in the accelerator and in the DMA. Counters begin again."""
         for dma in self._dmas:
             dma.write(DMA_CONTROL, DMA_RESET)
         if not self._comes_true(lambda: not any(dma.read(DMA_CONTROL) & DMA_RESET for dma in self._dmas)):
@@ -208,7 +208,7 @@ class Accelerator(Driver):
         return {name: stream.received(frames) for name, stream in self._received.items()}
 
     def _gone_wrong(self, what: str) -> AcceleratorError:
-        """Says where the frames are, and makes ready for others."""
+        """Return an error that says where the frames are, and make ready for others."""
         status, taken, given = (self._read(name) for name in ("status", "frames_in", "frames_out"))
         waits = [f"{side} waits" for side in self._waiting(status)]
         self.reset()

@@ -81,7 +81,7 @@ def run_on_board(
     progress: Progress = silent,
     noise: float = 0.0,
 ) -> BoardRun:
-    """Sends all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
+    """Send all of ``data`` through the accelerator; the result is written to ``board_run.json`` too.
 
     :param data: samples for every input, by its name where there are several.
     :param port: the name of a serial port, ``simulation`` or ``netlist``.
@@ -120,7 +120,7 @@ def run_on_board(
         latency_cycles=(int(cycles.min()), int(cycles.max())),
         planned_latency_cycles=current.manifest.latency_cycles,
         seconds=round(seconds, 3),
-        statistics=asdict(accelerator.statistics) | {"hurt_bytes": noisy.hurt},
+        statistics=asdict(accelerator.statistics) | {"corrupted_bytes": noisy.corrupted},
     )
     with added_files(folder) as new:
         current.write_verdict(new, BOARD_RUN, result.model_dump(mode="json"))

@@ -113,7 +113,8 @@ def tiled(encoding: Encoding, tensor: Tensor, lanes: int) -> Encoding:
     :raises Unsupported: where numbers of different scales would meet in a lane.
     """
     if lanes % tensor.lanes == 0:
-        fields = {name: np.tile(values, lanes // tensor.lanes) for name, values in vars(encoding).items()}
+        each = vars(encoding.for_lanes(tensor.lanes))
+        fields = {name: np.tile(values, lanes // tensor.lanes) for name, values in each.items()}
         return Encoding(**fields)
     if len(set(encoding.scale)) > 1 or len(set(encoding.zero_point.tolist())) > 1:
         raise Unsupported(f"channels with scales of their own cannot travel in {lanes} lanes, only in {tensor.lanes}")

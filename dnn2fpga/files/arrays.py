@@ -102,7 +102,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _measure(content: IO[bytes], size: int) -> None:
-    """Reads the header of an array: what it declares must be what is there."""
+    """Read the header of an array: what it declares must be what is there."""
     version = np.lib.format.read_magic(content)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:

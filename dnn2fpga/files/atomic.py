@@ -90,7 +90,7 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 @undisturbed
 def _published(parent: Path, target: Path) -> Iterator[Path]:
-    """Yields a folder; what is written into it moves to ``parent`` at the end. ``target`` is for messages."""
+    """Yield a folder; what is written into it moves to ``parent`` at the end. ``target`` is for messages."""
     with ExitStack() as stack:
         try:
             stack.enter_context(made_folder(parent))
@@ -137,7 +137,7 @@ def _publish(scratch: Path) -> None:
 
 
 def _carry_through(scratch: Path) -> None:
-    """Moves what is ready to its place, or what is left of it."""
+    """Move what is ready to its place, or what is left of it."""
     for entry in _entries(scratch / READY):
         place, old = scratch.parent / entry.name, scratch / OLD / entry.name
         if entry.is_dir() and os.path.lexists(place):

@@ -16,7 +16,7 @@ LOCK_FILE = ".dnn2fpga.lock"
 
 @contextmanager
 def exclusive(folder: Path, *, make: bool = False) -> Iterator[None]:
-    """Keeps other commands out of a work folder. Where there is none, there is nothing to keep them out of.
+    """Keep other commands out of a work folder. Where there is none, there is nothing to keep them out of.
 
     :param make: the command writes a new work folder: it is made now, and gone again if nothing is put into it.
     :raises UserError: when another command is at work there, or the folder cannot be written.

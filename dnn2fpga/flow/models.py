@@ -20,6 +20,7 @@ from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.optimize.result import QuantizationResult
 from dnn2fpga.optimize.settings import Optimization, SearchSettings
 from dnn2fpga.progress import Progress, silent
+from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.report.plots import plot_front, plot_tries
 from dnn2fpga.task_reading import Kinds, with_task
 from dnn2fpga.work_folder import (
@@ -30,44 +31,56 @@ from dnn2fpga.work_folder import (
     SEARCH,
     SEARCH_PLOT,
     SEARCHES,
+    SOURCE,
     STAGES,
     WorkFolder,
 )
 
 if TYPE_CHECKING:
+    from dnn2fpga.flow.sources import SourceResult
     from dnn2fpga.graph.float import Graph
     from dnn2fpga.optimize.checkpoints import Checkpoints
     from dnn2fpga.optimize.width_search import SearchResult
 
+NO_DATA = "no data to calibrate with is given; name an .npz or .npy file with --data"
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
 
-def read_model(model: Path | str) -> Graph:
-    """Read a Keras file (``.keras`` or ``.h5``). Neither Keras nor TensorFlow is needed.
+def read_model(model: Path | str, settings: ReadSettings | None = None) -> Graph:
+    """Read the file of a trained model (docs/front_ends.md). No training framework is needed.
 
     :param model: the path of the file.
-    :returns: the simplified graph of float layers, with its ``inputs`` and ``outputs`` by name.
+    :param settings: answers to what the file leaves open.
+    :returns: the graph of layers, with its ``inputs`` and ``outputs`` by name; where the model brings its own integers,
+        with its quantizers.
     :raises UserError: with everything in the file that cannot be read or is not supported.
     """
+    from dnn2fpga.passes.drop_quantizers import drop_quantizers
     from dnn2fpga.passes.simplify import simplify
+    from dnn2fpga.passes.to_integers import has_integers
     from dnn2fpga.read import front_ends
 
-    return simplify(front_ends.read_model(model))
+    settings = settings or ReadSettings()
+    graph = front_ends.read_model(model, settings)
+    if has_integers(graph) and not settings.requantize:
+        return graph
+    return simplify(drop_quantizers(graph))
 
 
 def quantize(
     model: Graph | Path | str,
-    data: Data | Path | str,
+    data: Data | Path | str | None = None,
     *,
     work: Path | str,
     test: Data | Path | str | None = None,
     task: Kinds = None,
+    reading: ReadSettings | None = None,
     quantization: Quantization | None = None,
     optimization: Optimization | None = None,
     progress: Progress = silent,
-) -> QuantizationResult:
+) -> QuantizationResult | SourceResult:
     """Quantize a model: write ``model.yaml`` and ``weights.npz`` of the first stage's model that reaches the target, or
-    of the best one (``met`` says which).
+    of the best one (``met`` says which). A model that brings its own integers keeps them, and needs no data.
 
     :param model: the graph that `read_model` returns, or the model's file.
     :param data: real inputs ``[samples, *shape]`` for calibration, with labels for training if there are some; or their
@@ -75,6 +88,7 @@ def quantize(
     :param work: the folder in which all steps for this model work; made if it is missing.
     :param test: data by which attempts are scored, or its file; a target needs it.
     :param task: the task of all outputs, or tasks by the name of the output; None: found out from model and labels.
+    :param reading: answers to what the model's file leaves open.
     :param quantization: widths, scales and ranges (docs/optimizer.md); None: all by default.
     :param optimization: the target, and the stages that may be run to reach it; None: all by default.
     :param progress: called as the work advances (``Progress``).
@@ -82,15 +96,25 @@ def quantize(
     :raises UserError: when the model cannot be read or quantized, data or labels do not fit it, settings contradict
         each other, or a target is given without test data.
     """
+    from dnn2fpga.flow.sources import refuse_choices, take_integers
     from dnn2fpga.optimize.loop import check_can_be_judged, optimize
+    from dnn2fpga.passes.to_integers import has_integers
 
-    optimization = optimization or Optimization()
-    given = _given(model, data, test, task)
+    optimization, quantization = optimization or Optimization(), quantization or Quantization()
+    reading = reading or ReadSettings()
+    graph = read_model(model, reading) if isinstance(model, Path | str) else model
+    if has_integers(graph):
+        refuse_choices(graph, data, quantization, optimization)
+        judging = None if test is None else data_for(graph, test)
+        return take_integers(with_task(graph, [judging], task), judging, Path(work), reading, progress)
+    if data is None:
+        raise UserError(NO_DATA)
+    given = _given(graph, data, test, task)
     check_can_be_judged(given.test, optimization)  # now, not after pruning and calibration
-    folder, quantization = Path(work), quantization or Quantization()
+    folder = Path(work)
     problem, checkpoints = _prepared(given, folder, quantization, optimization, progress)
     outcome = optimize(problem, optimization, checkpoints)
-    WorkFolder(folder).remove(PLOT, SEARCH, SEARCH_PLOT)  # of the model before
+    WorkFolder(folder).remove(PLOT, SEARCH, SEARCH_PLOT, SOURCE)  # of the model before
     with added_files(folder) as new:
         result = _write_chosen(problem, outcome.chosen, outcome.tries, new)
         if optimization.is_given:
@@ -100,7 +124,7 @@ def quantize(
 
 def search(
     model: Graph | Path | str,
-    data: Data | Path | str,
+    data: Data | Path | str | None,
     *,
     work: Path | str,
     test: Data | Path | str | None,
@@ -123,18 +147,24 @@ def search(
     :raises UserError: when there is no test data, and as of `quantize`.
     """
     from dnn2fpga.optimize.width_search import search_widths
+    from dnn2fpga.passes.to_integers import has_integers
 
+    if data is None:
+        raise UserError(NO_DATA)
     if test is None:
         raise UserError("a search judges every trial on test data: give it with --test")
+    graph = read_model(model) if isinstance(model, Path | str) else model
+    if has_integers(graph):
+        raise UserError(f"model '{graph.name}' brings its own integers: --requantize lets a search choose others")
     settings, optimization = search or SearchSettings(), optimization or Optimization()
     folder, quantization = Path(work), quantization or Quantization()
-    given = _given(model, data, test, task)
+    given = _given(graph, data, test, task)
     problem, _ = _prepared(given, folder, quantization, optimization, progress)
     found = search_widths(problem, settings, optimization.training, folder / SEARCHES)
     layers = found.chosen.settings.model_dump(mode="json", include={"layers"}, exclude_none=True)
     with added_files(folder / SEARCHES) as new:
         (new / DEFAULT_FILE).write_text(yaml.safe_dump({"quantization": layers}), encoding="utf-8")
-    WorkFolder(folder).remove(PLOT)
+    WorkFolder(folder).remove(PLOT, SOURCE)
     with added_files(folder) as new:
         _write_chosen(problem, found.chosen, [one.result for one in found.front], new)
         write_record(new, SEARCH, found.result.model_dump(mode="json"), digests(new, CONFIGURATION))
@@ -151,8 +181,7 @@ class _Given:
     test: Data | None
 
 
-def _given(model: Graph | Path | str, data: Data | Path | str, test: Data | Path | str | None, task: Kinds) -> _Given:
-    graph = read_model(model) if isinstance(model, Path | str) else model
+def _given(graph: Graph, data: Data | Path | str, test: Data | Path | str | None, task: Kinds) -> _Given:
     read = data_for(graph, data)
     judging = None if test is None else data_for(graph, test)
     return _Given(with_task(graph, (read, judging), task), read, judging)

@@ -81,7 +81,7 @@ class Network(StreamComponent):
     def _branch(
         m: Module, boundary: Boundary, branches: Sequence[Any], streams: dict[tuple[str, str, int], Any]
     ) -> None:
-        """Puts the FIFOs where a tensor has several readers."""
+        """Put the FIFOs where a tensor has several readers."""
         for edge, stream in zip(boundary.edges, branches, strict=True):
             if fifo := boundary.fifo_of(edge):
                 m.submodules[f"fifo_{boundary.index}_{boundary.name}_{boundary.edges.index(edge)}"] = fifo

@@ -94,7 +94,7 @@ class BoundaryRecord(StreamRecord):
 
     @property
     def is_input(self) -> bool:
-        """Does the model read this tensor, rather than a layer produce it?"""
+        """True if the model reads this tensor, rather than a layer produces it."""
         return not self.inputs
 
 

@@ -15,11 +15,13 @@ from pydantic import Field, ValidationError
 
 import dnn2fpga.layers  # noqa: F401 - registers the layer kinds
 from dnn2fpga.errors import UserError
+from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import CountOrNone, problems_of
 from dnn2fpga.files.yaml_files import read_yaml
 from dnn2fpga.graph.dag import Dag, Node
+from dnn2fpga.graph.origin import Origin
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import quantized_kinds
@@ -45,7 +47,9 @@ class _ModelFile(Described):
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     float_parameters: CountOrNone
     notes: tuple[str, ...]
+    origin: Origin | None = None
     inputs: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Tensor] = Field(min_length=1)
+    conversions: dict[str, Conversion] | None = None
     outputs: tuple[_Output, ...] = Field(min_length=1)
     layers: tuple[dict[str, Any], ...]
 
@@ -62,11 +66,14 @@ def save(graph: QuantizedGraph, folder: Path) -> None:
         name=graph.name,
         float_parameters=graph.float_parameters,
         notes=graph.notes,
+        origin=graph.origin,
         inputs=dict(graph.inputs),
+        conversions=dict(graph.conversions) or None,
         outputs=tuple(_Output(name=name, tensor=tensor, task=tasks[name]) for name, tensor in graph.leaving.items()),
         layers=tuple(_describe(node) for node in graph.nodes),
     )
-    text = yaml.dump(described.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    fields = {key: value for key, value in described.model_dump(mode="json").items() if value is not None}
+    text = yaml.dump(fields, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     header = "# Configuration of a dnn2fpga accelerator (docs/arithmetic.md). The integers are in weights.npz.\n"
     (folder / MODEL_FILE).write_text(header + text, encoding="utf-8")
     arrays = {f"{layer.name}/{field}": array for layer in graph.layers for field, array in layer.arrays.items()}
@@ -129,6 +136,8 @@ def load(folder: Path) -> QuantizedGraph:
         raise UserError(f"{path}: format_version must be {FORMAT_VERSION} or {OLDER}, not {described.format_version}")
     arrays = _load_arrays(folder / WEIGHTS_FILE)
     problems = [] if described.layers else [f"{path}: there must be at least one layer"]
+    strays = sorted(set(described.conversions or ()) - set(described.inputs))
+    problems += [f"{path}: conversions.{name}: there is no such input" for name in strays]
     nodes = [_node(path, k, fields, arrays, problems) for k, fields in enumerate(described.layers)]
     if problems:
         raise UserError(problems)
@@ -138,8 +147,10 @@ def load(folder: Path) -> QuantizedGraph:
         dag=_dag(path, described, [node for node in nodes if node is not None]),
         output_names=tuple(output.name for output in described.outputs),
         decided={output.name: output.task for output in described.outputs if output.task is not None},
+        conversions=described.conversions or {},
         notes=described.notes,
         float_parameters=described.float_parameters,
+        origin=described.origin,
     )
     _check(path, graph)
     if is_argmax:

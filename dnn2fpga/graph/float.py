@@ -12,6 +12,7 @@ import numpy as np
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.encodings import Encodings
+from dnn2fpga.graph.origin import Origin
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.task import Ending, Interface, Task
@@ -40,6 +41,7 @@ class Graph(Decided):
     decided: Mapping[str, Task] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
+    origin: Origin | None = None
 
     @classmethod
     def chain(cls, name: str, input_name: str, input_shape: Shape, layers: list[Layer], **rest: Any) -> Graph:

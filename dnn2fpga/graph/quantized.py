@@ -15,6 +15,7 @@ import numpy as np
 from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
+from dnn2fpga.graph.origin import Origin
 from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.task import Ending, Interface, Task
@@ -45,6 +46,7 @@ class QuantizedGraph(Decided):
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
+    origin: Origin | None = None
 
     @classmethod
     def chain(

@@ -162,6 +162,10 @@ class Exact(ABC):  # noqa: B024 - every question has a default answer
 
     follows_sums: ClassVar[bool] = False  # it is done to sums before they are rounded; else it reads codes
 
+    def in_floating_point(self) -> Layer | None:
+        """Return the layer as one of a model in floating point; None where nothing is left of it."""
+        return self  # type: ignore[return-value]
+
     @property
     def has_channels(self) -> bool:
         """Whether it has numbers of its own for each channel, so that all of them must travel in one beat."""
@@ -192,7 +196,6 @@ class Layer(Absorbing, Exact):
     has_weights: ClassVar[bool] = False  # products with constants: what may be pruned, and left in floating point
     is_convolution: ClassVar[bool] = False  # what Tourad and Eleuldj keep out of partial quantization
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
-    commutes_with_monotone: ClassVar[bool] = False  # what never decreases may be done before it as well as after it
 
     def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
         """How many numbers of each input it needs in a beat; by default as many as there are."""
@@ -224,6 +227,11 @@ class Layer(Absorbing, Exact):
         return False
 
     @property
+    def commutes_with_monotone(self) -> bool:
+        """Return whether what never decreases may be done before it as well as after it."""
+        return False
+
+    @property
     def ending(self) -> Ending:
         """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
@@ -238,7 +246,7 @@ class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
     """A layer kind that is left after all passes: it becomes hardware."""
 
 
-def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Lowered:
+def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Moved:
     """What a layer with one input that keeps the meaning of codes makes of them."""
     (input,) = inputs
     choice = layer.choose(cast(Observed, None), LayerSettings(), input.tensor)

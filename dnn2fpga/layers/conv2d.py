@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.quantize.operations import Operations
 from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.padding import PaddingRule, padding_after_zeros
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
@@ -25,7 +26,7 @@ class OverWindows(QuantizedLayer):
     """The geometry of a convolution: ``weights [K_h, K_w, ..., outputs]``."""
 
     strides: Pair = (1, 1)
-    padding: Literal["valid", "same"] = "valid"
+    padding: PaddingRule = "valid"
     weights: Any
 
     def output_shape(self, input: Tensor) -> Shape:
@@ -76,7 +77,7 @@ class Convolution(Linear):
     is_convolution: ClassVar[bool] = True
 
     strides: tuple[int, int] = (1, 1)
-    padding: str = "valid"
+    padding: PaddingRule = "valid"
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self._windows(input_shape).output_size, self.outputs)
@@ -85,9 +86,8 @@ class Convolution(Linear):
         return {"strides": self.strides, "padding": self.padding}
 
     def absorb_padding(self, padding: Padding, shape: Shape) -> Self | None:
-        (rows, columns, _), (height, width) = shape, self.weights.shape[:2]
-        is_same = padding == Padding.same((rows, columns), (height, width), self.strides)
-        return replace(self, padding="same") if self.padding == "valid" and is_same else None
+        total = padding_after_zeros(self.padding, padding, shape, self.weights.shape[:2], self.strides)
+        return None if total is None else replace(self, padding=total)
 
     def patches(self, x: np.ndarray) -> np.ndarray:
         """``[frames, positions, K_h * K_w * channels]``"""

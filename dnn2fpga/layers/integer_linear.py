@@ -104,9 +104,9 @@ class Binary32Linear(Fitted):
         if isinstance(self.low, tuple) or isinstance(self.high, tuple):
             raise ValueError("low and high must be one integer for all lanes")
         if self.arithmetic.overflow is Overflow.WRAP:
-            raise ValueError("overflow 'wrap' is not built in binary32; let this layer saturate")
+            raise ValueError("overflow 'wrap' is not supported in binary32; let this layer saturate")
         if isinstance(self.low, tuple) or isinstance(self.high, tuple):
-            raise ValueError("a clamp with bounds for each channel is not built in binary32; use scales per tensor")
+            raise ValueError("a clamp with bounds for each channel is not supported in binary32; use scales per tensor")
         symmetric = self.arithmetic.overflow is Overflow.SATURATE_SYMMETRIC and self.low == -self.high - 1
         return Binary32Matrix(
             weights=self.weights.reshape(-1, self.weights.shape[-1]),

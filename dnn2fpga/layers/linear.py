@@ -157,6 +157,9 @@ class Linear(BuildableLayer):
 
     # Integers of a source
 
+    def in_floating_point(self) -> Self:
+        return replace(self, exact=None)
+
     def lowered(self, *inputs: Codes) -> Lowered:
         (input,) = inputs
         if self.exact is None:

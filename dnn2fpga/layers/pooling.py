@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,7 @@ from dnn2fpga.quantize.operations import Operations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.padding import PaddingRule, padding_after_zeros, padding_of
 from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
 from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
@@ -30,7 +31,8 @@ from rtl_lib.image.block_reduction import BlockReduction
 from rtl_lib.image.border_average import BorderAverage
 from rtl_lib.image.frame_reduction import FrameSum
 from rtl_lib.image.reduction import Reduction, WindowReduction
-from rtl_lib.image.windows import NO_PADDING, Windows
+from rtl_lib.image.window_schedule import NO_PADDING, Padding
+from rtl_lib.image.windows import Windows
 
 
 def _require_pixels(input: Tensor) -> None:
@@ -44,15 +46,19 @@ class QuantizedPooling(QuantizedLayer):
 
     pool_size: Pair
     strides: Pair
-    padding: Literal["valid", "same"] = "valid"
+    padding: PaddingRule = "valid"
+    count_include_pad: bool = False  # whether pixels outside the frame count, as zeros
 
-    def windows(self, input: Tensor, fill: int) -> Windows:
+    def windows(self, input: Tensor, fill: Any) -> Windows:
         _require_pixels(input)
         return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
 
-    def reduced(self, input: Tensor, fill: int, reduction: Reduction) -> list[Operator]:
-        """One number for each window and channel; no window is kept where they do not overlap."""
-        windows = self.windows(input, fill)
+    def reduced(self, input: Tensor, neutral: int, reduction: Reduction) -> list[Operator]:
+        """Reduce each window and channel to one number; no window is kept where they do not overlap.
+
+        :param neutral: what changes no result.
+        """
+        windows = self.windows(input, input.zero_point if self.count_include_pad else neutral)
         if self.pool_size == self.strides and windows.padding == NO_PADDING:
             height, width, channels = input.shape
             return [BlockReduction(height, width, channels, input.format, self.pool_size, reduction)]
@@ -77,7 +83,7 @@ class QuantizedMaxPooling(QuantizedPooling):
 @register
 class QuantizedAveragePooling(QuantizedPooling):
     """Keeps format and scale; ``multiplier [rows, columns] / 2**shift`` of the output is the reciprocal of the number
-    of pixels inside the frame.
+    of pixels that count.
     """
 
     kind: ClassVar[str] = "average_pooling"
@@ -123,28 +129,42 @@ class QuantizedGlobalAverage(Requantized):
 
 @dataclass(frozen=True, eq=False)
 class Pooling(BuildableLayer):
-    """A window of ``pool_size``, moved by ``strides``."""
+    """A pooling reduces a window of ``pool_size`` that moves by ``strides``.
+
+    :param count_include_pad: whether pixels outside the frame are zeros that count; else (as in Keras) only those
+        inside do.
+    """
 
     pool_size: tuple[int, int]
     strides: tuple[int, int]
-    padding: str
+    padding: PaddingRule
+    count_include_pad: bool = False
 
     preserves_encoding: ClassVar[bool] = True
 
     def geometry(self) -> dict[str, Any]:
-        return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
+        return {
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "count_include_pad": self.count_include_pad,
+        }
+
+    def absorb_padding(self, padding: Padding, shape: Shape) -> Self | None:
+        own = padding_of(self.padding, padding.around(shape), self.pool_size, self.strides)
+        if own != NO_PADDING and not self.count_include_pad:
+            return None  # of the pixels outside the frame some would count
+        total = padding_after_zeros(self.padding, padding, shape, self.pool_size, self.strides)
+        return None if total is None else replace(self, padding=total, count_include_pad=True)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self.windows(input_shape).output_size, input_shape[-1])
-
-    def lowered(self, *inputs: Codes) -> Lowered:
-        return moved(self, inputs)
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         """The largest and the mean of some integers are integers of the same meaning."""
         return QuantizationChoice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
 
-    def windows(self, shape: Shape, fill: int = 0) -> Windows:
+    def windows(self, shape: Shape, fill: Any = 0) -> Windows:
         return image_windows(shape, Format(True, 8), self.pool_size, self.strides, self.padding, fill)
 
     def patches(self, x: np.ndarray, fill: Any) -> np.ndarray:
@@ -154,47 +174,61 @@ class Pooling(BuildableLayer):
         patches = self.windows(x.shape[1:], fill).compute(x.reshape(len(x), -1, x.shape[-1]))
         return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
 
-    def inside(self, shape: Shape) -> np.ndarray:
-        """Return how many pixels of each window lie in the frame: ``[rows, columns]`` of the output."""
+    def counted(self, shape: Shape) -> np.ndarray:
+        """Return how many pixels of each window count: ``[rows, columns]`` of the output."""
         ones = np.ones((1, *shape[:2], 1), np.int64)
-        return self.patches(ones, 0).sum(axis=2).reshape(self.windows(shape).output_size)
+        return self.patches(ones, int(self.count_include_pad)).sum(axis=2).reshape(self.windows(shape).output_size)
 
 
 @dataclass(frozen=True, eq=False)
 class MaxPooling(Pooling):
     kind: ClassVar[str] = "max_pooling"
-    commutes_with_monotone: ClassVar[bool] = True
+
+    @property
+    def commutes_with_monotone(self) -> bool:
+        return not self.count_include_pad  # zeros outside the frame stay zeros
+
+    @property
+    def outside(self) -> float:
+        """Return what a pixel outside the frame is."""
+        return 0.0 if self.count_include_pad else -math.inf
+
+    def lowered(self, *inputs: Codes) -> Lowered:
+        codes = moved(self, inputs)
+        own, counts = codes.encoding, self.count_include_pad
+        return replace(codes, encoding=replace(own, high=np.maximum(own.high, own.zero_point) if counts else own.high))
 
     def compute(self, x: np.ndarray) -> np.ndarray:
-        return self.patches(x, -math.inf).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
+        return self.patches(x, self.outside).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedMaxPooling:
         return QuantizedMaxPooling(name=self.name, output=choice.output, **self.geometry())
 
     def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
-        return ops.max_pool(x, self.pool_size, self.strides, self.padding)
+        return ops.max_pool(x, self.pool_size, self.strides, self.padding, self.outside)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
-        return self.forward(ops, parameters, q)
+        zero = wires.input.zero_points
+        return self.forward(ops, parameters, q - zero) + zero
 
 
 @dataclass(frozen=True, eq=False)
 class AveragePooling(Pooling):
-    """Pixels outside the frame do not count (as in Keras)."""
-
     kind: ClassVar[str] = "average_pooling"
 
     def lowered(self, *inputs: Codes) -> Lowered:
         """A sum over each window: a depthwise convolution with weights of 1."""
-        counts = set(self.inside(inputs[0].tensor.shape).reshape(-1).tolist())
+        counts = set(self.counted(inputs[0].tensor.shape).reshape(-1).tolist())
         if len(counts) > 1:
-            raise Unsupported("windows that reach over the border average fewer pixels; use padding='valid'")
+            raise Unsupported(
+                "windows that reach over the border average fewer pixels; use padding='valid' or zeros that count"
+            )
         ones = ExactWeights.of(np.ones((*self.pool_size, inputs[0].tensor.lanes), np.int64), Fraction(1, *counts))
         geometry = {"strides": self.strides, "padding": self.padding}
         return DepthwiseConv2D.of_codes(self.name, ones, **geometry).lowered(*inputs)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
-        counts = self.inside(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
+        counts = self.counted(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
         return (self.patches(x, 0).sum(axis=2) / counts).reshape(len(x), *self.output_shape(x.shape[1:]))
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedAveragePooling:
@@ -209,22 +243,24 @@ class AveragePooling(Pooling):
         )
 
     def _reciprocals(self, shape: Shape) -> tuple[np.ndarray, int]:
-        counts = self.inside(shape)
+        counts = self.counted(shape)
         # One shift for all positions, so that the multiplier alone depends on the count.
         _, shifts = multiplier_and_shift(1 / np.unique(counts))
         shift = int(shifts.max())
         return np.floor(np.ldexp(1 / counts, shift) + 0.5).astype(np.int64), shift
 
     def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
-        counts = self.inside(tuple(x.shape[1:]))[..., np.newaxis]
+        counts = self.counted(tuple(x.shape[1:]))[..., np.newaxis]
         return ops.window_sum(x, self.pool_size, self.strides, self.padding) / counts.astype(np.float32)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
-        multiplier, shift = self._reciprocals(wires.input.tensor.shape)
-        total = ops.float64(ops.window_sum(q, self.pool_size, self.strides, self.padding))
+        shape, zero = wires.input.tensor.shape, wires.input.zero_points
+        multiplier, shift = self._reciprocals(shape)
+        total = ops.float64(ops.window_sum(q - zero, self.pool_size, self.strides, self.padding))
+        total += self.counted(shape)[..., np.newaxis] * zero
         how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         mean = total * np.ldexp(multiplier[..., np.newaxis].astype(np.float64), -shift)
-        return ops.fit(mean - wires.input.zero_points, wires.output, (-math.inf, math.inf), how)
+        return ops.fit(mean - zero, wires.output, (-math.inf, math.inf), how)
 
 
 @dataclass(frozen=True, eq=False)

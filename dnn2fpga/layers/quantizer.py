@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from dnn2fpga.exact.accumulator import Accumulator
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import Lowered, Rounding
 from dnn2fpga.exact.rules import IntegerRule, Rounded, Rule
+from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.tensors.basics import Shape
 
@@ -42,6 +44,10 @@ class Quantizer(Layer):
     def compute(self, x: np.ndarray) -> np.ndarray:
         codes = self.rule.codes(np.asarray(x, np.float64), self.encoding)
         return self.encoding.reals(codes).astype(np.asarray(x).dtype)
+
+    def in_floating_point(self) -> Layer | None:
+        unsigned = (self.encoding.low >= self.encoding.zero_point).all()
+        return Clamp(self.name, 0.0, math.inf) if unsigned else None
 
     @property
     def has_channels(self) -> bool:

@@ -1,8 +1,8 @@
-"""Zeros around an image. A pass makes them part of the convolution after them."""
+"""Zeros around an image. A pass makes them part of the convolution or pooling after them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,9 +21,7 @@ class ZeroPadding(Layer):
     kind: ClassVar[str] = "zero_padding"
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        rows, columns, channels = input_shape
-        pads = self.padding
-        return rows + pads.top + pads.bottom, columns + pads.left + pads.right, channels
+        return (*self.padding.around(input_shape), input_shape[-1])
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         pads = self.padding
@@ -31,3 +29,6 @@ class ZeroPadding(Layer):
 
     def as_padding(self) -> Padding:
         return self.padding
+
+    def absorb_padding(self, padding: Padding, shape: Shape) -> ZeroPadding:
+        return replace(self, padding=self.padding.plus(padding))

@@ -174,7 +174,7 @@ def calibrate(
         raise UserError("the calibration data is empty; give at least one sample")
 
     def run(observe: Callable[[str, np.ndarray], None], done_before: int) -> None:
-        """Shows every tensor of every batch as ``[rows, channels]``."""
+        """Show every tensor of every batch as ``[rows, channels]``."""
         done = done_before
         for part in data.batches(batch):
             for name, values in graph.tensors(each(part.x, lambda array: array.astype(np.float32))):
@@ -186,7 +186,7 @@ def calibrate(
 
     def observe_range(name: str, values: np.ndarray) -> None:
         if not np.isfinite(values).all():
-            raise UserError(f"the float model gives NaN or infinite values at '{name}' on the calibration data")
+            raise UserError(f"the float model produces NaN or infinite values at '{name}' on the calibration data")
         if name not in ranges:
             ranges[name] = _Ranges(values)
         ranges[name].observe(values)

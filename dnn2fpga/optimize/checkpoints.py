@@ -58,9 +58,10 @@ class Checkpoints:
             return None
         with np.load(self.folder / stage / ARRAYS_FILE, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        layers = {node.name: _with_arrays(node.layer, f"layers/{node.name}", arrays) for node in graph.nodes}
+        # A layer in several nodes stays one.
+        layers = {id(node.layer): _with_arrays(node.layer, f"layers/{node.name}", arrays) for node in graph.nodes}
         rest = {name.removeprefix("masks/"): array for name, array in arrays.items() if name.startswith("masks/")}
-        return graph.mapped(lambda node: layers[node.name], notes=tuple(record["notes"])), rest
+        return graph.mapped(lambda node: layers[id(node.layer)], notes=tuple(record["notes"])), rest
 
     def save_arrays(self, stage: str, graph: Graph, masks: dict[str, np.ndarray]) -> None:
         arrays = {f"masks/{name}": np.asarray(mask) for name, mask in masks.items()}

@@ -55,8 +55,8 @@ def diagnose(problem: Problem, chosen: Candidate, tries: Sequence[Try]) -> Diagn
     inputs = _inputs(problem, chosen)
     findings = [finding for one in inputs.values() for found in (one.ranges(), one.outlier()) for finding in found]
     if not findings:  # else the codes are few because of what was found already
-        hurts = _hurts(problem, chosen)
-        findings += [finding for one in inputs.values() for finding in one.few_codes(hurts)]
+        worse = _is_worse(problem, chosen)
+        findings += [finding for one in inputs.values() for finding in one.few_codes(worse)]
         findings += _outlier_within(problem, chosen)
     findings += [finding for one in inputs.values() for finding in one.constant()]
     findings += _equal_scores(problem, chosen, tries, findings)
@@ -98,7 +98,7 @@ def _outlier_within(problem: Problem, chosen: Candidate) -> Iterator[Finding]:
             cause=Cause.OUTLIER,
             text=f"layer '{name}': its largest value is {ratios[name]:,.0f} times what {USUAL:.1%} do not exceed",
             help=PERCENTILE,
-            matters=_hurts(problem, chosen),
+            matters=_is_worse(problem, chosen),
         )
 
 
@@ -136,7 +136,7 @@ def _equal_scores(
     yield Finding(cause=cause, text=text, help=help, matters=not chosen.result.met)
 
 
-def _hurts(problem: Problem, chosen: Candidate) -> bool:
+def _is_worse(problem: Problem, chosen: Candidate) -> bool:
     """Return whether the model is clearly worse than the float model, or nobody knows."""
     of_float, score = problem.float_score, chosen.result.score
     return of_float is None or score is None or of_float.value - score > LOST

@@ -126,7 +126,7 @@ class InputDiagnosis:
             matters=True,
         )
 
-    def few_codes(self, hurts: bool) -> Iterator[Finding]:
+    def few_codes(self, matters: bool) -> Iterator[Finding]:
         """Channels whose many values become a few integers, because others need a coarse scale."""
         tensor, values, used = self.tensor, self.calibration.values, self.used_codes
         distinct = np.array([len(np.unique(values[:, channel])) for channel in range(values.shape[1])])
@@ -140,7 +140,7 @@ class InputDiagnosis:
             text=f"{_named(few)} of {self._input}: {counts} of {1 << tensor.width:,} integers used, their values are "
             "lost",
             help=f"--set quantization.{'input_granularity=per_channel' if own else 'input_bits=16'}",
-            matters=hurts,
+            matters=matters,
         )
 
     def constant(self) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ Candidates = Callable[[Problem, Optimization, list[Candidate]], Iterator[Candida
 
 
 def optimize(problem: Problem, settings: Optimization, checkpoints: Checkpoints) -> Outcome:
-    """Runs the stages in order and stops at the first model that reaches the target; otherwise the best one counts.
+    """Run the stages in order and stop at the first model that reaches the target; otherwise the best one counts.
 
     :raises UserError: when no stage could make a model, and what ``check_can_be_judged`` raises.
     """

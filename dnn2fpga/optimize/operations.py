@@ -17,9 +17,9 @@ from dnn2fpga.keras_import import tf
 from dnn2fpga.quantize.operations import Wire, Wires
 from dnn2fpga.quantize.scaling import LARGEST_SHIFT, MULTIPLIER_BITS
 from dnn2fpga.quantize.weight_sets import Levels
+from dnn2fpga.tensors.padding import PaddingRule, padding_of
 from dnn2fpga.tensors.tensor import Arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
-from rtl_lib.image.window_schedule import Padding
 
 STATISTICS_MOMENTUM = 0.95
 
@@ -81,18 +81,20 @@ class TensorFlowOperations:
     def matmul(self, x: Any, weights: Any) -> Any:
         return tf.tensordot(x, tf.cast(weights, x.dtype), 1) if x.ndim > 2 else x @ tf.cast(weights, x.dtype)
 
-    def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
+    def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: PaddingRule) -> Any:
         return _evenly_strided(tf.nn.conv2d, x, tf.cast(weights, x.dtype), strides, padding)
 
-    def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
+    def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: PaddingRule) -> Any:
         rows, columns, outputs = weights.shape
         kernel = tf.reshape(tf.cast(weights, x.dtype), (rows, columns, x.shape[-1], outputs // x.shape[-1]))
         return _evenly_strided(tf.nn.depthwise_conv2d, x, kernel, strides, padding)
 
-    def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
-        return tf.nn.max_pool2d(x, size, strides, padding.upper())
+    def max_pool(
+        self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: PaddingRule, outside: float
+    ) -> Any:
+        return tf.nn.max_pool2d(_padded(x, size, strides, padding, outside), size, strides, "VALID")
 
-    def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
+    def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: PaddingRule) -> Any:
         rows, columns = size
         ones = tf.ones((rows, columns, 1, 1), x.dtype)
         channels = x.shape[-1]
@@ -215,19 +217,21 @@ class TensorFlowOperations:
         return self.fit(tf.cast(accumulator, tf.float64) * multiplier, output, clamp, how)
 
 
-def _evenly_strided(convolution: Any, x: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
+def _evenly_strided(convolution: Any, x: Any, kernel: Any, strides: tuple[int, int], padding: PaddingRule) -> Any:
     """A convolution of TensorFlow with any strides. Its CPU kernels refuse uneven ones (depthwise) or compute something
     else (oneDNN 1.x in TensorFlow 2.21, strides 1 and 2, one column of outputs): it does more windows, and of these
     some are taken.
     """
-    if strides[0] == strides[1]:
+    if strides[0] == strides[1] and isinstance(padding, str):
         return convolution(x, kernel, (1, *strides, 1), padding.upper())
-    if padding == "same":
-        pads = Padding.same(tuple(x.shape[1:3]), tuple(kernel.shape[:2]), strides)
-        x = tf.pad(x, [(0, 0), (pads.top, pads.bottom), (pads.left, pads.right), (0, 0)])
     even = math.gcd(*strides)
-    windows = convolution(x, kernel, (1, even, even, 1), "VALID")
+    windows = convolution(_padded(x, tuple(kernel.shape[:2]), strides, padding, 0), kernel, (1, even, even, 1), "VALID")
     return windows[:, :: strides[0] // even, :: strides[1] // even]
+
+
+def _padded(x: Any, kernel: tuple[int, int], strides: tuple[int, int], padding: PaddingRule, outside: float) -> Any:
+    top, bottom, left, right = padding_of(padding, tuple(x.shape[1:3]), kernel, strides)
+    return tf.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)], constant_values=outside)
 
 
 def _without_common_twos(multiplier: Any, steps: Any) -> Any:

@@ -154,6 +154,7 @@ class _Quantized:
             decided=graph.tasks,
             notes=graph.notes,
             float_parameters=graph.float_parameters,
+            origin=graph.origin,
         )
 
     def _quantized(self, node: Node[Any], *before: bool) -> bool:

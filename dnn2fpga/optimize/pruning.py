@@ -93,7 +93,7 @@ def prune(
     quantization: Quantization,
     progress: Progress = silent,
 ) -> Pruned:
-    """Removes filters, then sets weights to zero; trains in floating point after each step.
+    """Remove filters, then set weights to zero; train in floating point after each step.
 
     :param data: to train with, on its labels or on the outputs of ``graph``.
     :param training: None leaves all other weights as they are.

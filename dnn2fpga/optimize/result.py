@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dnn2fpga.files.described import Described
+from dnn2fpga.graph.origin import Origin
 from dnn2fpga.optimize.diagnosis import Diagnosis, diagnose
 from dnn2fpga.optimize.problem import Candidate, Problem, Try
 from dnn2fpga.task import Measure
@@ -37,6 +38,7 @@ class QuantizationResult(Described):
     integer_megabytes: float
     tries: tuple[Try, ...]
     diagnosis: Diagnosis
+    origin: Origin | None = None
 
     @classmethod
     def of(cls, problem: Problem, chosen: Candidate, tries: Iterable[Try]) -> QuantizationResult:
@@ -61,4 +63,5 @@ class QuantizationResult(Described):
             integer_megabytes=chosen.result.megabytes,
             tries=tries,
             diagnosis=diagnose(problem, chosen, tries),
+            origin=problem.graph.origin,
         )

@@ -73,7 +73,7 @@ class Found:
 
 
 def search_widths(problem: Problem, settings: SearchSettings, training: TrainingSettings, folder: Path) -> Found:
-    """Runs what is missing of the trials, measures the front on all test data and chooses from it: the cheapest point
+    """Run what is missing of the trials, measure the front on all test data and choose from it: the cheapest point
     that reaches the target, or else (and without a target) the best.
 
     :param folder: where searches are kept, each under the key of all that it depends on.

@@ -69,30 +69,31 @@ def require_own_outputs(graph: Graph) -> Graph:
 
 
 def fold_padding(graph: Graph) -> Graph:
-    """Make zeros around an image part of the convolutions that read them.
+    """Make zeros around an image part of the convolutions and poolings that read them.
 
     :raises UserError: with all that cannot be.
     """
     absorb = cache(lambda layer, padding, shape: layer.absorb_padding(padding, shape))  # a shared layer stays one
     dag, problems = graph.dag, []
-    for node in graph.nodes:
+    for name in (node.name for node in graph.nodes):
+        node = dag.by_name[name]  # zeros before it may be part of it now
         padding = node.layer.as_padding()
         if padding is None:
             continue
         shape = graph.shapes[node.inputs[0]]
-        readers = dag.readers(node.name)
-        merged = {reader.name: absorb(reader.layer, padding, shape) for reader in readers}
-        if node.name in graph.dag.outputs or None in merged.values():
+        merged = {reader.name: absorb(reader.layer, padding, shape) for reader in dag.readers(name)}
+        refused = [f"'{reader}' reads them" for reader, layer in merged.items() if layer is None]
+        refused += ["they are an output"] * (name in dag.outputs)
+        if refused:
             problems.append(
-                f"layer '{node.name}' ({node.layer.kind}): zeros around an image are supported only before "
-                "convolutions with padding='valid' for which they are what padding='same' adds; here, "
-                f"{_described(padding)} are added to {list(shape)}; use padding='same' in what reads them, and train "
-                "again"
+                f"layer '{name}' ({node.layer.kind}): {_described(padding)} of zeros are added to {list(shape)}, and "
+                f"{', '.join(refused)}; zeros are supported only before convolutions, and poolings with "
+                "padding='valid', whose kernels are larger than the zeros on each side"
             )
             continue
-        for name, layer in merged.items():
-            dag = dag.with_layer(name, layer)
-        dag = dag.without(node.name)
+        for reader, layer in merged.items():
+            dag = dag.with_layer(reader, layer)
+        dag = dag.without(name)
     if problems:
         raise UserError(problems)
     return graph.with_dag(dag)
@@ -117,9 +118,12 @@ def fold_affine(graph: Graph) -> Graph:
 def fuse_clamps(graph: Graph) -> Graph:
     """Fuse a ReLU into the clamp of the requantization before it, also past a max pooling: it never decreases."""
 
+    # By value: a layer with a ReLU of its own after each of its uses stays one.
+    absorb = cache(lambda layer, low, high: layer.absorb_clamp(low, high))
+
     def fuse(layer: Layer, next: Layer, past_maximum: bool) -> Layer | None:
         clamp = next.as_clamp()
-        return layer.absorb_clamp(*clamp) if clamp else None
+        return absorb(layer, *clamp) if clamp else None
 
     return _absorb(graph, fuse)
 

@@ -29,6 +29,7 @@ from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.passes import simplify
+from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 
@@ -47,6 +48,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 class Integers:
     """A model's own integers.
 
+    :param source: what the source computes, with its quantizers.
     :param graph: what the hardware computes.
     :param tensors: the tensor of ``graph`` that holds the numbers of each tensor of the source.
     :param ways: how many lanes each kind of requantizer has.
@@ -54,6 +56,7 @@ class Integers:
         source rounds in integers or in powers of two.
     """
 
+    source: Graph
     graph: QuantizedGraph
     tensors: dict[str, str]
     ways: Counter[Way]
@@ -65,7 +68,7 @@ def has_integers(graph: Graph) -> bool:
     return any(node.layer.kind == Quantizer.kind for node in graph.nodes)
 
 
-def to_integers(graph: Graph, input_format: Encoding) -> Integers:
+def to_integers(graph: Graph, input_format: Encoding, progress: Progress = silent) -> Integers:
     """Lower a graph with quantizers.
 
     :param input_format: of inputs that the source does not quantize.
@@ -73,7 +76,7 @@ def to_integers(graph: Graph, input_format: Encoding) -> Integers:
     """
     graph = reduce(lambda changed, apply: apply(changed), PASSES, graph)
     lowering = _Lowering(graph, input_format)
-    lowering.run()
+    lowering.run(progress)
     if lowering.problems:
         raise UserError(lowering.problems)
     return lowering.result()
@@ -94,11 +97,13 @@ class _Lowering:
         self.margins: list[float] = []
         self.notes: list[str] = []
 
-    def run(self) -> None:
+    def run(self, progress: Progress) -> None:
         """Lower every node whose inputs could be; what follows a problem is left out."""
         for name, shape in self.graph.inputs.items():
             self._guarded(f"the input '{name}'", lambda n=name, s=shape: self._enter(n, s))  # type: ignore[misc]
-        for node in self.graph.nodes:
+        count = len(self.graph.nodes)
+        for number, node in enumerate(self.graph.nodes):
+            progress("finding the steps of the source", number + 1, count)
             if node.name not in self.codes and all(n in self.codes or n in self.waiting for n in node.inputs):
                 self._guarded(f"layer '{node.name}' ({node.layer.kind})", lambda n=node: self._lower(n))  # type: ignore[misc]
 
@@ -163,7 +168,7 @@ class _Lowering:
     def add(self, layer: QuantizedLayer, inputs: Sequence[Codes], encoding: Encoding) -> Codes:
         """Add a layer; see `Emitter`."""
         self.nodes.append(Node(layer.name, layer, tuple(one.name for one in inputs)))
-        return Codes(layer.name, layer.output, encoding)
+        return Codes(layer.name, layer.output, encoding.for_lanes(layer.output.lanes))
 
     def requantized(self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule) -> Codes:
         """Add the layer, or layers, of a quantizer; see `Emitter`."""
@@ -214,12 +219,13 @@ class _Lowering:
             dag=Dag(tuple(self.inputs), tuple(self.nodes), leaving),
             output_names=tuple(self.graph.outputs),
             conversions=self.conversions,
-            decided=self.graph.decided,
+            decided=self.graph.tasks,
             notes=(*self.graph.notes, *self.notes),
             float_parameters=self.graph.float_parameters,
+            origin=self.graph.origin,
         )
         tensors = {name: codes.name for name, codes in self.codes.items()}
-        return Integers(graph, tensors, self.ways, min(self.margins, default=None))
+        return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
 
 
 def _table_bits(sums: Accumulator) -> bool:

@@ -159,8 +159,8 @@ class Planner:
         shortest = least[busiest]
         if self.wanted.interval_cycles is not None and self.wanted.interval_cycles < shortest:
             raise UserError(
-                f"an interval of {self.wanted.interval_cycles:,} cycles cannot be reached: '{busiest}' takes at least "
-                f"{shortest:,} cycles a frame; ask for that, fold this layer less, or take more pixels a beat "
+                f"an interval of {self.wanted.interval_cycles:,} cycles cannot be reached: '{busiest}' needs at least "
+                f"{shortest:,} cycles per frame; ask for that, fold this layer less, or use more pixels per beat "
                 f"(hardware.pixels)"
             )
         return max(interval, shortest)

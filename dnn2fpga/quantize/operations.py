@@ -15,6 +15,7 @@ import numpy as np
 
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.quantize.weight_sets import Levels
+from dnn2fpga.tensors.padding import PaddingRule
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 
@@ -69,13 +70,17 @@ class Operations(Protocol):
     def sqrt(self, x: Any) -> Any: ...
     def reshape(self, x: Any, shape: tuple[int, ...]) -> Any: ...
     def matmul(self, x: Any, weights: Any) -> Any: ...
-    def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any: ...
-    def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: str) -> Any:
+    def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: PaddingRule) -> Any: ...
+    def depthwise_conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: PaddingRule) -> Any:
         """``weights [K_h, K_w, outputs]``; outputs of one channel are adjacent."""
 
-    def max_pool(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any: ...
-    def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: str) -> Any:
-        """Pixels outside the frame do not count."""
+    def max_pool(
+        self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: PaddingRule, outside: float
+    ) -> Any:
+        """Pick the largest of every window; a pixel outside the frame is ``outside``."""
+
+    def window_sum(self, x: Any, size: tuple[int, int], strides: tuple[int, int], padding: PaddingRule) -> Any:
+        """Pixels outside the frame are 0."""
 
     def sum_of_pixels(self, x: Any) -> Any:
         """``[batch, rows, columns, channels]`` → ``[batch, channels]``."""
@@ -112,4 +117,4 @@ class Operations(Protocol):
         """``fit`` of the accumulator (0 means zero) times ``multiplier(ratio)``."""
 
     def statistics(self, x: Callable[[], Any], parameters: dict[str, Any]) -> None:
-        """Moves ``mean`` and ``variance`` in ``parameters`` towards those of ``x()``, while they are not frozen."""
+        """Move ``mean`` and ``variance`` in ``parameters`` towards those of ``x()``, while they are not frozen."""

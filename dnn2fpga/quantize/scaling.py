@@ -117,7 +117,7 @@ def _symmetric(interval: Interval, levels: Levels, scales: Scales) -> Grid:
 
 
 def _asymmetric(interval: Interval, bits: int, scales: Scales) -> Grid:
-    """Covers the interval and zero, which must have a code: padding and ReLU give it."""
+    """Return the grid that covers the interval and zero, which must have a code: padding and ReLU produce it."""
     low, high = min(interval.low, 0.0), max(interval.high, 0.0)
     if bits == 1:  # beside zero there is one code: on the larger side
         low, high = (low, 0.0) if -low > high else (0.0, high)

@@ -52,7 +52,7 @@ class ModelFile:
 
 @contextmanager
 def open_model(path: Path) -> Iterator[ModelFile]:
-    """Opens a ``.keras`` or ``.h5`` file for the duration of a ``with`` block.
+    """Open a ``.keras`` or ``.h5`` file for the duration of a ``with`` block.
 
     :raises UserError: when there is no such file, when it is something else, damaged, or too large.
     """

@@ -1,47 +1,62 @@
 """The formats of models that are read, and which reader reads each. A front end is a module, and a line here.
 
-A reader has a function ``(path) -> Graph`` that raises ``UserError`` with all problems of a model; it builds the graph
-with `GraphBuilder`. It is imported when a file of its kind comes.
+A reader has a function ``(path, settings) -> Graph`` that raises ``UserError`` with all problems of a model; it builds
+the graph with `GraphBuilder`. It is imported when a file of its kind comes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
+from dnn2fpga.files.atomic import digest
 from dnn2fpga.graph.float import Graph
+from dnn2fpga.graph.origin import Origin
+from dnn2fpga.read.settings import ReadSettings
 
 
 @dataclass(frozen=True)
 class FrontEnd:
     """A kind of model file.
 
+    :param name: for people.
     :param suffixes: in lower case, with the dot.
     :param module: of the reader.
     :param function: of the module.
+    :param has_rules: whether `ReadSettings.rule` decides how its integers are rounded.
     """
 
+    name: str
     suffixes: tuple[str, ...]
     module: str
     function: str
+    has_rules: bool = False
 
-    def read(self, path: Path) -> Graph:
-        graph: Graph = getattr(import_module(self.module), self.function)(path)
-        return graph
+    def read(self, path: Path, settings: ReadSettings) -> Graph:
+        """Read a file, and note where the graph comes from."""
+        graph: Graph = getattr(import_module(self.module), self.function)(path, settings)
+        rule = settings.rule if self.has_rules else None
+        origin = Origin(file=path.name, sha256=digest(path), reader=self.name, rule=rule)
+        return replace(graph, origin=origin)
 
 
-KERAS = FrontEnd((".keras", ".h5", ".hdf5"), "dnn2fpga.read.keras", "read_keras_model")
-TFLITE = FrontEnd((".tflite",), "dnn2fpga.read.tflite", "read_tflite_model")
+KERAS = FrontEnd("Keras", (".keras", ".h5", ".hdf5"), "dnn2fpga.read.keras", "read_keras_model")
+TFLITE = FrontEnd("TensorFlow Lite", (".tflite",), "dnn2fpga.read.tflite", "read_tflite", has_rules=True)
 FRONT_ENDS = (KERAS, TFLITE)
 
 
-def read_model(path: Path | str) -> Graph:
-    """Read a trained model as a graph of float layers.
+def suffixes() -> tuple[str, ...]:
+    """Return the suffixes of all files that can be read."""
+    return tuple(suffix for one in FRONT_ENDS for suffix in one.suffixes)
+
+
+def read_model(path: Path | str, settings: ReadSettings | None = None) -> Graph:
+    """Read a trained model as a graph of float layers; of `Quantizer` as well, where it brings its own integers.
 
     :raises UserError: with everything in it that is not supported, or what the file is when it is no model.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     front_end = next((one for one in FRONT_ENDS if suffix in one.suffixes), KERAS)  # which says what other files are
-    return front_end.read(path)
+    return front_end.read(path, settings or ReadSettings())

@@ -16,6 +16,7 @@ from dnn2fpga.layers.quantizer import Quantizer, Rounded
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.flatbuffer import DamagedFile
 from dnn2fpga.read.limits import MOST_PARAMETERS
+from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_elementwise import ELEMENTWISE
 from dnn2fpga.read.tflite_layers import LAYERS
@@ -27,6 +28,11 @@ from dnn2fpga.tensors.basics import Unsupported
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 LARGEST_FILE = 4 * MOST_PARAMETERS  # bytes
 READERS = LAYERS | ELEMENTWISE
+
+
+def read_tflite(path: Path | str, settings: ReadSettings) -> Graph:
+    """Read a file by the rule that the settings name; see `read_tflite_model`."""
+    return read_tflite_model(path, TfliteRule(settings.rule))
 
 
 def read_tflite_model(path: Path | str, rule: TfliteRule = TfliteRule.TFLM) -> Graph:

@@ -22,6 +22,7 @@ from dnn2fpga.read.tflite_rules import Grid
 from dnn2fpga.read.tflite_schema import Activation, Kind
 from dnn2fpga.read.tflite_shapes import integers
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.padding import PaddingRule, padding_of
 from rtl_lib.image.window_schedule import Padding
 
 
@@ -137,9 +138,10 @@ def average_pooling(call: Call) -> SymbolicTensor:
     """AVERAGE_POOL_2D: the mean of raw codes inside the image."""
     grid, source = call.require_one_grid(0), call.image()
     size, strides, padding = _windows(call)
-    parts = math.prod(
-        math.lcm(*_pixels_inside(*axis, padding)) for axis in zip(source.shape[:2], size, strides, strict=True)
-    )
+    pads = padding_of(padding, source.shape, size, strides)
+    ends = (pads.top, pads.bottom), (pads.left, pads.right)
+    inside = (_pixels_inside(*axis) for axis in zip(source.shape, size, strides, ends, strict=False))
+    parts = math.prod(math.lcm(*counts) for counts in inside)
     if parts > MOST_PARTS:
         raise Unsupported("has windows that reach over the border by too many different lengths; pad less")
     name = call.inner("mean")
@@ -149,16 +151,13 @@ def average_pooling(call: Call) -> SymbolicTensor:
     return call.rounded(mean, real(grid) / parts, call.arithmetic.average(grid, parts), call.activation(5))
 
 
-def _pixels_inside(extent: int, window: int, stride: int, padding: str) -> set[int]:
-    """How many pixels of a window can lie in the image, along one axis."""
-    if padding == "valid":
-        return {window}
-    count = -(-extent // stride)
-    start = np.arange(count) * stride - max((count - 1) * stride + window - extent, 0) // 2
-    return set((np.minimum(start + window, extent) - np.maximum(start, 0)).tolist())
+def _pixels_inside(extent: int, window: int, stride: int, pads: tuple[int, int]) -> list[int]:
+    """How many pixels of a window can lie in the image, along one axis that is padded at both ends."""
+    start = np.arange(-pads[0], extent + pads[1] - window + 1, stride)
+    return np.unique(np.minimum(start + window, extent) - np.maximum(start, 0)).tolist()
 
 
-def _windows(call: Call) -> tuple[tuple[int, int], tuple[int, int], str]:
+def _windows(call: Call) -> tuple[tuple[int, int], tuple[int, int], PaddingRule]:
     return (call.extent(4), call.extent(3)), (call.extent(2), call.extent(1)), call.padding(0)
 
 

@@ -20,6 +20,7 @@ from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.tflite_rules import Arithmetic, Grid, Step
 from dnn2fpga.read.tflite_schema import Activation, Kind, TfliteModel, TfliteOperator, TfliteTensor
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.padding import PaddingRule
 
 CONVERT = (
     "convert it with full integer quantization (a representative_dataset, and target_spec.supported_ops = "
@@ -159,7 +160,7 @@ class Call:
             raise Unsupported(f"has a window or a stride of {value}")
         return value
 
-    def padding(self, field_number: int) -> str:
+    def padding(self, field_number: int) -> PaddingRule:
         value = self.options.number(field_number, "b")
         if value not in (0, 1):
             raise Unsupported(f"has padding {value}, which is neither SAME nor VALID")

@@ -59,9 +59,8 @@ def _board_run_rows(run: BoardRun) -> list[tuple[str, str]]:
     latency = f"{measured} cycles on the board, {run.planned_latency_cycles:,} planned; {micro:,.1f} µs at "
     rows.append(("latency", f"{latency}{run.clock_hz / 1e6:g} MHz"))
     line = f"{run.frames / run.seconds:,.1f} frames/s, link and all" if run.seconds else ""
-    trouble = {
-        name: run.statistics[name] for name in ("hurt_bytes", "damaged_answers", "refused_frames", "timeouts", "resets")
-    }
+    counted = ("corrupted_bytes", "damaged_answers", "refused_frames", "timeouts", "resets")
+    trouble = {name: run.statistics[name] for name in counted}
     noticed = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in trouble.items() if n)
     rows.append(("link", f"{line}; {noticed or 'no byte lost or damaged'}"))
     return rows

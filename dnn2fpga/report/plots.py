@@ -86,7 +86,7 @@ def plot_plan(manifest: Manifest, file: Path, found: dict[str, dict[str, int]] |
     colours = ["#ee6677" if layer.busy_cycles == slowest else "#4477aa" for layer in layers]
     cycles.barh(range(len(names)), [layer.busy_cycles for layer in layers], color=colours)
     cycles.axvline(manifest.interval_cycles, color="#333333", linewidth=0.8, linestyle="--")
-    cycles.set_xlabel(f"busy cycles a frame (interval {manifest.interval_cycles:,})")
+    cycles.set_xlabel(f"busy cycles per frame (interval {manifest.interval_cycles:,})")
     cycles.invert_yaxis()
     for axes, (key, title) in zip(resources, RESOURCES.items(), strict=True):
         estimated = [layer.resources[key] for layer in layers]

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dnn2fpga.config import DEFAULT_FILE
 from dnn2fpga.generate.manifest import MANIFEST, Manifest, read_manifest
+from dnn2fpga.report.source import origin_rows, source_rows
 from dnn2fpga.report.streams import reads, why_fifos
 from dnn2fpga.task import Measure, Score
 from dnn2fpga.work_folder import (
@@ -23,6 +24,7 @@ from dnn2fpga.work_folder import (
     SEARCH,
     SEARCH_PLOT,
     SEARCHES,
+    SOURCE,
     SYNTHESIS,
     VERIFICATION,
     WorkFolder,
@@ -60,6 +62,7 @@ def show_summary(folder: Path, console: Console, clock_mhz: float | None = None)
     table.add_column(style="bold")
     table.add_column()
     for label, text in [
+        *source_rows(work.standing(SOURCE)),
         *_quantization_rows(quantization, verification),
         *_timing_rows(manifest, verification, clock_mhz),
         *_verification_rows(verification),
@@ -97,7 +100,7 @@ def _quantization_rows(
     sizes = (
         f"float {result['float_megabytes']:.4f} MB, integer {result['integer_megabytes']:.4f} MB ({ratio:.1f}× smaller)"
     )
-    return [*rows, ("model size", sizes), *_findings(result)]
+    return [*rows, *origin_rows(result.get("origin")), ("model size", sizes), *_findings(result)]
 
 
 def _score_rows(result: dict[str, Any], streamed: dict[str, Any]) -> list[tuple[str, str]]:

@@ -133,7 +133,7 @@ def _check_slow_protocol(bundle: Path, build_dir: Path, manifest: Manifest, seed
             Demand(name=name, least_frames=frames, most_frames=frames, timed=undisturbed, steady=undisturbed)
         )
     demand_all(manifest, tests, demands, build_dir)
-    note = f"note: a frame takes {manifest.interval_cycles:,} cycles: no resets in mid-frame were tried"
+    note = f"note: a frame needs {manifest.interval_cycles:,} cycles: no resets in mid-frame were tried"
     return _protocol_report(manifest, tests, [note])
 
 

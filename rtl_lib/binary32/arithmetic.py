@@ -195,7 +195,7 @@ class _ToInteger(Pipeline):
 
 
 def check_clamp(low: int, high: int, output_format: Format) -> None:
-    """Raises ``ValueError`` when the result of a conversion would not be exact or not fit."""
+    """Raise ``ValueError`` when the result of a conversion would not be exact or not fit."""
     if not low <= high or not output_format.contains(low, high):
         raise ValueError(f"the clamp [{low}, {high}] must be an interval inside the output format {output_format}")
     if output_format.width > 32:

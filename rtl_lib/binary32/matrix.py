@@ -264,8 +264,8 @@ class _Engine(StreamComponent):
         return m
 
     def _issue(self, m: Module, advance: Signal) -> tuple[Value, list[Value]]:
-        """Holds the present beat and counts its slots. Gives the present number minus its zero point, and one bit for
-        every stage: does it hold a slot that is not idle?
+        """Hold the present beat and count its slots. Return the present number minus its zero point, and one bit per
+        stage: does it hold a slot that is not idle?
         """
         spec = self.spec
         busy, term_ends, beat_ends, issued = Signal(), Signal(), Signal(), Signal()
@@ -319,7 +319,7 @@ class _Engine(StreamComponent):
 
 
 def _counter(m: Module, step: Value, count: int, name: str) -> Signal:
-    """Counts the cycles of ``step`` modulo ``count``."""
+    """Count the cycles of ``step`` modulo ``count``."""
     value = index_signal(count, name=name)
     with m.If(step):
         m.d.sync += value.eq(Mux(value == count - 1, 0, value + 1))

@@ -26,7 +26,7 @@ from rtl_lib.core.trace import Deadlock, Run
 
 
 def prove_alive(network: TimingNetwork) -> None:
-    """Runs one frame through the least models of an unused network, which stays unused.
+    """Run one frame through the least models of an unused network, which stays unused.
 
     :raises Deadlock: when it does not come through: there may be pauses with which the design hangs.
     """

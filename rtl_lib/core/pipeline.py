@@ -50,7 +50,7 @@ class Registers(StreamComponent):
 
     @abstractmethod
     def enters(self, m: Module, advance: Signal) -> Value:
-        """Drives the ``ready`` of the inputs; whether there is a beat to enter when the registers advance."""
+        """Drive the ``ready`` of the inputs; return whether there is a beat to enter when the registers advance."""
 
     @abstractmethod
     def results(self, m: Module, build: PipelineBuilder) -> list[Value]:

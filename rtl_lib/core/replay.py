@@ -60,7 +60,7 @@ class Moments(NamedTuple):
 
 
 def _call(context, address, place, given):  # type: ignore[no-untyped-def]
-    """Calls the rule at ``address`` with the state at ``place`` and a tuple of integers."""
+    """Call the rule at ``address`` with the state at ``place`` and a tuple of integers."""
 
     def generated(context, builder, signature, values):  # type: ignore[no-untyped-def]
         word = context.get_value_type(WORD)

@@ -141,14 +141,14 @@ def _members(side: str, flow: wiring.Flow, beats: tuple[Beat, ...]) -> dict[str,
 
 
 def connect(m: Module, source: StreamComponent, sink: StreamComponent) -> None:
-    """Connects ``source.o`` to ``sink.i`` and refuses beats that differ in lanes, width or sign.
+    """Connect ``source.o`` to ``sink.i`` and refuse beats that differ in lanes, width or sign.
 
     ``wiring.connect`` compares widths only, so that ``signed(8)`` would silently feed ``unsigned(8)``.
     """
     if source.output_beat != sink.input_beat:
         raise ValueError(
-            f"streams must carry the same beat: {type(source).__name__} gives {source.output_beat}, "
-            f"{type(sink).__name__} takes {sink.input_beat}"
+            f"streams must carry the same beat: {type(source).__name__} produces {source.output_beat}, "
+            f"{type(sink).__name__} accepts {sink.input_beat}"
         )
     wiring.connect(m, source.o, sink.i)
 

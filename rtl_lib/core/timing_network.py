@@ -164,7 +164,7 @@ class TimingNetwork:
     def add(self, part: ForkModel, *streams: Stream, name: str = "") -> tuple[Stream, ...]: ...
 
     def add(self, part: NetworkPart, *streams: Stream, name: str = "") -> Stream | tuple[Stream, ...]:
-        """Connects a part.
+        """Connect a part, and return its outputs.
 
         :param streams: what it reads, one stream per input.
         :param name: for the report of a deadlock.

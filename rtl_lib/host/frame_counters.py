@@ -124,7 +124,7 @@ class FrameWatch(wiring.Component):
         return skew.last
 
     def _inputs(self, m: Module) -> tuple[Signal, Value]:
-        """Counts whole frames; returns whether one begins, and its number."""
+        """Count whole frames; return whether one begins, and its number."""
         happens = [self._input(m, port) for port in self.inputs]
         frame_in, frame_begins, number = happens[0].ends, happens[0].begins, Value.cast(self.frames_in)
         if len(happens) > 1:

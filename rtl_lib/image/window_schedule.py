@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from rtl_lib.core.rules import FOREVER, State, helper
 from rtl_lib.core.timing import BeatModel
 
 
-@dataclass(frozen=True)
-class Padding:
+class Padding(NamedTuple):
     """Rows and columns added around the frame."""
 
     top: int = 0
@@ -28,6 +29,18 @@ class Padding:
             for extent, k, step in zip(size, kernel, stride, strict=True)
         ]
         return cls(totals[0] // 2, totals[0] - totals[0] // 2, totals[1] // 2, totals[1] - totals[1] // 2)
+
+    def around(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return the rows and columns of an image of ``size`` (rows, columns, …) with these."""
+        return size[0] + self.top + self.bottom, size[1] + self.left + self.right
+
+    def plus(self, other: Padding) -> Padding:
+        """Return these rows and columns together with those of ``other``."""
+        return Padding(*(own + more for own, more in zip(self, other, strict=True)))
+
+    def is_smaller_than(self, kernel: tuple[int, int]) -> bool:
+        """Return whether every window holds at least one pixel of the frame."""
+        return max(self.top, self.bottom) < kernel[0] and max(self.left, self.right) < kernel[1]
 
 
 NO_PADDING = Padding()
@@ -61,9 +74,8 @@ class WindowSchedule:
     def __post_init__(self) -> None:
         if min(*self.kernel, *self.stride, self.height, self.width) < 1:
             raise ValueError("kernel, stride and image size must be at least 1")
-        pad = self.padding
-        if max(pad.top, pad.bottom) >= self.kernel[0] or max(pad.left, pad.right) >= self.kernel[1]:
-            raise ValueError(f"padding must be smaller than the kernel, not {pad} for {self.kernel}")
+        if min(self.padding) < 0 or not self.padding.is_smaller_than(self.kernel):
+            raise ValueError(f"padding must be smaller than the kernel, not {self.padding} for {self.kernel}")
         if min(self.output_size) < 1:
             raise ValueError(f"kernel {self.kernel} must fit into the padded image of {self.height}×{self.width}")
         if self.pixels < 1 or windows_of_beat(self.pixels, self.stride[1]) is None:
@@ -71,11 +83,8 @@ class WindowSchedule:
 
     @cached_property
     def output_size(self) -> tuple[int, int]:
-        pad = self.padding
-        return (
-            (self.height + pad.top + pad.bottom - self.kernel[0]) // self.stride[0] + 1,
-            (self.width + pad.left + pad.right - self.kernel[1]) // self.stride[1] + 1,
-        )
+        rows, columns = self.padding.around((self.height, self.width))
+        return (rows - self.kernel[0]) // self.stride[0] + 1, (columns - self.kernel[1]) // self.stride[1] + 1
 
     @cached_property
     def words(self) -> int:

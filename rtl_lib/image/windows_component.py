@@ -127,7 +127,7 @@ class WindowsComponent(StreamComponent):
         m.d.sync += at.gap.eq(at.gap + at.row_written - Mux(at.row_read, row_advance, 0))
 
     def _writer(self, m: Module, at: _Position) -> None:
-        """Takes a word whenever the one it overwrites is out of the window or has been read."""
+        """Accept a word whenever the one it overwrites is out of the window or has been read."""
         s = self.schedule
         rows = s.kernel[0]
         column_read = (at.step > at.write_column) | ((at.step == at.write_column) & at.steps)
@@ -147,7 +147,7 @@ class WindowsComponent(StreamComponent):
             m.d.sync += at.write_slot.eq(Mux(at.write_slot == rows - 1, 0, at.write_slot + 1))
 
     def _column(self, m: Module, at: _Position) -> tuple[list[Value], _Read]:
-        """Reads one word from each row memory: in row order, rows outside the frame replaced."""
+        """Read one word from each row memory: in row order, rows outside the frame replaced."""
         s = self.schedule
         rows, row_count = s.kernel[0], s.output_size[0]
         words = []

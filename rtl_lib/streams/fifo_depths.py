@@ -36,7 +36,6 @@ class FifoDepths(Generic[Edge]):
 
     :param build: builds the design anew, with queues on the given edges and what stands there without a FIFO on all
         others.
-
     :param bits: by edge where a FIFO may stand, the bits of a beat.
     :param least_interval: no design is faster, as its slowest layer by itself is not.
     """

@@ -20,7 +20,7 @@ class Stage(StreamComponent):
 
     @abstractmethod
     def offer(self, m: Module, full: Signal, free: Signal) -> None:
-        """Drives the ``valid`` of the outputs, and ``free``: the slave is empty, or its beat leaves in this cycle."""
+        """Drive the ``valid`` of the outputs, and ``free``: the slave is empty, or its beat leaves in this cycle."""
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -39,7 +39,7 @@ DESIGNS: dict[str, tuple[QuantizedGraph, PlanSettings, tuple[str, ...]]] = {
     # 8 bits in, 3 numbers of 16 bits out: padded to 64 bits
     "one pixel a beat": (tiny.quantized_graph(), PlanSettings(), ()),
     # 2 pixels of 3 channels in 64 bits; rows of 5 pixels have a surplus one
-    "two pixels a beat": (small_networks.network((5, 5, 3), [2, "flat", 3]), PlanSettings(pixels=2), ()),
+    "two pixels per beat": (small_networks.network((5, 5, 3), [2, "flat", 3]), PlanSettings(pixels=2), ()),
     # a frame every cycle, many of them under way
     "one beat a frame": (small_networks.network((6,), [4, 3]), PlanSettings(), NEEDS_LONG_FRAMES),
 }

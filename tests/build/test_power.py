@@ -142,7 +142,7 @@ def test_the_trunk_of_the_clock_belongs_to_no_layer() -> None:
 def test_a_design_that_does_not_fit_is_said() -> None:
     huge = {name: {kind: 1000 * n for kind, n in used.items()} for name, used in LAYERS.items()}
     note = estimate_power(MANIFEST, ARTY, 100, resources=huge).assumptions[-1]
-    assert note.startswith("the design does not fit: it takes 1,200,000 of 63,400 lut, ")
+    assert note.startswith("the design does not fit: it needs 1,200,000 of 63,400 lut, ")
     assert not any("does not fit" in text for text in estimate_power(MANIFEST, ARTY, 100).assumptions)
 
 

@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def stub(tclsh: str, bundle: Path, tmp_path: Path) -> Callable[[VivadoScript], subprocess.CompletedProcess[str]]:
-    """Runs one script of the bundle in the stub, from a folder that has nothing to do with it."""
+    """Run one script of the bundle in the stub, from a folder that has nothing to do with it."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 

@@ -47,7 +47,7 @@ class Clock:
 CLOCK = Clock()
 
 
-class TwinPort:
+class ModelPort:
     """The functional model at the other end of a line without delay."""
 
     def __init__(self, spec: HostLinkSpec = SPEC) -> None:
@@ -149,7 +149,7 @@ def test_requests_come_back(request: Request) -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 200])
 def test_results_in_order_without_a_byte_too_many(count: int) -> None:
-    port = TwinPort()
+    port = ModelPort()
     link = Link(port, seed=1)
     assert link.open() == Identity(SPEC.input_buffer, 50_000_000, b"designed")
     given_frames = frames(count)
@@ -158,21 +158,21 @@ def test_results_in_order_without_a_byte_too_many(count: int) -> None:
 
 
 def test_one_run_after_the_other() -> None:
-    link = Link(TwinPort(), seed=1)
+    link = Link(ModelPort(), seed=1)
     for seed in range(3):
         given_frames = frames(5, seed)
         assert list(link.run(given_frames, SPEC.result_bytes)) == [network(frame) for frame in given_frames]
 
 
 def test_a_run_that_is_given_up() -> None:
-    link = Link(TwinPort(), seed=1)
+    link = Link(ModelPort(), seed=1)
     given_frames = frames(5)
     next(link.run(given_frames, SPEC.result_bytes))
     assert list(link.run(given_frames, SPEC.result_bytes)) == [network(frame) for frame in given_frames]
 
 
 def test_positions_that_have_gone_around() -> None:
-    link = Link(TwinPort(), seed=1)
+    link = Link(ModelPort(), seed=1)
     given_frames = frames(4000)  # 160,000 bytes
     assert list(link.run(given_frames, SPEC.result_bytes)) == [network(frame) for frame in given_frames]
 
@@ -180,24 +180,24 @@ def test_positions_that_have_gone_around() -> None:
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([0.001, 0.01, 0.05]))
 def test_a_bad_line(seed: int, share: float) -> None:
-    line = NoisyPort(TwinPort(), share, seed)
+    line = NoisyPort(ModelPort(), share, seed)
     link = Link(line, seed)
     given_frames = frames(20, seed)
     assert list(link.run(given_frames, SPEC.result_bytes)) == [network(frame) for frame in given_frames]
 
 
 def test_a_bad_line_is_noticed() -> None:
-    line = NoisyPort(TwinPort(), 0.02, 1)
+    line = NoisyPort(ModelPort(), 0.02, 1)
     link = Link(line, 1)
     list(link.run(frames(50), SPEC.result_bytes))
-    assert line.hurt > 50
+    assert line.corrupted > 50
     assert link.statistics.refused_frames > 10
     assert link.statistics.damaged_answers > 10
 
 
 @pytest.mark.parametrize("bytes_before", [300, 1000, 2000])
 def test_a_device_that_is_reset_in_between(bytes_before: int) -> None:
-    port = TwinPort()
+    port = ModelPort()
     port.reset_after = bytes_before
     link = Link(port, 1)
     given_frames = frames(60)
@@ -206,7 +206,7 @@ def test_a_device_that_is_reset_in_between(bytes_before: int) -> None:
 
 
 def test_garbage_in_the_buffers_of_the_machine() -> None:
-    port = TwinPort()
+    port = ModelPort()
     stale = Answer(Kind.OPENED, 7, 1, 0, 0, 0, Identity(1, 2, b"an older").encode())
     port.waiting = stale.encode()
     port.device.feed(b"\x7e\x01\x02 half a frame of a program that was stopped")
@@ -215,7 +215,7 @@ def test_garbage_in_the_buffers_of_the_machine() -> None:
 
 
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silence(TwinPort):
+    class Silence(ModelPort):
         def write(self, data: bytes) -> int:
             return len(data)
 
@@ -225,7 +225,7 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = TwinPort()
+    port = ModelPort()
     link = Link(port, 1)
     link.open()
     monkeypatch.setattr(link_module, "MOST_SILENCE_S", 0.05)
@@ -235,7 +235,7 @@ def test_it_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_answers_but_gives_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = TwinPort()
+    port = ModelPort()
     link = Link(port, 1)
     link.open()
     monkeypatch.setattr(link_module, "RESULTS_SILENCE_S", 0.05)
@@ -247,10 +247,10 @@ def test_it_answers_but_gives_no_result(monkeypatch: pytest.MonkeyPatch) -> None
 def test_another_version_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "VERSION", 2)
     with pytest.raises(UserError, match="speaks version 1 of the protocol, this program version 2"):
-        Link(TwinPort(), 1).open()
+        Link(ModelPort(), 1).open()
 
 
-def test_the_twin_refuses_what_it_has_no_room_for() -> None:
+def test_the_model_refuses_what_it_has_no_room_for() -> None:
     device = SPEC.model(network)
     device.feed(Request(Kind.OPEN, 9, 0).encode())
     device._run = lambda: None  # type: ignore[method-assign]

@@ -55,9 +55,9 @@ def shifted(settings: Quantization) -> QuantizedGraph:
 
 DESIGNS: dict[str, tuple[QuantizedGraph, PlanSettings]] = {
     "8 bits, 3 results of 16": (tiny.quantized_graph(), PlanSettings()),
-    "4 pixels a beat, rows of 6": (tiny.quantized_graph(), PlanSettings(pixels=4)),
+    "4 pixels per beat, rows of 6": (tiny.quantized_graph(), PlanSettings(pixels=4)),
     "2 pixels of 3 channels, rows of 5": (small_networks.network((5, 5, 3), [2, "flat", 3]), PlanSettings(pixels=2)),
-    "an image out, 2 pixels a beat": (small_networks.network((5, 5, 3), [2]), PlanSettings(pixels=2)),
+    "an image out, 2 pixels per beat": (small_networks.network((5, 5, 3), [2]), PlanSettings(pixels=2)),
     "asymmetric": (shifted(ASYMMETRIC), PlanSettings()),
     "signed, 12 bits in 16": (shifted(Quantization(input_bits=12)), PlanSettings()),
     "a scale for every output": (shifted(PER_CHANNEL), PlanSettings()),

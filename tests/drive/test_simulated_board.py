@@ -68,7 +68,7 @@ def test_every_number_as_in_software(work: Path, noise: float) -> None:
     assert output.score == output.software_score
     assert run.latency_cycles == (run.planned_latency_cycles,) * 2
     assert run.clock_hz == 50_000_000
-    assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
+    assert (run.statistics["corrupted_bytes"] > 0) == (noise > 0)
     assert WorkFolder(work).standing(BOARD_RUN) == run.model_dump(mode="json")
 
 
@@ -80,7 +80,7 @@ def test_the_command(dnn2fpga: Callable[..., Outcome], work: Path, monkeypatch: 
     done = dnn2fpga("run", work, "images.npz", "--port", "simulation", "--board", "ulx3s_85f", "--frames", 4)
     assert done.code == 0, done.err
     assert "4 of 4 equal to the integer model in every number" in done.out
-    assert "hurt bytes" not in done.out  # a busy machine may time out, but damages nothing
+    assert "corrupted bytes" not in done.out  # a busy machine may time out, but damages nothing
     assert "damaged answers" not in done.out
     assert "4 values lie outside the calibrated range and were clipped" in done.out
     assert dnn2fpga("run", work, "images.npz", "--port", "simulation").code == 2
@@ -145,7 +145,7 @@ def test_two_inputs_and_two_outputs(tmp_path: Path, noise: float) -> None:
         np.testing.assert_array_equal(results[name], values)
         np.testing.assert_array_equal(real[name], values[:3] * 0.5)
     assert set(cycles) == {two_ports.LATENCY}
-    assert (port.hurt > 0) == (noise > 0)
+    assert (port.corrupted > 0) == (noise > 0)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_a_generated_network_with_two_inputs_and_two_outputs(two_inputs_work: Pa
         "angle": (30, Measure.R2),
     }
     assert all(output.labelled and output.score == output.software_score for output in run.outputs.values())
-    assert (run.statistics["hurt_bytes"] > 0) == (noise > 0)
+    assert (run.statistics["corrupted_bytes"] > 0) == (noise > 0)
 
 
 def test_the_command_for_several_ports(dnn2fpga: Callable[..., Outcome], two_inputs_work: Path) -> None:

@@ -47,7 +47,7 @@ def cnn_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a Python script of the tests in a process of its own, with a hash seed."""
+    """Run a Python script of the tests in a process of its own, with a hash seed."""
 
     def run(script: Path, *arguments: Path, hash_seed: int = 0) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONHASHSEED": str(hash_seed)}

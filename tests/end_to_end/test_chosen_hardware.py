@@ -50,8 +50,8 @@ def test_mixed_engines_and_runs_do_what_the_plan_says(tmp_path: Path) -> None:
 FOLDED = {"conv_0": {"engine": "folded", "pe": 2, "simd": 9}, "conv_2": {"engine": "folded", "pe": 1, "simd": 6}}
 PLANNED: dict[str, dict[str, object]] = {
     "with a FIFO": {"layers": FOLDED},
-    "two pixels a beat": {"pixels": 2, "goal": {}},
-    "four pixels a beat, folded": {"pixels": 4, "goal": {"interval_cycles": 400}},
+    "two pixels per beat": {"pixels": 2, "goal": {}},
+    "four pixels per beat, folded": {"pixels": 4, "goal": {"interval_cycles": 400}},
     "a reuse factor for all": {"goal": {"reuse_factor": 6}},
 }
 
@@ -71,5 +71,5 @@ def test_planned_hardware_does_what_the_plan_says(name: str, tmp_path: Path) -> 
     assert boundaries[0].pixels == settings.pixels
     assert any(b.fifo for b in boundaries) == (name == "with a FIFO")
     assert any(b.folding for b in boundaries)
-    intervals = {"two pixels a beat": 72, "four pixels a beat, folded": 400}
+    intervals = {"two pixels per beat": 72, "four pixels per beat, folded": 400}
     assert outcome.plan.interval_cycles <= intervals.get(name, 1 << 20)

@@ -58,7 +58,7 @@ class BranchHarness(Elaboratable):
 
 
 def _source(m: Module, i: Any, sent: Signal, right: Array) -> None:
-    """Pauses at any time; garbage while ``valid`` is low."""
+    """Model a source that pauses at any time; garbage while ``valid`` is low."""
     payload, waits = i.payload.as_value(), Signal()
     m.d.comb += [i.valid.eq(AnySeq(1)), payload.eq(Mux(i.valid, right[sent], AnySeq(len(payload))))]
     m.d.sync += waits.eq(i.valid & ~i.ready)

@@ -60,7 +60,7 @@ def tool(name: str) -> str:
 
 
 def translate(harness: Elaboratable, folder: Path) -> None:
-    """Writes ``design.smt2``: the harness as a transition system."""
+    """Write ``design.smt2``: the harness as a transition system."""
     m = Module()
     m.domains.sync = domain = ClockDomain(reset_less=True)  # from the initial state on; nobody resets later
     m.submodules.harness = harness
@@ -75,7 +75,7 @@ def translate(harness: Elaboratable, folder: Path) -> None:
 
 
 def prove(folder: Path, depth: int, mode: Mode) -> Proof:
-    """Asks one question about the design that ``translate`` left in ``folder``."""
+    """Ask one question about the design that ``translate`` left in ``folder``."""
     z3_folder = str(Path(tool("z3")).parent)
     # One question about all cycles, written out: z3 then solves it as a SAT problem, fifty times faster than step by
     # step.

@@ -89,7 +89,7 @@ class StreamHarness(Elaboratable):
         return m
 
     def _source(self, m: Module, taken: Value) -> None:
-        """Pauses at any time; garbage while ``valid`` is low."""
+        """Model a source that pauses at any time; garbage while ``valid`` is low."""
         i = self.component.i
         payload = i.payload.as_value()
         right = self.right_inputs[self.sent]

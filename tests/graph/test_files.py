@@ -42,7 +42,7 @@ def folder(tmp_path: Path, graph: QuantizedGraph) -> Path:
 
 
 def edit(folder: Path, change: Edit) -> None:
-    """Changes both files as a person would."""
+    """Change both files as a person would."""
     model = yaml.safe_load((folder / "model.yaml").read_text())
     with np.load(folder / "weights.npz") as archive:
         arrays = dict(archive)

@@ -43,7 +43,7 @@ def depthwise(multiplier: int = 2, **options: Any) -> DepthwiseConv2D:
     return DepthwiseConv2D("depthwise", numbers(3, 2, outputs), numbers(outputs), **options)
 
 
-def dense_twin(layer: DepthwiseConv2D) -> Conv2D:
+def equal_conv2d(layer: DepthwiseConv2D) -> Conv2D:
     """Output by output: ``c * m + k`` reads channel ``c``."""
     outputs = layer.outputs
     weights = np.zeros((*layer.weights.shape[:2], SHAPE[2], outputs), np.float32)
@@ -73,7 +73,7 @@ def test_it_is_a_convolution_with_zeros_between_the_channels(
     multiplier: int, strides: tuple[int, int], padding: str
 ) -> None:
     layer, x = depthwise(multiplier, strides=strides, padding=padding), samples()
-    expected = dense_twin(layer).compute(x)
+    expected = equal_conv2d(layer).compute(x)
     assert layer.output_shape(SHAPE) == expected.shape[1:]
     np.testing.assert_allclose(layer.compute(x), expected, rtol=1e-5, atol=1e-5)
 
@@ -99,11 +99,11 @@ def test_so_are_its_integers(settings: dict[str, Any]) -> None:
     The integers that are stored are fewer.
     """
     layer = depthwise(strides=(2, 1), padding="same")
-    ours, twin = (built(chain(one), Quantization(**settings)) for one in (layer, dense_twin(layer)))
+    ours, other = (built(chain(one), Quantization(**settings)) for one in (layer, equal_conv2d(layer)))
     q = ours.input.quantize(2 * samples())
-    np.testing.assert_array_equal(ours.run(q), twin.run(q))
-    assert ours.layers[0].weights.size * SHAPE[2] == twin.layers[0].weights.size  # type: ignore[attr-defined]
-    assert ours.weight_bits < twin.weight_bits
+    np.testing.assert_array_equal(ours.run(q), other.run(q))
+    assert ours.layers[0].weights.size * SHAPE[2] == other.layers[0].weights.size  # type: ignore[attr-defined]
+    assert ours.weight_bits < other.weight_bits
 
 
 FAMILIES: dict[str, dict[str, Any]] = {

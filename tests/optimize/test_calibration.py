@@ -220,7 +220,7 @@ def test_no_data() -> None:
 def test_not_finite(bad: float) -> None:
     data = samples(10)
     data[7, 0, 0, 1] = bad
-    with pytest.raises(UserError, match="gives NaN or infinite values at 'input' on the calibration data"):
+    with pytest.raises(UserError, match="produces NaN or infinite values at 'input' on the calibration data"):
         calibrate(graph(), data, 4)
     overflowing = Chain({"square": np.square})
     with pytest.raises(UserError, match="at 'square'"), np.errstate(over="ignore"):

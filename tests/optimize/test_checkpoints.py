@@ -15,6 +15,7 @@ from judged import TINY, problem_of, tiny_data
 
 from dnn2fpga.data import Data
 from dnn2fpga.graph import files as config_files
+from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.conv2d import Conv2D
@@ -105,6 +106,19 @@ def network() -> Graph:
         *trainable.convolutional_network().layers[1:],
     ]
     return simplify(Graph.chain("net", "input", (8, 8, 1), layers, float_parameters=99, notes=("read",)))
+
+
+def test_a_layer_in_two_nodes_is_read_as_one(tmp_path: Path) -> None:
+    layer = Conv2D("conv", trainable.random_weights(3, 3, 1, 1), np.zeros(1, np.float32), padding="same")
+    dag = Dag(("input",), (Node("once", layer, ("input",)), Node("twice", layer, ("once",))), ("twice",))
+    graph = Graph("net", {"input": (8, 8, 1)}, dag)
+    checkpoints = Checkpoints(tmp_path, "key")
+    checkpoints.save_arrays("pruning", graph, {})
+    found = checkpoints.load_arrays("pruning", graph)
+    assert found is not None
+    once, twice = found[0].layers
+    assert once is twice
+    assert arrays_of(once) == arrays_of(layer)
 
 
 def test_a_pruned_graph_is_read_as_it_was_saved(tmp_path: Path) -> None:

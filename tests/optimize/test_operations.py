@@ -10,22 +10,24 @@ import pytest
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
-from dnn2fpga.layers.pooling import AveragePooling
+from dnn2fpga.layers.pooling import AveragePooling, MaxPooling
 from dnn2fpga.optimize.operations import TensorFlowOperations
 from dnn2fpga.quantize.scaling import multipliers_and_shift
+from dnn2fpga.tensors.padding import PaddingRule
+from rtl_lib.image.window_schedule import Padding
 
 OPS = TensorFlowOperations()
 
 
-@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("padding", ["valid", "same", Padding(0, 0, 1, 0)])
 @pytest.mark.parametrize("strides", list(product((1, 2, 3), (1, 2, 3))))
-def test_windows_of_every_stride(strides: tuple[int, int], padding: str) -> None:
+def test_windows_of_every_stride(strides: tuple[int, int], padding: PaddingRule) -> None:
     """Windows of every stride are right, also where one row or column of outputs is left, which oneDNN's convolution
     with uneven strides gets wrong.
     """
     rng = np.random.default_rng(0)
     for rows, columns, height, width in product((4, 7), (1, 3, 4), (1, 4), (1, 2, 3)):
-        if padding == "valid" and width > columns:
+        if (width > columns and padding == "valid") or (isinstance(padding, Padding) and not 1 < width < columns):
             continue
         x = rng.integers(-3, 4, (16, rows, columns, 2)).astype(np.float32)
         weights = rng.integers(-3, 4, (height, width, 2, 3)).astype(np.float32)
@@ -34,6 +36,8 @@ def test_windows_of_every_stride(strides: tuple[int, int], padding: str) -> None
         deep = DepthwiseConv2D("deep", weights[..., 0], np.zeros(2, np.float32), strides=strides, padding=padding)
         found = OPS.depthwise_conv2d(tf.constant(x), deep.weights, strides, padding)
         np.testing.assert_array_equal(found, deep.compute(x))
+        most = MaxPooling("most", (height, width), strides, padding)
+        np.testing.assert_array_equal(most.forward(OPS, {}, tf.constant(x)), most.compute(x))
         mean = AveragePooling("mean", (height, width), strides, padding)
         np.testing.assert_allclose(mean.forward(OPS, {}, tf.constant(x)), mean.compute(x), atol=1e-6)
 

@@ -51,39 +51,39 @@ def kinds(graph: Graph) -> list[str]:
 
 
 CASES = {
-    "batch norm behind a convolution": ((CONV, NORM), ["conv2d"]),
+    "batch norm after a convolution": ((CONV, NORM), ["conv2d"]),
     "batch norm and ReLU": ((CONV, NORM, RELU), ["conv2d"]),
     "two batch norms": ((CONV, NORM, NORM), ["conv2d"]),
     "two clamps": ((CONV, RELU, RELU6), ["conv2d"]),
-    "batch norm behind ReLU": ((CONV, RELU, NORM), ["conv2d", "affine"]),
-    "batch norm behind pooling": ((CONV, POOL, RISING, RELU6), ["conv2d", "max_pooling"]),
-    "batch norm with a negative scale behind pooling": (
+    "batch norm after ReLU": ((CONV, RELU, NORM), ["conv2d", "affine"]),
+    "batch norm after pooling": ((CONV, POOL, RISING, RELU6), ["conv2d", "max_pooling"]),
+    "batch norm with a negative scale after pooling": (
         (CONV, POOL, FALLING, RELU),
         ["conv2d", "max_pooling", "affine"],
     ),
-    "batch norm behind two poolings": (
+    "batch norm after two poolings": (
         (CONV, POOL, OVERLAPPING, RISING, RELU),
         ["conv2d", "max_pooling", "max_pooling"],
     ),
     "batch norms around pooling": ((CONV, NORM, POOL, RISING), ["conv2d", "max_pooling"]),
-    "batch norms behind two poolings": (
+    "batch norms after two poolings": (
         (CONV, POOL, RISING, RELU, OVERLAPPING, RISING),
         ["conv2d", "max_pooling", "max_pooling", "affine"],
     ),
-    "batch norm behind ReLU and pooling": ((CONV, RELU, POOL, RISING), ["conv2d", "max_pooling", "affine"]),
-    "batch norm behind pooling of the input": ((POOL, Affine("a", np.ones(2), np.ones(2))), ["max_pooling", "affine"]),
-    "ReLU behind pooling": ((CONV, POOL, RELU), ["conv2d", "max_pooling"]),
-    "ReLU behind a batch norm with a negative scale and pooling": (
+    "batch norm after ReLU and pooling": ((CONV, RELU, POOL, RISING), ["conv2d", "max_pooling", "affine"]),
+    "batch norm after pooling of the input": ((POOL, Affine("a", np.ones(2), np.ones(2))), ["max_pooling", "affine"]),
+    "ReLU after pooling": ((CONV, POOL, RELU), ["conv2d", "max_pooling"]),
+    "ReLU after a batch norm with a negative scale and pooling": (
         (CONV, RELU, FALLING, POOL, RELU),
         ["conv2d", "affine", "max_pooling"],
     ),
-    "ReLU behind a table and pooling": (
+    "ReLU after a table and pooling": (
         (CONV, Table("t", "tanh"), POOL, RELU),
         ["conv2d", "table", "max_pooling", "clamp"],
     ),
-    "batch norm behind a mean of windows": ((CONV, MEAN, RISING), ["conv2d", "average_pooling", "affine"]),
-    "ReLU behind a table": ((CONV, Table("t", "tanh"), RELU), ["conv2d", "table", "clamp"]),
-    "ReLU behind a mean": ((CONV, GlobalAverage("mean"), RELU), ["conv2d", "global_average_pooling"]),
+    "batch norm after a mean of windows": ((CONV, MEAN, RISING), ["conv2d", "average_pooling", "affine"]),
+    "ReLU after a table": ((CONV, Table("t", "tanh"), RELU), ["conv2d", "table", "clamp"]),
+    "ReLU after a mean": ((CONV, GlobalAverage("mean"), RELU), ["conv2d", "global_average_pooling"]),
     "dropout between": ((CONV, Identity("drop"), NORM, Identity("more"), RELU), ["conv2d"]),
     "batch norm in front": ((Affine("a", np.ones(2) * 2, np.ones(2)), CONV), ["affine", "conv2d"]),
 }

@@ -19,6 +19,7 @@ from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.layers.pooling import GlobalAverage, MaxPooling
 from dnn2fpga.layers.product import Product
 from dnn2fpga.layers.weighted_sum import WeightedSum
+from dnn2fpga.optimize.training_model import FloatModel
 from dnn2fpga.passes.simplify import simplify
 from dnn2fpga.task import Ending
 
@@ -120,6 +121,21 @@ def test_a_layer_in_two_nodes_stays_one() -> None:
     assert list(kinds(graph)) == ["a", "use_0", "use_1", "sum"]
     assert uses[0] is uses[1]
     assert uses[0] is not graph.dag.by_name["a"].layer  # without a normalization
+
+
+@pytest.mark.parametrize(("bounds", "stays"), [((0.0, 0.0), True), ((0.0, -1.0), False)])
+def test_a_layer_with_a_clamp_of_its_own_after_each_use(bounds: tuple[float, float], stays: bool) -> None:
+    """It stays one layer, with one set of weights in training, where the clamps have the same bounds."""
+    g = Growing(IMAGE)
+    a = g.conv("a", "image", 2)
+    shared = g.nodes[0].layer
+    ends = [g.add(Clamp(f"relu_{k}", low, 6.0), g.add(shared, a, name=f"use_{k}")) for k, low in enumerate(bounds)]
+    graph = simplified(g.graph(g.add(WeightedSum("sum", (1.0, 1.0)), *ends)))
+    uses = [graph.dag.by_name[f"use_{k}"].layer for k in range(2)]
+    assert list(kinds(graph)) == ["a", "use_0", "use_1", "sum"]
+    assert (uses[0] is uses[1]) is stays
+    variables = FloatModel(graph).variables
+    assert (variables["use_0"]["weights"] is variables["use_1"]["weights"]) is stays
 
 
 def test_a_softmax_at_one_of_two_outputs() -> None:

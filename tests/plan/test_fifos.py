@@ -20,7 +20,7 @@ FOLDED = {"conv_0": {"engine": "folded", "pe": 2, "simd": 9}, "conv_2": {"engine
 SETTINGS = {
     "folded for the average rate": {"layers": FOLDED},
     "all folded alike": {"engine": "folded", "pe": 1, "simd": 6},
-    "two pixels a beat": {"layers": FOLDED, "pixels": 2},
+    "two pixels per beat": {"layers": FOLDED, "pixels": 2},
     "no stages in runs": {"layers": FOLDED, "stages": "runs"},
 }
 

@@ -149,10 +149,10 @@ def test_an_impossible_latency_says_which_one_would_fit() -> None:
 
 
 def test_an_impossible_interval_names_the_layer() -> None:
-    with pytest.raises(UserError, match=r"an interval of 100 cycles cannot be reached: 'input' takes at least 196"):
+    with pytest.raises(UserError, match=r"an interval of 100 cycles cannot be reached: 'input' needs at least 196"):
         planned({"interval_cycles": 100})
     with pytest.raises(
-        UserError, match=r"'conv_2' takes at least [\d,]+ cycles a frame; ask for that, fold this layer"
+        UserError, match=r"'conv_2' needs at least [\d,]+ cycles per frame; ask for that, fold this layer"
     ):
         planned({"interval_cycles": 300}, layers={"conv_2": {"engine": "folded", "pe": 1, "simd": 1}})
 

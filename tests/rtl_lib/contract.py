@@ -27,7 +27,7 @@ def random_input(operator: Operator, beats: int, seed: int) -> np.ndarray:
 
 
 def check_operator(operator: Operator, beats: int, seed: int = 0, x: np.ndarray | None = None, **options: Any) -> None:
-    """Raises ``AssertionError`` at the first difference.
+    """Check a component against its operator; raise ``AssertionError`` at the first difference.
 
     :param x: default: any integers of the input format.
     :param options: of ``create``.

@@ -45,13 +45,13 @@ def bits(x: np.ndarray) -> list[int]:
 
 
 def test_directed_products_and_sums() -> None:
-    for twin, expected, pairs in (
+    for ours, expected, pairs in (
         (multiply, oracle.multiplied, list(oracle.products())),
         (add, oracle.added, list(oracle.sums())),
     ):
         a, b = floats(pairs).T
-        assert bits(twin(a, b)) == [expected(*pair) for pair in pairs]
-        assert bits(twin(b, a)) == bits(twin(a, b))
+        assert bits(ours(a, b)) == [expected(*pair) for pair in pairs]
+        assert bits(ours(b, a)) == bits(ours(a, b))
 
 
 @given(FINITE, FINITE)
@@ -64,13 +64,13 @@ def test_any_product_and_sum(a: int, b: int) -> None:
 
 def test_it_is_ieee_where_nothing_is_subnormal() -> None:
     a, b = floats(oracle.random_pairs(200_000, 0)).T
-    for twin, plain in ((multiply, np.multiply), (add, np.add)):
+    for ours, plain in ((multiply, np.multiply), (add, np.add)):
         with np.errstate(over="ignore", under="ignore"):
             expected = plain(a, b)
         smallest = np.float32(2.0**-126)
         normal = (abs(a) >= smallest) & (abs(b) >= smallest) & (abs(expected) > smallest)
         assert normal.sum() > 100_000
-        assert bits(twin(a[normal], b[normal])) == bits(expected[normal])
+        assert bits(ours(a[normal], b[normal])) == bits(expected[normal])
 
 
 def test_the_rules_at_the_edges() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from amaranth.back import verilog
 from contract import check_operator, random_input
-from test_twins_under_stalls import PATTERNS, first_difference
+from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.binary32.arithmetic import add, from_integer, multiply, to_integer
 from rtl_lib.binary32.matrix import LATENCY, LOOP_CYCLES, Binary32Matrix
@@ -80,7 +80,7 @@ def test_values_and_cycles(shape: tuple[int, int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_cycle_of_the_twin(shape: tuple[int, int, int, int]) -> None:
+def test_every_cycle_of_the_timing_model(shape: tuple[int, int, int, int]) -> None:
     terms, outputs, lanes, units = shape
     for pauses in PATTERNS:
         component = matrix(terms, outputs, lanes).create(units)

@@ -11,7 +11,7 @@ from contract import FRAMES, STALLS, check_cycles, check_operator, random_input
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
-from test_twins_under_stalls import PATTERNS, first_difference
+from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat
@@ -44,7 +44,7 @@ def beats_of(spec: BlockReduction, pixels: int) -> tuple[PixelRows, PixelRows]:
 
 
 def check(spec: BlockReduction, pixels: int, seed: int, kind: type = BlockReductionComponent) -> None:
-    """Raises ``AssertionError`` at the first difference."""
+    """Check a component against its spec; raise ``AssertionError`` at the first difference."""
     arriving, leaving = beats_of(spec, pixels)
     x = random_input(spec, spec.height * spec.width, seed)
     f = spec.input_format
@@ -211,12 +211,12 @@ class NoSurplus(BlockReductionComponent):
         self.columns = Stretch(self.columns.blocks * self.columns.size, self.columns.blocks, self.columns.size)
 
 
-class LateTwin(BlockReductionComponent):
+class LateTimingModel(BlockReductionComponent):
     def beat_model(self) -> BeatModel:
         return BlockReductionModel(self.latency + 1, self.rows, self.columns)
 
 
-@pytest.mark.parametrize("fault", [Smallest, NeverStarts, NoSurplus, LateTwin])
+@pytest.mark.parametrize("fault", [Smallest, NeverStarts, NoSurplus, LateTimingModel])
 def test_faults_are_found(fault: type[BlockReductionComponent]) -> None:
     spec = BlockReduction(5, 7, 2, S5, (2, 2), MAXIMUM)
     check(spec, 1, 3)

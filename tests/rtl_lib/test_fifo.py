@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from contract import check_operator
 from stream_bench import run_component
-from test_twins_under_stalls import PATTERNS, first_difference
+from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.rules import State
@@ -24,8 +24,8 @@ class Queue:
 
     input_beat = output_beat = BEAT
 
-    def __init__(self, depth: int, twin: type[FifoModel] = FifoModel) -> None:
-        self.depth, self.twin = depth, twin
+    def __init__(self, depth: int, model: type[FifoModel] = FifoModel) -> None:
+        self.depth, self.model = depth, model
 
     @staticmethod
     def compute(x: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ class Queue:
 
     def create(self) -> Fifo:
         fifo = Fifo(BEAT, self.depth)
-        fifo.beat_model = lambda: self.twin(self.depth)  # type: ignore[method-assign]
+        fifo.beat_model = lambda: self.model(self.depth)  # type: ignore[method-assign]
         return fifo
 
 
@@ -79,7 +79,7 @@ class NoOutputRegister(FifoModel):
         return 1 if s[STORED] or s[AT_OUTPUT] else 0
 
 
-def test_a_wrong_twin_is_found() -> None:
+def test_a_wrong_timing_model_is_found() -> None:
     with pytest.raises(AssertionError):
         check_operator(Queue(3, NoOutputRegister), 20)
     assert first_difference(Fifo(BEAT, 3), OneTooDeep(3), 100, 0.0, 0.9) is not None

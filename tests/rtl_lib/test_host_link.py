@@ -299,7 +299,7 @@ def session(spec: HostLinkSpec, seed: int, steps: int) -> list[bytes]:
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_hardware_says_what_its_twin_says(spec: HostLinkSpec, latency: int, seed: int) -> None:
+def test_hardware_says_what_its_model_says(spec: HostLinkSpec, latency: int, seed: int) -> None:
     lines = session(spec, seed, 12)
     said = conversation(spec, lines)
     model = spec.model(lambda frame: network(spec, frame, latency))

@@ -288,7 +288,7 @@ class OffByOne(FrameSum):
         return super().compute(x) + 1
 
 
-class WrongTwin(FrameSum):
+class WrongTimingModel(FrameSum):
     def create(self):  # type: ignore[no-untyped-def]
         component = super().create()
         component.beat_model = lambda: ReduceModel(component.latency + 1, self.beats)
@@ -303,7 +303,7 @@ class SwapsLanes(FrameSum):
         return component
 
 
-@pytest.mark.parametrize("broken", [OffByOne(S5, 3, 7), WrongTwin(S5, 3, 7), SwapsLanes(S5, 3, 7)])
+@pytest.mark.parametrize("broken", [OffByOne(S5, 3, 7), WrongTimingModel(S5, 3, 7), SwapsLanes(S5, 3, 7)])
 def test_the_contract_can_fail(broken: FrameSum) -> None:
     with pytest.raises(AssertionError):
         check_operator(broken, 7)

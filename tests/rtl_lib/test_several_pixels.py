@@ -10,7 +10,7 @@ from contract import FRAMES, STALLS, check_cycles, check_operator, random_input
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stream_bench import run_component
-from test_twins_under_stalls import PATTERNS, first_difference
+from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.replicate import SideBySide, side_by_side
@@ -61,7 +61,7 @@ def with_garbage(rows: PixelRows, height: int, x: np.ndarray, seed: int) -> np.n
 
 
 def check_windows(spec: Windows, pixels: int, seed: int, component: WindowsComponent | None = None) -> None:
-    """Raises ``AssertionError`` at the first difference."""
+    """Check windows against their spec; raise ``AssertionError`` at the first difference."""
     arriving, leaving = PixelRows(spec.width, pixels), PixelRows(spec.output_size[1], spec.pixels_out(pixels) or 0)
     x = random_input(spec, spec.input_pixels, seed)
     beats = with_garbage(arriving, spec.height, x, seed)

@@ -212,7 +212,7 @@ def test_a_library_that_finds_no_memory(monkeypatch: pytest.MonkeyPatch) -> None
 
 # The rests of timing models ---------------------------------------------------------------------------------------
 
-TWINS: dict[str, Callable[[], BeatModel]] = {
+MODELS: dict[str, Callable[[], BeatModel]] = {
     "stage": StageModel,
     "pipeline of one": lambda: PipelineModel(1),
     "pipeline": lambda: PipelineModel(9),
@@ -238,37 +238,37 @@ TWINS: dict[str, Callable[[], BeatModel]] = {
 }
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("busy", [0.9, 0.5, 0.03])
-def test_a_rest_is_what_the_twin_says(name: str, busy: float) -> None:
+def test_a_rest_is_what_the_model_says(name: str, busy: float) -> None:
     """A rest is true in any state: while no beat passes, neither valid nor ready changes; as many cycles may pass at
     once; and a model that waits for its neighbours says so.
     """
-    twin, rng = TWINS[name](), random.Random(0)
+    model, rng = MODELS[name](), random.Random(0)
     input_valid = False
     rests = 0
     for _ in range(800):
         output_ready = rng.random() < busy
         input_valid = input_valid or rng.random() < busy
-        accepts = twin.ready(output_ready)
-        passes = (twin.valid() and output_ready) or (accepts and input_valid)
-        before = list(twin.state)
-        rest = twin.tick(input_valid, output_ready)
+        accepts = model.ready(output_ready)
+        passes = (model.valid() and output_ready) or (accepts and input_valid)
+        before = list(model.state)
+        rest = model.tick(input_valid, output_ready)
         input_valid = input_valid and not accepts
-        if passes or (twin.valid() and output_ready):
+        if passes or (model.valid() and output_ready):
             continue
         rests += rest > 0
-        assert rest == FOREVER or twin.state != before
-        walked, offers = copy.deepcopy(twin), twin.valid()
+        assert rest == FOREVER or model.state != before
+        walked, offers = copy.deepcopy(model), model.valid()
         for cycle in range(min(rest, 60)):
             assert (walked.valid(), walked.ready(output_ready)) == (offers, accepts)
             left = walked.tick(input_valid, output_ready)
-            leapt = copy.deepcopy(twin)
+            leapt = copy.deepcopy(model)
             assert leapt.tick(input_valid, output_ready, cycle + 1) == left
             assert leapt.state == walked.state
             assert left == FOREVER or left == rest - cycle - 1
         assert walked.valid() == offers or rest == 0
-        twin = walked
+        model = walked
     assert rests > 3
 
 

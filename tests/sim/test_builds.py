@@ -26,7 +26,7 @@ class Design:
 
 @pytest.fixture
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Path, int]]:
-    """Builds the design, and tells how often a compiler was called for it so far."""
+    """Build the design, and return how often a compiler was called for it so far."""
     monkeypatch.setenv("MAKEFLAGS", "")
     design = Design(tmp_path / "design.v")
     design.rtl.write_text("module accelerator; endmodule\n")

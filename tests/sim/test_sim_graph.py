@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,10 @@ from bulk import run_bulk
 from errors import ToolError
 from graph_bundle import BEATS, FAULTS, FRAMES, INTERVAL, OUTPUTS, TENSORS
 from reference_bundle import write_manifest
+from simulator import require_simulator
 from stalls import PATTERNS
-from toolchain import find_toolchain
 
-try:
-    find_toolchain()
-except ToolError as error:
-    if os.environ.get("CI"):
-        raise
-    pytest.skip(f"no simulator: {error}", allow_module_level=True)
+require_simulator()
 
 pytestmark = pytest.mark.simulation
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,14 +14,9 @@ import run
 from bulk import run_bulk
 from errors import BundleError, ToolError
 from reference_bundle import FAULTS, FRAMES, SIM, manifest, write_manifest, write_vectors
-from toolchain import find_toolchain
+from simulator import require_simulator
 
-try:
-    find_toolchain()
-except ToolError as error:
-    if os.environ.get("CI"):
-        raise
-    pytest.skip(f"no simulator: {error}", allow_module_level=True)
+require_simulator()
 
 pytestmark = pytest.mark.simulation
 

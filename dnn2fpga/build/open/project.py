@@ -41,7 +41,7 @@ class Project:
         return [shlex.join([self.programs[step], *own, *more.get(step, ())]) for step, own in self.commands.items()]
 
     def write_shell_script(self, folder: Path, seed: int) -> None:
-        """Runs native tools."""
+        """Run native tools."""
         (folder / SHELL_SCRIPT).write_text("\n".join(["set -e", *self.lines(seed), ""]), encoding="utf-8")
 
 

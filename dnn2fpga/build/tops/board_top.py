@@ -155,7 +155,7 @@ def link_spec(bundle: Path, board: Board, clock_mhz: float) -> HostLinkSpec:
 
 
 def write_board_top(bundle: Path, board: Board, folder: Path, clock_mhz: float) -> BoardDesign:
-    """Writes ``board_top.v``, the bundle's Verilog and the constraint file into ``folder``.
+    """Write ``board_top.v``, the bundle's Verilog and the constraint file into ``folder``.
 
     :raises UserError: when the board has no serial line, or the clock cannot be made.
     """

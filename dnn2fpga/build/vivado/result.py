@@ -36,7 +36,7 @@ class VivadoResult(BaseModel):
 
 
 def read_result(reports: Path) -> VivadoResult:
-    """Reads the utilization and timing reports of a folder.
+    """Read the utilization and timing reports of a folder.
 
     :raises UserError: when a report or a line that is needed is missing; a number that is not there is never 0.
     """

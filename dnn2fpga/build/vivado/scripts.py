@@ -28,7 +28,7 @@ _IP_VERILOG = f"vivado/rtl/{TOP}.v"
 
 
 def _manifest_with_sources(bundle: Path) -> Manifest:
-    """Raises `UserError` when the manifest cannot be used, or a Verilog file that it names is missing."""
+    """Raise `UserError` when the manifest cannot be used, or a Verilog file that it names is missing."""
     file = bundle / MANIFEST
     manifest = read_manifest(file)
     if not manifest.sources:

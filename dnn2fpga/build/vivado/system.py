@@ -190,7 +190,7 @@ def _channel(dma: str, side: str, port: StreamPort, widest_bits: int, place: int
         named = f"the {side}" if dma == "dma" else f"{side} {port.axis}"
         raise UserError(
             f"a beat of {named} must have at most {8 * WIDEST_BYTES} bits for Vivado's width converter, "
-            f"not {8 * port.beat_bytes}; choose fewer pixels a beat, or use package_ip.tcl and a DMA of your own"
+            f"not {8 * port.beat_bytes}; choose fewer pixels per beat, or use package_ip.tcl and a DMA of your own"
         )
     return Channel(
         dma=dma,

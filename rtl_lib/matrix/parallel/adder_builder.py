@@ -105,7 +105,7 @@ class GraphBuilder:
         return self._known[key]
 
     def _accumulate(self, form: LinearForm, operand: Operand) -> int:
-        """Adds the operand's linear part to a form; returns its constant part."""
+        """Add the operand's linear part to a form; return its constant part."""
         factor = (-1 if operand.inverted else 1) << operand.shift
         constant = factor * self.constants[operand.value]
         for k, c in self._forms[operand.value].items():
@@ -115,7 +115,7 @@ class GraphBuilder:
         return constant + (operand.places if operand.inverted else 0)
 
     def _bit(self, form: LinearForm, value: int, bit: int, factor: int) -> int:
-        """Adds ``factor`` times one bit of a value to a form; returns the constant part of that."""
+        """Add ``factor`` times one bit of a value to a form; return the constant part of that."""
         if self.values[value].is_constant:
             return factor * (self.constants[value] >> bit & 1)
         variable = -1 - (value * BITS + bit)

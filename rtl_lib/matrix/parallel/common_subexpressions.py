@@ -95,7 +95,7 @@ class DigitColumns:
         return [Term(value, shift, digit.negative) for (value, shift), digit in self.columns[column].items()]
 
     def count(self) -> None:
-        """Counts all patterns and puts them into the queue."""
+        """Count all patterns and put them into the queue."""
         numbers = [np.zeros(0, np.int64)]
         for digits in self.columns:
             first, second, negative = np.array([digits[key] for key in sorted(digits)], np.int64).reshape(-1, 3).T
@@ -114,7 +114,7 @@ class DigitColumns:
         return _worth(count, self.builder.widths[pattern.a], self.builder.widths[pattern.b], pattern.shift)
 
     def share(self) -> None:
-        """Replaces patterns, best first, until none is left that occurs twice."""
+        """Replace patterns, best first, until none is left that occurs twice."""
         self.count()
         while (item := self.queue.pop()) is not None:
             worth, number = item
@@ -156,7 +156,7 @@ class DigitColumns:
         return (1 << high) - (1 << low)
 
     def replace(self, pattern: Pattern, found: list[tuple[int, int, bool]]) -> None:
-        """Builds the pattern once and puts a digit of it in the place of every occurrence found."""
+        """Build the pattern once and put a digit of it in the place of every occurrence found."""
         a, b, shift, differ = pattern
         # The pattern with its lower operand at shift 0, and a positive.
         base = max(0, -shift)

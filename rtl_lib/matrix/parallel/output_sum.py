@@ -103,7 +103,7 @@ def _sums(root: Summand) -> list[Summand]:
 
 
 def take_bits(root: Summand) -> None:
-    """Gives the carry chains the lowest bits of other terms of their sign, each to the first chain that fits."""
+    """Assign to the carry chains the lowest bits of other terms of their sign, each to the first chain that fits."""
     sums = _sums(root)
     # Every term with the sum that adds it, and what it meets there.
     places = [(part, s, s.parts[1 - k]) for s in sums for k, part in enumerate(s.parts) if part.term is not None]

@@ -66,7 +66,7 @@ CREATE = {
 
 
 def first_difference(
-    component: StreamComponent, twin: BeatModel, cycles: int, source: float, sink: float
+    component: StreamComponent, model: BeatModel, cycles: int, source: float, sink: float
 ) -> str | None:
     """Run both in lockstep; return where they differ first, if they do."""
     rng = random.Random(cycles)
@@ -80,11 +80,11 @@ def first_difference(
             ctx.set(component.i.valid, offering)
             ctx.set(component.o.ready, accepting)
             found = bool(ctx.get(component.i.ready)), bool(ctx.get(component.o.valid))
-            said = twin.ready(accepting), twin.valid()
+            said = model.ready(accepting), model.valid()
             if found != said:
-                differences.append(f"cycle {cycle}: i.ready, o.valid are {found}, the twin says {said}")
+                differences.append(f"cycle {cycle}: i.ready, o.valid are {found}, the model says {said}")
                 return
-            twin.tick(offering, accepting)
+            model.tick(offering, accepting)
             offering = offering and not found[0]
             await ctx.tick()
 
@@ -122,5 +122,5 @@ def test_every_cycle_of_windows(spec, pattern):
 def test_a_wrong_twin_is_found():
     component = CREATE["requantize, one register"]()
     assert first_difference(component, PipelineModel(2), 50, 0, 0) == (
-        "cycle 1: i.ready, o.valid are (True, True), the twin says (True, False)"
+        "cycle 1: i.ready, o.valid are (True, True), the model says (True, False)"
     )

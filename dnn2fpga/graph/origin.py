@@ -1,0 +1,20 @@
+"""Where a model comes from."""
+
+from __future__ import annotations
+
+from dnn2fpga.files.described import Described
+
+
+class Origin(Described):
+    """The file that a model was read from.
+
+    :param file: its name, without the folder.
+    :param sha256: of its bytes.
+    :param reader: the kind of file, such as ``keras`` or ``tflite``.
+    :param rule: by which its source rounds, where the file leaves that open.
+    """
+
+    file: str
+    sha256: str
+    reader: str
+    rule: str | None = None

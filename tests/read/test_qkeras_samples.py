@@ -29,6 +29,8 @@ ROUNDED = {
     "qkeras_alpha_mlp": ("d1", "d5"),
     "qkeras_residual": ("bn", "auto"),
     "qkeras_0_9_jets": ("softmax",),
+    "qkeras09_cnn": ("n1", "softmax"),
+    "qkeras09_json": ("n2", "d3"),
 }
 
 

@@ -109,7 +109,9 @@ class Clamp(BuildableLayer):
 
 @register
 class QuantizedTable(QuantizedLayer):
-    """``table``: one output integer for each input integer, from the format's minimum up."""
+    """``table``: one output integer for each input integer, from the format's minimum up; for all lanes, or ``[lanes,
+    integers]``.
+    """
 
     kind: ClassVar[str] = "table"
 
@@ -118,7 +120,7 @@ class QuantizedTable(QuantizedLayer):
 
     @property
     def ending(self) -> Ending:
-        return Ending(self.function)
+        return {ending.value: ending for ending in Ending}.get(self.function, Ending.LINEAR)
 
     def operators(self, input: Tensor) -> list[Operator]:
         return [LookupTable(input.format, self.output.format, self.table, input.lanes)]

@@ -20,6 +20,7 @@ from dnn2fpga.exact.pieces import Curve
 from dnn2fpga.exact.requantizing import MOST_TABLE_BITS, Way, requantize
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.rules import Rounded, Rule
+from dnn2fpga.exact.steps import Steps
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -28,10 +29,11 @@ from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.reshape import QuantizedReshape
+from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Tensor
+from dnn2fpga.tensors.tensor import Tensor, one_or_each
 
 # What prepares a graph without changing any number.
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -203,7 +205,11 @@ class _Lowering:
         if found.last is not None:
             raw = self._unrounded(f"{name}_sum", sums, np.ones_like(sums.low))
             return self.add(raw.build(name, tensor, found.last), raw.inputs, reached)
-        raise Unsupported("no multiplier has the steps of its source")  # thresholds come next
+        if sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS:
+            return self._mapped(name, sums, own, rule, tensor)
+        sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
+        raw = self._unrounded(f"{name}_sum", sums, sign)
+        return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
 
     def _wrapped(
         self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, reached: Encoding, saturating: Rule
@@ -258,6 +264,16 @@ class _Lowering:
         )
         tensors = {name: codes.name for name, codes in self.codes.items()}
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
+
+
+def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:
+    """The layer that counts the steps; where a lane has fewer than others, the rest are never reached."""
+    never = max(one.high for one in steps) + 1
+    rows = np.full((len(steps), max(len(one.at) for one in steps)), never, np.int64)
+    for row, one in zip(rows, steps, strict=True):
+        row[: len(one.at)] = one.at
+    low = one_or_each([one.first for one in steps])
+    return QuantizedThresholds(name=name, output=output, low=low, thresholds=rows)
 
 
 def _described(encoding: Encoding) -> str:

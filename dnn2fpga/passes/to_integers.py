@@ -207,7 +207,7 @@ class _Lowering:
             return self._mapped(name, sums, own, rule, tensor)
         sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
         raw = self._unrounded(f"{name}_sum", sums, sign)
-        return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
+        return self.add(_thresholds(name, tensor, found.steps, raw.inputs[0].tensor), raw.inputs, reached)
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
@@ -255,9 +255,9 @@ class _Lowering:
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
 
 
-def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:
+def _thresholds(name: str, output: Tensor, steps: Sequence[Steps], input: Tensor) -> QuantizedThresholds:
     """The layer that counts the steps; where a lane has fewer than others, the rest are never reached."""
-    never = max(one.high for one in steps) + 1
+    never = input.format.maximum + 1
     rows = np.full((len(steps), max(len(one.at) for one in steps)), never, np.int64)
     for row, one in zip(rows, steps, strict=True):
         row[: len(one.at)] = one.at

@@ -207,7 +207,7 @@ class _Lowering:
             return self._mapped(name, sums, own, rule, tensor)
         sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
         raw = self._unrounded(f"{name}_sum", sums, sign)
-        return self.add(_thresholds(name, tensor, found.steps, raw.inputs[0].tensor), raw.inputs, reached)
+        return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
@@ -255,14 +255,17 @@ class _Lowering:
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
 
 
-def _thresholds(name: str, output: Tensor, steps: Sequence[Steps], input: Tensor) -> QuantizedThresholds:
-    """The layer that counts the steps; where a lane has fewer than others, the rest are never reached."""
-    never = input.format.maximum + 1
-    rows = np.full((len(steps), max(len(one.at) for one in steps)), never, np.int64)
+def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:
+    """The layer that counts the steps. A lane that has fewer than others counts some that are always reached, where its
+    codes would leave the format otherwise, and some that never are.
+    """
+    never, most = max(one.high for one in steps) + 1, max(len(one.at) for one in steps)
+    rows, lows = np.full((len(steps), most), never, np.int64), []
     for row, one in zip(rows, steps, strict=True):
-        row[: len(one.at)] = one.at
-    low = one_or_each([one.first for one in steps])
-    return QuantizedThresholds(name=name, output=output, low=low, thresholds=rows)
+        always = max(one.first + most - output.format.maximum, 0)
+        row[:always], row[always : always + len(one.at)] = one.low, one.at
+        lows.append(one.first - always)
+    return QuantizedThresholds(name=name, output=output, low=one_or_each(lows), thresholds=rows)
 
 
 def _described(encoding: Encoding) -> str:

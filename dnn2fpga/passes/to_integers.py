@@ -267,13 +267,16 @@ class _Lowering:
 
 
 def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:
-    """The layer that counts the steps; where a lane has fewer than others, the rest are never reached."""
-    never = max(one.high for one in steps) + 1
-    rows = np.full((len(steps), max(len(one.at) for one in steps)), never, np.int64)
+    """The layer that counts the steps. A lane that has fewer than others counts some that are always reached, where its
+    codes would leave the format otherwise, and some that never are.
+    """
+    never, most = max(one.high for one in steps) + 1, max(len(one.at) for one in steps)
+    rows, lows = np.full((len(steps), most), never, np.int64), []
     for row, one in zip(rows, steps, strict=True):
-        row[: len(one.at)] = one.at
-    low = one_or_each([one.first for one in steps])
-    return QuantizedThresholds(name=name, output=output, low=low, thresholds=rows)
+        always = max(one.first + most - output.format.maximum, 0)
+        row[:always], row[always : always + len(one.at)] = one.low, one.at
+        lows.append(one.first - always)
+    return QuantizedThresholds(name=name, output=output, low=one_or_each(lows), thresholds=rows)
 
 
 def _described(encoding: Encoding) -> str:

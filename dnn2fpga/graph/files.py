@@ -15,7 +15,6 @@ from pydantic import Field, ValidationError
 
 import dnn2fpga.layers  # noqa: F401 - registers the layer kinds
 from dnn2fpga.errors import UserError
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import CountOrNone, problems_of
@@ -27,6 +26,7 @@ from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import quantized_kinds
 from dnn2fpga.task import Ending, Task, kind_problem, unlabelled_task
 from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"

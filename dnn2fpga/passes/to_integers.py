@@ -13,7 +13,6 @@ import numpy as np
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Mapped, Requantizer, tensor_of
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import tiled
 from dnn2fpga.exact.pieces import Curve
@@ -33,6 +32,7 @@ from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Tensor, one_or_each
 
 # What prepares a graph without changing any number.

@@ -1,0 +1,70 @@
+"""How the host makes integers of the real numbers that enter a network. Needs nothing but NumPy: it is part of the one
+file that a board gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+HALF_UP = "half_up"
+_FAR = 2.0**52  # outside of every format
+
+
+def _away(x: np.ndarray) -> np.ndarray:
+    return np.copysign(np.floor(np.abs(x) + 0.5), x)
+
+
+# The modes by name (`exact.rounding.RoundingMode` says what they are called elsewhere).
+ROUND: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    HALF_UP: lambda x: np.floor(x + 0.5),
+    "half_even": np.rint,
+    "half_down": lambda x: np.ceil(x - 0.5),
+    "half_away": _away,
+    "half_towards": lambda x: np.copysign(np.ceil(np.abs(x) - 0.5), x),
+    "floor": np.floor,
+    "ceiling": np.ceil,
+    "towards_zero": np.trunc,
+    "away_from_zero": lambda x: np.copysign(np.ceil(np.abs(x)), x),
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """``fit(round(x / scale) + zero_point)`` into a format; to nearest, half up, where no source says otherwise.
+
+    :param rounding: a key of `ROUND`.
+    :param wraps: whether a number outside of the format keeps its low bits; else it saturates.
+    :param zero_point_first: ``round(x / scale + zero_point)`` instead.
+    :param binary32: whether the division is one of float32.
+    """
+
+    rounding: str = HALF_UP
+    wraps: bool = False
+    zero_point_first: bool = False
+    binary32: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rounding not in ROUND:
+            raise ValueError(f"rounding must be one of {', '.join(ROUND)}, not '{self.rounding}'")
+
+    def levels(self, x: np.ndarray, scale: Any, zero_point: Any) -> np.ndarray:
+        """Return whole numbers (float64), which need not lie in the format, of real ones ``[..., lanes]``.
+
+        :param scale, zero_point: one number for all lanes, or one per lane.
+        """
+        kind = np.float32 if self.binary32 else np.float64
+        real = (np.asarray(x, kind) / np.asarray(scale).astype(kind)).astype(np.float64)
+        zero = np.asarray(zero_point, np.float64)
+        round_ = ROUND[self.rounding]
+        return round_(real + zero) if self.zero_point_first else round_(real) + zero
+
+    def fitted(self, levels: np.ndarray, minimum: int, maximum: int) -> np.ndarray:
+        """Return whole numbers as those (int64) of a format."""
+        whole = np.clip(levels, -_FAR, _FAR).astype(np.int64)
+        if self.wraps:
+            return ((whole - minimum) & (maximum - minimum)) + minimum
+        return np.clip(whole, minimum, maximum)

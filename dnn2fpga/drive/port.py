@@ -45,7 +45,7 @@ class Port:
     def of(cls, port: Mapping[str, Any]) -> Self:
         """Read an entry of ``inputs`` or ``outputs`` of the manifest."""
         given = {field: port[field] for field in cls.__dataclass_fields__ if field != "conversion"}
-        conversion = Conversion(**port.get("conversion", {}))  # an output has none
+        conversion = Conversion(**port.get("conversion", {}))  # an output has none; its ranges may be lists
         return cls(**{**given, "shape": tuple(given["shape"]), "conversion": conversion})
 
     @property
@@ -94,7 +94,8 @@ class Port:
 
     def saturated(self, q: np.ndarray) -> np.ndarray:
         """Whole numbers → integers of the format."""
-        return self.conversion.fitted(q, self.minimum, self.maximum).astype(self.dtype)
+        pixels = self.conversion.fitted(q.reshape(-1, self.channels), self.minimum, self.maximum)
+        return pixels.astype(self.dtype).reshape(q.shape)
 
     def clipped(self, q: np.ndarray) -> int:
         """Return how many whole numbers saturate by more than one step, which is a loss that calibration did not

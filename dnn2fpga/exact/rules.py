@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -21,6 +21,8 @@ from dnn2fpga.tensors.conversion import Conversion
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow
 
+FAR = 1 << 40  # beyond every code
+
 
 class Rule(ABC):
     """How a real number becomes a code."""
@@ -31,6 +33,12 @@ class Rule(ABC):
 
     def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
         """Return the requantizer where all scales are powers of two apart; None where they are not."""
+        return None
+
+    def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
+        """Return the codes that there would be if none wrapped, and the rule that makes them; None where codes do not
+        wrap, or where `direct` writes down how.
+        """
         return None
 
     @property
@@ -109,9 +117,22 @@ class Rounded(Rule):
         ]
         return direct(lanes, self.overflow)
 
+    def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
+        if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
+            return None
+        without = replace(self, overflow=Overflow.SATURATE)
+        endless = replace(encoding, low=encoding.low * 0 - FAR, high=encoding.high * 0 + FAR)
+        ends = np.array(
+            [
+                [without._code(lane, applied(pieces, Fraction(int(a)))) for a in (sums.low[k], sums.high[k])]
+                for k, (pieces, lane) in enumerate(zip(sums.pieces, endless.lanes, strict=True))
+            ]
+        )
+        if (np.abs(ends) >= FAR).any():
+            raise Unsupported("its numbers are too large before they wrap")
+        return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
+
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        if self.overflow is Overflow.WRAP:
-            raise Unsupported("numbers that wrap need scales that are powers of two apart, and no clamp but a ReLU")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
             for k, lane in enumerate(encoding.lanes)

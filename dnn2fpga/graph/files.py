@@ -138,6 +138,10 @@ def load(folder: Path) -> QuantizedGraph:
     problems = [] if described.layers else [f"{path}: there must be at least one layer"]
     strays = sorted(set(described.conversions or ()) - set(described.inputs))
     problems += [f"{path}: conversions.{name}: there is no such input" for name in strays]
+    for name in sorted(set(described.conversions or ()) & set(described.inputs)):
+        of, conversion = described.inputs[name], (described.conversions or {})[name]
+        if wrong := conversion.problem(of.lanes, of.format.minimum, of.format.maximum):
+            problems.append(f"{path}: conversions.{name}: {wrong}")
     nodes = [_node(path, k, fields, arrays, problems) for k, fields in enumerate(described.layers)]
     if problems:
         raise UserError(problems)

@@ -128,7 +128,7 @@ class _Lowering:
         lanes = shape[-1]
         own = encoding.for_lanes(lanes)
         tensor = tensor_of(shape, lanes, own)
-        self.inputs[name], self.conversions[name] = tensor, rule.conversion
+        self.inputs[name], self.conversions[name] = tensor, _conversion(rule, own, tensor)
         for each in (name, *merged):
             self.codes[each] = Codes(name, tensor, own)
 
@@ -194,6 +194,8 @@ class _Lowering:
             is_real = not all(piece.is_exact for lane in sums.pieces for piece in lane)
             if is_real or rule.has_many_steps(sums, own):
                 return self._mapped(name, sums, own, rule, tensor)
+        if (unwrapped := rule.unwrapped(sums, own)) is not None:
+            return self._wrapped(name, sums, own, rule, *unwrapped)
         found = requantize(sums, own, rule)
         self.ways += found.ways
         self.margins += [] if found.margin is None else [found.margin]
@@ -208,6 +210,15 @@ class _Lowering:
         sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
         raw = self._unrounded(f"{name}_sum", sums, sign)
         return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
+
+    def _wrapped(
+        self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, reached: Encoding, saturating: Rule
+    ) -> Codes:
+        """Codes that wrap, once they are codes; in a layer of its own, unless nothing ever wraps."""
+        if (reached.low >= encoding.low).all() and (reached.high <= encoding.high).all():
+            return self.requantized(name, sums, encoding, saturating)
+        codes = self.requantized(f"{name}_unwrapped", sums, reached, saturating)
+        return self.requantized(name, sums_of(codes), encoding, rule)
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
@@ -253,6 +264,12 @@ class _Lowering:
         )
         tensors = {name: codes.name for name, codes in self.codes.items()}
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
+
+
+def _conversion(rule: Rule, encoding: Encoding, tensor: Tensor) -> Conversion:
+    """The host's conversion into an input."""
+    ends = (tensor.format.minimum, tensor.format.maximum)
+    return rule.conversion.within(encoding.low, encoding.high, *ends)
 
 
 def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:

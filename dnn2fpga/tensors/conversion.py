@@ -5,7 +5,7 @@ file that a board gets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,16 +40,38 @@ class Conversion:
     :param wraps: whether a number outside of the format keeps its low bits; else it saturates.
     :param zero_point_first: ``round(x / scale + zero_point)`` instead.
     :param binary32: whether the division is one of float32.
+    :param low, high: the range, one number for all lanes or one per lane, where it is not that of the format.
     """
 
     rounding: str = HALF_UP
     wraps: bool = False
     zero_point_first: bool = False
     binary32: bool = False
+    low: int | tuple[int, ...] | None = None
+    high: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.rounding not in ROUND:
             raise ValueError(f"rounding must be one of {', '.join(ROUND)}, not '{self.rounding}'")
+
+    def within(self, low: np.ndarray, high: np.ndarray, minimum: int, maximum: int) -> Conversion:
+        """Return the same into ``low`` … ``high`` (int64 ``[lanes]``) of a format."""
+        if (low == minimum).all() and (high == maximum).all():
+            return self
+        return replace(self, low=tuple(low.tolist()), high=tuple(high.tolist()))
+
+    def problem(self, lanes: int, minimum: int, maximum: int) -> str | None:
+        """Return why it cannot be that of an input of so many lanes, if it cannot."""
+        low, high = self._range(minimum, maximum)
+        if any(bound.size not in (1, lanes) for bound in (low, high)):
+            return f"low and high must be one number, or one for each of the {lanes} lanes"
+        if (low > high).any() or (low < minimum).any() or (high > maximum).any():
+            return f"low and high must lie in the format ({minimum} … {maximum}), in this order"
+        return None
+
+    def _range(self, minimum: int, maximum: int) -> tuple[np.ndarray, np.ndarray]:
+        low, high = (minimum if self.low is None else self.low), (maximum if self.high is None else self.high)
+        return np.asarray(low, np.int64), np.asarray(high, np.int64)
 
     def levels(self, x: np.ndarray, scale: Any, zero_point: Any) -> np.ndarray:
         """Return whole numbers (float64), which need not lie in the format, of real ones ``[..., lanes]``.
@@ -63,8 +85,8 @@ class Conversion:
         return round_(real + zero) if self.zero_point_first else round_(real) + zero
 
     def fitted(self, levels: np.ndarray, minimum: int, maximum: int) -> np.ndarray:
-        """Return whole numbers as those (int64) of a format."""
-        whole = np.clip(levels, -_FAR, _FAR).astype(np.int64)
+        """Return whole numbers ``[..., lanes]`` as those (int64) of a format."""
+        whole, (low, high) = np.clip(levels, -_FAR, _FAR).astype(np.int64), self._range(minimum, maximum)
         if self.wraps:
-            return ((whole - minimum) & (maximum - minimum)) + minimum
-        return np.clip(whole, minimum, maximum)
+            return np.asarray(((whole - low) & (high - low)) + low)
+        return np.clip(whole, low, high)

@@ -133,6 +133,8 @@ class Rounded(Rule):
         return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        if self.overflow is Overflow.WRAP:
+            raise Unsupported("numbers that wrap have no steps, unless they are made codes before (`unwrapped`)")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
             for k, lane in enumerate(encoding.lanes)

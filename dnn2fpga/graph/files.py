@@ -138,6 +138,9 @@ def load(folder: Path) -> QuantizedGraph:
     problems = [] if described.layers else [f"{path}: there must be at least one layer"]
     strays = sorted(set(described.conversions or ()) - set(described.inputs))
     problems += [f"{path}: conversions.{name}: there is no such input" for name in strays]
+    for name in sorted(set(described.conversions or ()) & set(described.inputs)):
+        if wrong := (described.conversions or {})[name].problem(described.inputs[name]):
+            problems.append(f"{path}: conversions.{name}: {wrong}")
     nodes = [_node(path, k, fields, arrays, problems) for k, fields in enumerate(described.layers)]
     if problems:
         raise UserError(problems)

@@ -144,7 +144,7 @@ class Table(BuildableLayer):
 
     def after_sums(self, sums: Accumulator) -> Lowered:
         """In float32, as sources compute it."""
-        return Sums(sums.then([Curve(lambda x: self.compute(x.astype(np.float32)).astype(np.float64))]))
+        return Sums(sums.then([Curve(self.function, lambda x: self.compute(x.astype(np.float32)).astype(np.float64))]))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         bounds = TABLES[self.function][1]

@@ -13,7 +13,6 @@ import numpy as np
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Mapped, Requantizer, tensor_of
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import tiled
 from dnn2fpga.exact.pieces import Curve
@@ -33,6 +32,7 @@ from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Tensor, one_or_each
 
 # What prepares a graph without changing any number.
@@ -128,7 +128,7 @@ class _Lowering:
         lanes = shape[-1]
         own = encoding.for_lanes(lanes)
         tensor = tensor_of(shape, lanes, own)
-        self.inputs[name], self.conversions[name] = tensor, rule.conversion.within(own, tensor)
+        self.inputs[name], self.conversions[name] = tensor, _conversion(rule, own, tensor)
         for each in (name, *merged):
             self.codes[each] = Codes(name, tensor, own)
 
@@ -264,6 +264,12 @@ class _Lowering:
         )
         tensors = {name: codes.name for name, codes in self.codes.items()}
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
+
+
+def _conversion(rule: Rule, encoding: Encoding, tensor: Tensor) -> Conversion:
+    """The host's conversion into an input."""
+    ends = (tensor.format.minimum, tensor.format.maximum)
+    return rule.conversion.within(encoding.low, encoding.high, *ends)
 
 
 def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:

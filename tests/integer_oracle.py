@@ -247,8 +247,17 @@ def lane_wise(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
 
 def table(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     low, high = limits(tensor)
-    assert len(layer["table"]) == high - low + 1
-    return {place: layer["table"][value - low] for place, value in x.items()}
+    each = isinstance(layer["table"][0], list)
+    tables = layer["table"] if each else [layer["table"]] * tensor["lanes"]
+    assert all(len(one) == high - low + 1 for one in tables)
+    return {place: tables[k % tensor["lanes"]][x[place] - low] for k, place in enumerate(sorted(x))}
+
+
+def thresholds(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    def result(lane: int, value: int) -> int:
+        return of_lane(layer["low"], lane) + sum(threshold <= value for threshold in layer["thresholds"][lane])
+
+    return {place: result(k % tensor["lanes"], x[place]) for k, place in enumerate(sorted(x))}
 
 
 def reshape(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
@@ -330,6 +339,7 @@ KINDS = {
     "clamp": lane_wise,
     "affine": lane_wise,
     "table": table,
+    "thresholds": thresholds,
     "reshape": reshape,
     "weighted_sum": weighted_sum,
     "extremum": extremum,

@@ -8,7 +8,7 @@ import numpy as np
 
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.layers.activation import QuantizedClamp
+from dnn2fpga.layers.activation import QuantizedClamp, QuantizedTable
 from dnn2fpga.layers.affine import QuantizedAffine
 from dnn2fpga.layers.conv2d import QuantizedConv2D
 from dnn2fpga.layers.dense import QuantizedDense
@@ -16,6 +16,7 @@ from dnn2fpga.layers.depthwise_conv2d import QuantizedDepthwiseConv2D
 from dnn2fpga.layers.pooling import QuantizedGlobalAverage
 from dnn2fpga.layers.product import QuantizedProduct
 from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.core.arithmetic import Overflow, Rounding
@@ -87,4 +88,35 @@ def graph(
     return QuantizedGraph(name, {"image": image}, Dag(("image",), made, outputs))
 
 
-NETWORKS = {"two_lines": two_lines}
+def steps(seed: int = 0) -> QuantizedGraph:
+    """Exact sums, thresholds on them, a table for each lane, and few and no thresholds on what is unsigned."""
+    rng = np.random.default_rng(seed)
+    sums = tensor(4, 4, 3, width=14)
+    exact = identity(sums) | weights(rng, 3, 3, 2, 3)
+    rising = np.sort(rng.integers(-400, 400, (3, 60)), axis=1)
+    rising[1, 20:] = 2**40  # never reached
+    tables, codes = rng.integers(0, 16, (3, 128)), tensor(4, 4, 3, width=4, signed=False)
+    few = np.array([[-3, 0, 0], [5, 9, 9], [15, 99, 99]])
+    nodes: tuple[tuple[QuantizedLayer, list[str]], ...] = (
+        (QuantizedConv2D(name="conv", **exact), ["image"]),
+        (
+            QuantizedThresholds(name="many", thresholds=rising, low=(-32, 3, -64), output=tensor(4, 4, 3, width=7)),
+            ["conv"],
+        ),
+        (
+            QuantizedTable(name="each", function="any", table=tables, output=codes),
+            ["many"],
+        ),
+        (QuantizedThresholds(name="few", thresholds=few, low=-1, output=tensor(4, 4, 3, width=3)), ["each"]),
+    )
+    return graph("steps", tensor(6, 6, 2, width=5), nodes, "few")
+
+
+def identity(output: Tensor) -> dict[str, Any]:
+    """The requantization that hands on the accumulators."""
+    one = np.ones(output.lanes, np.int64)
+    limits = {"low": output.format.minimum, "high": output.format.maximum}
+    return {"output": output, "multiplier": one, "shift": 0 * one, "offset": 0 * one, **limits}
+
+
+NETWORKS = {"two_lines": two_lines, "steps": steps}

@@ -109,9 +109,11 @@ class Bend(Piece):
 class Curve(Piece):
     """A real function, as its source computes it.
 
+    :param name: of the function.
     :param function: float64 → float64; it never decreases.
     """
 
+    name: str
     function: Callable[[np.ndarray], np.ndarray]
 
     def apply(self, x: Fraction) -> Fraction:

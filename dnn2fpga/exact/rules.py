@@ -41,6 +41,18 @@ class Rule(ABC):
         """
         raise Unsupported("an input of the model is converted by a rule for integers")
 
+    def has_many_steps(self, sums: Accumulator, encoding: Encoding) -> bool:
+        """Whether it has more codes than steps are looked for."""
+        if not (encoding.high - encoding.low > MOST_STEPS).any() or self.direct(sums, encoding) is not None:
+            return False
+        ends = self.codes_of(sums, encoding, np.array([sums.low.min(), sums.high.max()]))
+        return bool((np.ptp(ends, axis=0) > MOST_STEPS).any())
+
+    def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
+        """Return the codes (int64 ``[n, lanes]``) of accumulators ``[n]``, as `steps` does."""
+        real = [numerically(lane, accumulators.astype(np.float64)) for lane in sums.pieces]
+        return self.codes(np.stack(real, axis=1), encoding).astype(np.int64)
+
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         """Return the steps of every lane: unless a rule knows better, those of `codes` after what comes before it, in
         float64.
@@ -105,6 +117,15 @@ class Rounded(Rule):
             for k, lane in enumerate(encoding.lanes)
         ]
 
+    def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
+        if self.overflow is Overflow.WRAP or not all(piece.is_exact for lane in sums.pieces for piece in lane):
+            return super().codes_of(sums, encoding, accumulators)
+        codes = [
+            [self._code(lane, applied(pieces, Fraction(a))) for a in accumulators.tolist()]
+            for pieces, lane in zip(sums.pieces, encoding.lanes, strict=True)
+        ]
+        return np.array(codes, np.int64).T
+
     def _steps(self, pieces: tuple[Piece, ...], lane: Lane, low: int, high: int) -> Steps:
         if not all(piece.is_exact for piece in pieces):
             one = Encoding.of([lane.scale], lane.low, lane.high, lane.zero_point)
@@ -151,9 +172,20 @@ class IntegerRule(Rule):
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         return self.function(np.rint(np.asarray(x, np.float64) / floats(self.unit)).astype(np.int64))
 
+    def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
+        if any(len(pieces) > 1 for pieces in sums.pieces):
+            return super().codes_of(sums, encoding, accumulators)  # float64 tells accumulators apart
+        factor, offset = self._own(sums)
+        return np.asarray(self.function(accumulators[:, np.newaxis] * factor + offset)).astype(np.int64)
+
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if any(len(pieces) > 1 for pieces in sums.pieces):
-            return super().steps(sums, encoding)  # float64 tells accumulators apart
+            return super().steps(sums, encoding)
+        (factor, offset), own = self._own(sums), encoding.for_lanes(sums.lanes)
+        return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
+
+    def _own(self, sums: Accumulator) -> tuple[np.ndarray, np.ndarray]:
+        """What makes the source's accumulators of ours: a factor and an offset per lane."""
         units = np.broadcast_to(rationals(self.unit), (sums.lanes,))
         factor, offset = np.zeros(sums.lanes, np.int64), np.zeros(sums.lanes, np.int64)
         for k, (pieces, unit) in enumerate(zip(sums.pieces, units, strict=True)):
@@ -162,5 +194,4 @@ class IntegerRule(Rule):
             if any(value.denominator != 1 for value in ratio):
                 raise Unsupported("its source rounds integers that are not those of the layer before it")
             factor[k], offset[k] = int(ratio[0]), int(ratio[1])
-        own = encoding.for_lanes(sums.lanes)
-        return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
+        return factor, offset

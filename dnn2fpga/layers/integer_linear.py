@@ -132,6 +132,9 @@ def weight_fields(weights: np.ndarray) -> dict[str, Any]:
         if levels_of(weight_set, width).contain(weights):
             return {"weight_set": weight_set, "weight_width": width}
     symmetric = Format.containing(-max(-low, high), max(-low, high)).width
+    whole = max(Format.containing(min(low, -1), high).width, 2)
+    if whole < symmetric and whole <= WIDEST:
+        return {"weight_set": WeightSet.TWOS_COMPLEMENT, "weight_width": whole}
     if symmetric > WIDEST:
         raise Unsupported(
             f"its weights need {symmetric} bits beside the scales of its input's channels; at most {WIDEST}"

@@ -20,6 +20,7 @@ from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 COSTS = ("lut", "ff", "dsp", "bram18")
 PARALLEL_TERMS = 60_000  # weights that are not 0; more make no adder graph in reasonable time
 STEP = 0.03
+BEST_GUESS = 0.6  # an adder graph may turn out as small as this part of what was guessed
 REGISTERS_OF_A_FOLD = 6  # input, product, a tree register, sum, result, gathering
 
 
@@ -43,6 +44,7 @@ class Candidates:
     cycles: np.ndarray
     tail: np.ndarray
     costs: np.ndarray
+    is_guess: bool = True
 
     def __len__(self) -> int:
         return len(self.options)
@@ -65,10 +67,20 @@ class Candidates:
     def is_parallel(self) -> np.ndarray:
         return np.array([options["engine"] is Engine.PARALLEL for options in self.options])
 
+    @property
+    def may_be_wrong(self) -> bool:
+        """Whether costs are only a guess."""
+        return self.is_guess and bool(self.is_parallel.any())
+
     def with_exact_parallel(self) -> Candidates:
-        exact = self.exact_parallel()
-        row = np.array([getattr(exact, name) for name in COSTS], float)
-        return replace(self, costs=np.where(self.is_parallel[:, np.newaxis], row, self.costs))
+        return replace(self._with_parallel(costs_of(self.exact_parallel())), is_guess=False)
+
+    def at_best(self) -> Candidates:
+        """With the least that guesses may turn out to be."""
+        return self._with_parallel(BEST_GUESS * self.costs) if self.may_be_wrong else self
+
+    def _with_parallel(self, costs: np.ndarray) -> Candidates:
+        return replace(self, costs=np.where(self.is_parallel[:, np.newaxis], costs, self.costs))
 
     def with_lost(self, cycles: int) -> Candidates:
         """Return the candidates when every folded engine loses ``cycles`` more per frame, between its vectors."""
@@ -95,6 +107,11 @@ class Candidates:
                 kept.append(int(k))
                 front = np.vstack([front, table[k]])
         return self.only(np.array(kept, dtype=int))
+
+
+def costs_of(resources: Resources) -> np.ndarray:
+    """Return numbers of resources in the order of ``COSTS``."""
+    return np.array([getattr(resources, name) for name in COSTS], float)
 
 
 @dataclass

@@ -7,23 +7,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.schedule import EdgeKey, Schedule
-from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.plan.settings import EdgeFifo, PlanSettings
 from dnn2fpga.plan.streams import Edge
 from rtl_lib.core.liveness import prove_alive
 from rtl_lib.core.timing import BeatModel
-from rtl_lib.core.timing_network import TimingNetwork
 from rtl_lib.core.trace import Deadlock
 from rtl_lib.streams.fifo import QueueModel
-from rtl_lib.streams.fifo_depths import FifoDepths
+from rtl_lib.streams.fifo_depths import FifoDepths, too_short
 
 
 def best_interval(schedule: Schedule) -> int:
     """The interval with queues of any length: mostly that of the slowest layer. (Layers that are all as slow as that
     lose some cycles to each other; in the end they would not, but the end is many frames away.)
 
-    :raises Deadlock: when it can hang even so, by FIFOs that the settings give.
+    :raises UserError: when it can hang even so, by FIFOs that the settings give.
     """
     # In a design that can hang, one part may stop while another continues for ever: then a trace has no end.
     if is_alive(schedule):
@@ -31,7 +29,7 @@ def best_interval(schedule: Schedule) -> int:
         if interval <= max(schedule.alone.values()):
             return interval
     queues = {edge.key: QueueModel() for edge in _open(schedule)}
-    check_alive(schedule, queues)
+    refuse_to_hang(schedule, queues)
     return _interval(schedule, queues)
 
 
@@ -42,11 +40,18 @@ def fifo_depths(schedule: Schedule) -> dict[EdgeKey, int]:
     if is_alive(schedule) and _interval(schedule, {}) <= best_interval(schedule):
         return {}
     bits = {edge.key: schedule.by_name[edge.source].beat.layout.size for edge in _open(schedule)}
+    return FifoDepths(schedule.network, bits, best_interval(schedule)).best()
 
-    def build(queues: Mapping[EdgeKey, BeatModel]) -> TimingNetwork:
-        return schedule.network(queues)
 
-    return FifoDepths(build, bits, best_interval(schedule)).best()
+def with_fifos(schedule: Schedule) -> PlanSettings:
+    """The settings of a design with the depths of all FIFOs that they do not give."""
+    settings, layers, edges = schedule.settings, {}, []
+    for (source, reader, _), depth in fifo_depths(schedule).items():
+        if schedule.by_name[source].forks:
+            edges.append(EdgeFifo(tensor=source, reader=reader, beats=depth))
+        else:
+            layers[source] = {"fifo": depth}
+    return settings.with_layers(layers).model_copy(update={"fifos": (*settings.fifos, *edges)})
 
 
 def is_alive(schedule: Schedule) -> bool:
@@ -67,45 +72,50 @@ def check_alive(schedule: Schedule, fifos: Mapping[EdgeKey, BeatModel] | None = 
         prove_alive(schedule.network(fifos))
 
 
-def refuse_to_hang(graph: QuantizedGraph, schedule: Schedule) -> None:
+def refuse_to_hang(schedule: Schedule, fifos: Mapping[EdgeKey, BeatModel] | None = None) -> None:
     """Check a design with all its FIFOs.
 
+    :param fifos: of ``check_alive``.
     :raises UserError: when pauses of a source or a sink can make it hang; names the join, the input that it waits for,
         the FIFO that is full, and the depths that are needed.
     """
     try:
-        check_alive(schedule)
+        check_alive(schedule, fifos)
     except Deadlock as dead:
-        raise can_hang(graph, schedule.settings, dead) from dead
-
-
-def can_hang(graph: QuantizedGraph, settings: PlanSettings, dead: Deadlock) -> UserError:
-    """Return the error for FIFOs that are too short."""
-    waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
-    reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
-    needed = fifo_depths(Schedule(graph, settings.without_fifos()))
-    listed = [f"{depth:,} beats from '{source}' to '{reader}'" for (source, reader, _), depth in needed.items()]
-    return UserError(
-        [
-            f"the design can hang when a source or a sink pauses: {reasons}",
-            f"FIFOs are needed: {', '.join(listed)}; leave them out of the settings, and they are calculated",
-        ]
-    )
+        waiting = [f"{join} waits for {' and '.join(map(repr, tensors))}" for join, tensors in dead.waiting]
+        reasons = "; ".join([*waiting, *(f"{queue} is full" for queue in dead.full)])
+        is_open = {edge.key for edge in _open(schedule)}
+        edges = sorted(_may_have_fifos(schedule), key=lambda edge: edge.key in is_open)  # first what the settings give
+        needed = too_short(schedule.network, {edge.key: edge.fifo for edge in edges})
+        listed = [f"{depth:,} beats from '{source}' to '{reader}'" for (source, reader, _), depth in needed.items()]
+        raise UserError(
+            [
+                f"the design can hang when a source or a sink pauses: {reasons}",
+                f"FIFOs are needed: {', '.join(listed)}; leave them out of the settings, and they are calculated",
+            ]
+        ) from dead
 
 
 def _interval(schedule: Schedule, models: Mapping[EdgeKey, BeatModel]) -> int:
     return max(passage.interval_cycles for passage in schedule.trace(models).values())
 
 
-def _open(schedule: Schedule) -> list[Edge]:
-    """The edges on which a FIFO may be put: all but those of which the settings say what shall stand there, and those
-    of a model's input that has one reader. (A source waits by itself.)
+def _may_have_fifos(schedule: Schedule) -> list[Edge]:
+    """The edges on which a FIFO may stand: all but those of a model's input that has one reader. (A source waits by
+    itself.)
     """
+    return [edge for b in schedule.boundaries for edge in b.edges if b.forks or not b.is_input]
+
+
+def _open(schedule: Schedule) -> list[Edge]:
+    """Those of which the settings do not say what shall stand there."""
     given = {(one.tensor, one.reader) for one in schedule.settings.fifos}
     return [
         edge
-        for boundary in schedule.boundaries
-        for edge in boundary.edges
-        if (boundary.forks and edge.key[:2] not in given)
-        or not (boundary.forks or boundary.is_input or "fifo" in schedule.settings.options(boundary.name))
+        for edge in _may_have_fifos(schedule)
+        if (
+            edge.key[:2] not in given
+            if schedule.by_name[edge.source].forks
+            else "fifo" not in schedule.settings.options(edge.source)
+        )
     ]

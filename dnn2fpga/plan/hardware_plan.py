@@ -90,7 +90,7 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
     """
     settings = settings or PlanSettings()
     schedule = Schedule(graph, settings)
-    refuse_to_hang(graph, schedule)
+    refuse_to_hang(schedule)
     passages = schedule.trace()
     boundaries, whole = [], Features()
     for boundary in schedule.boundaries:

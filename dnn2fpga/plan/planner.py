@@ -9,23 +9,23 @@ its candidate promised must be faster, and the FIFOs get their depths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.candidates import COSTS, Candidates, candidates, matrix_product_of
-from dnn2fpga.plan.estimate.resources import Resources, estimate
-from dnn2fpga.plan.fifos import best_interval, can_hang, fifo_depths
+from dnn2fpga.plan.candidates import COSTS, Candidates, candidates, costs_of, matrix_product_of
+from dnn2fpga.plan.estimate.resources import estimate
+from dnn2fpga.plan.fifos import best_interval, with_fifos
 from dnn2fpga.plan.goals import Aim, Budget, PlanGoal
 from dnn2fpga.plan.layout import LayerLayout, components_of
 from dnn2fpga.plan.program import SLIGHTLY, Program
-from dnn2fpga.plan.schedule import Schedule
-from dnn2fpga.plan.settings import EdgeFifo, LayerPlan, PlanSettings
+from dnn2fpga.plan.schedule import Schedule, nearest_upstream
+from dnn2fpga.plan.settings import PlanSettings
+from dnn2fpga.plan.streams import Boundary, streams_of
 from rtl_lib.core.stream import StreamComponent
-from rtl_lib.core.trace import Deadlock, trace_chain
+from rtl_lib.core.trace import trace_chain
 from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 
@@ -33,7 +33,6 @@ from rtl_lib.streams.master_slave_stage import MasterSlaveStage
 USUAL = Budget(lut=53_200, ff=106_400, dsp=220, bram18=280)
 # LUTs are what everything else needs; blocks that are left over help nobody, and registers stand beside every LUT.
 MISSED = {"lut": 1.0, "ff": 0.25, "dsp": 0.5, "bram18": 0.5}
-BEST_GUESS = 0.6  # an adder graph may turn out as small as this part of what was guessed
 ROUNDS = 30  # of choosing and replaying
 NAMES = {"lut": "LUTs", "ff": "registers", "dsp": "DSP blocks", "bram18": "block RAMs of 18 Kbit"}
 
@@ -45,30 +44,15 @@ def completed(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
     :raises UserError: when no design fits; it says what runs out, and what would fit. When the FIFOs that the settings
         give let any design hang.
     """
-    try:
-        chosen = Planner(graph, settings, settings.goal).chosen() if settings.goal else settings
-        return with_fifos(graph, chosen)
-    except Deadlock as dead:
-        raise can_hang(graph, settings, dead) from dead
+    if settings.goal:
+        return Planner(graph, settings, settings.goal).chosen()
+    return with_fifos(Schedule(graph, settings))
 
 
-def with_fifos(graph: QuantizedGraph, settings: PlanSettings) -> PlanSettings:
-    """The settings with the depths of all FIFOs that they do not give."""
-    schedule = Schedule(graph, settings)
-    layers, edges = {}, []
-    for (source, reader, _), depth in fifo_depths(schedule).items():
-        if schedule.by_name[source].forks:
-            edges.append(EdgeFifo(tensor=source, reader=reader, beats=depth))
-        else:
-            layers[source] = {"fifo": depth}
-    return _with_layers(settings, layers).model_copy(update={"fifos": (*settings.fifos, *edges)})
-
-
-def _with_layers(settings: PlanSettings, options: dict[str, dict[str, Any]]) -> PlanSettings:
-    layers = dict(settings.layers)
-    for name, own in options.items():
-        layers[name] = layers.get(name, LayerPlan()).model_copy(update=own)
-    return settings.model_copy(update={"layers": layers})
+def _between(boundary: Boundary) -> list[StreamComponent]:
+    """Return what stands between a layer and its readers; a stage that may fall away counts, too."""
+    alone = [] if boundary.is_input else [MasterSlaveStage(boundary.beat)]
+    return boundary.components or alone
 
 
 class Planner:
@@ -79,28 +63,23 @@ class Planner:
         # Any engine would do here; a folded one needs no adder graph to be solved.
         schedule = Schedule(graph, settings.model_copy(update={"engine": settings.engine or Engine.FOLDED}))
         self.free: list[Candidates] = []
-        self.solved: set[str] = set()  # layers for which the parallel engine's cost is exact, not estimated
-        self.fixed = Resources(0, 0, 0, 0)
+        # What is the same in any case, and what the calculated FIFOs add to it, as far as that is known.
+        self.fixed, self.fifos = self._cost(part for b in schedule.boundaries for part in _between(b)), np.zeros(4)
         self.tail = float(wanted.latency_cycles or np.inf)  # cycles of the latency that the layers may share
         # No layer can be faster than its beats come or go: cycles, by layer.
         self.least = {boundary.name: boundary.beats for boundary in schedule.boundaries}
         for layout in schedule.layout.layers:
             self._add(schedule, layout)
-        self.upstream = _upstream(schedule, {of_layer.layer for of_layer in self.free})
+        self.upstream = nearest_upstream(schedule, {of_layer.layer for of_layer in self.free})
 
     def _add(self, schedule: Schedule, layout: LayerLayout) -> None:
         """Add the candidates of a layer, and the part of it that costs the same in any case."""
-        boundary = schedule.by_name[layout.name]
-        fixed = [boundary.separator() or MasterSlaveStage(boundary.beat)]
         product = matrix_product_of(self.graph.operators[layout.name])
         if product is None:
-            fixed += [part for _, part in layout.parts]
-            least = schedule.alone[layout.name]
+            fixed, least = layout.components, schedule.alone[layout.name]
         else:
-            around, least = self._around(schedule, layout, product)
-            fixed += around
-        for component in fixed:
-            self.fixed = self.fixed + estimate(component, self.settings.family)
+            fixed, least = self._around(schedule, layout, product)
+        self.fixed = self.fixed + self._cost(fixed)
         self.least[layout.name] = max(self.least[layout.name], least)
 
     def _around(
@@ -121,26 +100,16 @@ class Planner:
         return [part for _, part in [*before, *after]], max(least, int(self.free[-1].cycles.min()))
 
     def chosen(self) -> PlanSettings:
-        """The settings without FIFOs."""
+        """The settings with all that was open, FIFOs too."""
         if self.wanted.reuse_factor:
-            return self._applied([of_layer.reused(self.wanted.reuse_factor) for of_layer in self.free])
+            picks = [of_layer.reused(self.wanted.reuse_factor) for of_layer in self.free]
+            return with_fifos(Schedule(self.graph, self._applied(picks)))
         interval = self._reachable(self.wanted.interval_cycles or 1)
         if self.wanted.aim is Aim.FASTEST:
             interval = self._fastest(interval)
         for _ in range(ROUNDS):
-            interval = self._reachable(interval)
-            picks = self.solve(interval)
-            if picks is None and self._learns_exact_costs(self.free):
-                continue
-            if picks is None and self.wanted.aim is Aim.FASTEST:
-                interval = self._fastest(interval + 1)
-                continue
-            if picks is None:
-                raise UserError(self._what_runs_out(interval))
-            if self._learns_exact_costs(picks):
-                continue
-            settings = self._applied(picks)
-            schedule = Schedule(self.graph, settings)
+            interval, picks = self._affordable(self._reachable(interval))
+            schedule = Schedule(self.graph, self._applied(picks))
             reached = best_interval(schedule)
             if reached > interval and self._try_harder(schedule, picks, interval):
                 continue
@@ -148,8 +117,46 @@ class Planner:
                 # They wait for each other: all of them must be a little faster than that.
                 self.free = [of_layer.with_lost(reached - interval) for of_layer in self.free]
             elif not self._too_late(schedule, reached):
-                return settings
+                complete = with_fifos(schedule)
+                if self._fifos_fit(schedule, complete, picks):
+                    return complete
         raise UserError(f"no folding was found with an interval of {interval:,} cycles; allow some cycles more")
+
+    def _affordable(self, interval: int) -> tuple[int, list[Candidates]]:
+        """Return the cheapest choice that fits, with an interval as long as it must be.
+
+        The adder graphs of what is chosen are solved, until all that is chosen is known exactly. No other is: it takes
+        seconds, and where nothing fits even at best, for nothing.
+
+        :raises UserError: when nothing fits.
+        """
+        while True:
+            picks = self.solve(interval) or self.solve(interval, at_best=True)
+            if picks is None and self.wanted.aim is not Aim.FASTEST:
+                raise UserError(self._what_runs_out(interval))
+            if picks is None:
+                interval = self._fastest(interval + 1)
+            elif not self._learns_exact_costs(picks):
+                return interval, picks
+
+    def _fifos_fit(self, schedule: Schedule, complete: PlanSettings, picks: list[Candidates]) -> bool:
+        """Return whether a choice fits with its FIFOs; if not, less is left for the next one."""
+        boundaries, _ = streams_of(self.graph, complete, schedule.layout)
+        added = self._cost(part for b in boundaries for part in _between(b))
+        added -= self._cost(part for b in schedule.boundaries for part in _between(b))
+        used = self.fixed + added + sum((pick.costs[0] for pick in picks), np.zeros(4))
+        if (used <= self._limits).all():
+            return True
+        self.fifos = np.maximum(self.fifos, added)
+        return False
+
+    def _cost(self, components: Iterable[StreamComponent]) -> np.ndarray:
+        return sum((costs_of(estimate(part, self.settings.family)) for part in components), np.zeros(4))
+
+    @property
+    def _limits(self) -> np.ndarray:
+        """Return how much of each resource may be used."""
+        return np.array([self.wanted.budget.limits.get(name, np.inf) for name in COSTS])
 
     def _reachable(self, interval: int) -> int:
         """The same interval, or the least that no layer is too slow for, if none is wanted."""
@@ -165,29 +172,21 @@ class Planner:
             )
         return max(interval, shortest)
 
-    def _learns_exact_costs(self, among: list[Candidates]) -> bool:
-        """Solve the adder graphs of candidates that are only estimated, and might be chosen; return whether there were
-        any.
-        """
-        most = self.wanted.budget.with_defaults(USUAL).limits["lut"]
-        guessed = [
-            place
-            for place, offered in enumerate(among)
-            if offered.layer not in self.solved and (offered.costs[offered.is_parallel, 0] * BEST_GUESS <= most).any()
-        ]
+    def _learns_exact_costs(self, picks: list[Candidates]) -> bool:
+        """Solve the adder graphs of what is chosen and known by a guess only; return whether there were any."""
+        guessed = [place for place, pick in enumerate(picks) if pick.may_be_wrong]
         for place in guessed:
             self.free[place] = self.free[place].with_exact_parallel()
-            self.solved.add(self.free[place].layer)
         return bool(guessed)
 
     def _applied(self, picks: Iterable[Candidates]) -> PlanSettings:
-        return _with_layers(self.settings, {pick.layer: pick.options[0] for pick in picks})
+        return self.settings.with_layers({pick.layer: pick.options[0] for pick in picks})
 
     def _too_late(self, schedule: Schedule, interval: int) -> bool:
         """Return whether the latency is longer than wanted; then less is left for the layers' parts of it."""
         if self.wanted.latency_cycles is None:
             return False
-        latency = _latency(schedule, interval)
+        latency = schedule.latency(interval)
         self.tail -= max(0, latency - self.wanted.latency_cycles)
         return latency > self.wanted.latency_cycles
 
@@ -208,22 +207,25 @@ class Planner:
         limits = self.wanted.budget.with_defaults(USUAL).limits
         return np.array([MISSED[name] / max(limits[name], 1) for name in COSTS])
 
-    def solve(self, interval: float, objective: str | None = None) -> list[Candidates] | None:
+    def solve(self, interval: float, objective: str | None = None, *, at_best: bool = False) -> list[Candidates] | None:
         """One candidate per layer; None where none fit the budget.
 
         :param objective: instead of the goal's: the resource of which as little as possible is to be used, without
             any limit.
+        :param at_best: whether to count guesses with the least that they may turn out to be.
         """
         in_time = self.wanted.latency_cycles is not None or self.wanted.aim is Aim.LATENCY
-        offered = [of_layer.within(interval).undominated(in_time) for of_layer in self.free]
+        free = [of_layer.at_best() if at_best else of_layer for of_layer in self.free]
+        offered = [of_layer.within(interval).undominated(in_time) for of_layer in free]
         if not all(len(of_layer) for of_layer in offered):
             return None
         program = Program(offered, self.upstream)
         if objective is not None:
             prices = np.array([float(name == objective) for name in COSTS])
             return program.solve(prices, np.full(len(COSTS), np.inf), price_of_cycle=0)
-        limits = self.wanted.budget.limits
-        left = np.array([limits.get(name, np.inf) - getattr(self.fixed, name) for name in COSTS])
+        left = self._limits - self.fixed - self.fifos
+        if (left < 0).any():
+            return None
         price = 1.0 if self.wanted.aim is Aim.LATENCY else SLIGHTLY
         return program.solve(self._prices, left, latency=self.tail, price_of_cycle=price)
 
@@ -234,7 +236,8 @@ class Planner:
         low, high = 0, len(steps)
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.solve(float(steps[middle])) is not None else (middle + 1, high)
+            fits = self.solve(float(steps[middle]), at_best=True) is not None
+            low, high = (low, middle) if fits else (middle + 1, high)
         if low == len(steps):
             raise UserError(self._what_runs_out(float(steps[-1])))
         return int(steps[low])
@@ -243,12 +246,15 @@ class Planner:
         """Return why there is no design, and what would be one."""
         problems = []
         for name, limit in self.wanted.budget.limits.items():
-            least = self.solve(interval, objective=name)
+            least = self.solve(interval, objective=name, at_best=True)
             if least is not None:
-                needed = getattr(self.fixed, name) + sum(float(pick.costs[0, COSTS.index(name)]) for pick in least)
+                kind = COSTS.index(name)
+                of_fifos = self.fifos[kind]
+                needed = self.fixed[kind] + of_fifos + sum(float(pick.costs[0, kind]) for pick in least)
+                told = f", {of_fifos:,.0f} of them for FIFOs" if of_fifos >= 1 else ""
                 if needed > limit:
                     problems.append(
-                        f"at least {needed:,.0f} {NAMES[name]} are needed (estimated), {limit:,} are allowed"
+                        f"at least {needed:,.0f} {NAMES[name]} are needed (estimated{told}), {limit:,} are allowed"
                     )
         what = f"no design with an interval of {interval:,.0f} cycles fits"
         if self.wanted.latency_cycles:
@@ -266,7 +272,7 @@ class Planner:
             quickest = Schedule(self.graph, Planner(self.graph, self.settings, wanted).chosen())
         except UserError:
             return []
-        latency = _latency(quickest, best_interval(quickest))
+        latency = quickest.latency(best_interval(quickest))
         return [f"with this interval a latency of {latency:,} cycles would fit"]
 
     def _what_would_fit(self, interval: float) -> list[str]:
@@ -280,21 +286,3 @@ class Planner:
         except UserError:
             return none
         return [f"an interval of {best_interval(Schedule(self.graph, fastest)):,} cycles would fit"]
-
-
-def _latency(schedule: Schedule, interval: int) -> int:
-    """Return the cycles from the first input beat to the last output beat, when frames come no faster than the
-    interval.
-    """
-    passages = schedule.trace(source_period=interval)
-    return max(passages[schedule.port_of(output)].last_cycle for output in schedule.outputs)
-
-
-def _upstream(schedule: Schedule, free: Set[str]) -> dict[str, list[str]]:
-    """Return by layer with candidates the nearest such layers that it reads from."""
-    nearest: dict[str, list[str]] = {}
-    for boundary in schedule.boundaries:
-        sources = (edge.source for edge in boundary.inputs)
-        found = [name for source in sources for name in ([source] if source in free else nearest[source])]
-        nearest[boundary.name] = list(dict.fromkeys(found))
-    return {name: nearest[name] for name in free}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cached_property, lru_cache
 
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -80,6 +80,13 @@ class Schedule:
         least = least_interval or max([*self.alone.values(), source_period])
         return traced(self.network(fifos, source_period), least)
 
+    def latency(self, interval: int) -> int:
+        """Return the cycles from the first input beat to the last output beat, when frames come no faster than the
+        interval.
+        """
+        passages = self.trace(source_period=interval)
+        return max(passages[self.port_of(output)].last_cycle for output in self.outputs)
+
     def network(self, fifos: Models | None = None, source_period: int = 0) -> TimingNetwork:
         """The timing models, connected."""
         network, others = TimingNetwork(), fifos or {}
@@ -133,6 +140,16 @@ class Schedule:
         """The name under which a trace tells when an output's frames leave."""
         source = self.by_name[output.edge.source]
         return f"{source.name} → {output.name}" if source.forks else source.name
+
+
+def nearest_upstream(schedule: Schedule, free: Set[str]) -> dict[str, list[str]]:
+    """Return by layer with candidates the nearest such layers that it reads from."""
+    nearest: dict[str, list[str]] = {}
+    for boundary in schedule.boundaries:
+        sources = (edge.source for edge in boundary.inputs)
+        found = [name for source in sources for name in ([source] if source in free else nearest[source])]
+        nearest[boundary.name] = list(dict.fromkeys(found))
+    return {name: nearest[name] for name in free}
 
 
 def _label(edge: Edge) -> str:

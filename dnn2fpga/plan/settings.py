@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -102,6 +103,14 @@ class PlanSettings(LayerPlan):
     def of_family(self, multiplier: Multiplier) -> Multiplier:
         """Return the multiplier for the family: ``dsp`` means the blocks that the FPGA has."""
         return BLOCKS.get(self.family, multiplier) if multiplier is Multiplier.DSP else multiplier
+
+    def with_layers(self, options: Mapping[str, Mapping[str, Any]]) -> PlanSettings:
+        """The same, with these options of layers.
+
+        :param options: by layer and name.
+        """
+        changed = {name: self.layers.get(name, LayerPlan()).model_copy(update=own) for name, own in options.items()}
+        return self.model_copy(update={"layers": {**self.layers, **changed}})
 
     def without_fifos(self) -> PlanSettings:
         """Return the same settings with all FIFOs as calculated."""

@@ -39,6 +39,9 @@ class QuantizerLayer(LayerOptions):
     def arrays(self, shape: Shape) -> Shapes:
         return variables_of(self.config, "", (1, *shape))
 
+    def outline(self, *inputs: SymbolicTensor) -> SymbolicTensor | None:
+        return SymbolicTensor("", inputs[0].shape) if inputs else None
+
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
         return [fixed_point(self.config, "", arrays).quantizer(name)]
 
@@ -145,6 +148,9 @@ class _Join(Quantized):
     @abstractmethod
     def joined(self, name: str, count: int) -> Layer:
         """Return the layer that joins ``count`` tensors."""
+
+    def outline(self, *inputs: SymbolicTensor) -> SymbolicTensor | None:
+        return SymbolicTensor("", inputs[0].shape) if inputs else None
 
     def add(self, at: Placement, *inputs: SymbolicTensor) -> SymbolicTensor:
         join = self.joined(f"{at.name}_joined", len(inputs))

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.pass_through import Identity
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.read.builder import SymbolicTensor
 from dnn2fpga.read.hgq_quantizers import FixedPoint, Options, QuantizerOptions, described
 from dnn2fpga.read.keras_options import Arrays, KerasOptions, LayerOptions, Shapes, policy_name
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -96,6 +97,10 @@ class HgqOptions(Quantized, LayerOptions):
     def result_shape(self, shape: Shape) -> Shape:
         """Return the shape of its output for an input of ``shape``."""
         return shape
+
+    def outline(self, *inputs: SymbolicTensor) -> SymbolicTensor | None:
+        (tensor,) = inputs
+        return SymbolicTensor("", self.result_shape(tensor.shape))
 
     def arrays(self, shape: Shape) -> Shapes:
         before = variables_of(self.iq_conf, "iq", (1, *shape)) if self.enable_iq else {}

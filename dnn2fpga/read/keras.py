@@ -29,24 +29,26 @@ from dnn2fpga.read.keras_operators import OPERATORS
 from dnn2fpga.read.keras_options import UNKNOWN_KIND, Arrays, KerasOptions, Placement, Shapes, options_of
 from dnn2fpga.read.keras_weights import NOWHERE, Stored, read_arrays, stored_arrays
 from dnn2fpga.read.limits import LARGEST_EXTENT
+from dnn2fpga.read.qkeras_layers import QKERAS
 from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
-BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ}
+BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ, **QKERAS}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means
 
 
 def read_keras_model(path: Path | str, settings: ReadSettings | None = None) -> Graph:
-    """Read a ``.keras`` or ``.h5`` file as a graph of float layers.
+    """Read a ``.keras`` or ``.h5`` file, or a ``.json`` file and its weights, as a graph of float layers.
 
+    :param settings: of them, ``weights``.
     :raises UserError: with *all* layers that are not supported, and why. No code in the file is ever run.
     """
     path = Path(path)
-    with open_model(path) as file:
+    with open_model(path, settings.weights if settings else None) as file:
         architecture = read_architecture(file.config, str(path))
         wiring = wiring_of(architecture, str(path))
         meanings, problems = _meanings(architecture)
@@ -106,9 +108,17 @@ def _build(
             tensors[place] = meanings[entry.path, place.call].add(at, *known)
         except (Unsupported, ValueError) as reason:
             builder.refuse(entry.label, str(reason))
+            tensors[place] = _outlined(meanings[entry.path, place.call], known)
     for key, place in wiring.outputs:
         if (tensor := tensors.get(place)) is not None:
             builder.output(tensor, key)
+
+
+def _outlined(meaning: KerasOptions, inputs: list[SymbolicTensor]) -> SymbolicTensor | None:
+    try:
+        return meaning.outline(*inputs)
+    except (Unsupported, ValueError):
+        return None
 
 
 def _load(

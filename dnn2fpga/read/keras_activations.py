@@ -38,7 +38,7 @@ FUNCTIONS: dict[str, Callable[[str], list[Layer]]] = {
 _SUPPORTED = f"supported: {', '.join(FUNCTIONS)} as the last layer"
 
 
-def _activation(value: Any) -> LayerOptions:
+def activation_of(value: Any) -> LayerOptions:
     """An activation argument: a name, a layer, or a function that only its author has."""
     if value is None or (isinstance(value, str) and value in FUNCTIONS):
         return Function(function=value or "linear")
@@ -62,7 +62,7 @@ def _activation(value: Any) -> LayerOptions:
     return options
 
 
-Activation = Annotated[LayerOptions, BeforeValidator(_activation)]
+Activation = Annotated[LayerOptions, BeforeValidator(activation_of)]
 LINEAR = Function(function="linear")
 
 

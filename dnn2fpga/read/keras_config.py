@@ -53,11 +53,11 @@ class Serialized(BaseModel):
     @property
     def keys(self) -> tuple[str, ...]:
         """Under which names a table of kinds may have it, the best first: ``Dense``; ``ops.Add`` for what Keras makes
-        of ``x + y``; ``tf.math.add`` for what Keras 2 made of it; ``package>Class`` for classes of others, which in
-        files of Keras 2 may be a mere ``Class``.
+        of ``x + y``; ``tf.math.add`` for what Keras 2 made of it; ``package>Class`` or ``module.Class`` for classes of
+        others, which in files of Keras 2 may be a mere ``Class``.
         """
         if self.foreign:
-            return (self.foreign,) if ">" in self.foreign else ()
+            return (self.foreign,) if set(self.foreign) & set(">.") else ()
         if self.class_name == TENSORFLOW_FUNCTION:
             return (f"tf.{self.config.get('function')}",)
         operation = f"ops.{self.class_name}"

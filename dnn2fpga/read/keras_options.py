@@ -122,6 +122,12 @@ class KerasOptions(BaseModel):
         :raises Unsupported, ValueError: for what only the shapes can tell.
         """
 
+    def outline(self, *inputs: SymbolicTensor) -> SymbolicTensor | None:
+        """Return a tensor of the shape of its output, so that the layers after one that is refused are looked at, too;
+        None where that is not known.
+        """
+        return None
+
 
 class LayerOptions(KerasOptions):
     """A class that reads one tensor: also its arrays, and the layers that it stands for, in a chain.
@@ -194,10 +200,10 @@ def options_of(item: Serialized, kinds: Mapping[str, type[K]], call: Call = NO_C
     except Unsupported as reason:
         return None, [str(reason)]
     except ValidationError as error:
-        return None, [_line(problem) for problem in error.errors()]
+        return None, [line_of(problem) for problem in error.errors()]
 
 
-def _line(problem: Any) -> str:
+def line_of(problem: Any) -> str:
     option, value = str(problem["loc"][0]), problem["input"]
     shown = str(value) if len(str(value)) < 60 else "..."
     if problem["type"] == "value_error":
@@ -207,5 +213,5 @@ def _line(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{option} is missing"
     if problem["type"] == "literal_error":
-        return f"{option}={value!r} (supported: {problem['ctx']['expected']})"
+        return f"{option}={repr(value)[:60]} (supported: {problem['ctx']['expected']})"
     return f"{option}={shown}: {problem['msg']}"

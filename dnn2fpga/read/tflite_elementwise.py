@@ -127,8 +127,8 @@ def extremum(call: Call) -> SymbolicTensor:
 def rectified(call: Call) -> SymbolicTensor:
     """RELU and RELU6 by themselves."""
     activation = Activation[call.operator.name]
-    if activation is Activation.RELU6:
-        call.require_one_grid(0)  # the kernels do not agree on anything else
+    if activation is Activation.RELU6 and not call.arithmetic.relu6_rescales:
+        call.require_one_grid(0)
     grid = call.grid()
     return call.rounded(call.source(), real(grid), call.arithmetic.rectified(grid, call.output_grid), activation)
 

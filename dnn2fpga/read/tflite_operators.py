@@ -126,7 +126,6 @@ class Call:
             found = "numbers of an unknown type" if tensor.kind is None else tensor.kind.name.lower()
             wanted = " or ".join(kind.name.lower() for kind in kinds)
             raise Unsupported(f"{tensor.label} holds {found}, not {wanted}; {CONVERT}")
-        self.builder.claim(math.prod(tensor.shape), self.operator.label)
         return tensor.numbers
 
     def grid(self, place: int = 0) -> Grid:

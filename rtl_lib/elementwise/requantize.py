@@ -210,10 +210,11 @@ class Requantize(Beatwise):
             bill.add(Kind.REGISTER, bits * self.multiplies)
             bill.add(Kind.GATE, bits * (not one_factor))
         adds = line.offset != 0 or below.offset != 0 or (shift > 0 and rounding is not Rounding.FLOOR)
-        if line.offset != below.offset:
-            bill.add(Kind.REGISTER, self.multiplies).add(Kind.ADDER, bits + 1)
-        else:
-            bill.add(Kind.OFFSET if real else Kind.CONSTANT_ADDER, (bits + 1) * adds)
+        one_offset = line.offset == below.offset
+        bill.add(Kind.REGISTER, self.multiplies and not one_offset)
+        # A choice of two constants is a wire from the sign, an inverted one, or a constant in every bit.
+        of_wires = Kind.CONSTANT_ADDER if one_offset else Kind.ADDER
+        bill.add(Kind.OFFSET if real else of_wires, (bits + 1) * adds)
         bill.add(Kind.EVEN, bits * (rounding is Rounding.HALF_EVEN and shift > 0))
         clamps = self.overflow is not Overflow.WRAP
         before, signed_sum = max(bits + adds - shift, 1), adds and self.output_format.signed

@@ -8,9 +8,8 @@ import pytest
 from small_networks import network
 
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.plan.fifos import best_interval, fifo_depths
+from dnn2fpga.plan.fifos import best_interval, fifo_depths, with_fifos
 from dnn2fpga.plan.hardware_plan import plan
-from dnn2fpga.plan.planner import with_fifos
 from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import PlanSettings
 from rtl_lib.streams.fifo_depths import LEAST
@@ -36,7 +35,7 @@ def settings(name: str, **more: object) -> PlanSettings:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_slowest_layer_alone_sets_the_interval(name: str) -> None:
-    chosen = with_fifos(cnn(), settings(name))
+    chosen = with_fifos(Schedule(cnn(), settings(name)))
     schedule = Schedule(cnn(), chosen)
     reached = plan(cnn(), chosen).interval_cycles
     assert reached == best_interval(schedule)
@@ -47,7 +46,7 @@ def test_the_slowest_layer_alone_sets_the_interval(name: str) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_one_beat_less_anywhere_costs_throughput(name: str) -> None:
     depths = fifo_depths(Schedule(cnn(), settings(name)))
-    chosen = with_fifos(cnn(), settings(name))
+    chosen = with_fifos(Schedule(cnn(), settings(name)))
     interval = plan(cnn(), chosen).interval_cycles
     for (layer, _, _), depth in depths.items():
         assert depth >= LEAST
@@ -69,7 +68,7 @@ def test_what_is_given_stays() -> None:
     given = settings("folded for the average rate", fifo=0)
     assert fifo_depths(Schedule(cnn(), given)) == {}
     own = {"conv_0": {**FOLDED["conv_0"], "fifo": 9}, "conv_2": FOLDED["conv_2"]}
-    chosen = with_fifos(cnn(), PlanSettings.model_validate({"layers": own}))
+    chosen = with_fifos(Schedule(cnn(), PlanSettings.model_validate({"layers": own})))
     assert chosen.layers["conv_0"].fifo == 9
     assert plan(cnn(), chosen).interval_cycles == best_interval(Schedule(cnn(), chosen))
 
@@ -79,7 +78,7 @@ def test_a_fifo_that_is_too_short_costs_throughput() -> None:
         plan(cnn(), one).interval_cycles
         for one in (
             settings("folded for the average rate", fifo=0),
-            with_fifos(cnn(), settings("folded for the average rate")),
+            with_fifos(Schedule(cnn(), settings("folded for the average rate"))),
         )
     )
     assert short > calculated

@@ -79,7 +79,7 @@ def test_the_choice_is_the_cheapest_of_all() -> None:
     picked = planner.solve(5)
     assert picked is not None
     prices = planner._prices
-    fixed_dsps = float(planner.fixed.dsp)
+    fixed_dsps = float(planner.fixed[COSTS.index("dsp")])
     everything = [
         sum(float(costs @ prices) for costs in choice)
         for choice in itertools.product(*(of_layer.costs for of_layer in planner.free))

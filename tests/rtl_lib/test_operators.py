@@ -243,6 +243,14 @@ def test_lookup_table(format: Format) -> None:
     assert operator.compute(x).reshape(-1).tolist() == table.tolist()
 
 
+def test_a_lookup_table_for_each_lane() -> None:
+    tables = RNG.integers(-8, 8, (3, 32))
+    operator = LookupTable(S5, Format(True, 4), tables, 3)
+    check_operator(operator, 20)
+    x = np.repeat(np.arange(-16, 16), 3).reshape(1, -1, 3)
+    assert operator.compute(x)[0].T.tolist() == tables.tolist()
+
+
 @pytest.mark.parametrize(("lanes", "to"), [(6, 2), (2, 6), (4, 1), (1, 3)])
 def test_repack(lanes: int, to: int) -> None:
     operator = Repack(S5, lanes, to)
@@ -318,6 +326,8 @@ def test_impossible_operators_are_refused() -> None:
         Repack(U4, 4, 6)
     with pytest.raises(ValueError, match="a table for u4 must have 16 entries"):
         LookupTable(U4, U4, np.zeros(8, np.int64), 1)
+    with pytest.raises(ValueError, match=r"for each of the 2, not shape \[3, 16\]"):
+        LookupTable(U4, U4, np.zeros((3, 16), np.int64), 2)
     one = np.ones(1, np.int64)
     with pytest.raises(ValueError, match="shift must not be negative"):
         Requantize(U4, U4, one, -one, 0 * one, 0, 15)

@@ -14,7 +14,8 @@ sys.path.insert(0, "..")
 import keras
 import numpy as np
 from _common import finish, pictures
-from _qkeras import record, save, train
+from _keras import train
+from _qkeras import record, save
 from qkeras import QActivation, QConv2D, QDense, binary, quantized_bits, quantized_po2, quantized_relu, ternary
 
 keras.utils.set_random_seed(33)

@@ -1,0 +1,55 @@
+"""QKeras' quantizers in place of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator
+
+from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.pass_through import Identity
+from dnn2fpga.read.keras_activations import activation_of
+from dnn2fpga.read.keras_options import Arrays, LayerOptions
+from dnn2fpga.read.qkeras_notation import is_quantizer, quantizer_of
+from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
+from dnn2fpga.tensors.basics import Shape
+
+
+def both(name: str) -> tuple[str, ...]:
+    """A class in files of qkeras-v3, and of QKeras 0.9."""
+    return f"qkeras>{name}", name
+
+
+class Quantizing(LayerOptions):
+    """A quantizer in place of an activation."""
+
+    stands_for: ClassVar[tuple[str, ...]] = ()
+
+    quantizer: QKerasQuantizer
+
+    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
+        return self.quantizer.layers(name, shape)
+
+
+def _activation(value: Any) -> LayerOptions:
+    return Quantizing(quantizer=quantizer_of(value)) if is_quantizer(value) else activation_of(value)
+
+
+Activation = Annotated[LayerOptions, BeforeValidator(_activation)]
+
+
+def in_order(name: str, layers: Sequence[Layer]) -> list[Layer]:
+    """Layers with names: the last one has that of the source's tensor."""
+    *before, last = layers
+    return [*(replace(layer, name=f"{name}_{layer.kind}") for layer in before), replace(last, name=name)]
+
+
+class QActivation(LayerOptions):
+    stands_for: ClassVar[tuple[str, ...]] = both("QActivation")
+
+    activation: Activation
+
+    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
+        return in_order(name, self.activation.layers(name, shape, {}) or [Identity(name)])

@@ -140,4 +140,5 @@ class Accumulator:
         each = tuple(pieces) * (self.lanes if len(pieces) == 1 else 1)
         if len(each) != self.lanes:
             raise ValueError(f"{len(each)} numbers meet {self.lanes} lanes; its channels must travel in one beat")
-        return replace(self, pieces=tuple((*own, piece) for own, piece in zip(self.pieces, each, strict=True)))
+        joined = ((*own[:-1], *own[-1].then(piece)) for own, piece in zip(self.pieces, each, strict=True))
+        return replace(self, pieces=tuple(joined))

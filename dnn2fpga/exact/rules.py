@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Requantizer
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.direct import Dyadic, direct
 from dnn2fpga.exact.encoding import Encoding, Lane
 from dnn2fpga.exact.pieces import Line, Piece, Reach, applied, numerically
@@ -18,8 +17,11 @@ from dnn2fpga.exact.rationals import floats, rationals
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.steps import MOST_STEPS, Steps
 from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow
+
+FAR = 1 << 40  # beyond every code
 
 
 class Rule(ABC):
@@ -31,6 +33,12 @@ class Rule(ABC):
 
     def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
         """Return the requantizer where all scales are powers of two apart; None where they are not."""
+        return None
+
+    def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
+        """Return the codes that there would be if none wrapped, and the rule that makes them; None where codes do not
+        wrap, or where `direct` writes down how.
+        """
         return None
 
     @property
@@ -96,8 +104,8 @@ class Rounded(Rule):
     @property
     def conversion(self) -> Conversion:
         return Conversion(
-            rounding=self.rounding,
-            overflow=self.overflow,
+            rounding=self.rounding.value,
+            wraps=self.overflow is Overflow.WRAP,
             zero_point_first=self.zero_point_first,
             binary32=self.binary32,
         )
@@ -109,9 +117,24 @@ class Rounded(Rule):
         ]
         return direct(lanes, self.overflow)
 
+    def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
+        if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
+            return None
+        without = replace(self, overflow=Overflow.SATURATE)
+        endless = replace(encoding, low=encoding.low * 0 - FAR, high=encoding.high * 0 + FAR)
+        ends = np.array(
+            [
+                [without._code(lane, applied(pieces, Fraction(int(a)))) for a in (sums.low[k], sums.high[k])]
+                for k, (pieces, lane) in enumerate(zip(sums.pieces, endless.lanes, strict=True))
+            ]
+        )
+        if (np.abs(ends) >= FAR).any():
+            raise Unsupported("its numbers are too large before they wrap")
+        return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
+
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if self.overflow is Overflow.WRAP:
-            raise Unsupported("numbers that wrap need scales that are powers of two apart, and no clamp but a ReLU")
+            raise Unsupported("numbers that wrap have no steps, unless they are made codes before (`unwrapped`)")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
             for k, lane in enumerate(encoding.lanes)

@@ -46,7 +46,7 @@ class QuantizedClamp(Requantized):
     kind: ClassVar[str] = "clamp"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        return [self.requantize(input.format)]
+        return [self.requantize_input(input)]
 
 
 def sums_of(input: Codes) -> Accumulator:

@@ -27,6 +27,6 @@ class QuantizedThresholds(QuantizedLayer):
         return 32 * self.thresholds.size
 
     def operators(self, input: Tensor) -> list[Operator]:
-        if len(self.thresholds) != input.lanes:
+        if self.thresholds.shape[:1] != (input.lanes,):
             raise ValueError(f"thresholds must have one row for each of the {input.lanes} lanes")
         return [Thresholds(input.format, self.output.format, self.thresholds, np.asarray(self.low))]

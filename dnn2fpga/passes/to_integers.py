@@ -13,7 +13,6 @@ import numpy as np
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Mapped, Requantizer, tensor_of
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import tiled
 from dnn2fpga.exact.pieces import Curve
@@ -33,6 +32,7 @@ from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Tensor, one_or_each
 
 # What prepares a graph without changing any number.
@@ -128,7 +128,7 @@ class _Lowering:
         lanes = shape[-1]
         own = encoding.for_lanes(lanes)
         tensor = tensor_of(shape, lanes, own)
-        self.inputs[name], self.conversions[name] = tensor, rule.conversion
+        self.inputs[name], self.conversions[name] = tensor, _conversion(rule, own, tensor)
         for each in (name, *merged):
             self.codes[each] = Codes(name, tensor, own)
 
@@ -194,6 +194,8 @@ class _Lowering:
             is_real = not all(piece.is_exact for lane in sums.pieces for piece in lane)
             if is_real or rule.has_many_steps(sums, own):
                 return self._mapped(name, sums, own, rule, tensor)
+        if (unwrapped := rule.unwrapped(sums, own)) is not None:
+            return self._wrapped(name, sums, own, rule, *unwrapped)
         found = requantize(sums, own, rule)
         self.ways += found.ways
         self.margins += [] if found.margin is None else [found.margin]
@@ -208,6 +210,15 @@ class _Lowering:
         sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
         raw = self._unrounded(f"{name}_sum", sums, sign)
         return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
+
+    def _wrapped(
+        self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, reached: Encoding, saturating: Rule
+    ) -> Codes:
+        """Codes that wrap, once they are codes; in a layer of its own, unless nothing ever wraps."""
+        if (reached.low >= encoding.low).all() and (reached.high <= encoding.high).all():
+            return self.requantized(name, sums, encoding, saturating)
+        codes = self.requantized(f"{name}_unwrapped", sums, reached, saturating)
+        return self.requantized(name, sums_of(codes), encoding, rule)
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
@@ -255,14 +266,23 @@ class _Lowering:
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
 
 
+def _conversion(rule: Rule, encoding: Encoding, tensor: Tensor) -> Conversion:
+    """The host's conversion into an input."""
+    ends = (tensor.format.minimum, tensor.format.maximum)
+    return rule.conversion.within(encoding.low, encoding.high, *ends)
+
+
 def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:
-    """The layer that counts the steps; where a lane has fewer than others, the rest are never reached."""
-    never = max(one.high for one in steps) + 1
-    rows = np.full((len(steps), max(len(one.at) for one in steps)), never, np.int64)
+    """The layer that counts the steps. A lane that has fewer than others counts some that are always reached, where its
+    codes would leave the format otherwise, and some that never are.
+    """
+    never, most = max(one.high for one in steps) + 1, max(len(one.at) for one in steps)
+    rows, lows = np.full((len(steps), most), never, np.int64), []
     for row, one in zip(rows, steps, strict=True):
-        row[: len(one.at)] = one.at
-    low = one_or_each([one.first for one in steps])
-    return QuantizedThresholds(name=name, output=output, low=low, thresholds=rows)
+        always = max(one.first + most - output.format.maximum, 0)
+        row[:always], row[always : always + len(one.at)] = one.low, one.at
+        lows.append(one.first - always)
+    return QuantizedThresholds(name=name, output=output, low=one_or_each(lows), thresholds=rows)
 
 
 def _described(encoding: Encoding) -> str:

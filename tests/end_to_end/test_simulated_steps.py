@@ -20,7 +20,10 @@ FOLDED = {"engine": "folded", "pe": 2}
 
 @pytest.mark.simulation
 @pytest.mark.usefixtures("simulator")
-@pytest.mark.parametrize(("name", "pixels", "layers"), [("two_lines", 2, {}), ("steps", 1, {"conv": FOLDED})])
+@pytest.mark.parametrize(
+    ("name", "pixels", "layers"),
+    [("two_lines", 2, {}), ("steps", 1, {"conv": FOLDED}), ("shared", 1, {"own": FOLDED})],
+)
 def test_every_beat_and_every_cycle(name: str, pixels: int, layers: dict[str, object], tmp_path: Path) -> None:
     plan = PlanSettings.model_validate({"pixels": pixels, "layers": layers})
     specimen = Specimen(NO_GRAPH, Quantization(), plan, "random", 1, -1.0)

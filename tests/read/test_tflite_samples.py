@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import beside_the_data
-from tflite_codes import FOLDER, RECORDED, Codes
+from tflite_codes import FOLDER, RECORDED, Codes, IntegerCodes
 
 from dnn2fpga.read.tflite_rules import TfliteRule
 
@@ -48,3 +48,13 @@ def test_another_rule_gives_other_outputs(rule: TfliteRule) -> None:
     codes, recorded = of(FOLDER / "tflite_mobile", rule)
     for other, name in RECORDED.items():
         assert (codes.output != recorded[name]).any() == (other is not rule)
+
+
+@SAMPLES
+@RULES
+def test_every_tensor_of_the_integer_model(folder: Path, rule: TfliteRule) -> None:
+    recorded = np.load(folder / "io.npz")
+    codes = IntegerCodes(folder / "model.tflite", rule, [recorded["x"]])
+    assert len(codes.computed) >= len(codes.integers.graph.nodes) - 2
+    for index, found in codes.computed.items():
+        np.testing.assert_array_equal(found, codes.of(index), err_msg=f"tensor {index}")

@@ -70,14 +70,18 @@ def has_integers(graph: Graph) -> bool:
     return any(node.layer.kind == Quantizer.kind for node in graph.nodes)
 
 
+def prepared(graph: Graph) -> Graph:
+    """Return a graph that computes the same, with the tensors of the integer model."""
+    return reduce(lambda changed, apply: apply(changed), PASSES, graph)
+
+
 def to_integers(graph: Graph, input_format: Encoding, progress: Progress = silent) -> Integers:
     """Lower a graph with quantizers.
 
     :param input_format: of inputs that the source does not quantize.
     :raises UserError: with every layer that cannot be computed in integers exactly.
     """
-    graph = reduce(lambda changed, apply: apply(changed), PASSES, graph)
-    lowering = _Lowering(graph, input_format)
+    lowering = _Lowering(prepared(graph), input_format)
     lowering.run(progress)
     if lowering.problems:
         raise UserError(lowering.problems)

@@ -12,8 +12,6 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pieces import Reach
 from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
-from dnn2fpga.tensors.basics import Unsupported
-from dnn2fpga.tensors.conversion import Conversion
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,6 @@ class Thresholds(Rule):
         """Return how many thresholds numbers reach."""
         reached = [(x >= float(one.bound)) if one.inclusive else (x > float(one.bound)) for one in self.thresholds]
         return np.asarray(np.sum(reached, axis=0))
-
-    @property
-    def conversion(self) -> Conversion:
-        raise Unsupported("an input of the model must be rounded, not compared with thresholds")
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
@@ -68,10 +62,6 @@ class ThresholdsOfChannels(Rule):
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         counts = [one.counted(x[..., k]) for k, one in enumerate(self.channels)]
         return np.asarray(encoding.low + np.stack(counts, axis=-1), np.float64)
-
-    @property
-    def conversion(self) -> Conversion:
-        return self.channels[0].conversion
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):

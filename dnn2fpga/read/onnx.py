@@ -4,20 +4,28 @@ can run, and no other file is opened: it is taken apart by our own reader, every
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
-from dnn2fpga.read import onnx_elementwise, onnx_linear, onnx_moves, onnx_pooling, onnx_quantized, qonnx
-from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
+from dnn2fpga.read import (
+    onnx_elementwise,
+    onnx_linear,
+    onnx_moves,
+    onnx_pooling,
+    onnx_qlinear,
+    onnx_quantized,
+    qonnx,
+)
+from dnn2fpga.read.builder import GraphBuilder
 from dnn2fpga.read.limits import MOST_PARAMETERS
-from dnn2fpga.read.onnx_call import Call, Reader
+from dnn2fpga.read.onnx_call import Call, Reader, as_vector
 from dnn2fpga.read.onnx_constants import ALWAYS, OF_CONSTANTS
-from dnn2fpga.read.onnx_schema import Domain, Kind, OnnxModel, OnnxNode, OnnxPort, array_of, parse
+from dnn2fpga.read.onnx_schema import LONGEST_NAME, Domain, Kind, OnnxModel, OnnxNode, OnnxPort, array_of, parse
 from dnn2fpga.read.onnx_values import Constant, Stream, Value
 from dnn2fpga.read.protobuf import DamagedMessage
 from dnn2fpga.read.settings import ReadSettings
@@ -29,10 +37,11 @@ READERS: dict[tuple[Domain, str], Reader] = {
     **onnx_linear.READERS,
     **onnx_moves.READERS,
     **onnx_pooling.READERS,
+    **onnx_qlinear.READERS,
     **onnx_quantized.READERS,
     **qonnx.READERS,
 }
-BRING_INTEGERS = {**onnx_quantized.READERS, **qonnx.READERS}.keys()
+BRING_INTEGERS = {**onnx_qlinear.READERS, **onnx_quantized.READERS, **qonnx.READERS}.keys()
 
 
 def read_onnx(path: Path | str, settings: ReadSettings | None = None) -> Graph:
@@ -74,7 +83,7 @@ class _Values(Mapping[str, Value]):
             return self.read[name]
         if name in self._constants:
             return self._constant(name)
-        raise Unsupported(f"reads '{name[:80]}', which no node before it computes")
+        raise Unsupported(f"reads '{name[:LONGEST_NAME]}', which no node before it computes")
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self._constants, *self.read))
@@ -94,30 +103,32 @@ class _Reading:
         self.has_integers = any((node.domain, node.kind) in BRING_INTEGERS for node in model.nodes)
 
     def run(self) -> None:
+        """Read what outputs depend on."""
         needed, nodes = self._needed()
         for port in self.model.inputs:
-            if port.name in needed or not nodes:
-                self._guarded(f"the input '{port.name[:80]}'", port.name, lambda port=port: self._input(port))  # type: ignore[misc]
+            if port.name in needed:
+                self._guarded(f"the input '{port.name[:LONGEST_NAME]}'", port.name, partial(self._input, port))
         unknown = False
         for node in nodes:
-            if self.failed.intersection(node.inputs):
-                self.failed.update(node.outputs)
-            elif reader := self._reader(node):
-                call = Call(node, self.model, self.builder, self.values, self.has_integers, self.entering)
-                self._guarded(node.label, node.outputs[0], lambda reader=reader, call=call: reader(call))  # type: ignore[misc]
-            else:
+            reader = self._reader(node)
+            if reader is None:
                 self.builder.refuse(node.label, "is not supported")
-                self.failed.update(node.outputs)
                 unknown = True
+            if reader is None or self.failed.intersection(node.inputs):
+                self.failed.update(node.outputs)
+                continue
+            call = Call(node, self.model, self.builder, self.values, self.has_integers, self.entering)
+            self._guarded(node.label, node.outputs[0], partial(reader, call))
         if unknown:
             self.builder.refuse("", f"supported are {', '.join(sorted({kind for _, kind in READERS}))}")
         for port in self.model.outputs:
-            self._guarded(f"the output '{port.name[:80]}'", port.name, lambda port=port: self._output(port))  # type: ignore[misc]
+            if port.name not in self.failed:
+                self._guarded(f"the output '{port.name[:LONGEST_NAME]}'", port.name, partial(self._output, port))
 
-    def _guarded(self, where: str, name: str, step: Reader) -> None:
+    def _guarded(self, where: str, name: str, step: Callable[[], Value]) -> None:
+        """Take a step that makes a tensor."""
         try:
-            if (value := step()) is not None:  # type: ignore[call-arg]
-                self.values.read[name] = value
+            self.values.read[name] = step()
         except (Unsupported, ValueError, OverflowError) as reason:
             self.builder.refuse(where, str(reason))
             self.failed.add(name)
@@ -178,18 +189,17 @@ class _Reading:
                 return call.integers(1)[1:] == [1, *shape[:2]]
         return False
 
-    def _output(self, port: OnnxPort) -> None:
-        if port.name in self.failed:
-            return
+    def _output(self, port: OnnxPort) -> Value:
         value = self.values[port.name]
         if isinstance(value, Constant):
             raise Unsupported("depends on no input")
         if not (value.is_image or value.is_in_order):
-            raise Unsupported("leaves in another order than that of its stream, channels last; leave its last Flatten out")
-        tensor = value.tensor
-        if len(value.shape) == 1 and len(tensor.shape) > 1:
-            tensor = Call(self.model.nodes[0], self.model, self.builder, {}, False, frozenset()).vector(value)
+            raise Unsupported(
+                "leaves in another order than that of its stream, channels last; leave its last Flatten out"
+            )
+        tensor = as_vector(self.builder, value) if len(value.shape) == 1 else value.tensor
         self.builder.output(tensor, port.name)
+        return value
 
 
 _BEFORE_TRANSPOSE = ("Cast", "DequantizeLinear", "Identity", "IntQuant", "Quant", "QuantizeLinear")

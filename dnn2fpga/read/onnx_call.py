@@ -119,9 +119,7 @@ class Call:
 
     def vector(self, stream: Stream) -> SymbolicTensor:
         """A stream as one vector."""
-        if len(stream.tensor.shape) == 1:
-            return stream.tensor
-        return self.builder.add(Reshape(f"{stream.tensor.name}_flat", None), stream.tensor)
+        return as_vector(self.builder, stream)
 
     # Attributes
 
@@ -152,6 +150,13 @@ class Call:
         for layer in layers:
             tensor = self.add(layer, tensor)
         return stream.of(tensor)
+
+
+def as_vector(builder: GraphBuilder, stream: Stream) -> SymbolicTensor:
+    """Return a stream as one vector, for which an image is reshaped."""
+    if len(stream.tensor.shape) == 1:
+        return stream.tensor
+    return builder.add(Reshape(f"{stream.tensor.name}_flat", None), stream.tensor)
 
 
 Reader = Callable[[Call], Value]

@@ -15,13 +15,14 @@ from dnn2fpga.layers.extremum import Extremum
 from dnn2fpga.layers.joins import Join
 from dnn2fpga.layers.pass_through import Softmax
 from dnn2fpga.layers.product import Product
-from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.layers.two_slope import TwoSlope
 from dnn2fpga.layers.weighted_sum import WeightedSum
 from dnn2fpga.read.onnx_call import Call, Reader
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Constant, Stream, Value
+from dnn2fpga.read.onnx_values import Stream, Value
 from dnn2fpga.tensors.basics import Unsupported
+
+LEAKINESS = float(np.float32(0.01))  # the slope of a LeakyRelu that states none
 
 # With constants
 
@@ -29,11 +30,11 @@ from dnn2fpga.tensors.basics import Unsupported
 def affine(call: Call, source: Stream, scale: np.ndarray, offset: np.ndarray, name: str) -> Stream:
     """Add ``x * scale + offset``, constants that broadcast to ONNX' shape."""
     source = by_channels(call, source, scale, offset)
-    channels = source.tensor.shape[-1]
-    each = [np.broadcast_to(source.per_channel(np.asarray(v, np.float32)), (channels,)) for v in (scale, offset)]
-    if not all(np.isfinite(values).all() for values in each):
+    channels = source.tensor.shape[-1:]
+    slope, start = (np.broadcast_to(source.per_channel(v.astype(np.float32)), channels) for v in (scale, offset))
+    if not (np.isfinite(slope) & np.isfinite(start)).all():
         raise Unsupported("has a constant that is not finite")
-    return call.after(source, Affine(name, *each))
+    return call.after(source, Affine(name, slope, start))
 
 
 def by_channels(call: Call, source: Stream, *constants: np.ndarray) -> Stream:
@@ -49,8 +50,8 @@ def _added(call: Call, sign: int) -> Value:
         return joined(call, WeightedSum(call.name, (1.0, float(sign))), 0, 1)
     place = 0 if call.is_constant(0) else 1
     source, constant = call.stream(1 - place), call.array(place)
-    slope = np.array(1 if place else sign)
-    return affine(call, source, slope, constant if place == 0 else sign * constant, call.name)
+    rise = np.array(1 if place else sign)
+    return affine(call, source, rise, constant * sign if place else constant, call.name)
 
 
 def add(call: Call) -> Value:
@@ -95,19 +96,27 @@ def normalization(call: Call) -> Value:
     channels = source.shape[0]
     arrays = [call.array(place) for place in range(1, 5)]
     if any(values.shape != (channels,) for values in arrays) or not (source.is_image or len(source.shape) == 1):
-        raise Unsupported(f"has constants of shapes {[list(values.shape) for values in arrays]} for {channels} channels")
+        raise Unsupported(
+            f"has constants of shapes {[list(values.shape) for values in arrays]} for {channels} channels"
+        )
+    source = by_channels(call, source, arrays[0])
+    shape = (channels, *(1,) * (len(source.shape) - 1))
+    gamma, beta, mean, variance = (source.per_channel(v.astype(np.float32).reshape(shape)) for v in arrays)
     epsilon = np.float32(call.attribute("epsilon", 1e-5))
-    gamma, beta, mean, variance = (values.astype(np.float32) for values in arrays)
     deviation = np.sqrt(variance + epsilon)
     if not (deviation > 0).all():
         raise Unsupported("its variances must be positive; train the model again")
     scale = gamma / deviation
-    source = by_channels(call, source, gamma)
-    of_stream = [source.per_channel(v.reshape(-1, *(1,) * (len(source.shape) - 1))) for v in (gamma, beta, mean, variance)]
-    statistics = Normalization(*(v.astype(np.float64) for v in of_stream), np.full(channels, epsilon, np.float64))
-    scale, offset = (source.per_channel(v.reshape(-1, *(1,) * (len(source.shape) - 1))) for v in (scale, beta - mean * scale))
+    offset = beta - mean * scale
     if not (np.isfinite(scale) & np.isfinite(offset)).all():
         raise Unsupported("has numbers that are not finite")
+    statistics = Normalization(
+        gamma=gamma.astype(np.float64),
+        beta=beta.astype(np.float64),
+        mean=mean.astype(np.float64),
+        variance=variance.astype(np.float64),
+        epsilon=np.full(gamma.shape, epsilon, np.float64),
+    )
     return call.after(source, Affine(call.name, scale, offset, normalization=statistics))
 
 
@@ -179,7 +188,7 @@ def clip(call: Call) -> Value:
     return call.after(call.stream(), Clamp(call.name, low, high))
 
 
-def slope(call: Call, value: float, name: str) -> Layer:
+def slope(value: float, name: str) -> Layer:
     """A leaky ReLU; with 0 a ReLU.
 
     :raises Unsupported: when it falls below 0.
@@ -190,18 +199,18 @@ def slope(call: Call, value: float, name: str) -> Layer:
 
 
 def leaky(call: Call) -> Layer:
-    return slope(call, call.attribute("alpha", float(np.float32(0.01))), call.name)
+    return slope(call.attribute("alpha", LEAKINESS), call.name)
 
 
 def parametric(call: Call) -> Layer:
     """PRelu with one slope."""
-    return slope(call, float(call.scalar(1)), call.name)
+    return slope(float(call.scalar(1)), call.name)
 
 
 def hard_sigmoid(call: Call) -> Value:
     """HardSigmoid: ``clip(alpha * x + beta, 0, 1)``."""
-    line = (np.array(call.attribute(name, default)) for name, default in (("alpha", 0.2), ("beta", 0.5)))
-    return call.after(affine(call, call.stream(), *line, call.inner("line")), Clamp(call.name, 0.0, 1.0))
+    rise, start = (np.array(call.attribute(name, default)) for name, default in (("alpha", 0.2), ("beta", 0.5)))
+    return call.after(affine(call, call.stream(), rise, start, call.inner("line")), Clamp(call.name, 0.0, 1.0))
 
 
 def softmax(call: Call) -> Value:

@@ -147,7 +147,9 @@ def pad(call: Call) -> Value:
         raise Unsupported(f"adds {amounts} of {value}; only rows and columns of zeros are supported")
     if not any(amounts):
         return source
-    return Stream.usual(call.add(ZeroPadding(call.name, Padding(amounts[2], amounts[6], amounts[3], amounts[7])), source.tensor))
+    return Stream.usual(
+        call.add(ZeroPadding(call.name, Padding(amounts[2], amounts[6], amounts[3], amounts[7])), source.tensor)
+    )
 
 
 def _small(amounts: list[int]) -> bool:

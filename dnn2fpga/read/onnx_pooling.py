@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
 from dnn2fpga.read.onnx_call import Call
-from dnn2fpga.read.onnx_linear import pair, padding_of_node
+from dnn2fpga.read.onnx_linear import padding_of_node, pair
 from dnn2fpga.read.onnx_schema import Domain
 from dnn2fpga.read.onnx_values import Stream
 from dnn2fpga.tensors.basics import Unsupported

@@ -169,7 +169,9 @@ class Stream:
             rows = ordered.reshape(-1, self.tensor.shape[-1])
             channels = rows[0] if (rows == rows[:1]).all() else None
         if channels is None:
-            raise Unsupported(f"has a constant of shape {list(values.shape)} with numbers that are not those of channels")
+            raise Unsupported(
+                f"has a constant of shape {list(values.shape)} with numbers that are not those of channels"
+            )
         return np.asarray(channels)
 
 

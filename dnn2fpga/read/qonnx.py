@@ -23,7 +23,7 @@ from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
 from dnn2fpga.read.onnx_elementwise import by_channels
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Stream, Value
+from dnn2fpga.read.onnx_values import Codes, Constant, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 WIDEST = 32  # bits of a code

@@ -1,4 +1,4 @@
-"""Estimates of forks and joins: synthesis agrees."""
+"""Estimates of forks, joins and averages: synthesis agrees."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rtl_lib.elementwise.concatenate import Axis, ConcatenateBeats
 from rtl_lib.elementwise.extremum import Extremum, Order
 from rtl_lib.elementwise.product import Product
 from rtl_lib.elementwise.weighted_sum import WeightedSum
+from rtl_lib.image.border_average import BorderAverage
 from rtl_lib.streams.fork_stage import ForkStage
 
 LANES = 4
@@ -68,12 +69,32 @@ def product() -> StreamComponent:
     return spec.create()
 
 
+def product_by_wires() -> StreamComponent:
+    """The multiplier of the requantization is a power of two; its offset is added in the DSP block of the product."""
+    spec = Product(
+        input_formats=(U8, U8),
+        zero_point=in_all_lanes(0, 0),
+        multiplier=np.full(LANES, 1),
+        offset=np.full(LANES, 5),
+        **fields(8, U8),
+    )
+    return spec.create()
+
+
+def average(multiplier: int, shift: int, bits: int) -> StreamComponent:
+    """Of windows that have the same number of pixels everywhere."""
+    return BorderAverage(Format(False, bits), U8, LANES, np.full((4, 4), multiplier), shift).create()
+
+
 COMPONENTS: dict[str, Callable[[], StreamComponent]] = {
     "fork": lambda: ForkStage(Beat(S8, LANES), 3),
     "sum of wires": lambda: weighted_sum(4, 1, shift=2),
     "sum": lambda: weighted_sum(23571, 31234, shift=16),
     "maximum": maximum,
     "product": product,
+    "product by wires": product_by_wires,
+    "average of four": lambda: average(8, 5, bits=10),
+    "average of nine": lambda: average(7282, 16, bits=12),
     "rows": lambda: ConcatenateBeats(
         input_formats=(S8, S8), lanes=LANES, sizes=((8, 8), (8, 8)), axis=Axis.ROWS
     ).create(),

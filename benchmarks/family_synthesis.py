@@ -35,15 +35,20 @@ def release(family: str) -> str:
     return " ".join(version(family).split()[:2])
 
 
-def script(family: str, top: str) -> str:
+def script(family: str, top: str, command: str) -> str:
     native = Path(tool(family)[0]).name == "yosys"
     preparation = "" if native else f"{PREPARATION.format(top=top)}; "
-    return f"{READ}; {preparation}{COMMANDS[family].format(top=top)}; write_json out.json"
+    return f"{READ}; {preparation}{command.format(top=top)}; write_json out.json"
 
 
-def synthesized_cells(family: str, files: Sequence[Path], top: str, cache: Path = CACHE) -> dict[str, int]:
-    """Every kind of cell, counted."""
-    command = script(family, top)
+def synthesized_cells(
+    family: str, files: Sequence[Path], top: str, command: str | None = None, cache: Path = CACHE
+) -> dict[str, int]:
+    """Every kind of cell, counted.
+
+    :param command: of synthesis, with a place for ``{top}``; default: that of ``COMMANDS``.
+    """
+    command = script(family, top, command or COMMANDS[family])
 
     def run(folder: Path) -> dict[str, Any]:
         _call([*tool(family), "-q", "-p", command], folder)

@@ -64,7 +64,8 @@ def cells_used(verilog: str, family: str, top: str) -> dict[str, float]:
         return counted(family, synthesized_cells(family, [file], top))
 
 
-def _verilog(component: Any, name: str) -> str:
+def component_verilog(component: Any, name: str) -> str:
+    """Of a component alone, without names of sources."""
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     from amaranth.back import verilog
 
@@ -72,7 +73,9 @@ def _verilog(component: Any, name: str) -> str:
 
 
 def measured_curves(family: str) -> dict[str, list[tuple[float, float]]]:
-    return curves({name: cells_used(_verilog(module, name), family, name)["lut"] for name, module in modules().items()})
+    return curves(
+        {name: cells_used(component_verilog(module, name), family, name)["lut"] for name, module in modules().items()}
+    )
 
 
 def guess_coefficients() -> dict[str, list[float]]:
@@ -142,7 +145,7 @@ def fit(family: str) -> None:
     rows = []
     for case in cases() if family == FIRST else few_cases():
         component = case.create()
-        used = cells_used(_verilog(component, "top"), family, "top")
+        used = cells_used(component_verilog(component, "top"), family, "top")
         rows.append(Row(case.name, terms(component.features(), bare), used))
         print(f"{case.name}: {used}", flush=True)
     content = json.loads(FIT_FILE.read_text(encoding="utf-8")) if FIT_FILE.is_file() else {}

@@ -71,6 +71,11 @@ def of_lane(value: Any, lane: int) -> Any:
     return value[lane] if isinstance(value, list) else value
 
 
+def lanes_of(layer: dict[str, Any]) -> list[tuple[int, int]]:
+    """Every lane of the result, with the accumulator that it is made from."""
+    return list(enumerate(layer.get("sources", range(len(layer["multiplier"])))))
+
+
 def requantized(layer: dict[str, Any], lane: int, total: int) -> int:
     line = "negative_" if total < 0 and "negative_multiplier" in layer else ""
     multiplier, offset = layer[f"{line}multiplier"][lane], layer[f"{line}offset"][lane]
@@ -139,8 +144,9 @@ def conv2d(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
         # Pixels outside the frame are the zero point.
         window = {(i, j, k): of_lane(tensor["zero_point"], k) for i, j, k in product(*map(range, size), channels)}
         window |= {(i, j, k): x[row, column, k] for i, j, row, column in inside for k in channels}
-        for f, bias in enumerate(layer["bias"]):
-            y[r, c, f] = requantized(layer, f, bias + sum(w[i][j][k][f] * value for (i, j, k), value in window.items()))
+        for lane, f in lanes_of(layer):
+            total = layer["bias"][f] + sum(w[i][j][k][f] * value for (i, j, k), value in window.items())
+            y[r, c, lane] = requantized(layer, lane, total)
     return y
 
 
@@ -162,11 +168,12 @@ def depthwise_conv2d(layer: dict[str, Any], tensor: dict[str, Any], x: Image) ->
     w, channels, y = layer["weights"], tensor["shape"][2], {}
     size = (len(w), len(w[0]))
     for r, c, inside in windows(layer, tensor, size):
-        for f, bias in enumerate(layer["bias"]):
+        for lane, f in lanes_of(layer):
             k = f * channels // len(layer["bias"])  # the one channel that it reads
             window = dict.fromkeys(product(*map(range, size)), of_lane(tensor["zero_point"], k))
             window |= {(i, j): x[row, column, k] for i, j, row, column in inside}
-            y[r, c, f] = requantized(layer, f, bias + sum(w[i][j][f] * value for (i, j), value in window.items()))
+            total = layer["bias"][f] + sum(w[i][j][f] * value for (i, j), value in window.items())
+            y[r, c, lane] = requantized(layer, lane, total)
     return y
 
 
@@ -188,8 +195,9 @@ def zero_of(layer: dict[str, Any], index: int) -> int:
 def dense(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     w, y = layer["weights"], {}
     for place in product(*map(range, tensor["shape"][:-1])):
-        for f, bias in enumerate(layer["bias"]):
-            y[*place, f] = requantized(layer, f, sum(w[k][f] * x[*place, k] for k in range(len(w))) + bias)
+        for lane, f in lanes_of(layer):
+            total = sum(w[k][f] * x[*place, k] for k in range(len(w))) + layer["bias"][f]
+            y[*place, lane] = requantized(layer, lane, total)
     return y
 
 
@@ -230,25 +238,43 @@ def average_pooling(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> 
 
 
 def global_average(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
-    rows, columns, channels = tensor["shape"]
+    rows, columns, _ = tensor["shape"]
     front = (0, 0) if len(layer["output"]["shape"]) == 3 else ()
     return {
-        (*front, k): requantized(layer, k, sum(x[r, c, k] for r in range(rows) for c in range(columns)))
-        for k in range(channels)
+        (*front, lane): requantized(layer, lane, sum(x[r, c, k] for r in range(rows) for c in range(columns)))
+        for lane, k in lanes_of(layer)
     }
 
 
 def lane_wise(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     """Clamp and affine: number ``i`` of a beat has the ``i``-th multiplier."""
+    if "sources" in layer:
+        places = {place[:-1] for place in x}
+        return {(*at, lane): requantized(layer, lane, x[*at, k]) for at in places for lane, k in lanes_of(layer)}
     flat = [x[p] for p in sorted(x)]
     y = [requantized(layer, k % tensor["lanes"], value) for k, value in enumerate(flat)]
     return dict(zip(sorted(x), y, strict=True))
 
 
+def select(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    (low, high), sources = limits(layer["output"]), layer["sources"]
+    places = {place[:-1] for place in x}
+    return {(*at, lane): fitted(x[*at, k], low, high, "wrap") for at in places for lane, k in enumerate(sources)}
+
+
 def table(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     low, high = limits(tensor)
-    assert len(layer["table"]) == high - low + 1
-    return {place: layer["table"][value - low] for place, value in x.items()}
+    each = isinstance(layer["table"][0], list)
+    tables = layer["table"] if each else [layer["table"]] * tensor["lanes"]
+    assert all(len(one) == high - low + 1 for one in tables)
+    return {place: tables[k % tensor["lanes"]][x[place] - low] for k, place in enumerate(sorted(x))}
+
+
+def thresholds(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    def result(lane: int, value: int) -> int:
+        return of_lane(layer["low"], lane) + sum(threshold <= value for threshold in layer["thresholds"][lane])
+
+    return {place: result(k % tensor["lanes"], x[place]) for k, place in enumerate(sorted(x))}
 
 
 def reshape(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
@@ -330,6 +356,8 @@ KINDS = {
     "clamp": lane_wise,
     "affine": lane_wise,
     "table": table,
+    "thresholds": thresholds,
+    "select": select,
     "reshape": reshape,
     "weighted_sum": weighted_sum,
     "extremum": extremum,

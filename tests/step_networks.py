@@ -8,7 +8,7 @@ import numpy as np
 
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.quantized import QuantizedGraph
-from dnn2fpga.layers.activation import QuantizedClamp
+from dnn2fpga.layers.activation import QuantizedClamp, QuantizedTable
 from dnn2fpga.layers.affine import QuantizedAffine
 from dnn2fpga.layers.conv2d import QuantizedConv2D
 from dnn2fpga.layers.dense import QuantizedDense
@@ -16,6 +16,8 @@ from dnn2fpga.layers.depthwise_conv2d import QuantizedDepthwiseConv2D
 from dnn2fpga.layers.pooling import QuantizedGlobalAverage
 from dnn2fpga.layers.product import QuantizedProduct
 from dnn2fpga.layers.quantized import QuantizedLayer
+from dnn2fpga.layers.select import QuantizedSelect
+from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.quantize.weight_sets import WeightSet
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.core.arithmetic import Overflow, Rounding
@@ -87,4 +89,60 @@ def graph(
     return QuantizedGraph(name, {"image": image}, Dag(("image",), made, outputs))
 
 
-NETWORKS = {"two_lines": two_lines}
+def steps(seed: int = 0) -> QuantizedGraph:
+    """Exact sums, thresholds on them, a table for each lane, and few and no thresholds on what is unsigned."""
+    rng = np.random.default_rng(seed)
+    sums = tensor(4, 4, 3, width=14)
+    exact = identity(sums) | weights(rng, 3, 3, 2, 3)
+    rising = np.sort(rng.integers(-400, 400, (3, 60)), axis=1)
+    rising[1, 20:] = 2**40  # never reached
+    tables, codes = rng.integers(0, 16, (3, 128)), tensor(4, 4, 3, width=4, signed=False)
+    few = np.array([[-3, 0, 0], [5, 9, 9], [15, 99, 99]])
+    nodes: tuple[tuple[QuantizedLayer, list[str]], ...] = (
+        (QuantizedConv2D(name="conv", **exact), ["image"]),
+        (
+            QuantizedThresholds(name="many", thresholds=rising, low=(-32, 3, -64), output=tensor(4, 4, 3, width=7)),
+            ["conv"],
+        ),
+        (
+            QuantizedTable(name="each", function="any", table=tables, output=codes),
+            ["many"],
+        ),
+        (QuantizedThresholds(name="few", thresholds=few, low=-1, output=tensor(4, 4, 3, width=3)), ["each"]),
+    )
+    return graph("steps", tensor(6, 6, 2, width=5), nodes, "few")
+
+
+def identity(output: Tensor) -> dict[str, Any]:
+    """The requantization that hands on the accumulators."""
+    one = np.ones(output.lanes, np.int64)
+    limits = {"low": output.format.minimum, "high": output.format.maximum}
+    return {"output": output, "multiplier": one, "shift": 0 * one, "offset": 0 * one, **limits}
+
+
+def shared(seed: int = 0) -> QuantizedGraph:
+    """Accumulators that two readers want in different codes: every layer that requantizes makes both, side by side."""
+    rng = np.random.default_rng(seed)
+
+    def both(output: Tensor, accumulators: int, shift: int) -> dict[str, Any]:
+        return lines(rng, output, shift) | {"sources": rng.integers(0, accumulators, output.lanes)}
+
+    def one_line(fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in fields.items() if not name.startswith("negative")}
+
+    pixels, narrow = tensor(4, 4, 5), tensor(4, 4, 2, width=3, signed=False)
+    nodes: tuple[tuple[QuantizedLayer, list[str]], ...] = (
+        (QuantizedConv2D(name="conv", **weights(rng, 3, 3, 2, 3), **one_line(both(pixels, 3, 9))), ["image"]),
+        (QuantizedSelect(name="one", sources=np.array([4, 0, 0]), output=tensor(4, 4, 3)), ["conv"]),
+        (QuantizedSelect(name="other", sources=np.array([1, 3]), output=narrow), ["conv"]),
+        (QuantizedDepthwiseConv2D(name="own", padding="same", **weights(rng, 2, 2, 3), **both(pixels, 3, 8)), ["one"]),
+        (QuantizedAffine(name="affine", **both(tensor(4, 4, 4), 5, 3)), ["own"]),
+        (QuantizedClamp(name="clamp", **one_line(both(tensor(4, 4, 4), 2, 2))), ["other"]),
+        (QuantizedProduct(name="product", **lines(rng, tensor(4, 4, 4), 6)), ["affine", "clamp"]),
+        (QuantizedGlobalAverage(name="mean", **both(tensor(6), 4, 5)), ["product"]),
+        (QuantizedDense(name="dense", **weights(rng, 6, 3), **both(tensor(4, width=9), 3, 3)), ["mean"]),
+    )
+    return graph("shared", tensor(6, 6, 2, width=5), nodes, "dense")
+
+
+NETWORKS = {"two_lines": two_lines, "steps": steps, "shared": shared}

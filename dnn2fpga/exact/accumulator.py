@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.pairs import Pairs
 from dnn2fpga.exact.pieces import Line, Piece
 from dnn2fpga.exact.rationals import floats
 from dnn2fpga.tensors.basics import Shape
@@ -39,11 +40,29 @@ class Codes:
 
     :param name: of the tensor.
     :param encoding: what its integers mean, exactly, and which of them occur; one entry per lane.
+    :param mapped: the codes that it is a function of, where it has no layer yet.
     """
 
     name: str
     tensor: Tensor
     encoding: Encoding
+    mapped: Mapped | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Codes that are a function of few others, and need no layer where that is taken into account (`pairs`).
+
+    :param source: the others.
+    :param first: the code of ``source`` to which the first entry of the table belongs.
+    :param table: int64 ``[codes, lanes]``.
+    :param function: its name, for the task of the network.
+    """
+
+    source: Codes
+    first: int
+    table: np.ndarray
+    function: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +103,7 @@ class Accumulator:
     :param pieces: for each lane, what the source computes of a sum before it rounds.
     :param build: makes the layer.
     :param has_two_lines: whether the layer's last step may have another line for negative sums.
+    :param pairs: another form of a sum of two tensors.
     :param is_code: whether a sum is just a code of the input, so that a table may take its place.
     """
 
@@ -96,6 +116,7 @@ class Accumulator:
     build: Build
     is_code: bool = False
     has_two_lines: bool = True
+    pairs: Pairs | None = None
 
     @classmethod
     def of_line(
@@ -119,4 +140,5 @@ class Accumulator:
         each = tuple(pieces) * (self.lanes if len(pieces) == 1 else 1)
         if len(each) != self.lanes:
             raise ValueError(f"{len(each)} numbers meet {self.lanes} lanes; its channels must travel in one beat")
-        return replace(self, pieces=tuple((*own, piece) for own, piece in zip(self.pieces, each, strict=True)))
+        joined = ((*own[:-1], *own[-1].then(piece)) for own, piece in zip(self.pieces, each, strict=True))
+        return replace(self, pieces=tuple(joined))

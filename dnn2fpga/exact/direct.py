@@ -10,7 +10,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Requantizer
 from dnn2fpga.exact.encoding import Lane
-from dnn2fpga.exact.pieces import Bend, Bounds, Line, Piece
+from dnn2fpga.exact.pieces import Bend, Bounds, Line, Piece, applied
 from dnn2fpga.exact.rationals import is_dyadic
 from dnn2fpga.exact.rounding import RoundingMode
 from rtl_lib.core.arithmetic import Overflow, Rounding
@@ -70,11 +70,23 @@ class Dyadic:
         line, *rest = pieces
         if not isinstance(line, Line) or len(rest) > 1:
             return None
+        first, then = (lane.zero_point, 0) if zero_point_first else (0, lane.zero_point)
+
+        def code(x: Fraction) -> int:
+            return rounding.of(x / lane.scale + first) + then
+
+        if not line.slope:
+            same = code(applied(rest, line.offset))
+            return cls(0, same, 0, lane.low, lane.high, (0, same), half_even=False)
         slope, start = line.slope / lane.scale, line.offset / lane.scale
         negative_slope, low, high = slope, lane.low, lane.high
         bend = rest[0] if rest else None
         if isinstance(bend, Bend):
             negative_slope = slope * bend.slope
+        elif isinstance(bend, Bounds) and not wraps:  # a clamp of the codes does the same
+            least, most = bend.bounds
+            low = low if least is None else min(max(low, code(least)), high)
+            high = high if most is None else max(min(high, code(most)), low)
         elif isinstance(bend, Bounds):
             if (bend.low, bend.high) != (0, None):
                 return None
@@ -84,8 +96,6 @@ class Dyadic:
         split = negative_slope != slope or rounding in _BY_SIGN
         if split and (slope <= 0 or not 0 <= start < slope or (start and isinstance(bend, Bend))):
             return None  # the sign of the accumulator is not that of the number
-        if isinstance(bend, Bounds) and not wraps and lane.low <= lane.zero_point <= lane.high:
-            negative_slope, low = slope, max(low, lane.zero_point)  # the clamp does it
         return cls._written(slope, negative_slope, start, lane, rounding, zero_point_first, (low, high))
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,13 +71,13 @@ class Sums(Lowered):
 def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     """Scale, lowest and highest code, multiplier and offset of a lane's sums, where all of them are exact."""
     line, *rest = sums.pieces[lane]
-    if not isinstance(line, Line) or not all(isinstance(piece, Bounds) for piece in rest) or line.slope <= 0:
+    if not isinstance(line, Line) or not all(isinstance(piece, Bounds) for piece in rest):
         raise Unsupported("what it computes is not rounded by any quantizer; quantize it in the source")
     bounds = [bound for piece in rest for bound in piece.bounds if bound is not None]
     scale = common_step([line.slope, line.offset, *bounds])
     multiplier, offset = int(line.slope / scale), int(line.offset / scale)
-    ends = [applied(rest, line.apply(int(end))) / scale for end in (sums.low[lane], sums.high[lane])]  # type: ignore[arg-type]
-    return scale, int(ends[0]), int(ends[1]), multiplier, offset
+    ends = [applied(sums.pieces[lane], Fraction(int(end))) / scale for end in (sums.low[lane], sums.high[lane])]
+    return scale, int(min(ends)), int(max(ends)), multiplier, offset
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,10 @@ class Piece(ABC):
     def numerically(self, x: np.ndarray) -> np.ndarray:
         """Return its results in float64."""
 
+    def then(self, following: Piece) -> tuple[Piece, ...]:
+        """Return this and what follows it, as one function where that is one."""
+        return self, following
+
     @property
     def bounds(self) -> tuple[Fraction | None, Fraction | None]:
         """The least and the largest result; None where there is none."""
@@ -59,6 +63,13 @@ class Line(Piece):
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return x * float(self.slope) + float(self.offset)
+
+    def then(self, following: Piece) -> tuple[Piece, ...]:
+        if following.is_exact and not self.slope:
+            return (Line(Fraction(0), following.apply(self.offset)),)
+        if isinstance(following, Line):
+            return (Line(self.slope * following.slope, following.apply(self.offset)),)
+        return super().then(following)
 
     def before(self, reach: Reach) -> Reach:
         return Reach((reach.bound - self.offset) / self.slope, reach.inclusive, reach.falling ^ (self.slope < 0))
@@ -109,9 +120,11 @@ class Bend(Piece):
 class Curve(Piece):
     """A real function, as its source computes it.
 
+    :param name: of the function.
     :param function: float64 → float64; it never decreases.
     """
 
+    name: str
     function: Callable[[np.ndarray], np.ndarray]
 
     def apply(self, x: Fraction) -> Fraction:

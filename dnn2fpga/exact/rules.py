@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Requantizer
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.direct import Dyadic, direct
 from dnn2fpga.exact.encoding import Encoding, Lane
 from dnn2fpga.exact.pieces import Line, Piece, Reach, applied, numerically
@@ -18,8 +17,11 @@ from dnn2fpga.exact.rationals import floats, rationals
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.steps import MOST_STEPS, Steps
 from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow
+
+FAR = 1 << 40  # beyond every code
 
 
 class Rule(ABC):
@@ -33,6 +35,12 @@ class Rule(ABC):
         """Return the requantizer where all scales are powers of two apart; None where they are not."""
         return None
 
+    def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
+        """Return the codes that there would be if none wrapped, and the rule that makes them; None where codes do not
+        wrap, or where `direct` writes down how.
+        """
+        return None
+
     @property
     def conversion(self) -> Conversion:
         """How the host does it to an input of the model.
@@ -40,6 +48,18 @@ class Rule(ABC):
         :raises Unsupported: when it is a function of integers.
         """
         raise Unsupported("an input of the model is converted by a rule for integers")
+
+    def has_many_steps(self, sums: Accumulator, encoding: Encoding) -> bool:
+        """Whether it has more codes than steps are looked for."""
+        if not (encoding.high - encoding.low > MOST_STEPS).any() or self.direct(sums, encoding) is not None:
+            return False
+        ends = self.codes_of(sums, encoding, np.array([sums.low.min(), sums.high.max()]))
+        return bool((np.ptp(ends, axis=0) > MOST_STEPS).any())
+
+    def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
+        """Return the codes (int64 ``[n, lanes]``) of accumulators ``[n]``, as `steps` does."""
+        real = [numerically(lane, accumulators.astype(np.float64)) for lane in sums.pieces]
+        return self.codes(np.stack(real, axis=1), encoding).astype(np.int64)
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         """Return the steps of every lane: unless a rule knows better, those of `codes` after what comes before it, in
@@ -84,8 +104,8 @@ class Rounded(Rule):
     @property
     def conversion(self) -> Conversion:
         return Conversion(
-            rounding=self.rounding,
-            overflow=self.overflow,
+            rounding=self.rounding.value,
+            wraps=self.overflow is Overflow.WRAP,
             zero_point_first=self.zero_point_first,
             binary32=self.binary32,
         )
@@ -97,13 +117,37 @@ class Rounded(Rule):
         ]
         return direct(lanes, self.overflow)
 
+    def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
+        if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
+            return None
+        without = replace(self, overflow=Overflow.SATURATE)
+        endless = replace(encoding, low=encoding.low * 0 - FAR, high=encoding.high * 0 + FAR)
+        ends = np.array(
+            [
+                [without._code(lane, applied(pieces, Fraction(int(a)))) for a in (sums.low[k], sums.high[k])]
+                for k, (pieces, lane) in enumerate(zip(sums.pieces, endless.lanes, strict=True))
+            ]
+        )
+        if (np.abs(ends) >= FAR).any():
+            raise Unsupported("its numbers are too large before they wrap")
+        return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
+
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if self.overflow is Overflow.WRAP:
-            raise Unsupported("numbers that wrap need scales that are powers of two apart, and no clamp but a ReLU")
+            raise Unsupported("numbers that wrap have no steps, unless they are made codes before (`unwrapped`)")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
             for k, lane in enumerate(encoding.lanes)
         ]
+
+    def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
+        if self.overflow is Overflow.WRAP or not all(piece.is_exact for lane in sums.pieces for piece in lane):
+            return super().codes_of(sums, encoding, accumulators)
+        codes = [
+            [self._code(lane, applied(pieces, Fraction(a))) for a in accumulators.tolist()]
+            for pieces, lane in zip(sums.pieces, encoding.lanes, strict=True)
+        ]
+        return np.array(codes, np.int64).T
 
     def _steps(self, pieces: tuple[Piece, ...], lane: Lane, low: int, high: int) -> Steps:
         if not all(piece.is_exact for piece in pieces):
@@ -151,9 +195,20 @@ class IntegerRule(Rule):
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         return self.function(np.rint(np.asarray(x, np.float64) / floats(self.unit)).astype(np.int64))
 
+    def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
+        if any(len(pieces) > 1 for pieces in sums.pieces):
+            return super().codes_of(sums, encoding, accumulators)  # float64 tells accumulators apart
+        factor, offset = self._own(sums)
+        return np.asarray(self.function(accumulators[:, np.newaxis] * factor + offset)).astype(np.int64)
+
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if any(len(pieces) > 1 for pieces in sums.pieces):
-            return super().steps(sums, encoding)  # float64 tells accumulators apart
+            return super().steps(sums, encoding)
+        (factor, offset), own = self._own(sums), encoding.for_lanes(sums.lanes)
+        return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
+
+    def _own(self, sums: Accumulator) -> tuple[np.ndarray, np.ndarray]:
+        """What makes the source's accumulators of ours: a factor and an offset per lane."""
         units = np.broadcast_to(rationals(self.unit), (sums.lanes,))
         factor, offset = np.zeros(sums.lanes, np.int64), np.zeros(sums.lanes, np.int64)
         for k, (pieces, unit) in enumerate(zip(sums.pieces, units, strict=True)):
@@ -162,5 +217,4 @@ class IntegerRule(Rule):
             if any(value.denominator != 1 for value in ratio):
                 raise Unsupported("its source rounds integers that are not those of the layer before it")
             factor[k], offset[k] = int(ratio[0]), int(ratio[1])
-        own = encoding.for_lanes(sums.lanes)
-        return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
+        return factor, offset

@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pieces import Reach
 from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
 from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 
 
 @dataclass(frozen=True)

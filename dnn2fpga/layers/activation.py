@@ -46,7 +46,7 @@ class QuantizedClamp(Requantized):
     kind: ClassVar[str] = "clamp"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        return [self.requantize(input.format)]
+        return [self.requantize_input(input)]
 
 
 def sums_of(input: Codes) -> Accumulator:
@@ -109,7 +109,9 @@ class Clamp(BuildableLayer):
 
 @register
 class QuantizedTable(QuantizedLayer):
-    """``table``: one output integer for each input integer, from the format's minimum up."""
+    """``table``: one output integer for each input integer, from the format's minimum up; for all lanes, or ``[lanes,
+    integers]``.
+    """
 
     kind: ClassVar[str] = "table"
 
@@ -118,7 +120,7 @@ class QuantizedTable(QuantizedLayer):
 
     @property
     def ending(self) -> Ending:
-        return Ending(self.function)
+        return {ending.value: ending for ending in Ending}.get(self.function, Ending.LINEAR)
 
     def operators(self, input: Tensor) -> list[Operator]:
         return [LookupTable(input.format, self.output.format, self.table, input.lanes)]
@@ -142,7 +144,7 @@ class Table(BuildableLayer):
 
     def after_sums(self, sums: Accumulator) -> Lowered:
         """In float32, as sources compute it."""
-        return Sums(sums.then([Curve(lambda x: self.compute(x.astype(np.float32)).astype(np.float64))]))
+        return Sums(sums.then([Curve(self.function, lambda x: self.compute(x.astype(np.float32)).astype(np.float64))]))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
         bounds = TABLES[self.function][1]

@@ -31,7 +31,7 @@ class QuantizedAffine(Requantized):
     kind: ClassVar[str] = "affine"
 
     def operators(self, input: Tensor) -> list[Operator]:
-        return [self.requantize(input.format)]
+        return [self.requantize_input(input)]
 
     @property
     def weight_bits(self) -> int:

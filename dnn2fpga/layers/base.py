@@ -232,6 +232,11 @@ class Layer(Absorbing, Exact):
         return False
 
     @property
+    def keeps_ending(self) -> bool:
+        """Whether a network that ends with it ends with the function before it."""
+        return self.preserves_encoding
+
+    @property
     def ending(self) -> Ending:
         """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR

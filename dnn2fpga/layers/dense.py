@@ -32,7 +32,7 @@ class QuantizedDense(QuantizedLinear):
         return self.product(weights, input)
 
     def output_shape(self, input: Tensor) -> Shape:
-        return (*input.shape[:-1], self.weights.shape[1])
+        return self.of_sources((*input.shape[:-1], self.weights.shape[1]))
 
 
 @register

@@ -86,6 +86,10 @@ class DepthwiseConv2D(Convolution):
             raise Unsupported(f"its {input.shape[-1]} channels must arrive in one beat, not in {input.lanes} lanes")
         return np.repeat(values, self.outputs // input.lanes)
 
+    def _one_scale_per_output(self, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """No output adds up several channels."""
+        return np.ones(len(scales), np.int64), np.repeat(scales, self.outputs // len(scales))
+
     def rows_of(self, ops: Operations, source: Wire, values: Any) -> Any:
         each = np.ones((1, self.outputs // source.tensor.lanes))
         return ops.reshape(values[:, None] * each, (-1,))

@@ -44,13 +44,13 @@ class QuantizedLinear(Requantized):
 
     def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None, groups: int = 1) -> list[Operator]:
         """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized: by
-        the engine, or after it where there are two lines.
+        the engine, or after it where there are two lines or sources.
 
         :param groups: of inputs and outputs that have nothing to do with one another (``matrix.folded.folding``).
         """
         matrix, lanes = ConstantMatrix(weights, self.bias, input.format), lanes or input.lanes
-        requantize = self.requantize(matrix.output_format)
-        if not requantize.has_two_lines:
+        requantize = self.requantize(matrix.output_beat)
+        if requantize.is_plain:
             return [MatrixProduct(matrix, requantize, lanes, groups)]
         return [MatrixProduct(matrix, Requantize.handing_on(matrix.output_beat), lanes, groups), requantize]
 
@@ -66,9 +66,10 @@ class QuantizedLinear(Requantized):
         elif not levels_of(self.weight_set, self.weight_width).contain(self.weights):
             raise ValueError(f"weights must be of the set '{self.weight_set.value}' in {self.weight_width} bits")
         outputs = self.weights.shape[-1]
+        lengths = dict.fromkeys(self.arrays, *self.of_sources((outputs,))) | {"bias": outputs}
         for name, array in self.arrays.items():
-            if name != "weights" and array.shape != (outputs,):
-                raise ValueError(f"{name} must have shape ({outputs},), not {array.shape}")
+            if name != "weights" and array.shape != (lengths[name],):
+                raise ValueError(f"{name} must have shape ({lengths[name]},), not {array.shape}")
         return self.weights
 
 
@@ -132,6 +133,9 @@ def weight_fields(weights: np.ndarray) -> dict[str, Any]:
         if levels_of(weight_set, width).contain(weights):
             return {"weight_set": weight_set, "weight_width": width}
     symmetric = Format.containing(-max(-low, high), max(-low, high)).width
+    whole = max(Format.containing(min(low, -1), high).width, 2)
+    if whole < symmetric and whole <= WIDEST:
+        return {"weight_set": WeightSet.TWOS_COMPLEMENT, "weight_width": whole}
     if symmetric > WIDEST:
         raise Unsupported(
             f"its weights need {symmetric} bits beside the scales of its input's channels; at most {WIDEST}"

@@ -165,9 +165,8 @@ class Linear(BuildableLayer):
         if self.exact is None:
             raise Unsupported("its weights are not integers: its source has no quantizer for them; use --requantize")
         own, tensor, exact = input.encoding, input.tensor, self.exact
-        step = common_step(own.scale)
-        weights = exact.codes * self._of_rows(tensor, integers(own.scale / step))
-        unit = step * exact.scale
+        factors, scale = self._one_scale_per_output(own.scale)
+        weights, unit = exact.codes * self._of_rows(tensor, factors), scale * exact.scale
         whole = np.array([math.floor(bias) for bias in exact.bias / unit], object)
         zero = self._over_inputs(weights * self._of_rows(tensor, own.zero_point))
         bias = whole.astype(np.int64) - zero
@@ -182,6 +181,15 @@ class Linear(BuildableLayer):
         shape = self.output_shape(tensor.shape)
         sums = Accumulator.of_line(inputs, shape, interval, unit, exact.bias - whole * unit, build)
         return Sums(sums)
+
+    def _one_scale_per_output(self, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the weights of every lane of the input are multiplied with, and the exact scale of ``code * weight``
+        then, ``[outputs]``.
+
+        :param scales: of the lanes, exact.
+        """
+        step = common_step(scales)
+        return integers(scales / step), np.full(self.outputs, step, object)
 
     def _over_inputs(self, values: np.ndarray) -> np.ndarray:
         """The sum for every output."""

@@ -120,10 +120,10 @@ class QuantizedGlobalAverage(Requantized):
     def operators(self, input: Tensor) -> list[Operator]:
         _require_pixels(input)
         total = FrameSum(input.format, input.lanes, input.beats)
-        return [total, self.requantize(total.output_format)]
+        return [total, self.requantize(total.output_beat)]
 
     def output_shape(self, input: Tensor) -> Shape:
-        vector = input.shape[-1:]
+        vector = self.of_sources(input.shape[-1:])
         return (1, 1, *vector) if len(self.output.shape) == 3 else vector
 
 

@@ -50,6 +50,8 @@ class QuantizedProduct(Requantized):
     def operators(self, *inputs: Tensor) -> list[Operator]:
         if len(inputs) != 2:
             raise ValueError(f"a product must have two inputs, not {len(inputs)}")
+        if self.sources is not None:
+            raise ValueError("a product must not have sources")
         one, other = inputs
         product_shape(one.shape, other.shape)
         if not one.lanes == other.lanes == self.output.lanes:

@@ -14,10 +14,11 @@ from dnn2fpga.exact.accumulator import Requantizer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
-from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, OptionalIntegerArray, Tensor, one_or_each
 from rtl_lib.core.arithmetic import Overflow, is_whole_range
-from rtl_lib.core.formats import Format
+from rtl_lib.core.lane_map import LaneMap
+from rtl_lib.core.stream import Beat
 from rtl_lib.elementwise.requantize import Requantize
 
 
@@ -71,11 +72,26 @@ class Scaled(Fitted):
 class Requantized(Scaled):
     """A layer whose output lanes are ``clamp(round((accumulator * multiplier + offset) / 2**shift), low, high)``.
 
-    Accumulators below 0 may have a ``negative_multiplier`` and a ``negative_offset`` of their own.
+    Accumulators below 0 may have a ``negative_multiplier`` and a ``negative_offset`` of their own. With ``sources``,
+    lane ``k`` is made from accumulator ``sources[k]``; without, from its own.
     """
 
     negative_multiplier: OptionalIntegerArray = None
     negative_offset: OptionalIntegerArray = None
+    sources: OptionalIntegerArray = None
+
+    @model_validator(mode="after")
+    def _sources_are_a_list(self) -> Self:
+        if self.sources is not None and self.sources.ndim != 1:
+            raise ValueError(f"sources must be a list of lanes, not of shape {self.sources.shape}")
+        return self
+
+    def output_shape(self, *inputs: Any) -> Shape:
+        return self.of_sources(super().output_shape(*inputs))
+
+    def of_sources(self, accumulators: Shape) -> Shape:
+        """The shape of the output, of that of the accumulators (all channels of which are in one beat)."""
+        return accumulators if self.sources is None else (*accumulators[:-1], len(self.sources))
 
     @property
     def operator_fields(self) -> dict[str, Any]:
@@ -85,9 +101,16 @@ class Requantized(Scaled):
             "negative_offset": self.negative_offset,
         }
 
-    def requantize(self, accumulator: Format) -> Requantize:
-        """The operator after an accumulator of this format; one lane for each entry of ``multiplier``."""
-        return Requantize(input_format=accumulator, **self.operator_fields)
+    def requantize(self, accumulators: Beat) -> Requantize:
+        """The operator after these accumulators; one lane for each entry of ``multiplier``."""
+        lane_map = None if self.sources is None else LaneMap(accumulators.lanes, tuple(self.sources.tolist()))
+        return Requantize(input_format=accumulators.format, lane_map=lane_map, **self.operator_fields)
+
+    def requantize_input(self, input: Tensor) -> Requantize:
+        """The operator, where the input itself is what it requantizes."""
+        if self.sources is not None and input.lanes != input.shape[-1]:
+            raise ValueError(f"sources need all {input.shape[-1]} channels in one beat, not in {input.lanes} lanes")
+        return self.requantize(Beat(input.format, input.lanes))
 
 
 def fitting(output: Tensor, clamp: tuple[float, float], settings: LayerSettings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.lowered import Lowered, Sums, aligned
+from dnn2fpga.exact.pairs import Pairs
 from dnn2fpga.layers.base import AffineMap
 from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
 from dnn2fpga.layers.linear import UNLIMITED
@@ -25,6 +26,7 @@ from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.weighted_sum import WeightedSum as Sum
 
 LARGEST_DENOMINATOR = 64  # of an exact weight
+LARGEST_PLAIN_MULTIPLIER = 1 << 16
 OFFSET_BITS = 8  # fraction bits: an offset must not be rounded to the output's steps
 
 
@@ -115,6 +117,7 @@ class WeightedSum(Join):
         if np.ndim(self.weights) > 1 or self.has_offset or (np.asarray(weights, np.float64) != self.weights).any():
             raise Unsupported("adds with weights that are no simple fractions")
         multiplier, scale = aligned(inputs, weights)
+        pairs = _pairs(inputs, multiplier)
         zero = sum(one.encoding.zero_point * m for one, m in zip(inputs, multiplier, strict=True))
         ends = [
             np.stack([end * m for end, m in zip(codes, multiplier, strict=True)])
@@ -128,7 +131,8 @@ class WeightedSum(Join):
             return QuantizedWeightedSum(name=name, **{**fields, **merged})
 
         shape = self.output_shape(*(one.tensor.shape for one in inputs))
-        return Sums(Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build, has_two_lines=False))
+        sums = Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build, has_two_lines=False)
+        return Sums(replace(sums, pairs=pairs))
 
     def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
         total: Any = sum(values * ops.like(values, weight) for weight, values in zip(self.weights, x, strict=True))
@@ -148,6 +152,38 @@ class WeightedSum(Join):
             total = total + ops.round(in_all_lanes(self.offset, output.tensor) / output.scales * steps) / steps
         how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         return ops.fit(total, output, self.clamp, how)
+
+
+def _pairs(inputs: Sequence[Codes], multiplier: np.ndarray) -> Pairs | None:
+    """The sum in another form, where it has one, and is not small as it is."""
+    needed = any(one.mapped for one in inputs) or np.abs(multiplier).max() > LARGEST_PLAIN_MULTIPLIER
+    if len(inputs) != 2 or not needed:
+        return None
+    tables, first, sources = [], [], []
+    for one, factor in zip(inputs, multiplier, strict=True):
+        if one.mapped:
+            codes, start, source = one.mapped.table, one.mapped.first, one.mapped.source
+        else:
+            start, source = int(one.encoding.low.min()), one
+            codes = np.arange(start, int(one.encoding.high.max()) + 1)[:, np.newaxis]
+        tables.append((codes - one.encoding.zero_point) * factor)
+        first.append(start)
+        sources.append(source)
+
+    def build(
+        name: str,
+        output: Tensor,
+        multiplier: np.ndarray,
+        shift: np.ndarray,
+        offset: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+    ) -> QuantizedWeightedSum:
+        last = Requantizer(np.ones_like(shift), shift, offset, low, high)
+        return QuantizedWeightedSum(name=name, **{**requantized_fields(output, last), "multiplier": multiplier})
+
+    pairs = Pairs(tuple(sources), (first[0], first[1]), (tables[0], tables[1]), build)
+    return pairs if pairs.are_few else None
 
 
 def in_all_lanes(value: float | np.ndarray, tensor: Tensor) -> np.ndarray:

@@ -12,14 +12,14 @@ from functools import reduce
 import numpy as np
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer, tensor_of
-from dnn2fpga.exact.conversion import Conversion
+from dnn2fpga.exact.accumulator import Accumulator, Codes, Mapped, Requantizer, tensor_of
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import tiled
-from dnn2fpga.exact.pieces import numerically
+from dnn2fpga.exact.pieces import Curve
 from dnn2fpga.exact.requantizing import MOST_TABLE_BITS, Way, requantize
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.rules import Rounded, Rule
+from dnn2fpga.exact.steps import Steps
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -28,10 +28,12 @@ from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.reshape import QuantizedReshape
+from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Tensor
+from dnn2fpga.tensors.conversion import Conversion
+from dnn2fpga.tensors.tensor import Tensor, one_or_each
 
 # What prepares a graph without changing any number.
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -68,14 +70,18 @@ def has_integers(graph: Graph) -> bool:
     return any(node.layer.kind == Quantizer.kind for node in graph.nodes)
 
 
+def prepared(graph: Graph) -> Graph:
+    """Return a graph that computes the same, with the tensors of the integer model."""
+    return reduce(lambda changed, apply: apply(changed), PASSES, graph)
+
+
 def to_integers(graph: Graph, input_format: Encoding, progress: Progress = silent) -> Integers:
     """Lower a graph with quantizers.
 
     :param input_format: of inputs that the source does not quantize.
     :raises UserError: with every layer that cannot be computed in integers exactly.
     """
-    graph = reduce(lambda changed, apply: apply(changed), PASSES, graph)
-    lowering = _Lowering(graph, input_format)
+    lowering = _Lowering(prepared(graph), input_format)
     lowering.run(progress)
     if lowering.problems:
         raise UserError(lowering.problems)
@@ -126,7 +132,7 @@ class _Lowering:
         lanes = shape[-1]
         own = encoding.for_lanes(lanes)
         tensor = tensor_of(shape, lanes, own)
-        self.inputs[name], self.conversions[name] = tensor, rule.conversion
+        self.inputs[name], self.conversions[name] = tensor, _conversion(rule, own, tensor)
         for each in (name, *merged):
             self.codes[each] = Codes(name, tensor, own)
 
@@ -167,15 +173,33 @@ class _Lowering:
 
     def add(self, layer: QuantizedLayer, inputs: Sequence[Codes], encoding: Encoding) -> Codes:
         """Add a layer; see `Emitter`."""
+        for one in inputs:
+            self._real(one)
         self.nodes.append(Node(layer.name, layer, tuple(one.name for one in inputs)))
         return Codes(layer.name, layer.output, encoding.for_lanes(layer.output.lanes))
+
+    def _real(self, codes: Codes) -> None:
+        """Give codes their layer, if they have none yet."""
+        if codes.mapped and all(node.name != codes.name for node in self.nodes):
+            self._tabulate(codes.name, codes.mapped, codes.tensor)
 
     def requantized(self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule) -> Codes:
         """Add the layer, or layers, of a quantizer; see `Emitter`."""
         own = encoding.for_lanes(sums.lanes)
         tensor = tensor_of(sums.shape, sums.lanes, own)
-        if sums.is_code and _table_bits(sums) and not all(piece.is_exact for lane in sums.pieces for piece in lane):
-            return self._tabulated(name, sums, own, rule, tensor)
+        if sums.pairs is not None:
+            steps = tuple(rule.steps(sums, own))
+            layer = sums.pairs.layer(name, tensor, steps)
+            if layer is not None:
+                self.ways += Counter({Way.LINE: sums.lanes})
+                low, high = (np.array([end(one) for one in steps]) for end in (lambda s: s.first, lambda s: s.last))
+                return self.add(layer, sums.pairs.inputs, replace(own, low=low, high=high))
+        if sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS:
+            is_real = not all(piece.is_exact for lane in sums.pieces for piece in lane)
+            if is_real or rule.has_many_steps(sums, own):
+                return self._mapped(name, sums, own, rule, tensor)
+        if (unwrapped := rule.unwrapped(sums, own)) is not None:
+            return self._wrapped(name, sums, own, rule, *unwrapped)
         found = requantize(sums, own, rule)
         self.ways += found.ways
         self.margins += [] if found.margin is None else [found.margin]
@@ -185,7 +209,20 @@ class _Lowering:
         if found.last is not None:
             raw = self._unrounded(f"{name}_sum", sums, np.ones_like(sums.low))
             return self.add(raw.build(name, tensor, found.last), raw.inputs, reached)
-        raise Unsupported("no multiplier has the steps of its source")  # thresholds come next
+        if sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS:
+            return self._mapped(name, sums, own, rule, tensor)
+        sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
+        raw = self._unrounded(f"{name}_sum", sums, sign)
+        return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
+
+    def _wrapped(
+        self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, reached: Encoding, saturating: Rule
+    ) -> Codes:
+        """Codes that wrap, once they are codes; in a layer of its own, unless nothing ever wraps."""
+        if (reached.low >= encoding.low).all() and (reached.high <= encoding.high).all():
+            return self.requantized(name, sums, encoding, saturating)
+        codes = self.requantized(f"{name}_unwrapped", sums, reached, saturating)
+        return self.requantized(name, sums_of(codes), encoding, rule)
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
@@ -197,21 +234,26 @@ class _Lowering:
         codes = self.add(layer, sums.inputs, encoding.for_lanes(sums.lanes))
         return replace(sums_of(codes), pieces=sums.pieces)
 
-    def _tabulated(self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, tensor: Tensor) -> Codes:
-        """A table in place of a real function of codes."""
+    def _mapped(self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, tensor: Tensor) -> Codes:
+        """Codes that are any function of few others: a table, once somebody reads it."""
         (source,) = sums.inputs
-        format = source.tensor.format
-        every = np.arange(format.minimum, format.maximum + 1)
-        real = np.stack([numerically(lane, every.astype(np.float64)) for lane in sums.pieces], axis=1)
-        codes = rule.codes(real, encoding).astype(np.int64)
-        table = codes[:, 0] if (codes == codes[:, :1]).all() else codes.T
-        self.ways += Counter({Way.TABLE: sums.lanes})
-        layer = QuantizedTable(name=name, output=tensor, function="real", table=table)
-        reached = replace(encoding, low=codes.min(axis=0), high=codes.max(axis=0))
-        return self.add(layer, sums.inputs, reached)
+        first = source.tensor.format.minimum
+        table = rule.codes_of(sums, encoding, np.arange(first, source.tensor.format.maximum + 1))
+        reached = replace(encoding, low=table.min(axis=0), high=table.max(axis=0))
+        names = [piece.name for piece in sums.pieces[0] if isinstance(piece, Curve)]
+        return Codes(name, tensor, reached, Mapped(source, first, table, names[0] if names else "linear"))
+
+    def _tabulate(self, name: str, mapped: Mapped, output: Tensor) -> None:
+        is_one = (mapped.table == mapped.table[:, :1]).all()
+        self.ways += Counter({Way.TABLE: mapped.table.shape[1]})
+        table = mapped.table[:, 0] if is_one else mapped.table.T
+        layer = QuantizedTable(name=name, output=output, function=mapped.function, table=table)
+        self.add(layer, (mapped.source,), Encoding.of(1, 0, 0))
 
     def result(self) -> Integers:
         """Return the integer model; every node that nothing reads is left out."""
+        for name in self.graph.dag.outputs:
+            self._real(self.codes[name])
         leaving = tuple(self.codes[name].name for name in self.graph.dag.outputs)
         graph = QuantizedGraph(
             name=self.graph.name,
@@ -228,8 +270,23 @@ class _Lowering:
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
 
 
-def _table_bits(sums: Accumulator) -> bool:
-    return sums.inputs[0].tensor.width <= MOST_TABLE_BITS
+def _conversion(rule: Rule, encoding: Encoding, tensor: Tensor) -> Conversion:
+    """The host's conversion into an input."""
+    ends = (tensor.format.minimum, tensor.format.maximum)
+    return rule.conversion.within(encoding.low, encoding.high, *ends)
+
+
+def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:
+    """The layer that counts the steps. A lane that has fewer than others counts some that are always reached, where its
+    codes would leave the format otherwise, and some that never are.
+    """
+    never, most = max(one.high for one in steps) + 1, max(len(one.at) for one in steps)
+    rows, lows = np.full((len(steps), most), never, np.int64), []
+    for row, one in zip(rows, steps, strict=True):
+        always = max(one.first + most - output.format.maximum, 0)
+        row[:always], row[always : always + len(one.at)] = one.low, one.at
+        lows.append(one.first - always)
+    return QuantizedThresholds(name=name, output=output, low=one_or_each(lows), thresholds=rows)
 
 
 def _described(encoding: Encoding) -> str:

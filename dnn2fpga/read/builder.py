@@ -54,6 +54,7 @@ class GraphBuilder:
         self._outputs: dict[str, str] = {}
         self._parameters = 0
         self._problems: list[str] = []
+        self._notes: list[str] = []
 
     def input(self, name: str, shape: Shape) -> SymbolicTensor:
         """Add an input of the model.
@@ -114,6 +115,10 @@ class GraphBuilder:
         """
         self._problems.append(": ".join(filter(None, (self._file, where, why))))
 
+    def note(self, what: str) -> None:
+        """Note what a user should know about the model; it is in the summary."""
+        self._notes.append(what)
+
     def claim(self, parameters: int, where: str) -> None:
         """Count parameters before they are read.
 
@@ -143,6 +148,7 @@ class GraphBuilder:
             inputs=self._inputs,
             dag=Dag(tuple(self._inputs), tuple(self._nodes), tuple(self._outputs)),
             output_names=tuple(self._outputs.values()) if named else (),
+            notes=tuple(self._notes),
             float_parameters=sum(layer.parameter_count for layer in self._placed.values()),
         )
 

@@ -1,4 +1,5 @@
-"""Opens a model file once, by its bytes: a zip archive (``.keras``) or HDF5 (``.h5``), never a mixture of both.
+"""Opens a model file once, by its bytes: a zip archive (``.keras``) or HDF5 (``.h5``), never a mixture of both; or two
+files, an architecture in JSON and its weights in HDF5.
 
 Nothing is loaded by Keras: what is checked here is what is read.
 """
@@ -31,6 +32,7 @@ from dnn2fpga.read.limits import (
 )
 from dnn2fpga.read.other_files import SAVE, described, described_folder
 
+CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # where .keras files keep the arrays of layers
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # members of a .keras file
 
 
@@ -48,24 +50,61 @@ class ModelFile:
     config: dict[str, Any]
     arrays: Hdf5
     layout: Layout
+    root: tuple[str, ...] = ()  # the group of all arrays
 
 
 @contextmanager
-def open_model(path: Path) -> Iterator[ModelFile]:
+def open_model(path: Path, weights: Path | None = None) -> Iterator[ModelFile]:
     """Open a ``.keras`` or ``.h5`` file for the duration of a ``with`` block.
 
+    :param weights: of a ``.json`` file.
     :raises UserError: when there is no such file, when it is something else, damaged, or too large.
     """
     if path.is_dir():
         raise UserError(f"{path}: {described_folder(path)}")
+    with _bytes_of(path, "a model saved by Keras (.keras or .h5)") as file:
+        if weights is None:
+            with _opened(path, file) as model:
+                yield model
+        elif path.suffix.lower() != ".json":
+            raise UserError(f"{path}: holds its own weights; leave --weights out")
+        else:
+            with _opened_with(weights, _text_of(path, file)) as model:
+                yield model
+
+
+def _bytes_of(path: Path, wanted: str) -> BinaryIO:
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file; give the path of a model saved by Keras (.keras or .h5)")
+        raise UserError(f"{path}: there is no such file; give the path of {wanted}")
     try:
-        file = path.open("rb")
+        return path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    with file, _opened(path, file) as model:
-        yield model
+
+
+def _text_of(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """The configuration in a ``.json`` file."""
+    with damage_reported(f"{path}: is not JSON; save it again with model.to_json()"):
+        text = file.read(LARGEST_CONFIG + 1).decode()
+    return _parsed(path, text)
+
+
+@contextmanager
+def _opened_with(path: Path, config: dict[str, Any]) -> Iterator[ModelFile]:
+    """The weights of an architecture: a file that ``save_weights`` wrote, or that of a whole model."""
+    with _bytes_of(path, "the weights (.h5)") as file:
+        if not file.read(16).startswith(hdf5.SIGNATURE):
+            raise UserError(f"{path}: holds no weights: it is not HDF5; write it with model.save_weights('name.h5')")
+        with closing(Hdf5(file, str(path))) as arrays:
+            members = set(arrays.members() or ())
+            if "model_weights" in members:
+                yield ModelFile(config, arrays, Layout.H5, ("model_weights",))
+            elif arrays.texts("layer_names") is not None:
+                yield ModelFile(config, arrays, Layout.H5)
+            elif members & set(CONTAINERS):
+                yield ModelFile(config, arrays, Layout.KERAS)
+            else:
+                raise UserError(f"{path}: is HDF5, but holds no weights that Keras has saved")
 
 
 @contextmanager
@@ -86,7 +125,7 @@ def _opened(path: Path, file: BinaryIO) -> Iterator[ModelFile]:
                 yield ModelFile(config, arrays, Layout.KERAS)
     else:
         with closing(Hdf5(file, str(path))) as arrays:
-            yield ModelFile(_parsed(path, _config_of_h5(path, arrays)), arrays, Layout.H5)
+            yield ModelFile(_parsed(path, _config_of_h5(path, arrays)), arrays, Layout.H5, ("model_weights",))
 
 
 def _config_of_h5(path: Path, arrays: Hdf5) -> str:

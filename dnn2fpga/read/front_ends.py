@@ -41,7 +41,7 @@ class FrontEnd:
         return replace(graph, origin=origin)
 
 
-KERAS = FrontEnd("Keras", (".keras", ".h5", ".hdf5"), "dnn2fpga.read.keras", "read_keras_model")
+KERAS = FrontEnd("Keras", (".keras", ".h5", ".hdf5", ".json"), "dnn2fpga.read.keras", "read_keras_model")
 TFLITE = FrontEnd("TensorFlow Lite", (".tflite",), "dnn2fpga.read.tflite", "read_tflite", has_rules=True)
 FRONT_ENDS = (KERAS, TFLITE)
 

@@ -19,7 +19,7 @@ from dnn2fpga.read.builder import SymbolicTensor
 from dnn2fpga.read.hgq_linear import LINEAR_LAYERS
 from dnn2fpga.read.hgq_options import HgqOptions, Quantized, Single, fixed_point, named_last, variables_of
 from dnn2fpga.read.hgq_quantizers import Options, QuantizerOptions
-from dnn2fpga.read.keras_activations import Activation
+from dnn2fpga.read.hgq_tables import QUnaryFunctionLUT
 from dnn2fpga.read.keras_options import Arrays, KerasOptions, LayerOptions, Pair, Placement, Shapes, by_class
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
@@ -44,17 +44,6 @@ class QuantizerLayer(LayerOptions):
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
         return [fixed_point(self.config, "", arrays).quantizer(name)]
-
-
-class QUnaryFunctionLUT(HgqOptions):
-    """A function of a quantized number, quantized: a table."""
-
-    stands_for: ClassVar[tuple[str, ...]] = ("hgq>QUnaryFunctionLUT",)
-
-    activation: Activation
-
-    def computed(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return self.activation.layers(f"{name}_function", shape, {})
 
 
 class QSoftmax(HgqOptions):

@@ -42,12 +42,13 @@ Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each l
 
 
 def read_keras_model(path: Path | str, settings: ReadSettings | None = None) -> Graph:
-    """Read a ``.keras`` or ``.h5`` file as a graph of float layers.
+    """Read a ``.keras`` or ``.h5`` file, or a ``.json`` file and its weights, as a graph of float layers.
 
+    :param settings: of them, ``weights``.
     :raises UserError: with *all* layers that are not supported, and why. No code in the file is ever run.
     """
     path = Path(path)
-    with open_model(path) as file:
+    with open_model(path, settings.weights if settings else None) as file:
         architecture = read_architecture(file.config, str(path))
         wiring = wiring_of(architecture, str(path))
         meanings, problems = _meanings(architecture)

@@ -17,12 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnn2fpga.read.container import Layout, ModelFile
+from dnn2fpga.read.container import CONTAINERS, Layout, ModelFile
 from dnn2fpga.read.hdf5 import Hdf5
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, Path
 from dnn2fpga.tensors.basics import Shape, Unsupported
-
-_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 ArrayPath = tuple[str, ...]
 
@@ -97,7 +95,7 @@ def stored_arrays(file: ModelFile, architecture: Architecture, layers: Collectio
     :param layers: those that have arrays.
     """
     find = _by_name if file.layout is Layout.H5 else _by_number
-    return find(file.arrays, architecture, layers, ())
+    return find(file.arrays, architecture, layers, file.root)
 
 
 def read_arrays(
@@ -129,7 +127,7 @@ def _by_number(
 ) -> dict[Path, Stored]:
     """The arrays of a model whose group is ``where``."""
     members = arrays.members(*where) or ()
-    folder = (*where, next((name for name in _CONTAINERS if name in members), _CONTAINERS[0]))
+    folder = (*where, next((name for name in CONTAINERS if name in members), CONTAINERS[0]))
     groups = arrays.members(*folder) or []
     filled = {group for group in groups if arrays.members(*folder, group, "vars")}
     found: dict[Path, Stored] = {}
@@ -184,7 +182,7 @@ def _by_name(
         inside = [e.path for e in entry.model.everything() if e.path in layers] if entry.model else []
         if entry.path not in layers and not inside:
             continue
-        group = ("model_weights", *where, *entry.name.split("/"))
+        group = (*where, *entry.name.split("/"))
         names = _names(arrays, group)
         if entry.path in layers:
             found[entry.path] = _Listed(group, names)

@@ -39,7 +39,7 @@ _OTHERS = (
     OtherFile("arrays without a network", f"it is read as data (--data); {SAVE}", (".npz", ".npy"), (b"\x93NUMPY",)),
     OtherFile(
         "the architecture of a model without its weights",
-        f"rebuild it with keras.models.model_from_json, load its weights, and {SAVE}",
+        f"give the file of its weights as well (--weights weights.h5), or {SAVE}",
         (".json",),
         (b"{",),
     ),

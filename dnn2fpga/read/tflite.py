@@ -4,7 +4,8 @@ taken apart by our own reader, every position and length of which is checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from dnn2fpga.read.tflite_elementwise import ELEMENTWISE
 from dnn2fpga.read.tflite_layers import LAYERS
 from dnn2fpga.read.tflite_operators import CONVERT, Call, encoding_of, without_batch
 from dnn2fpga.read.tflite_rules import Arithmetic, TfliteRule
-from dnn2fpga.read.tflite_schema import SIGNATURE, SIGNATURE_AT, Kind, TfliteModel, TfliteTensor, parse
+from dnn2fpga.read.tflite_schema import SIGNATURE, SIGNATURE_AT, Kind, TfliteModel, TfliteOperator, TfliteTensor, parse
 from dnn2fpga.tensors.basics import Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
@@ -45,7 +46,7 @@ def read_tflite_model(path: Path | str, rule: TfliteRule = TfliteRule.TFLM) -> G
     _require_integers(path, model)
     builder = GraphBuilder(path.stem, str(path))
     with np.errstate(all="ignore"):  # scales of a stranger; what comes of them is checked
-        _build(builder, model, rule.arithmetic)
+        _Building(builder, model, rule.arithmetic).run()
     return builder.graph()
 
 
@@ -66,67 +67,109 @@ def _parsed(path: Path) -> TfliteModel:
 
 def _require_integers(path: Path, model: TfliteModel) -> None:
     """Refuse, in one message, a file whose operators compute in anything but int8."""
-    for operator in model.operators:
-        outputs = [model.tensors[index].kind for index in operator.outputs]
-        inputs = [model.tensors[index].kind for index in operator.inputs if index >= 0]
-        is_float = Kind.FLOAT32 in outputs and operator.kind is not Builtin.DEQUANTIZE
-        where = f"{path}: {operator.label}"
-        if is_float and Kind.INT8 in inputs:
-            raise UserError(f"{where} has weights in int8 and computes in float32 (hybrid); {CONVERT}")
-        if is_float:
-            raise UserError(
-                f"{where} computes in float32, which is not read from .tflite files yet; {CONVERT}, or give the Keras "
-                "model that it comes from"
-            )
-        if Kind.INT16 in outputs:
-            raise UserError(f"{where} computes in int16, which is not supported; {CONVERT}")
-        if Kind.UINT8 in outputs and operator.kind is not Builtin.QUANTIZE:
-            raise UserError(f"{where} computes in uint8, the format of TensorFlow 1, which is not supported; {CONVERT}")
-
-
-def _build(builder: GraphBuilder, model: TfliteModel, arithmetic: Arithmetic) -> None:
-    """Add all inputs, operators and outputs; problems are in the builder."""
-    tensors: dict[int, SymbolicTensor] = {}
-    failed: set[int] = set()
-    unknown = False
-    for index in dict.fromkeys(model.inputs):
-        tensor = model.tensors[index]
-        try:
-            tensors[index] = _input(builder, tensor, arithmetic, len(model.inputs) > 1)
-        except (Unsupported, ValueError) as reason:
-            builder.refuse(f"the input {tensor.label}", str(reason))
-            failed.add(index)
-    needed = _needed(model)
-    for operator in model.operators:
-        if not needed.intersection(operator.outputs):
+    for kind, (allowed, advice) in _OTHER_TYPES.items():
+        found = [one for one in model.operators if one.kind not in allowed and kind in _kinds(model, one.outputs)]
+        if not found:
             continue
-        reader = None if operator.kind is None else READERS.get(operator.kind)
-        if reader is None:
-            builder.refuse(operator.label, "is not supported")
-            unknown = True
-        if reader is None or failed.intersection(operator.inputs):
-            failed.update(operator.outputs)
-            continue
+        if kind is Kind.FLOAT32 and any(_reads_integer_weights(model, one) for one in found):
+            advice = f"with weights in int8 (hybrid); {CONVERT}"
+        raise UserError(
+            f"{path}: {len(found)} of its {len(model.operators)} operators compute in {kind.name.lower()} (the first: "
+            f"{found[0].label}), {advice}"
+        )
+
+
+_OTHER_TYPES = {
+    Kind.INT16: (set[Builtin](), f"which is not supported; {CONVERT}"),
+    Kind.FLOAT32: (
+        {Builtin.DEQUANTIZE},
+        f"which is not read from .tflite files yet; {CONVERT}, or give the Keras model that it comes from",
+    ),
+    Kind.UINT8: ({Builtin.QUANTIZE}, f"the format of TensorFlow 1, which is not supported; {CONVERT}"),
+}
+
+
+def _kinds(model: TfliteModel, indices: Sequence[int]) -> set[Kind | None]:
+    return {model.tensors[index].kind for index in indices if index >= 0}
+
+
+def _reads_integer_weights(model: TfliteModel, operator: TfliteOperator) -> bool:
+    return operator.kind is not Builtin.QUANTIZE and Kind.INT8 in _kinds(model, operator.inputs)
+
+
+class _Building:
+    """A model that is being built. Problems are in the builder; what depends on them is left out.
+
+    :param tensors: what has been built, by the index of the tensor.
+    """
+
+    def __init__(self, builder: GraphBuilder, model: TfliteModel, arithmetic: Arithmetic) -> None:
+        self.builder, self.model, self.arithmetic = builder, model, arithmetic
+        self.tensors: dict[int, SymbolicTensor] = {}
+        self.failed: set[int] = set()
+        self.needed = _needed(model)
+        self.operators = [one for one in model.operators if self.needed.intersection(one.outputs)]
+
+    def run(self) -> None:
+        self._claim()
+        for index in dict.fromkeys(self.model.inputs):
+            tensor = self.model.tensors[index]
+            self._guarded(f"the input {tensor.label}", [index], lambda t=tensor: self._input(t))  # type: ignore[misc]
+        for operator in self.operators:
+            if not self.failed.intersection(operator.inputs):
+                self._guarded(operator.label, operator.outputs, lambda o=operator: self._operator(o))  # type: ignore[misc]
+            else:
+                self.failed.update(operator.outputs)
+        if any(operator.kind not in READERS for operator in self.operators):
+            self.builder.refuse("", f"supported are {', '.join(sorted(kind.name for kind in READERS))}")
+        self._outputs()
+
+    def _guarded(self, where: str, makes: Sequence[int], step: Callable[[], SymbolicTensor]) -> None:
         try:
-            result = reader(Call(operator, model, builder, arithmetic, tensors))
-            _require_stated_shape(result, model.tensors[operator.outputs[0]])
-            tensors[operator.outputs[0]] = result
+            self.tensors[makes[0]] = step()
         except (Unsupported, ValueError) as reason:
-            builder.refuse(operator.label, str(reason))
-            failed.update(operator.outputs)
-    if unknown:
-        builder.refuse("", f"supported are {', '.join(sorted(kind.name for kind in READERS))}")
-    _outputs(builder, model, tensors, failed)
+            self.builder.refuse(where, str(reason))
+            self.failed.update(makes)
 
+    def _claim(self) -> None:
+        """Count constants before any is read: many operators can share the bytes of one."""
+        for operator in self.operators:
+            constants = (self.model.tensors[index] for index in operator.inputs if index >= 0)
+            sizes = (math.prod(one.shape) for one in constants if one.content is not None)
+            self.builder.claim(sum(max(size, 0) for size in sizes), operator.label)
 
-def _input(builder: GraphBuilder, tensor: TfliteTensor, arithmetic: Arithmetic, several: bool) -> SymbolicTensor:
-    """An input; with codes, it is what the host makes of real numbers."""
-    name = tensor.name.removeprefix("serving_default_").removesuffix(":0") or f"t{tensor.index}"
-    source = builder.input(name if several else INPUT, without_batch(tensor))
-    if tensor.kind in (Kind.FLOAT32, Kind.UINT8):
-        return source  # QUANTIZE reads it
-    rule = Rounded(arithmetic.input_rounding, binary32=True)
-    return builder.add(Quantizer(f"t{tensor.index}_input", encoding_of(tensor), rule), source)
+    def _input(self, tensor: TfliteTensor) -> SymbolicTensor:
+        """An input; with codes, it is what the host makes of real numbers."""
+        if tensor.index not in self.needed:
+            raise Unsupported("no output depends on it; leave it out of the model")
+        name = tensor.name.removeprefix("serving_default_").removesuffix(":0") or f"t{tensor.index}"
+        source = self.builder.input(name if len(self.model.inputs) > 1 else INPUT, without_batch(tensor))
+        if tensor.kind in (Kind.FLOAT32, Kind.UINT8):
+            return source  # QUANTIZE reads it
+        rule = Rounded(self.arithmetic.input_rounding, binary32=True)
+        return self.builder.add(Quantizer(f"t{tensor.index}_input", encoding_of(tensor), rule), source)
+
+    def _operator(self, operator: TfliteOperator) -> SymbolicTensor:
+        if operator.kind not in READERS:
+            raise Unsupported("is not supported")
+        result = READERS[operator.kind](Call(operator, self.model, self.builder, self.arithmetic, self.tensors))
+        stated = self.model.tensors[operator.outputs[0]]
+        if result.shape != without_batch(stated):
+            shapes = f"{list(result.shape)}, where the file states {list(stated.shape)}"
+            raise Unsupported(f"makes {shapes} for {stated.label}")
+        return result
+
+    def _outputs(self) -> None:
+        if not self.model.outputs:
+            self.builder.refuse("", "the model has no outputs")
+        for index in self.model.outputs:
+            where = f"the output {self.model.tensors[index].label}"
+            if index in self.model.inputs:
+                self.builder.refuse(where, "is an input of the model, unchanged")
+            elif index in self.tensors:
+                self.builder.output(self.tensors[index])
+            elif index not in self.failed:
+                self.builder.refuse(where, "is computed by no operator")
 
 
 def _needed(model: TfliteModel) -> set[int]:
@@ -140,18 +183,3 @@ def _needed(model: TfliteModel) -> set[int]:
 
 def _holds_numbers(tensor: TfliteTensor) -> bool:
     return tensor.kind not in (Kind.INT32, Kind.INT64)
-
-
-def _require_stated_shape(result: SymbolicTensor, stated: TfliteTensor) -> None:
-    if result.shape != without_batch(stated):
-        raise Unsupported(f"makes {list(result.shape)}, where the file states {list(stated.shape)} for {stated.label}")
-
-
-def _outputs(
-    builder: GraphBuilder, model: TfliteModel, tensors: dict[int, SymbolicTensor], failed: Iterable[int]
-) -> None:
-    for index in model.outputs:
-        if index in tensors:
-            builder.output(tensors[index])
-        elif index not in failed:
-            builder.refuse(f"the output {model.tensors[index].label}", "is computed by no operator")

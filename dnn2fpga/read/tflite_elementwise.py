@@ -22,7 +22,7 @@ from dnn2fpga.read.builder import SymbolicTensor
 from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_layers import real
 from dnn2fpga.read.tflite_operators import LIMITS, Call, Reader, encoding_of, grid_of
-from dnn2fpga.read.tflite_rules import Function, Grid, Step
+from dnn2fpga.read.tflite_rules import Addition, Function, Grid, Step
 from dnn2fpga.read.tflite_schema import Activation, Kind
 from dnn2fpga.tensors.basics import Unsupported
 
@@ -33,29 +33,31 @@ CODES = np.arange(LIMITS[Kind.INT8][0], LIMITS[Kind.INT8][1] + 1)
 class Tabulated(Rule):
     """The code of each real number that can occur.
 
-    :param borders: half-way between two of the numbers, sorted.
-    :param table: one code more than there are borders; they never decrease.
+    :param borders: half-way between two of the numbers, ``[numbers - 1, channels]`` or ``[numbers - 1, 1]``, sorted.
+    :param table: the code before the first border, after it, …: ``[numbers, channels]``; they never decrease.
     """
 
     borders: np.ndarray
     table: np.ndarray
 
     @classmethod
-    def after(cls, layer: Layer, grid: Grid, step: Step) -> Tabulated:
-        """What a source makes of all codes of a tensor, after a layer that computes the real numbers.
+    def of(cls, numbers: np.ndarray, table: np.ndarray) -> Tabulated:
+        """Return the rule for real numbers ``[numbers, channels]`` and their codes.
 
-        :param step: from codes without zero point to codes.
+        :raises Unsupported: when a larger number has a smaller code.
         """
-        codes = CODES - grid.zero
-        numbers = np.maximum.accumulate(layer.compute(codes * float(grid.scale)))
-        low, high = LIMITS[Kind.INT8]
-        table = np.clip(step(codes), low, high)
-        if (np.diff(table) < 0).any():
+        order = np.argsort(numbers, axis=0, kind="stable")
+        numbers, table = np.take_along_axis(numbers, order, 0), np.take_along_axis(table, order, 0)
+        if (np.diff(table, axis=0) < 0).any():
             raise Unsupported("does not rise with its input; convert the model again")
         return cls((numbers[1:] + numbers[:-1]) / 2, table)
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
-        return self.table[np.searchsorted(self.borders, x, side="right")]
+        found = np.empty(x.shape, np.int64)
+        for channel in range(x.shape[-1]):
+            borders, table = (values[:, channel % values.shape[1]] for values in (self.borders, self.table))
+            found[..., channel] = table[np.searchsorted(borders, x[..., channel], side="right")]
+        return found
 
 
 # Of two tensors
@@ -66,18 +68,28 @@ def sum_of_two(call: Call) -> SymbolicTensor:
     sign = -1 if call.operator.kind is Builtin.SUB else 1
     one, other = call.grid(0), call.grid(1)
     addition = call.arithmetic.addition(one, other, call.output_grid)
-    constant = next((place for place in (0, 1) if call.is_constant(place)), None)
     activation = call.activation(0)
-    if constant is None:
-        terms = [_term(call, place, addition.terms[place], addition.unit) for place in (0, 1)]
-        total = call.add(WeightedSum(call.inner("sum"), (1.0, float(sign))), *terms)
-    else:
-        term = _term(call, 1 - constant, addition.terms[1 - constant], addition.unit)
-        values = addition.terms[constant](_constant(call, constant, term))
-        offset = values * float(addition.unit) * (sign if constant else 1)
-        slope = np.full(term.shape[-1], float(1 if constant else sign))
-        total = call.add(Affine(call.inner("sum"), slope, offset), term)
+    if any(call.is_constant(place) for place in (0, 1)):
+        return _sum_with_constant(call, addition, sign, activation)
+    terms = [_term(call, place, addition.terms[place], addition.unit) for place in (0, 1)]
+    total = call.add(WeightedSum(call.inner("sum"), (1.0, float(sign))), *terms)
     return call.rounded(total, addition.unit, addition.result, activation)
+
+
+def _sum_with_constant(call: Call, addition: Addition, sign: int, activation: Activation) -> SymbolicTensor:
+    """A constant beside a tensor: the result is a function of the tensor's codes."""
+    constant = 0 if call.is_constant(0) else 1
+    grid, source = call.grid(1 - constant), call.source(1 - constant)
+    beside = _constant(call, constant, source)
+    signs = (sign, 1) if constant == 0 else (1, sign)  # of the tensor, and of the constant
+    slope = np.full(beside.shape, float(signs[0]))
+    layer = Affine(call.inner("sum"), slope, signs[1] * beside * float(call.grid(constant).scale))
+    codes = CODES[:, None] - grid.zero
+    sums = signs[0] * addition.terms[1 - constant](codes) + signs[1] * addition.terms[constant](beside)
+    low, high = call.code_limits(activation)
+    numbers = np.clip(layer.compute(codes * float(grid.scale)), *call.real_limits(activation))
+    rule = Tabulated.of(numbers, np.clip(addition.result(sums), low, high))
+    return call.quantized(call.clamped(call.add(layer, source), activation), rule, activation)
 
 
 def _term(call: Call, place: int, step: Step, unit: Fraction) -> SymbolicTensor:
@@ -127,8 +139,8 @@ def extremum(call: Call) -> SymbolicTensor:
 def rectified(call: Call) -> SymbolicTensor:
     """RELU and RELU6 by themselves."""
     activation = Activation[call.operator.name]
-    if activation is Activation.RELU6:
-        call.require_one_grid(0)  # the kernels do not agree on anything else
+    if activation is Activation.RELU6 and not call.arithmetic.relu6_rescales:
+        call.require_one_grid(0)
     grid = call.grid()
     return call.rounded(call.source(), real(grid), call.arithmetic.rectified(grid, call.output_grid), activation)
 
@@ -153,7 +165,10 @@ def tabulated(call: Call) -> SymbolicTensor:
 
 
 def _tabulated(call: Call, layer: Layer, step: Step) -> SymbolicTensor:
-    rule = Tabulated.after(layer, call.grid(), step)
+    grid = call.grid()
+    codes = CODES[:, None] - grid.zero
+    numbers = layer.compute(codes * float(grid.scale))
+    rule = Tabulated.of(numbers, np.clip(step(codes), *LIMITS[Kind.INT8]))
     return call.quantized(call.add(layer, call.source()), rule)
 
 

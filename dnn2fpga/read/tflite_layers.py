@@ -22,7 +22,7 @@ from dnn2fpga.read.tflite_rules import Grid
 from dnn2fpga.read.tflite_schema import Activation, Kind
 from dnn2fpga.read.tflite_shapes import integers
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.padding import PaddingRule
+from dnn2fpga.tensors.padding import PaddingRule, padding_of
 from rtl_lib.image.window_schedule import Padding
 
 
@@ -122,6 +122,8 @@ def _require_undilated(call: Call, *fields: int) -> None:
 
 # Pooling
 
+MOST_PARTS = 2**20  # of a mean's unit
+
 
 def max_pooling(call: Call) -> SymbolicTensor:
     """MAX_POOL_2D."""
@@ -136,13 +138,23 @@ def average_pooling(call: Call) -> SymbolicTensor:
     """AVERAGE_POOL_2D: the mean of raw codes inside the image."""
     grid, source = call.require_one_grid(0), call.image()
     size, strides, padding = _windows(call)
-    layer = AveragePooling(call.inner("mean"), size, strides, padding)
-    parts = math.lcm(*np.unique(layer.counted(source.shape)).tolist())
-    if size == source.shape[:2] and layer.output_shape(source.shape)[:2] == (1, 1) and padding == "valid":
-        mean = call.add(GlobalAverage(layer.name, keep_dimensions=True), source)
-    else:
-        mean = call.add(layer, source)
+    pads = padding_of(padding, source.shape, size, strides)
+    ends = (pads.top, pads.bottom), (pads.left, pads.right)
+    inside = (_pixels_inside(*axis) for axis in zip(source.shape, size, strides, ends, strict=False))
+    parts = math.prod(math.lcm(*counts) for counts in inside)
+    if parts > MOST_PARTS:
+        raise Unsupported("has windows that reach over the border by too many different lengths; pad less")
+    name = call.inner("mean")
+    is_global = size == source.shape[:2] and padding == "valid"
+    layer = GlobalAverage(name, True) if is_global else AveragePooling(name, size, strides, padding)
+    mean = call.add(layer, source)
     return call.rounded(mean, real(grid) / parts, call.arithmetic.average(grid, parts), call.activation(5))
+
+
+def _pixels_inside(extent: int, window: int, stride: int, pads: tuple[int, int]) -> list[int]:
+    """How many pixels of a window can lie in the image, along one axis that is padded at both ends."""
+    start = np.arange(-pads[0], extent + pads[1] - window + 1, stride)
+    return np.unique(np.minimum(start + window, extent) - np.maximum(start, 0)).tolist()
 
 
 def _windows(call: Call) -> tuple[tuple[int, int], tuple[int, int], PaddingRule]:

@@ -126,7 +126,6 @@ class Call:
             found = "numbers of an unknown type" if tensor.kind is None else tensor.kind.name.lower()
             wanted = " or ".join(kind.name.lower() for kind in kinds)
             raise Unsupported(f"{tensor.label} holds {found}, not {wanted}; {CONVERT}")
-        self.builder.claim(math.prod(tensor.shape), self.operator.label)
         return tensor.numbers
 
     def grid(self, place: int = 0) -> Grid:
@@ -206,13 +205,16 @@ class Call:
         """An activation on real numbers; its limits are those of the codes."""
         if activation is Activation.NONE:
             return sums
-        low, high = self.code_limits(activation)
-        grid, (least, most) = self.output_grid, activation.limits  # type: ignore[misc]
-        limits = [
+        return self.add(Clamp(self.inner("activation"), *self.real_limits(activation)), sums)
+
+    def real_limits(self, activation: Activation) -> tuple[float, float]:
+        """The least and the largest number that an activation leaves."""
+        grid = self.output_grid
+        low, high = (
             limit if math.isinf(limit) else (code - grid.zero) * float(grid.scale)
-            for limit, code in ((least, low), (most, high))
-        ]
-        return self.add(Clamp(self.inner("activation"), *limits), sums)
+            for limit, code in zip(activation.limits, self.code_limits(activation), strict=True)  # type: ignore[arg-type]
+        )
+        return low, high
 
     def code_limits(self, activation: Activation) -> tuple[int, int]:
         """The least and the largest code that an activation leaves."""

@@ -62,6 +62,7 @@ class Arithmetic(ABC):
     """How one implementation computes. Scales are float32, accumulators have no zero points."""
 
     input_rounding: RoundingMode = RoundingMode.HALF_AWAY  # of real numbers, divided by the scale in float32
+    relu6_rescales: bool = True  # RELU6 by itself may change the scale
 
     @abstractmethod
     def convolution(self, source: Grid, weights: np.ndarray, output: Grid) -> Step:
@@ -124,6 +125,8 @@ def _twice(real: np.ndarray | float, output: Grid) -> Step:
 class Micro(Arithmetic):
     """TensorFlow Lite Micro's portable kernels: integers throughout, every product rounded twice."""
 
+    relu6_rescales = False
+
     def convolution(self, source: Grid, weights: np.ndarray, output: Grid) -> Step:
         return _twice(_real(source, weights, output), output)
 
@@ -162,6 +165,8 @@ class Micro(Arithmetic):
 
 class Reference(Micro):
     """LiteRT's reference kernels: as `Micro`, but fully connected layers round once, and tables are of float32."""
+
+    relu6_rescales = True
 
     def fully_connected(self, source: Grid, weights: np.ndarray, output: Grid) -> Step:
         multiplier = Multiplier.of(_real_of_dense(source, weights, output))

@@ -21,7 +21,10 @@ from rtl_lib.core.stream import Beat
 
 @dataclass(frozen=True, eq=False)
 class LookupTable(Beatwise):
-    """``table`` has ``2**input_format.width`` entries, in the order of rising input."""
+    """Looks every number up.
+
+    :param table: int64 ``[2**input_format.width]`` in the order of rising input, or ``[lanes, …]``: one for each lane.
+    """
 
     input_format: Format
     output_format: Format
@@ -29,8 +32,12 @@ class LookupTable(Beatwise):
     lanes: int
 
     def __post_init__(self) -> None:
-        if self.table.shape != (1 << self.input_format.width,):
-            raise ValueError(f"a table for {self.input_format} must have {1 << self.input_format.width} entries")
+        entries = 1 << self.input_format.width
+        if self.table.shape not in ((entries,), (self.lanes, entries)):
+            raise ValueError(
+                f"a table for {self.input_format} must have {entries} entries, for all lanes or for each of the "
+                f"{self.lanes}, not shape {list(self.table.shape)}"
+            )
         if not self.output_format.contains(int(self.table.min()), int(self.table.max())):
             raise ValueError(f"the table's values must lie in the output format {self.output_format}")
 
@@ -43,13 +50,19 @@ class LookupTable(Beatwise):
         return Beat(self.output_format, self.lanes)
 
     @property
+    def tables(self) -> np.ndarray:
+        """``[lanes, entries]``"""
+        return np.broadcast_to(self.table, (self.lanes, self.table.shape[-1]))
+
+    @property
     def luts(self) -> float:
         """Predicted: a LUT holds 64 bits of a table."""
-        return self.output_beat.layout.size * max(1.0, len(self.table) / 64)
+        return self.output_beat.layout.size * max(1.0, self.table.shape[-1] / 64)
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         """``[..., lanes]`` → the same shape in the output format's dtype."""
-        return self.table.astype(self.output_format.dtype)[x.astype(np.int64) - self.input_format.minimum]
+        tables = self.tables.astype(self.output_format.dtype)
+        return tables[np.arange(self.lanes), x.astype(np.int64) - self.input_format.minimum]
 
     def create(self) -> Pipeline:
         return _LookupTable(self)
@@ -62,26 +75,33 @@ class _LookupTable(Pipeline):
 
     def features(self) -> Features:
         spec = self.spec
-        rom = Features().add(Kind.ROM, spec.lanes, len(spec.table), spec.output_format.width, self._different)
-        return pipeline_features(1) + rom
-
-    @property
-    def _different(self) -> float:
-        """The share of the LUTs of 64 entries, were it made of them, that are neither constant nor like another one."""
-        bits = self.spec.table[:, np.newaxis] >> np.arange(self.spec.output_format.width) & 1
-        blocks = np.pad(bits, ((0, -len(bits) % 64), (0, 0)), mode="edge").reshape(-1, 64, bits.shape[1])
-        columns = blocks.transpose(0, 2, 1).reshape(-1, 64)
-        kept = {bytes(column.astype(np.uint8)) for column in columns if 0 < column.sum() < 64}
-        return len(kept) / len(columns)
+        width, depth = spec.output_format.width, spec.table.shape[-1]
+        one_for_all = spec.table.ndim == 1
+        bill = pipeline_features(1)
+        for table in np.atleast_2d(spec.table):
+            bill.add(Kind.ROM, spec.lanes if one_for_all else 1, depth, width, different_share(table, width))
+        return bill
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec
-        # The address is the input's bit pattern: negative inputs are the upper half.
-        rows: list[Any] = [int(v) for v in np.roll(spec.table, spec.input_format.minimum)]
         results = []
-        for k, lane in enumerate(lanes):
+        for k, (lane, table) in enumerate(zip(lanes, spec.tables, strict=True)):
+            # The address is the input's bit pattern: negative inputs are the upper half.
+            rows: list[Any] = [int(v) for v in np.roll(table, spec.input_format.minimum)]
             memory = m.submodules[f"table_{k}"] = Memory(shape=spec.output_format.shape, depth=len(rows), init=rows)
             read = memory.read_port()
             m.d.comb += [read.addr.eq(lane), read.en.eq(build.advance)]
             results.append(read.data)
         return results
+
+
+def different_share(table: np.ndarray, width: int) -> float:
+    """The share of the LUTs of 64 entries, were a table made of them, that are neither constant nor like another one.
+
+    :param width: of an entry.
+    """
+    bits = table[:, np.newaxis] >> np.arange(width) & 1
+    blocks = np.pad(bits, ((0, -len(bits) % 64), (0, 0)), mode="edge").reshape(-1, 64, bits.shape[1])
+    columns = blocks.transpose(0, 2, 1).reshape(-1, 64)
+    kept = {bytes(column.astype(np.uint8)) for column in columns if 0 < column.sum() < 64}
+    return len(kept) / len(columns)

@@ -20,6 +20,7 @@ from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.features import Amount, Features, Kind, clamp_features, pipeline_features
 from rtl_lib.core.formats import Format
+from rtl_lib.core.lane_map import LaneMap
 from rtl_lib.core.operator import Beatwise
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
@@ -48,6 +49,7 @@ class Requantize(Beatwise):
     :param low, high: the clamp, one number for all lanes or one per lane. With ``WRAP``, the range of each lane is that
         of all numbers of some bits.
     :param negative_multiplier, negative_offset: int64 ``[lanes]``, for inputs below 0; absent: the same line.
+    :param lane_map: which input lane each lane requantizes; absent: its own.
     :raises OverflowError: where integers of 64 bits would not be exact.
     """
 
@@ -62,12 +64,15 @@ class Requantize(Beatwise):
     overflow: Overflow = Overflow.SATURATE
     negative_multiplier: np.ndarray | None = None
     negative_offset: np.ndarray | None = None
+    lane_map: LaneMap | None = None
 
     def __post_init__(self) -> None:
         if not self.multiplier.shape == self.shift.shape == self.offset.shape == (self.lanes,):
             raise ValueError("multiplier, shift and offset must be vectors of the same length")
         if (self.negative_multiplier is None) != (self.negative_offset is None):
             raise ValueError("negative_multiplier and negative_offset must both be given, or none of them")
+        if len(self.read_lanes.sources) != self.lanes:
+            raise ValueError(f"multiplier must have one entry for each of the {len(self.read_lanes.sources)} sources")
         if any(of.shape != (self.lanes,) for of in self.negative or ()):
             raise ValueError(
                 f"negative_multiplier and negative_offset must have one entry for each of {self.lanes} lanes"
@@ -97,11 +102,16 @@ class Requantize(Beatwise):
 
     @property
     def input_beats(self) -> tuple[Beat, ...]:
-        return (Beat(self.input_format, self.lanes),)
+        return (Beat(self.input_format, self.read_lanes.inputs),)
 
     @property
     def output_beat(self) -> Beat:
         return Beat(self.output_format, self.lanes)
+
+    @cached_property
+    def read_lanes(self) -> LaneMap:
+        """Where the input of each lane comes from."""
+        return self.lane_map or LaneMap.all(self.lanes)
 
     @cached_property
     def clamp(self) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +139,11 @@ class Requantize(Beatwise):
         """True if the sign of the input makes a difference in any lane."""
         return any(line != below for line, below in map(self.lines, range(self.lanes)))
 
+    @property
+    def is_plain(self) -> bool:
+        """True if an engine can do it itself: one line, each lane in its place."""
+        return self.read_lanes.changes_nothing and not self.has_two_lines
+
     @cached_property
     def multiplies(self) -> bool:
         """True if any lane needs a real multiplication."""
@@ -140,9 +155,9 @@ class Requantize(Beatwise):
         return 2 * self.output_beat.layout.size
 
     def compute(self, x: np.ndarray) -> np.ndarray:
-        """``[..., lanes]`` → the same shape in the output format's dtype."""
+        """``[..., input lanes]`` → ``[..., lanes]`` in the output format's dtype."""
         y = arithmetic.requantize(
-            x.astype(np.int64),
+            self.read_lanes.of(x.astype(np.int64)) if self.lane_map else x.astype(np.int64),
             self.multiplier,
             self.shift,
             self.offset,
@@ -165,7 +180,7 @@ class Requantize(Beatwise):
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         """The results, ``latency`` registers after ``lanes``."""
         results = []
-        for k, lane in enumerate(lanes):
+        for k, lane in enumerate(self.read_lanes.of_list(lanes)):
             rounded = self._rounded(build, lane, k)
             fitted = arithmetic.fit(rounded, int(self.clamp[0][k]), int(self.clamp[1][k]), self.overflow)
             results.append(build.register(narrow(m, fitted, self.output_format), f"result_{k}"))
@@ -216,10 +231,12 @@ class Requantize(Beatwise):
             bill.add(Kind.REGISTER, bits * self.multiplies)
             bill.add(Kind.GATE, bits * (not one_factor))
         adds = line.offset != 0 or below.offset != 0 or (shift > 0 and rounding is not Rounding.FLOOR)
-        if line.offset != below.offset:
-            bill.add(Kind.REGISTER, self.multiplies).add(Kind.ADDER, bits + 1)
-        else:
-            bill.add(Kind.OFFSET if real or product else Kind.CONSTANT_ADDER, (bits + 1) * adds, *product)
+        one_offset = line.offset == below.offset
+        bill.add(Kind.REGISTER, self.multiplies and not one_offset)
+        # A choice of two constants is a wire from the sign, an inverted one, or a constant in every bit.
+        of_wires = Kind.CONSTANT_ADDER if one_offset else Kind.ADDER
+        in_block = real or (product and one_offset)
+        bill.add(Kind.OFFSET if in_block else of_wires, (bits + 1) * adds, *product)
         bill.add(Kind.EVEN, bits * (rounding is Rounding.HALF_EVEN and shift > 0))
         clamp = clamp_features(
             max(bits + adds - shift, 1),

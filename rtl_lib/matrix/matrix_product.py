@@ -55,8 +55,8 @@ class MatrixProduct(Operator):
             raise ValueError(f"lanes must divide the {self.matrix.n_inputs} inputs, not {self.lanes}")
         if self.matrix.output_beat != self.requantize.input_beat:
             raise ValueError(f"requantize must take {self.matrix.output_beat}, not {self.requantize.input_beat}")
-        if self.requantize.has_two_lines:
-            raise ValueError("the engines requantize on one line; hand the sums on to a Requantize")
+        if not self.requantize.is_plain:
+            raise ValueError("the engines requantize each sum once, on one line; hand the sums on to a Requantize")
 
     @property
     def input_beats(self) -> tuple[Beat, ...]:

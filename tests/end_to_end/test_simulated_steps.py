@@ -20,11 +20,12 @@ FOLDED = {"engine": "folded", "pe": 2}
 
 @pytest.mark.simulation
 @pytest.mark.usefixtures("simulator")
-@pytest.mark.parametrize("pixels", [1, 2])
-@pytest.mark.parametrize("name", step_networks.NETWORKS)
-def test_every_beat_and_every_cycle(name: str, pixels: int, tmp_path: Path) -> None:
-    """With parallel engines where two pixels travel in a beat, else with a folded convolution."""
-    plan = PlanSettings.model_validate({"pixels": pixels, "layers": {"conv": FOLDED} if pixels == 1 else {}})
+@pytest.mark.parametrize(
+    ("name", "pixels", "layers"),
+    [("two_lines", 2, {}), ("steps", 1, {"conv": FOLDED}), ("shared", 1, {"own": FOLDED})],
+)
+def test_every_beat_and_every_cycle(name: str, pixels: int, layers: dict[str, object], tmp_path: Path) -> None:
+    plan = PlanSettings.model_validate({"pixels": pixels, "layers": layers})
     specimen = Specimen(NO_GRAPH, Quantization(), plan, "random", 1, -1.0)
     quantized = step_networks.NETWORKS[name](0)
     outcome = simulate(specimen, quantized, tmp_path / "network", tmp_path / "build", ["random", "burst"])

@@ -84,7 +84,7 @@ def test_an_engine_refuses_a_second_line() -> None:
     product, requantize = dense().operators(step_networks.tensor(3))
     assert isinstance(product, MatrixProduct)
     assert isinstance(requantize, Requantize)
-    with pytest.raises(ValueError, match="engines requantize on one line"):
+    with pytest.raises(ValueError, match="engines requantize each sum once, on one line"):
         MatrixProduct(product.matrix, requantize, 3)
 
 

@@ -1,4 +1,4 @@
-"""Estimates of forks, joins and averages: synthesis agrees."""
+"""Estimates of forks, joins, averages and step functions: synthesis agrees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import Beat, StreamComponent
 from rtl_lib.elementwise.concatenate import Axis, ConcatenateBeats
 from rtl_lib.elementwise.extremum import Extremum, Order
+from rtl_lib.elementwise.lookup_table import LookupTable
 from rtl_lib.elementwise.product import Product
+from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.elementwise.thresholds import Thresholds
 from rtl_lib.elementwise.weighted_sum import WeightedSum
 from rtl_lib.image.border_average import BorderAverage
 from rtl_lib.streams.fork_stage import ForkStage
@@ -86,6 +89,29 @@ def average(multiplier: int, shift: int, bits: int) -> StreamComponent:
     return BorderAverage(Format(False, bits), U8, LANES, np.full((4, 4), multiplier), shift).create()
 
 
+S20, U4 = Format(True, 20), Format(False, 4)
+
+
+def random_integers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(-400_000, 400_000, shape)
+
+
+def two_lines(other: int) -> Requantize:
+    factor = np.full(LANES, 99_991)
+    shift, offset = np.full(LANES, 28), random_integers(LANES)
+    return Requantize(
+        S20,
+        S8,
+        factor,
+        shift,
+        offset,
+        -128,
+        127,
+        negative_multiplier=factor - other,
+        negative_offset=offset - (1 << 27),
+    )
+
+
 COMPONENTS: dict[str, Callable[[], StreamComponent]] = {
     "fork": lambda: ForkStage(Beat(S8, LANES), 3),
     "sum of wires": lambda: weighted_sum(4, 1, shift=2),
@@ -95,6 +121,10 @@ COMPONENTS: dict[str, Callable[[], StreamComponent]] = {
     "product by wires": product_by_wires,
     "average of four": lambda: average(8, 5, bits=10),
     "average of nine": lambda: average(7282, 16, bits=12),
+    "thresholds": lambda: Thresholds(S20, U4, np.sort(random_integers(LANES, 15)), 0).create(),
+    "two lines": lambda: two_lines(0).create(),
+    "two lines of two factors": lambda: two_lines(999).create(),
+    "table for each lane": lambda: LookupTable(U8, U8, random_integers(LANES, 256) % 256, LANES).create(),
     "rows": lambda: ConcatenateBeats(
         input_formats=(S8, S8), lanes=LANES, sizes=((8, 8), (8, 8)), axis=Axis.ROWS
     ).create(),

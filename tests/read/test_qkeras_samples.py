@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from conftest import beside_the_data
 
-from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.front_ends import read_model
+from dnn2fpga.read.settings import ReadSettings
 
 FOLDER = Path(__file__).parents[1] / "front_ends" / "samples"
 FOLDERS = [
@@ -23,13 +23,20 @@ FOLDERS = [
 ]
 FILES = [path for folder in FOLDERS for path in sorted(folder.glob("model.*"))]
 SAMPLES = pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-# Layers whose scales are no powers of two: QKeras' sums are those of float32.
-ROUNDED = {"qkeras_cnn": ("bn",), "qkeras_alpha_mlp": ("d1", "d5"), "qkeras_residual": ("bn", "auto")}
-INPUT_FORMAT = Encoding.of(1, -128, 127)  # which no sample needs
+# Layers whose scales are no powers of two, and real functions: QKeras computes them in float32.
+ROUNDED = {
+    "qkeras_cnn": ("bn",),
+    "qkeras_alpha_mlp": ("d1", "d5"),
+    "qkeras_residual": ("bn", "auto"),
+    "qkeras_0_9_jets": ("softmax",),
+    "qkeras09_cnn": ("n1", "softmax"),
+    "qkeras09_json": ("n2", "d3"),
+}
 
 
 def of(path: Path) -> tuple[Graph, dict[str, np.ndarray]]:
-    return read_model(path), dict(np.load(path.parent / "io.npz"))
+    settings = ReadSettings(weights=path.with_name("weights.h5") if path.suffix == ".json" else None)
+    return read_model(path, settings), dict(np.load(path.parent / "io.npz"))
 
 
 def test_samples_are_there() -> None:
@@ -78,7 +85,7 @@ def test_every_weight(path: Path) -> None:
 )
 def test_every_tensor_of_the_integer_model(path: Path) -> None:
     graph, recorded = of(path)
-    integers = to_integers(graph, INPUT_FORMAT)
+    integers = to_integers(graph, ReadSettings().input_encoding)
     model = integers.graph
     computed = dict(model.boundaries(model.quantized(recorded["x"])))
     compared = []

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
+from rtl_lib.core.lane_map import LaneMap
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.timing import ReduceModel
 from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.lookup_table import LookupTable
 from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.elementwise.select import Select
 from rtl_lib.image.border_average import BorderAverage
 from rtl_lib.image.frame_reduction import FrameSum
 from rtl_lib.image.reduction import Reduction, WindowReduction
@@ -166,6 +168,32 @@ def test_ties_away_from_zero_are_two_lines() -> None:
     assert half.compute(x).reshape(-1).tolist() == [int(np.copysign((abs(v) + 1) // 2, v)) for v in x.reshape(-1)]
 
 
+def test_requantizing_the_same_lane_twice() -> None:
+    """Lanes 0 and 2 are the second and the first quantizer of input lane 1; input lane 2 is not read."""
+    numbers = np.array([1, 3, 5]), np.array([1, 2, 0]), np.array([0, -7, 2])
+    lane_map = LaneMap(3, (1, 0, 1))
+    operator = Requantize(S5, Format(True, 8), *numbers, -128, 127, lane_map=lane_map)
+    assert (operator.input_beat.lanes, operator.output_beat.lanes) == (3, 3)
+    check_operator(operator, 20)
+    x = random_input(operator, 5, 2)
+    alone = Requantize(S5, Format(True, 8), *numbers, -128, 127)
+    assert operator.compute(x).tolist() == alone.compute(x[..., [1, 0, 1]]).tolist()
+    assert alone.is_plain
+    assert not operator.is_plain
+    assert Requantize(S5, Format(True, 8), *numbers, -128, 127, lane_map=LaneMap.all(3)).is_plain
+
+
+@pytest.mark.parametrize("output", [S5, U4, Format(True, 3), Format(True, 7), Format(False, 7)])
+@pytest.mark.parametrize("input_format", [S5, U4])
+def test_select(input_format: Format, output: Format) -> None:
+    operator = Select(input_format, output, LaneMap(3, (2, 0, 2, 2)))
+    check_operator(operator, 20)
+    x = random_input(operator, 5, 4)
+    low, count = output.minimum, output.maximum - output.minimum + 1
+    for source, results in zip((2, 0, 2, 2), np.moveaxis(operator.compute(x), -1, 0), strict=True):
+        assert results.tolist() == ((x[..., source] - low) % count + low).tolist()
+
+
 def test_what_hands_on_changes_nothing() -> None:
     for form in (S5, U4, Format(True, 40)):
         operator = Requantize.handing_on(Beat(form, 2))
@@ -243,6 +271,14 @@ def test_lookup_table(format: Format) -> None:
     assert operator.compute(x).reshape(-1).tolist() == table.tolist()
 
 
+def test_a_lookup_table_for_each_lane() -> None:
+    tables = RNG.integers(-8, 8, (3, 32))
+    operator = LookupTable(S5, Format(True, 4), tables, 3)
+    check_operator(operator, 20)
+    x = np.repeat(np.arange(-16, 16), 3).reshape(1, -1, 3)
+    assert operator.compute(x)[0].T.tolist() == tables.tolist()
+
+
 @pytest.mark.parametrize(("lanes", "to"), [(6, 2), (2, 6), (4, 1), (1, 3)])
 def test_repack(lanes: int, to: int) -> None:
     operator = Repack(S5, lanes, to)
@@ -318,7 +354,14 @@ def test_impossible_operators_are_refused() -> None:
         Repack(U4, 4, 6)
     with pytest.raises(ValueError, match="a table for u4 must have 16 entries"):
         LookupTable(U4, U4, np.zeros(8, np.int64), 1)
+    with pytest.raises(ValueError, match=r"for each of the 2, not shape \[3, 16\]"):
+        LookupTable(U4, U4, np.zeros((3, 16), np.int64), 2)
+    for sources in ((), (2,), (0, -1)):
+        with pytest.raises(ValueError, match="sources must be numbers of the 2 lanes, from 0 up"):
+            LaneMap(2, sources)
     one = np.ones(1, np.int64)
+    with pytest.raises(ValueError, match="one entry for each of the 2 sources"):
+        Requantize(S5, U4, one, one, 0 * one, 0, 15, lane_map=LaneMap(1, (0, 0)))
     with pytest.raises(ValueError, match="shift must not be negative"):
         Requantize(U4, U4, one, -one, 0 * one, 0, 15)
     with pytest.raises(OverflowError, match="does not fit 64-bit integers"):

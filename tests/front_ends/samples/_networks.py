@@ -45,3 +45,21 @@ def export(model: nn.Module, x: torch.Tensor, path: str) -> None:
         output_names=["y"],
         dynamic_axes={"x": {0: "batch"}, "y": {0: "batch"}},
     )
+
+
+class Branches(nn.Module):
+    """Two branches and their concatenation, leaky ReLU, average poolings, a dense layer without bias, sigmoid."""
+
+    def __init__(self, classes: int = 4):
+        super().__init__()
+        self.c1 = nn.Conv2d(2, 4, 3, padding=1)
+        self.left, self.right = nn.Conv2d(4, 3, 1), nn.Conv2d(4, 3, 3, padding=1)
+        self.c2 = nn.Conv2d(6, 5, 2)
+        self.d1, self.d2 = nn.Linear(5, 8, bias=False), nn.Linear(8, classes)
+
+    def forward(self, x):
+        x = nn.functional.leaky_relu(self.c1(x), 0.2)
+        x = torch.cat([torch.relu(self.left(x)), self.right(x)], dim=1)
+        x = nn.functional.avg_pool2d(x, 2)
+        x = torch.relu(self.c2(x)).mean((2, 3))
+        return torch.sigmoid(self.d2(torch.relu(self.d1(x))))

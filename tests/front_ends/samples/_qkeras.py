@@ -1,17 +1,10 @@
-"""Training of a QKeras model (v3 and 0.9), and a record of what it computes."""
+"""Saving of a QKeras model (v3), and a record of what it computes (v3 and 0.9)."""
 
 from pathlib import Path
 
+import _keras
 import numpy as np
-import tensorflow as tf
 from _common import deflate
-
-tf.config.experimental.enable_op_determinism()
-
-
-def train(keras, model, frames: np.ndarray, labels: np.ndarray, epochs: int = 10, rate: float = 5e-3) -> None:
-    model.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(frames, labels, epochs=epochs, batch_size=32, verbose=0)
 
 
 def save(keras, model) -> None:
@@ -45,16 +38,8 @@ def _weights(layer) -> dict[str, np.ndarray]:
 
 
 def record(keras, model, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What a model computes: `y`, `t_<layer>` of every layer, and its quantized weights.
-
-    Each operation runs by itself. `predict` compiles with XLA in Keras 3, which fuses the straight-through x + (q - x)
-    of two quantizers with the sum behind them: the result leaves the grid by 6e-8, and ties are lost (`y_predict`).
-    """
-    layers = model.layers[1:]
-    values = [np.array(value) for value in keras.Model(model.inputs, [layer.output for layer in layers])(x)]
-    arrays = {"x": x, "y": np.array(model(x)), "y_predict": model.predict(x, verbose=0)}
-    print("  predict differs in", np.count_nonzero(arrays["y"] != arrays["y_predict"]), "of", arrays["y"].size)
-    for layer, value in zip(layers, values, strict=True):
-        arrays[f"t_{layer.name}"] = value
-        arrays.update(_weights(layer))
+    """What the model and its layers compute (see `_keras.record`), and its quantized weights."""
+    arrays = _keras.record(keras, model, x)
+    for layer in model.layers:
+        arrays |= _weights(layer)
     return arrays

@@ -47,7 +47,7 @@ h = graph.node("Conv", "c4", h, random("w4", 5, 8, 3, 3), random("b4", 5), dilat
 h = graph.node("Relu", "r4", h)
 h = graph.node("AveragePool", "p4", h, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
 h = graph.node("Reshape", "flat", h, graph.constant("shape", np.array([0, -1])))
-h = graph.node("Gemm", "d5", h, random("w5", 4, 10), random("b5", 4), transB=1, alpha=1.5, beta=0.5)
+h = graph.node("Gemm", "d5", h, random("w5", 4, 10), random("b5", 4), transB=1, alpha=0.375, beta=0.5)
 h = graph.node("Softmax", "y", h, axis=-1)
 graph.save(("batch", 2, 9, 8), h, ("batch", 4), {"": 17})
 frames, _ = pictures(16, 9, 8, 2, seed=53)

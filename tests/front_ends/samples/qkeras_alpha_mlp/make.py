@@ -15,7 +15,8 @@ sys.path.insert(0, "..")
 import keras
 import numpy as np
 from _common import finish, vectors
-from _qkeras import record, save, train
+from _keras import train
+from _qkeras import record, save
 from qkeras import QActivation, QDense, quantized_bits, quantized_relu, quantized_sigmoid, quantized_tanh
 
 keras.utils.set_random_seed(32)

@@ -13,7 +13,8 @@ import sys
 sys.path.insert(0, "..")
 import keras
 from _common import finish, pictures
-from _qkeras import record, save, train
+from _keras import train
+from _qkeras import record, save
 from qkeras import (
     QActivation,
     QConv2DBatchnorm,

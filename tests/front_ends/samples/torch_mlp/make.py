@@ -26,5 +26,6 @@ model = nn.Sequential(
 )
 frames, labels = pictures(400, 6, 5, 2, seed=61)
 x = channels_first(4 * frames)
+nn.init.constant_(model[2].weight, 4.0)
 train(model, x, labels)
 finish(__doc__, ("torch",), export_pt2(model, x[:FRAMES]))

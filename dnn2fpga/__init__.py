@@ -18,19 +18,31 @@ if TYPE_CHECKING:
     from dnn2fpga.config import Verification
     from dnn2fpga.data import Data, load_data
     from dnn2fpga.errors import UserError
-    from dnn2fpga.flow import build, generate, power, quantize, read_model, search, synthesize, verify
+    from dnn2fpga.flow import build, generate, power, quantize, read_model, search, synthesize, trace, verify
     from dnn2fpga.optimize.post_training import Quantization
     from dnn2fpga.optimize.settings import Optimization, SearchSettings
     from dnn2fpga.plan.settings import PlanSettings
     from dnn2fpga.progress import Progress
+    from dnn2fpga.read.settings import ReadSettings
     from dnn2fpga.task import TaskKind
 
 _MODULES = {
-    "dnn2fpga.flow": ("build", "generate", "power", "quantize", "read_model", "search", "synthesize", "verify"),
+    "dnn2fpga.flow": (
+        "build",
+        "generate",
+        "power",
+        "quantize",
+        "read_model",
+        "search",
+        "synthesize",
+        "trace",
+        "verify",
+    ),
     "dnn2fpga.data": ("Data", "load_data"),
     "dnn2fpga.optimize.post_training": ("Quantization",),
     "dnn2fpga.optimize.settings": ("Optimization", "SearchSettings"),
     "dnn2fpga.plan.settings": ("PlanSettings",),
+    "dnn2fpga.read.settings": ("ReadSettings",),
     "dnn2fpga.config": ("Verification",),
     "dnn2fpga.build.settings": ("BuildSettings",),
     "dnn2fpga.task": ("TaskKind",),

@@ -23,13 +23,13 @@ BUNDLE, SIMULATION = "bundle", "simulation"  # compiled simulators are kept when
 SAMPLES = "samples.npz"  # of the calibration data, for the bundle's own test vectors
 BUILD, RESULT = "build", "result.json"  # a folder for each board, with a record in it
 STAGES, SEARCHES = "stages", "search"  # finished stages of the optimizer; trials of width searches
-PLOT, SEARCH_PLOT, PLAN_PLOT = "tries.png", "search.png", "plan.png"
+PLOT, SEARCH_PLOT, PLAN_PLOT, TRACE_PLOT = "tries.png", "search.png", "plan.png", "trace.png"
 
 # Records: results that say what they rest on.
-QUANTIZATION, SEARCH, SOURCE = "quantization.json", "search.json", "source.json"
+QUANTIZATION, SEARCH, SOURCE, TRACE = "quantization.json", "search.json", "source.json", "trace.json"
 GENERATION = "generation.json"
 VERIFICATION, SYNTHESIS, POWER, BOARD_RUN = "verification.json", "synthesis.json", "power.json", "board_run.json"
-RECORDS = (QUANTIZATION, SEARCH, SOURCE, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
+RECORDS = (QUANTIZATION, SEARCH, SOURCE, TRACE, GENERATION, VERIFICATION, SYNTHESIS, POWER, BOARD_RUN)
 
 CONFIGURATION = (MODEL_FILE, WEIGHTS_FILE)
 # The folders of a bundle in which an additional file could change what is synthesized or simulated.

@@ -1,4 +1,5 @@
-"""The command line: ``dnn2fpga quantize | search | generate | verify | build | run | power | compile | boards | demo``.
+"""The command line: ``dnn2fpga quantize | search | trace | generate | verify | build | run | power | compile | boards |
+demo``.
 
 TensorFlow is imported only where a model is trained, and every other heavy module only by the command that needs it.
 """
@@ -36,6 +37,7 @@ from dnn2fpga.cli.options import (
 )
 from dnn2fpga.cli.process import run_to_its_end
 from dnn2fpga.cli.screen import MISMATCH, MISSED, console, loaded, progress_shown
+from dnn2fpga.cli.tracing import trace
 from dnn2fpga.errors import UserError
 from dnn2fpga.files.exclusive import exclusive
 from dnn2fpga.version import __version__
@@ -164,7 +166,7 @@ def compile(
     exit_unless_clock(fast_enough)
 
 
-for command in (build, run, power, boards):
+for command in (trace, build, run, power, boards):
     app.command()(command)
 
 

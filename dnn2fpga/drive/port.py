@@ -1,7 +1,8 @@
 """The part that all drivers share: numbers of a network to bytes of its streams and back, by the bundle's
 manifest.json.
 
-It needs nothing but NumPy and `dnn2fpga.graph.ports`: both become part of the one file that a board gets.
+It needs nothing but NumPy, `dnn2fpga.graph.ports` and `dnn2fpga.tensors.conversion`: all become part of the one file
+that a board gets.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from dnn2fpga.graph.ports import Values, by_name, only, or_named
+from dnn2fpga.tensors.conversion import Conversion
 
+TO_NEAREST = Conversion()
 GIVES_NUMBERS = ("regression", "reconstruction")  # kinds of tasks
 
 
@@ -36,12 +39,14 @@ class Port:
     beats: int
     pixels: int
     lane_bits: int
+    conversion: Conversion = TO_NEAREST
 
     @classmethod
     def of(cls, port: Mapping[str, Any]) -> Self:
         """Read an entry of ``inputs`` or ``outputs`` of the manifest."""
-        given = {field: port[field] for field in cls.__dataclass_fields__}
-        return cls(**{**given, "shape": tuple(given["shape"])})
+        given = {field: port[field] for field in cls.__dataclass_fields__ if field != "conversion"}
+        conversion = Conversion(**port.get("conversion", {}))  # an output has none; its ranges may be lists
+        return cls(**{**given, "shape": tuple(given["shape"]), "conversion": conversion})
 
     @property
     def channels(self) -> int:
@@ -71,7 +76,7 @@ class Port:
         return np.dtype(f"{'i' if self.signed else 'u'}{size}")
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers → integers: nearest (half up), saturated.
+        """Real numbers → integers, by the conversion of the manifest.
 
         :raises AcceleratorError: for NaN, which no integer stands for.
         """
@@ -82,15 +87,15 @@ class Port:
 
         :raises AcceleratorError: for NaN.
         """
-        pixels = np.asarray(x, np.float64).reshape(-1, self.channels)
-        q = np.floor(pixels / np.asarray(self.scale, np.float64) + 0.5) + np.asarray(self.zero_point)
+        q = self.conversion.levels(np.reshape(x, (-1, self.channels)), self.scale, self.zero_point)
         if unknown := int(np.isnan(q).sum()):
             raise AcceleratorError(f"{unknown} of {q.size} inputs are NaN; no integer stands for them")
         return q.reshape(np.shape(x))
 
     def saturated(self, q: np.ndarray) -> np.ndarray:
         """Whole numbers → integers of the format."""
-        return np.clip(q, self.minimum, self.maximum).astype(self.dtype)
+        pixels = self.conversion.fitted(q.reshape(-1, self.channels), self.minimum, self.maximum)
+        return pixels.astype(self.dtype).reshape(q.shape)
 
     def clipped(self, q: np.ndarray) -> int:
         """Return how many whole numbers saturate by more than one step, which is a loss that calibration did not
@@ -98,6 +103,8 @@ class Port:
 
         Warns of them.
         """
+        if self.conversion.wraps:
+            return 0
         count = int(((q < self.minimum - 1) | (q > self.maximum + 1)).sum())
         if count:
             told = f"{count} of {q.size} inputs lie outside the range that the network was calibrated for"

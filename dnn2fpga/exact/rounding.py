@@ -9,6 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from dnn2fpga.tensors.conversion import ROUND
+
 
 class RoundingMode(enum.Enum):
     """The integer that a real number becomes. Ties are numbers half-way between two integers."""
@@ -40,7 +42,7 @@ class RoundingMode(enum.Enum):
 
     def round(self, x: np.ndarray) -> np.ndarray:
         """Return float64 numbers, rounded."""
-        return _ROUND[self](x)
+        return ROUND[self.value](x)
 
 
 def _half(code: int) -> Fraction:
@@ -58,21 +60,4 @@ _FIRST: dict[RoundingMode, Callable[[int], tuple[Fraction, bool]]] = {
     RoundingMode.CEILING: lambda code: (Fraction(code - 1), False),
     RoundingMode.TOWARDS_ZERO: lambda code: (Fraction(code), True) if code > 0 else (Fraction(code - 1), False),
     RoundingMode.AWAY_FROM_ZERO: lambda code: (Fraction(code - 1), False) if code > 0 else (Fraction(code), True),
-}
-
-
-def _away(x: np.ndarray) -> np.ndarray:
-    return np.copysign(np.floor(np.abs(x) + 0.5), x)
-
-
-_ROUND: dict[RoundingMode, Callable[[np.ndarray], np.ndarray]] = {
-    RoundingMode.HALF_EVEN: np.rint,
-    RoundingMode.HALF_UP: lambda x: np.floor(x + 0.5),
-    RoundingMode.HALF_DOWN: lambda x: np.ceil(x - 0.5),
-    RoundingMode.HALF_AWAY: _away,
-    RoundingMode.HALF_TOWARDS: lambda x: np.copysign(np.ceil(np.abs(x) - 0.5), x),
-    RoundingMode.FLOOR: np.floor,
-    RoundingMode.CEILING: np.ceil,
-    RoundingMode.TOWARDS_ZERO: np.trunc,
-    RoundingMode.AWAY_FROM_ZERO: lambda x: np.copysign(np.ceil(np.abs(x)), x),
 }

@@ -10,7 +10,6 @@ from fractions import Fraction
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Requantizer
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.direct import Dyadic, direct
 from dnn2fpga.exact.encoding import Encoding, Lane
 from dnn2fpga.exact.pieces import Line, Piece, Reach, applied, numerically
@@ -18,6 +17,7 @@ from dnn2fpga.exact.rationals import floats, rationals
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.steps import MOST_STEPS, Steps
 from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow
 
@@ -42,12 +42,9 @@ class Rule(ABC):
         return None
 
     @property
-    def conversion(self) -> Conversion:
-        """How the host does it to an input of the model.
-
-        :raises Unsupported: when it is a function of integers.
-        """
-        raise Unsupported("an input of the model is converted by a rule for integers")
+    def conversion(self) -> Conversion | None:
+        """How the host does it to an input of the model; None where only hardware does."""
+        return None
 
     def has_many_steps(self, sums: Accumulator, encoding: Encoding) -> bool:
         """Whether it has more codes than steps are looked for."""
@@ -104,8 +101,8 @@ class Rounded(Rule):
     @property
     def conversion(self) -> Conversion:
         return Conversion(
-            rounding=self.rounding,
-            overflow=self.overflow,
+            rounding=self.rounding.value,
+            wraps=self.overflow is Overflow.WRAP,
             zero_point_first=self.zero_point_first,
             binary32=self.binary32,
         )
@@ -133,6 +130,8 @@ class Rounded(Rule):
         return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        if self.overflow is Overflow.WRAP:
+            raise Unsupported("numbers that wrap have no steps, unless they are made codes before (`unwrapped`)")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
             for k, lane in enumerate(encoding.lanes)

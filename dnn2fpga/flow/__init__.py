@@ -17,5 +17,17 @@ from __future__ import annotations
 
 from dnn2fpga.flow.bundles import build, generate, power, synthesize, verify
 from dnn2fpga.flow.models import data_for, quantize, read_model, search
+from dnn2fpga.flow.tracing import trace
 
-__all__ = ["build", "data_for", "generate", "power", "quantize", "read_model", "search", "synthesize", "verify"]
+__all__ = [
+    "build",
+    "data_for",
+    "generate",
+    "power",
+    "quantize",
+    "read_model",
+    "search",
+    "synthesize",
+    "trace",
+    "verify",
+]

@@ -18,6 +18,7 @@ from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.hardware_plan import HardwarePlan
 from dnn2fpga.plan.streams import Boundary
 from dnn2fpga.task import Task
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.version import __version__
 
 MANIFEST: Final = "manifest.json"
@@ -57,6 +58,12 @@ class PortRecord(StreamRecord):
     axis: _Name
     lane_bits: PositiveInt
     tdata_bits: PositiveInt
+
+
+class InputRecord(PortRecord):
+    """An input port, and how the host converts real numbers for it."""
+
+    conversion: Conversion = Conversion()
 
 
 class OutputRecord(PortRecord):
@@ -107,7 +114,7 @@ class Manifest(_Record):
     notes: tuple[str, ...]
     top: Literal["accelerator"]
     files: dict[str, str]
-    inputs: Annotated[tuple[PortRecord, ...], Field(min_length=1)]
+    inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1)]
     outputs: Annotated[tuple[OutputRecord, ...], Field(min_length=1)]
     boundaries: Annotated[tuple[BoundaryRecord, ...], Field(min_length=2)]
     latency_cycles: _Count
@@ -133,7 +140,12 @@ class Manifest(_Record):
             top=TOP,
             files={name: digest(path) for name, path in sorted(files.items())},
             inputs=tuple(
-                PortRecord(**_port(boundary), name=boundary.name, axis=axis_of("s_axis", boundary.name, inputs))
+                InputRecord(
+                    **_port(boundary),
+                    name=boundary.name,
+                    axis=axis_of("s_axis", boundary.name, inputs),
+                    conversion=graph.conversions.get(boundary.name, Conversion()),
+                )
                 for boundary in plan.inputs
             ),
             outputs=tuple(

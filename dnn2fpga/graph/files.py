@@ -15,7 +15,6 @@ from pydantic import Field, ValidationError
 
 import dnn2fpga.layers  # noqa: F401 - registers the layer kinds
 from dnn2fpga.errors import UserError
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.files.arrays import UnreadableArrays, read_arrays
 from dnn2fpga.files.described import Described
 from dnn2fpga.files.validation import CountOrNone, problems_of
@@ -27,6 +26,7 @@ from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import quantized_kinds
 from dnn2fpga.task import Ending, Task, kind_problem, unlabelled_task
 from dnn2fpga.tensors.basics import Unsupported
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 
 MODEL_FILE, WEIGHTS_FILE = "model.yaml", "weights.npz"
@@ -139,7 +139,8 @@ def load(folder: Path) -> QuantizedGraph:
     strays = sorted(set(described.conversions or ()) - set(described.inputs))
     problems += [f"{path}: conversions.{name}: there is no such input" for name in strays]
     for name in sorted(set(described.conversions or ()) & set(described.inputs)):
-        if wrong := (described.conversions or {})[name].problem(described.inputs[name]):
+        of, conversion = described.inputs[name], (described.conversions or {})[name]
+        if wrong := conversion.problem(of.lanes, of.format.minimum, of.format.maximum):
             problems.append(f"{path}: conversions.{name}: {wrong}")
     nodes = [_node(path, k, fields, arrays, problems) for k, fields in enumerate(described.layers)]
     if problems:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.decided import Decided
 from dnn2fpga.graph.origin import Origin
@@ -20,6 +19,7 @@ from dnn2fpga.graph.ports import Values, by_name, only, only_name, or_named
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.task import Ending, Interface, Task
 from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 
@@ -138,8 +138,7 @@ class QuantizedGraph(Decided):
         return {name: self._converted(name, values) for name, values in given.items()}
 
     def _converted(self, name: str, x: np.ndarray) -> np.ndarray:
-        conversion = self.conversions.get(name)
-        return conversion.codes(x, self.inputs[name]) if conversion else self.inputs[name].quantize(x)
+        return self.inputs[name].quantize(x, self.conversions.get(name, Conversion()))
 
     def random_inputs(self, frames: int, seed: int) -> dict[str, np.ndarray]:
         """Return random integers ``[frames, *shape]`` of the inputs' formats, by the name of the input.

@@ -67,22 +67,34 @@ def _parsed(path: Path) -> TfliteModel:
 
 def _require_integers(path: Path, model: TfliteModel) -> None:
     """Refuse, in one message, a file whose operators compute in anything but int8."""
-    for operator in model.operators:
-        outputs = [model.tensors[index].kind for index in operator.outputs]
-        inputs = [model.tensors[index].kind for index in operator.inputs if index >= 0]
-        is_float = Kind.FLOAT32 in outputs and operator.kind is not Builtin.DEQUANTIZE
-        where = f"{path}: {operator.label}"
-        if is_float and Kind.INT8 in inputs:
-            raise UserError(f"{where} has weights in int8 and computes in float32 (hybrid); {CONVERT}")
-        if is_float:
-            raise UserError(
-                f"{where} computes in float32, which is not read from .tflite files yet; {CONVERT}, or give the Keras "
-                "model that it comes from"
-            )
-        if Kind.INT16 in outputs:
-            raise UserError(f"{where} computes in int16, which is not supported; {CONVERT}")
-        if Kind.UINT8 in outputs and operator.kind is not Builtin.QUANTIZE:
-            raise UserError(f"{where} computes in uint8, the format of TensorFlow 1, which is not supported; {CONVERT}")
+    for kind, (allowed, advice) in _OTHER_TYPES.items():
+        found = [one for one in model.operators if one.kind not in allowed and kind in _kinds(model, one.outputs)]
+        if not found:
+            continue
+        if kind is Kind.FLOAT32 and any(_reads_integer_weights(model, one) for one in found):
+            advice = f"with weights in int8 (hybrid); {CONVERT}"
+        raise UserError(
+            f"{path}: {len(found)} of its {len(model.operators)} operators compute in {kind.name.lower()} (the first: "
+            f"{found[0].label}), {advice}"
+        )
+
+
+_OTHER_TYPES = {
+    Kind.INT16: (set[Builtin](), f"which is not supported; {CONVERT}"),
+    Kind.FLOAT32: (
+        {Builtin.DEQUANTIZE},
+        f"which is not read from .tflite files yet; {CONVERT}, or give the Keras model that it comes from",
+    ),
+    Kind.UINT8: ({Builtin.QUANTIZE}, f"the format of TensorFlow 1, which is not supported; {CONVERT}"),
+}
+
+
+def _kinds(model: TfliteModel, indices: Sequence[int]) -> set[Kind | None]:
+    return {model.tensors[index].kind for index in indices if index >= 0}
+
+
+def _reads_integer_weights(model: TfliteModel, operator: TfliteOperator) -> bool:
+    return operator.kind is not Builtin.QUANTIZE and Kind.INT8 in _kinds(model, operator.inputs)
 
 
 class _Building:

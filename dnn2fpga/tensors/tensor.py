@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from dnn2fpga.files.described import Described
-from rtl_lib.core import arithmetic
+from dnn2fpga.tensors.conversion import Conversion
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
 
@@ -41,6 +41,7 @@ OptionalIntegerArray = Annotated[
 Binary32Array = Annotated[np.ndarray, BeforeValidator(_binary32), PlainSerializer(lambda a: a.tolist())]
 
 
+TO_NEAREST = Conversion()
 Extent = Annotated[int, Field(ge=1, le=2**28)]
 Integer = Annotated[int, Field(ge=-(2**32), le=2**32)]  # of any format that a wire may have
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -122,11 +123,11 @@ class Tensor(Described):
         }
         return Tensor(**{**dict(self), "lanes": lanes, **repeated})
 
-    def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real numbers ``[samples, *shape]`` → integers: nearest (half up), saturated."""
-        beats = np.asarray(x, np.float64).reshape(-1, self.beats, self.lanes)
-        q = np.floor(beats / self.scales + 0.5) + self.zero_points
-        return arithmetic.clamp(q, self.format.minimum, self.format.maximum).astype(self.format.dtype).reshape(x.shape)
+    def quantize(self, x: np.ndarray, conversion: Conversion = TO_NEAREST) -> np.ndarray:
+        """Real numbers ``[samples, *shape]`` → integers; by default to nearest (half up), saturated."""
+        levels = conversion.levels(np.reshape(x, (-1, self.beats, self.lanes)), self.scales, self.zero_points)
+        codes = conversion.fitted(levels, self.format.minimum, self.format.maximum)
+        return codes.astype(self.format.dtype).reshape(np.shape(x))
 
     def clips(self, x: np.ndarray) -> np.ndarray:
         """Return which real numbers ``[samples, *shape]`` saturate by more than one step. One step is part of the

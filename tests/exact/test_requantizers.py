@@ -148,12 +148,6 @@ def test_numbers_wrap(fraction: int, offset: int, mode: RoundingMode, signed: bo
     np.testing.assert_array_equal(codes_of(last, a), [(code - low) % 16 + low for code in codes])
 
 
-def test_numbers_that_wrap_at_other_scales_are_refused() -> None:
-    sums = sums_of(-50, 50, Fraction(1, 3), Fraction(0))
-    with pytest.raises(Unsupported, match="wrap"):
-        requantize(sums, Encoding.of([1], -8, 7), Rounded(overflow=Overflow.WRAP))
-
-
 def double_rounding(a: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
     """TensorFlow Lite Micro: half up at 2^31, then half away from zero."""
     y = (a * multiplier + (1 << 30)) >> 31

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.exact.conversion import Conversion
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pieces import Bounds, Line
 from dnn2fpga.exact.rationals import rationals
@@ -22,6 +22,7 @@ from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.passes.to_integers import to_integers
+from dnn2fpga.tensors.conversion import Conversion
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.arithmetic import Overflow
 
@@ -88,16 +89,15 @@ def test_lines_that_follow_each_other_are_one() -> None:
 
 def test_an_input_wraps_within_the_range_of_its_lane() -> None:
     tensor = Tensor(shape=(2,), lanes=2, signed=True, width=6, scale=1.0)
-    encoding = Encoding.of([1, 1], [-16, -32], [15, 31])
-    conversion = Conversion(rounding=RoundingMode.FLOOR, overflow=Overflow.WRAP).within(encoding, tensor)
-    assert conversion.codes(np.array([[16.0, 16.0], [-17.0, 32.0]]), tensor).tolist() == [[-16, 16], [15, -32]]
-    assert conversion.problem(tensor) is None
+    conversion = Conversion("floor", wraps=True).within(np.array([-16, -32]), np.array([15, 31]), -32, 31)
+    codes = tensor.quantize(np.array([[16.0, 16.0], [-17.0, 32.0]]), conversion)
+    assert codes.tolist() == [[-16, 16], [15, -32]]
+    assert conversion.problem(2, -32, 31) is None
 
 
 def test_the_range_of_the_format_needs_no_words() -> None:
-    tensor = Tensor(shape=(2,), lanes=2, signed=True, width=6, scale=1.0)
     conversion = Conversion()
-    assert conversion.within(Encoding.of([1, 1], [-32, -32], [31, 31]), tensor) is conversion
+    assert conversion.within(np.array([-32, -32]), np.array([31, 31]), -32, 31) is conversion
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,5 @@ def test_the_range_of_the_format_needs_no_words() -> None:
         ({"low": 3, "high": 2}, "in this order"),
     ],
 )
-def test_ranges_that_are_none(ends: dict[str, object], reason: str) -> None:
-    tensor = Tensor(shape=(2,), lanes=2, signed=True, width=6, scale=1.0)
-    assert reason in str(Conversion.model_validate(ends).problem(tensor))
+def test_ranges_that_are_none(ends: dict[str, Any], reason: str) -> None:
+    assert reason in str(Conversion(**ends).problem(2, -32, 31))

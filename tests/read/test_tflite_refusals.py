@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flatbuffer_writer import Number
+from tflite_codes import FOLDER
 from tflite_models import FUSED_TANH, NONE, SAME, VALID, Model, fused, whole, window
 
 from dnn2fpga.errors import UserError
@@ -103,16 +104,19 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an operator of its author": (of("CUSTOM"), "operator 0 (CUSTOM 'own'): is not supported"),
     "float": (
         of("RELU", grid={"kind": "float32"}),
-        "computes in float32, which is not read from .tflite files yet; " + CONVERT,
+        "(the first: operator 0 (RELU)), which is not read from .tflite files yet; " + CONVERT,
     ),
     "int16": (
         of("RELU", grid={"kind": "int16", "scale": 0.1}),
-        "computes in int16, which is not supported; " + CONVERT,
+        "compute in int16 (the first: operator 0 (RELU)), which is not supported; " + CONVERT,
     ),
-    "uint8": (of("RELU", grid={"kind": "uint8", "scale": 0.1}), "computes in uint8, the format of TensorFlow 1"),
+    "uint8": (
+        of("RELU", grid={"kind": "uint8", "scale": 0.1}),
+        "compute in uint8 (the first: operator 0 (RELU)), the format of TensorFlow 1",
+    ),
     "hybrid": (
         convolution(input={"kind": "float32"}, output={"kind": "float32"}),
-        "computes in float32 (hybrid); " + CONVERT,
+        "(CONV_2D)), with weights in int8 (hybrid); " + CONVERT,
     ),
     "float weights": (convolution(weights={"kind": "float32"}), "holds float32, not int8; " + CONVERT),
     "no scale": (of("RELU", grid={}), "holds int8, not quantized int8"),
@@ -228,6 +232,22 @@ def test_relu6_that_rescales(tmp_path: Path) -> None:
     assert "must have one scale" in refused(content, tmp_path)[0]
     path = tmp_path / "model.tflite"
     assert read_tflite_model(path, TfliteRule.REFERENCE).nodes
+
+
+NOT_INT8 = {
+    "float16": "compute in float32",
+    "float32": "7 of its 10 operators compute in float32 (the first: operator 0 (CONV_2D)), which is not read",
+    "hybrid": "with weights in int8 (hybrid); convert it",
+    "int16x8": "compute in int16",
+    "mixed": "(the first: operator 5 (ELU))",
+}
+
+
+@pytest.mark.parametrize("name", NOT_INT8)
+def test_files_that_the_converter_wrote(name: str, tmp_path: Path) -> None:
+    (problem,) = refused((FOLDER / "tflite_refused" / f"{name}.tflite").read_bytes(), tmp_path)
+    assert NOT_INT8[name] in problem
+    assert CONVERT in problem
 
 
 class TestWholeFiles:

@@ -139,11 +139,6 @@ class Requantize(Beatwise):
         """True if the sign of the input makes a difference in any lane."""
         return any(line != below for line, below in map(self.lines, range(self.lanes)))
 
-    @property
-    def is_plain(self) -> bool:
-        """True if an engine can do it itself: one line, each lane in its place."""
-        return self.read_lanes.changes_nothing and not self.has_two_lines
-
     @cached_property
     def multiplies(self) -> bool:
         """True if any lane needs a real multiplication."""

@@ -46,6 +46,8 @@ class Campaign:
     def run(self, count: int = 2_000, seed: int = 0, folder: Path = ROOT / "build" / "robustness") -> None:
         """Read many, and count what came of them."""
         folder.mkdir(parents=True, exist_ok=True)
+        first = self.seeds()[0]
+        outcome(first.content, folder / f"{self.tool}{first.suffix}")  # imports take time
         results, slowest = Counter[str](), 0.0
         for content, suffix in self.files(-(-count // len(self.changes)), seed):
             start = time.monotonic()

@@ -13,7 +13,7 @@ from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.onnx_schema import OnnxModel, OnnxNode, attribute
 from dnn2fpga.read.onnx_values import Constant, Stream, Value
-from dnn2fpga.read.protobuf import DamagedMessage
+from dnn2fpga.read.protobuf import Budget, DamagedMessage
 from dnn2fpga.tensors.basics import Unsupported
 
 
@@ -24,6 +24,8 @@ class Call:
     :param values: what has been read so far, by the name of the tensor.
     :param has_integers: whether the model brings integers of its own.
     :param entering: the inputs of the model.
+    :param exact: how many exact numbers (scales, biases) the model may have; each takes microseconds.
+    :param computed: how many numbers of constants it may compute.
     """
 
     node: OnnxNode
@@ -32,6 +34,8 @@ class Call:
     values: Mapping[str, Value]
     has_integers: bool
     entering: Set[str]
+    exact: Budget
+    computed: Budget
 
     @property
     def name(self) -> str:

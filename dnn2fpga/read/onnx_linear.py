@@ -45,7 +45,10 @@ class Weights:
 
     def layer(self, call: Call, kind: type[Linear], name: str, **geometry: Any) -> Linear:
         """Return the layer: with exact weights where the model brings integers and they are."""
-        codes = self.constant.codes or (_integers(self.constant.array, self.outputs) if call.has_integers else None)
+        codes = self.constant.codes
+        if codes is None and call.has_integers:
+            call.exact.spend(self.constant.shape[self.outputs])
+            codes = _integers(self.constant.array, self.outputs)
         arranged = self.arrange(self.constant.array if codes is None else codes.integers)
         call.builder.claim(arranged.size, call.node.label)
         if codes is None:
@@ -89,6 +92,7 @@ def biases(call: Call, place: int, outputs: int, factor: Fraction = Fraction(1))
     """
     if outputs > LARGEST_EXTENT:
         raise Unsupported(f"has {outputs:,} outputs; at most {LARGEST_EXTENT:,}")
+    call.exact.spend(outputs)
     if not call.has(place):
         return rationals(np.zeros(outputs, np.int64))
     constant = call.constant(place)

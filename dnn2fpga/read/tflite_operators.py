@@ -29,14 +29,10 @@ CONVERT = (
 LIMITS = {Kind.INT8: (-128, 127), Kind.UINT8: (0, 255)}  # of codes
 
 
-def encoding_of(tensor: TfliteTensor, low: int | None = None, high: int | None = None) -> Encoding:
-    """What the codes of a tensor mean.
-
-    :param low, high: the codes that occur, where not all of its type do.
-    """
+def encoding_of(tensor: TfliteTensor) -> Encoding:
+    """What the codes of a tensor mean; all of its type occur."""
     grid = grid_of(tensor)
-    least, most = LIMITS[tensor.kind]  # type: ignore[index]
-    return Encoding.of(grid.scale, least if low is None else low, most if high is None else high, grid.zero)
+    return Encoding.of(grid.scale, *LIMITS[tensor.kind], grid.zero)  # type: ignore[index]
 
 
 def grid_of(tensor: TfliteTensor) -> Grid:
@@ -193,22 +189,32 @@ class Call:
         :param step: from accumulators to codes.
         """
         low, high = self.code_limits(activation)
-        rule = IntegerRule(np.atleast_1d(np.asarray(unit, object)), lambda a: np.clip(step(a), low, high))
-        return self.quantized(self.clamped(sums, activation), rule, activation)
+        units = np.atleast_1d(np.asarray(unit, object))
+        rule = IntegerRule(units, lambda a: np.clip(step(a), low, high))
+        least, most = self.real_limits(activation)
+        # Limits on the accumulators' grids, beyond those of the codes: a limit between two accumulators is none.
+        if math.isfinite(least):
+            least = float(min(math.floor(Fraction(least) / one) * one for one in units))
+        if math.isfinite(most):
+            most = float(max(math.ceil(Fraction(most) / one) * one for one in units))
+        return self.quantized(self.clamped(sums, (least, most)), rule, activation)
 
     def quantized(self, sums: SymbolicTensor, rule: Rule, activation: Activation = Activation.NONE) -> SymbolicTensor:
         """Make the codes of the result of sums."""
-        self.output_grid  # noqa: B018 - int8
-        return self.add(Quantizer(self.name, encoding_of(self.output, *self.code_limits(activation)), rule), sums)
+        return self.add(Quantizer(self.name, self.encoding(activation), rule), sums)
 
-    def clamped(self, sums: SymbolicTensor, activation: Activation) -> SymbolicTensor:
-        """An activation on real numbers; its limits are those of the codes."""
-        if activation is Activation.NONE:
+    def encoding(self, activation: Activation = Activation.NONE) -> Encoding:
+        """What the codes of the result mean, and which of them occur."""
+        return Encoding.of(self.output_grid.scale, *self.code_limits(activation), self.output_grid.zero)
+
+    def clamped(self, sums: SymbolicTensor, limits: tuple[float, float]) -> SymbolicTensor:
+        """Clamp real numbers, where there are limits."""
+        if not any(map(math.isfinite, limits)):
             return sums
-        return self.add(Clamp(self.inner("activation"), *self.real_limits(activation)), sums)
+        return self.add(Clamp(self.inner("activation"), *limits), sums)
 
     def real_limits(self, activation: Activation) -> tuple[float, float]:
-        """The least and the largest number that an activation leaves."""
+        """The least and the largest number that an activation leaves: those of the codes."""
         grid = self.output_grid
         low, high = (
             limit if math.isinf(limit) else (code - grid.zero) * float(grid.scale)

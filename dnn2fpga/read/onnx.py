@@ -22,11 +22,12 @@ from dnn2fpga.read import (
     qonnx,
 )
 from dnn2fpga.read.builder import GraphBuilder
+from dnn2fpga.read.channels_first import Constant, Stream, Value
+from dnn2fpga.read.channels_first_operator import as_vector
 from dnn2fpga.read.limits import MOST_PARAMETERS
-from dnn2fpga.read.onnx_call import Call, Reader, as_vector
+from dnn2fpga.read.onnx_call import Call, Reader
 from dnn2fpga.read.onnx_constants import ALWAYS, OF_CONSTANTS
 from dnn2fpga.read.onnx_schema import LONGEST_NAME, Domain, Kind, OnnxModel, OnnxNode, OnnxPort, array_of, parse
-from dnn2fpga.read.onnx_values import Constant, Stream, Value
 from dnn2fpga.read.protobuf import Budget, DamagedMessage
 from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.tensors.basics import Unsupported

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dnn2fpga.read.channels_first import Constant, Stream
 from dnn2fpga.read.onnx_call import Call
 from dnn2fpga.read.onnx_schema import Domain, kind_of
-from dnn2fpga.read.onnx_values import Constant, Stream
 from dnn2fpga.tensors.basics import Unsupported
 
 MOST_COMPUTED = 2**22  # numbers of one constant

@@ -12,10 +12,10 @@ import numpy as np
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.rules import Rounded, Rule
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.read.channels_first import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 INTEGERS = ("int8", "uint8", "int16", "uint16")

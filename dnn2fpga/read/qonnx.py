@@ -19,11 +19,11 @@ from dnn2fpga.exact.rules import Rounded, Rule
 from dnn2fpga.exact.steps import Steps
 from dnn2fpga.exact.thresholds import Thresholds, ThresholdsOfChannels
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.read.channels_first import Codes, Constant, Value
+from dnn2fpga.read.channels_first_elementwise import by_channels
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
-from dnn2fpga.read.onnx_elementwise import by_channels
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 WIDEST = 32  # bits of a code

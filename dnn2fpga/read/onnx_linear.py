@@ -9,9 +9,9 @@ import numpy as np
 from dnn2fpga.read.channels_first import Constant, Stream
 from dnn2fpga.read.channels_first_linear import (
     Geometry,
+    biases,
     convolution,
     dense,
-    exact_biases,
     require_filters,
 )
 from dnn2fpga.read.channels_first_windows import Pair, is_padding, spanned
@@ -22,9 +22,9 @@ from dnn2fpga.tensors.basics import Unsupported
 from rtl_lib.image.window_schedule import Padding
 
 
-def biases(call: Call, place: int, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
-    """The exact biases at a place; 0 where it is left out."""
-    return exact_biases(call.constant(place) if call.has(place) else None, outputs, factor)
+def _biases(call: Call, place: int, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
+    """The biases at a place; 0 where it is left out."""
+    return biases(call, call.constant(place) if call.has(place) else None, outputs, factor)
 
 
 # Dense
@@ -37,7 +37,7 @@ def gemm(call: Call) -> Stream:
     weights = _matrix(call)
     if call.attribute("transB", 0):
         weights = weights.transposed((1, 0))
-    bias = biases(call, 2, weights.shape[1], beta)
+    bias = _biases(call, 2, weights.shape[1], beta)
     return dense(call, call.stream(), weights, bias, call.name, alpha)
 
 
@@ -46,7 +46,7 @@ def matmul(call: Call) -> Stream:
     if call.is_constant(0) or not call.is_constant(1):
         raise Unsupported("is supported only for a vector times a constant matrix")
     weights = _matrix(call)
-    return dense(call, call.stream(), weights, biases(call, 2, weights.shape[1]), call.name)
+    return dense(call, call.stream(), weights, _biases(call, 2, weights.shape[1]), call.name)
 
 
 def _matrix(call: Call) -> Constant:
@@ -64,7 +64,7 @@ def conv(call: Call) -> Stream:
     call.stream()
     weights = call.constant(1)
     outputs, _ = require_filters(weights)
-    return convolved(call, weights, biases(call, 2, outputs), call.name)
+    return convolved(call, weights, _biases(call, 2, outputs), call.name)
 
 
 def convolved(call: Call, weights: Constant, bias: np.ndarray, name: str) -> Stream:

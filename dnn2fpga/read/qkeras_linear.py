@@ -118,6 +118,7 @@ class QSeparableConv2D(_Quantized, SeparableConv2DLayer):
         return self.then_activated(name, [depthwise, linear(Conv2D, second, self.pointwise_quantizer, bias)], shape)
 
 
+@quietly
 def single(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, np.float32)
 

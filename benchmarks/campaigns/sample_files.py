@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from .model_files import Change
 from .seeds import ROOT, Seed
@@ -55,6 +57,11 @@ class Campaign:
             slowest = max(slowest, time.monotonic() - start)
             results["refused" if refused else "read"] += 1
         print(f"{sum(results.values()):,} files: {dict(results)}; the slowest took {slowest:.2f} s")
+
+
+def on_tree(change: Callable[[Any, Random], Any]) -> Change:
+    """Return the change of a file by a change of its configuration."""
+    return lambda seed, random: (seed.with_text(json.dumps(change(json.loads(seed.text), random))), seed.suffix)
 
 
 def outcome(content: bytes, path: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dnn2fpga.read.builder import GraphBuilder
 from dnn2fpga.read.channels_first import Constant, Stream, Value
 from dnn2fpga.read.channels_first_operator import Operator
 from dnn2fpga.read.onnx_schema import OnnxModel, OnnxNode, attribute
-from dnn2fpga.read.protobuf import DamagedMessage
+from dnn2fpga.read.protobuf import Budget, DamagedMessage
 from dnn2fpga.tensors.basics import Unsupported
 
 
@@ -22,6 +22,8 @@ class Call(Operator):
 
     :param values: what has been read so far, by the name of the tensor.
     :param entering: the inputs of the model.
+    :param exact: how many exact numbers (scales, biases) the model may have; each takes microseconds.
+    :param computed: how many numbers of constants it may compute.
     """
 
     node: OnnxNode
@@ -30,6 +32,8 @@ class Call(Operator):
     values: Mapping[str, Value]
     has_integers: bool
     entering: Set[str]
+    exact: Budget
+    computed: Budget
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ from rtl_lib.image.window_schedule import Padding
 
 def _biases(call: Call, place: int, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
     """The biases at a place; 0 where it is left out."""
+    call.exact.spend(outputs)
     return biases(call, call.constant(place) if call.has(place) else None, outputs, factor)
 
 
@@ -34,6 +35,8 @@ def gemm(call: Call) -> Stream:
     """Gemm: ``alpha * A * B + beta * C``."""
     alpha, beta = (Fraction(call.attribute(name, 1.0)) for name in ("alpha", "beta"))
     call.require("transA", 0, "the batch must come first; export the model again")
+    if alpha <= 0:
+        raise Unsupported(f"alpha={float(alpha)}: must be above 0")
     weights = _matrix(call)
     if call.attribute("transB", 0):
         weights = weights.transposed((1, 0))

@@ -41,6 +41,8 @@ def _weights(call: Call, place: int, axis: int) -> Constant:
         raise Unsupported(f"has {scale.size} scales of weights for {codes.shape[axis]} outputs")
     shape = [1] * codes.ndim
     shape[axis] = -1
+    call.exact.spend(scale.size)
+    call.computed.spend(codes.size)
     scale, zero = scale.reshape(shape), zero.astype(np.int64).reshape(shape)
     integers = codes.astype(np.int64) - zero
     return Constant((integers * scale).astype(np.float32), Codes.of(integers, scale))
@@ -57,6 +59,7 @@ def _bias(call: Call, place: int, units: np.ndarray) -> np.ndarray:
     """Biases in integers, on the scales of the sums."""
     if not call.has(place):
         return np.asarray(units * 0)
+    call.exact.spend(units.size)
     bias = call.array(place)
     if bias.dtype != np.int32 or bias.size != units.size:
         raise Unsupported(f"must have {units.size} biases in int32, not {bias.size} in {bias.dtype}")

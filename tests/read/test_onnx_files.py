@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_codes import FOLDER
 from onnx_models import MICROSOFT, QONNX, Model, integer, port, single, sized, tensor, varint
 
 from dnn2fpga.errors import UserError
@@ -257,6 +258,7 @@ CEILING = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], "cei
         (quant(scale=[0.5, np.nan]), "has a scale that is not a positive number"),
         (quant(zero=0.5), "that is no integer"),
         (quant(bits=2.5), "that is no integer"),
+        (quant(bits=1.0, zero=1.0, signed=1), "has one signed bit and a zero point"),
         (quant(bits=33.0), "must have one number of bits, 1 to 32"),
         (quant(bits=[3.0, 4.0]), "must have one number of bits"),
         (quant(rounding_mode="STOCHASTIC"), "has the rounding mode 'STOCHASTIC'"),
@@ -448,3 +450,22 @@ def test_attributes_of_a_constant(tmp_path: Path) -> None:
     model.node("Add", "y", "x", model.node("Constant", "c", value=np.array([1.0, 2.0, 3.0], np.float32)))
     np.testing.assert_array_equal(read_onnx(model.write(tmp_path)).run(np.zeros((1, 3)))[0], [1, 2, 3])
     assert tensor("a", 1.0)
+
+
+# The command
+
+
+def test_the_command(dnn2fpga: Any, tmp_path: Path) -> None:
+    """A model that brings its integers needs no data; one in floating point does, channels last."""
+    (tmp_path / "own.onnx").write_bytes((FOLDER / "brevitas_residual" / "model.onnx").read_bytes())
+    outcome = dnn2fpga("quantize", "own.onnx", "-o", "own")
+    assert outcome.code == 0
+    text = (tmp_path / "own" / "model.yaml").read_text()
+    assert "reader: ONNX" in text
+    assert "conv2d" in text
+    (tmp_path / "float.onnx").write_bytes((FOLDER / "onnx_float_torch" / "model.onnx").read_bytes())
+    x = np.load(FOLDER / "onnx_float_torch" / "io.npz")["x"]
+    np.save(tmp_path / "first.npy", x)
+    np.save(tmp_path / "last.npy", x.transpose(0, 2, 3, 1))
+    assert dnn2fpga("quantize", "float.onnx", "--data", "first.npy", "-o", "float").code == 2
+    assert dnn2fpga("quantize", "float.onnx", "--data", "last.npy", "-o", "float").code == 0

@@ -194,9 +194,20 @@ class Run:
             self.until(self.frames + 1, leave=True)
 
     def _is_periodic(self, least_interval: int) -> bool:
-        if self.frames < MOST_FRAMES and not all(_settled(lasts, least_interval) for lasts in self.lasts):
+        if len(set(map(_interval, self.lasts))) > 1:
             return False
-        return len(set(map(_interval, self.lasts))) == 1
+        if all(_settled(lasts, least_interval) for lasts in self.lasts):
+            return True
+        # The least interval may be out of reach: then all tensors, each in its own latest frames, must agree instead.
+        return self.frames >= MOST_FRAMES and len(set(map(_interval, self._latest))) == 1
+
+    @property
+    def _latest(self) -> list[list[int]]:
+        """The last cycles of the latest frames of every tensor; one before a FIFO may be frames ahead of others."""
+        counts = self.moments.passed // self.wires.beats
+        return [
+            row[: min(count, MOST_FRAMES_APART)].tolist() for row, count in zip(self.moments.lasts, counts, strict=True)
+        ]
 
     @property
     def lasts(self) -> list[list[int]]:

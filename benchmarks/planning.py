@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "examples")]
 from reporting import markdown_table  # noqa: E402
 
+from dnn2fpga.errors import UserError  # noqa: E402
 from dnn2fpga.graph.dag import Dag, Node  # noqa: E402
 from dnn2fpga.graph.quantized import QuantizedGraph  # noqa: E402
 from dnn2fpga.layers.conv2d import QuantizedConv2D  # noqa: E402
@@ -157,7 +158,10 @@ LARGE = {"lut": 270_000, "dsp": 2_500, "bram18": 1_800}  # a Zynq UltraScale+ ZU
 CASES = {
     "ResNet-8": Case(graph=resnet8, interval=76_000, budget=SMALL, most_seconds=5),
     "MobileNet": Case(graph=mobilenet, interval=150_000, budget=LARGE, most_seconds=20),
+    "MobileNet, on a device too small": Case(graph=mobilenet, interval=150_000, budget=SMALL, most_seconds=20),
+    "ResNet-50, fast": Case(graph=resnet50, interval=500_000, budget={}, most_seconds=120),
     "ResNet-50": Case(graph=resnet50, interval=1_000_000, budget={}, most_seconds=120),
+    "ResNet-50, slow": Case(graph=resnet50, interval=8_000_000, budget={}, most_seconds=120),
 }
 
 
@@ -166,17 +170,20 @@ def planned(name: str) -> tuple[object, ...]:
     case = CASES[name]
     graph = case.graph()
     goal = {"interval_cycles": case.interval, "budget": case.budget}
+    asked = (name, len(graph.nodes), f"{case.interval:,}")
     start = time.process_time()
-    settings = completed(graph, PlanSettings.model_validate({"goal": goal}))
+    try:
+        settings = completed(graph, PlanSettings.model_validate({"goal": goal}))
+    except UserError:
+        seconds = f"{time.process_time() - start:.1f}"
+        return (*asked, seconds, "-", f"{case.most_seconds}", "refused", "-", "-", "-")
     chosen = time.process_time()
     found = plan(graph, settings)
     end = time.process_time()
     fifos = len(settings.fifos) + sum(bool(one.fifo) for one in settings.layers.values())
     resources = ", ".join(f"{found.resources[kind]:,.0f} {kind}" for kind in ("lut", "dsp", "bram18"))
     return (
-        name,
-        len(graph.nodes),
-        f"{case.interval:,}",
+        *asked,
         f"{chosen - start:.1f}",
         f"{end - chosen:.1f}",
         f"{case.most_seconds}",

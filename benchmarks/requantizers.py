@@ -55,12 +55,10 @@ CASES: dict[str, Callable[[], StreamComponent]] = {
     "two lines, the same multipliers of 20 bits": lambda: one_line(20, second_line=True),
     f"thresholds, {STEPS} per lane": thresholds,
 }
-# Without multiplier blocks, and with them.
 COMMANDS = {
-    "LUT6": ("xc7", "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp -top {top}"),
-    "LUT6, with DSP": ("xc7", "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"),
-    "LUT4": ("ecp5", "synth_ecp5 -nodsp -top {top}"),
-    "LUT4, with DSP": ("ecp5", "synth_ecp5 -top {top}"),
+    "LUT6": ("xc7", "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {top}"),
+    "LUT4": ("ecp5", "synth_ecp5 -top {top}"),
+    "LUT6, without DSP": ("xc7", "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp -top {top}"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 
+WIDEST = 32  # bits of a tensor
+LARGEST = 1 << (WIDEST - 1)
+
 
 class Emitter(Protocol):
     """Collects the layers of the integer model."""
@@ -29,6 +33,12 @@ class Emitter(Protocol):
 
     def requantized(self, name: str, sums: Accumulator, encoding: Encoding, rule: Any) -> Codes:
         """Add the layer that makes codes of sums."""
+
+    def is_read(self, name: str) -> bool:
+        """Return whether another layer reads a tensor of the source."""
+
+    def note(self, text: str) -> None:
+        """Keep a note about the model for people."""
 
 
 class Lowered(ABC):
@@ -58,9 +68,16 @@ class Sums(Lowered):
         return self.sums
 
     def codes(self, emitter: Emitter, name: str) -> Codes:
-        """The sums as they are: integers of the coarsest grid on which all of them lie."""
+        """The sums as they are: integers of the coarsest grid on which all of them lie. Those of an output that would
+        be wider than any tensor are rounded.
+        """
         sums = self.sums
         lanes = [_on_a_grid(sums, k) for k in range(sums.lanes)]
+        if any(max(-lane[1], lane[2]) >= LARGEST for lane in lanes):
+            if emitter.is_read(name):
+                raise Unsupported("its exact sums are too wide to be read more than once; quantize them in the source")
+            lanes = [_rounded(sums, k) for k in range(sums.lanes)]
+            emitter.note(f"the output '{name}' is rounded to {WIDEST} bits: its source does not quantize it")
         encoding = Encoding.of(*([lane[k] for lane in lanes] for k in (0, 1, 2)))
         column = np.array([lane[3:] for lane in lanes], np.int64)
         last = Requantizer(column[:, 0], 0 * column[:, 0], column[:, 1], encoding.low, encoding.high)
@@ -78,6 +95,20 @@ def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     multiplier, offset = int(line.slope / scale), int(line.offset / scale)
     ends = [applied(sums.pieces[lane], Fraction(int(end))) / scale for end in (sums.low[lane], sums.high[lane])]
     return scale, int(min(ends)), int(max(ends)), multiplier, offset
+
+
+def _rounded(sums: Accumulator, lane: int) -> tuple[Any, ...]:
+    """The same on the finest grid of sums that is not too wide, where only the offset must be rounded."""
+    line, *rest = sums.pieces[lane]
+    if not isinstance(line, Line) or rest:
+        raise Unsupported("its exact results are too wide for an output; quantize them in the source")
+    start = line.offset / abs(line.slope)
+    ends = [int(end) * (1 if line.slope > 0 else -1) + start for end in (sums.low[lane], sums.high[lane])]
+    largest = math.ceil(max(abs(end) for end in ends))
+    bits = max((LARGEST // (largest + 1)).bit_length() - 1, 0)
+    multiplier, offset = 1 << bits, round(start * (1 << bits))
+    codes = sorted(round(end * (1 << bits)) for end in ends)
+    return abs(line.slope) / multiplier, codes[0], codes[1], multiplier if line.slope > 0 else -multiplier, offset
 
 
 @dataclass(frozen=True, eq=False)

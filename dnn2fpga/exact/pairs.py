@@ -76,5 +76,5 @@ class Pairs:
             low = int(rest.max(initial=-(2**62), where=reached))
             high = int(rest.min(initial=2**62, where=missed)) + (1 << shift) - 1
             if low <= high:
-                return m, n, shift, (low if low > -(2**62) else high)
+                return m, n, shift, (low if reached.any() else high if missed.any() else 0)
         return None

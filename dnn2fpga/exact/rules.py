@@ -42,12 +42,9 @@ class Rule(ABC):
         return None
 
     @property
-    def conversion(self) -> Conversion:
-        """How the host does it to an input of the model.
-
-        :raises Unsupported: when it is a function of integers.
-        """
-        raise Unsupported("an input of the model is converted by a rule for integers")
+    def conversion(self) -> Conversion | None:
+        """How the host does it to an input of the model; None where only hardware does."""
+        return None
 
     def has_many_steps(self, sums: Accumulator, encoding: Encoding) -> bool:
         """Whether it has more codes than steps are looked for."""

@@ -12,8 +12,6 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pieces import Reach
 from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
-from dnn2fpga.tensors.basics import Unsupported
-from dnn2fpga.tensors.conversion import Conversion
 
 
 @dataclass(frozen=True)
@@ -27,20 +25,21 @@ class Thresholds(Rule):
     thresholds: tuple[Reach, ...]
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
-        reached = [(x >= float(one.bound)) if one.inclusive else (x > float(one.bound)) for one in self.thresholds]
-        return np.asarray(encoding.low + np.sum(reached, axis=0), np.float64)
+        return np.asarray(encoding.low + self.counted(x), np.float64)
 
-    @property
-    def conversion(self) -> Conversion:
-        raise Unsupported("an input of the model must be rounded, not compared with thresholds")
+    def counted(self, x: np.ndarray) -> np.ndarray:
+        """Return how many thresholds numbers reach."""
+        reached = [(x >= float(one.bound)) if one.inclusive else (x > float(one.bound)) for one in self.thresholds]
+        return np.asarray(np.sum(reached, axis=0))
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
             return super().steps(sums, encoding)
         lows = encoding.for_lanes(sums.lanes).low
-        return [self._of_lane(sums, k, int(low)) for k, low in enumerate(lows)]
+        return [self.of_lane(sums, k, int(low)) for k, low in enumerate(lows)]
 
-    def _of_lane(self, sums: Accumulator, lane: int, low: int) -> Steps:
+    def of_lane(self, sums: Accumulator, lane: int, low: int) -> Steps:
+        """Return the steps of one lane; ``low`` is its lowest code."""
         return Steps.of_pieces(
             sums.pieces[lane],
             code=lambda x: low + self._reached(x),
@@ -52,3 +51,20 @@ class Thresholds(Rule):
 
     def _reached(self, x: Fraction) -> int:
         return sum(x > one.bound or (one.inclusive and x == one.bound) for one in self.thresholds)
+
+
+@dataclass(frozen=True)
+class ThresholdsOfChannels(Rule):
+    """`Thresholds` of its own for each channel, as many for all."""
+
+    channels: tuple[Thresholds, ...]
+
+    def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
+        counts = [one.counted(x[..., k]) for k, one in enumerate(self.channels)]
+        return np.asarray(encoding.low + np.stack(counts, axis=-1), np.float64)
+
+    def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
+        if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
+            return super().steps(sums, encoding)
+        lows = encoding.for_lanes(sums.lanes).low
+        return [one.of_lane(sums, k, int(low)) for k, (one, low) in enumerate(zip(self.channels, lows, strict=True))]

@@ -121,7 +121,7 @@ class Graph(Decided):
         ending = self.left_out.get(name)
         while ending is None:
             node = self.dag.by_name.get(tensor)
-            if node is None or not node.layer.preserves_encoding or len(node.inputs) > 1:
+            if node is None or not node.layer.keeps_ending or len(node.inputs) > 1:
                 ending = node.layer.ending if node else Ending.LINEAR
             else:
                 tensor = node.inputs[0]

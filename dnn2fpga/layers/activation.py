@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.ranges import Distribution, RangeMethod
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, with_one_scale
 from dnn2fpga.quantize.settings import LayerSettings
@@ -27,16 +26,8 @@ from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.lookup_table import LookupTable
 
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (np.tanh(0.5 * x) + 1)
-
-
-# function and range of the tabulated activations
-TABLES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Interval]] = {
-    "tanh": (np.tanh, Interval(-1.0, 1.0)),
-    "sigmoid": (_sigmoid, Interval(0.0, 1.0)),
-}
+# The ranges of the tabulated activations.
+TABLES = {"tanh": Interval(-1.0, 1.0), "sigmoid": Interval(0.0, 1.0)}
 
 
 @register
@@ -73,9 +64,6 @@ class Clamp(BuildableLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        return np.clip(x, self.low, self.high)
-
     def as_clamp(self) -> tuple[float, float]:
         return self.low, self.high
 
@@ -93,7 +81,7 @@ class Clamp(BuildableLayer):
         )
         return QuantizedClamp(name=self.name, **fields)
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         return ops.clip(x, self.low, self.high)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
@@ -139,21 +127,17 @@ class Table(BuildableLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        return TABLES[self.function][0](x)
-
     def after_sums(self, sums: Accumulator) -> Lowered:
         """In float32, as sources compute it."""
         return Sums(sums.then([Curve(self.function, lambda x: self.compute(x.astype(np.float32)).astype(np.float64))]))
 
     def choose(self, seen: Observed, settings: LayerSettings, input: Tensor) -> QuantizationChoice:
-        bounds = TABLES[self.function][1]
+        bounds = TABLES[self.function]
         # The function's bounds, not what was seen, so that every table of a width is the same.
         fixed = settings.model_copy(update={"calibration": RangeMethod.MIN_MAX})
         return QuantizationChoice(activation_tensor(input.shape, input.lanes, _Bounds(bounds), with_one_scale(fixed)))
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedTable:
-        function, _ = TABLES[self.function]
         codes = np.arange(input.format.minimum, input.format.maximum + 1)
         x = (codes - input.zero_point) * input.uniform_scale
         one = choice.output.model_copy(update={"shape": (len(codes),), "lanes": 1})
@@ -161,7 +145,7 @@ class Table(BuildableLayer):
             name=self.name,
             output=choice.output,
             function=self.function,
-            table=one.quantize(function(x)[None])[0],
+            table=one.quantize(self.compute(x)[None])[0],
         )
 
     @property
@@ -172,7 +156,7 @@ class Table(BuildableLayer):
     def needs_uniform_scale(self) -> bool:
         return True
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         return ops.function(self.function, x)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:

@@ -16,7 +16,7 @@ from dnn2fpga.exact.rationals import rationals
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -52,9 +52,6 @@ class Affine(BuildableLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
-
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        return np.clip(x * self.scale + self.offset, *self.clamp)
 
     @property
     def has_channels(self) -> bool:
@@ -99,7 +96,7 @@ class Affine(BuildableLayer):
         offset += (output.zero_points << shift) - input.zero_points * multiplier
         return QuantizedAffine(name=self.name, **fields | {"multiplier": multiplier, "shift": shift, "offset": offset})
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         return ops.clip(x * self.scale + self.offset, *self.clamp)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:

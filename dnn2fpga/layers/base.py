@@ -11,8 +11,9 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes
 from dnn2fpga.exact.lowered import Lowered, Moved, tiled
+from dnn2fpga.layers.numpy_operations import NUMPY
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.quantize.operations import Operations, Wire, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wire, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
@@ -123,8 +124,12 @@ class Trainable(ABC):
         return {}
 
     @abstractmethod
+    def apply(self, ops: RealOperations, *x: Any) -> Any:
+        """Compute the layer on real numbers ``[frames, *input_shape]``: of NumPy, or differentiable ones."""
+
     def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
-        """``compute``, differentiable."""
+        """Do what ``apply`` does with the ``parameters`` that training has reached."""
+        return self.apply(ops, *x)
 
     def carried_scales(self, ops: Operations, output: Tensor, *inputs: Wire) -> Any:
         """The scales of the output of a layer that preserves the encoding: of every lane, or one for all."""
@@ -232,6 +237,11 @@ class Layer(Absorbing, Exact):
         return False
 
     @property
+    def keeps_ending(self) -> bool:
+        """Whether a network that ends with it ends with the function before it."""
+        return self.preserves_encoding
+
+    @property
     def ending(self) -> Ending:
         """Return what the layer makes of its values where it is the last one."""
         return Ending.LINEAR
@@ -244,6 +254,9 @@ class Layer(Absorbing, Exact):
 @dataclass(frozen=True, eq=False)
 class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
     """A layer kind that is left after all passes: it becomes hardware."""
+
+    def compute(self, *x: Any) -> np.ndarray:
+        return self.apply(NUMPY, *x)  # type: ignore[no-any-return]
 
 
 def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Moved:

@@ -15,7 +15,7 @@ from dnn2fpga.exact.lowered import Lowered, Moved
 from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.quantize.operations import Operations, Wire, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wire, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -105,9 +105,6 @@ class Concatenate(BuildableLayer):
     def output_shape(self, *input_shapes: Shape) -> Shape:
         return concatenated_shape(self.axis, input_shapes)
 
-    def compute(self, *x: np.ndarray) -> np.ndarray:
-        return np.concatenate(x, axis=self.axis + 1)
-
     def needs_one_encoding(self, shapes: Sequence[Shape], in_beats: Sequence[bool]) -> bool:
         return self.axis < len(shapes[0]) - 1 or any(in_beats)
 
@@ -150,11 +147,11 @@ class Concatenate(BuildableLayer):
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Tensor) -> QuantizedConcatenate:
         return QuantizedConcatenate(name=self.name, output=choice.output, axis=self.axis)
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
+    def apply(self, ops: RealOperations, *x: Any) -> Any:
         return ops.concatenate(x, self.axis + 1)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:
-        return self.forward(ops, parameters, *q)
+        return self.apply(ops, *q)
 
     def carried_scales(self, ops: Operations, output: Tensor, *inputs: Wire) -> Any:
         if output.lanes < output.shape[-1] or self.axis < len(output.shape) - 1:

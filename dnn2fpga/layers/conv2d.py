@@ -6,18 +6,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
-from dnn2fpga.layers.image import Pair, image_windows
+from dnn2fpga.layers.image import ANY_FORMAT, Pair, image_windows
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.quantize.operations import Operations
+from dnn2fpga.quantize.operations import RealOperations
 from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.padding import PaddingRule, padding_after_zeros
 from dnn2fpga.tensors.tensor import Tensor
-from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
 from rtl_lib.image.windows import Padding, Windows
 
@@ -80,7 +77,8 @@ class Convolution(Linear):
     padding: PaddingRule = "valid"
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        return (*self._windows(input_shape).output_size, self.outputs)
+        windows = image_windows(input_shape, ANY_FORMAT, self.weights.shape[:2], self.strides, self.padding)
+        return (*windows.output_size, self.outputs)
 
     def geometry(self) -> dict[str, Any]:
         return {"strides": self.strides, "padding": self.padding}
@@ -88,13 +86,6 @@ class Convolution(Linear):
     def absorb_padding(self, padding: Padding, shape: Shape) -> Self | None:
         total = padding_after_zeros(self.padding, padding, shape, self.weights.shape[:2], self.strides)
         return None if total is None else replace(self, padding=total)
-
-    def patches(self, x: np.ndarray) -> np.ndarray:
-        """``[frames, positions, K_h * K_w * channels]``"""
-        return self._windows(x.shape[1:]).compute(x.reshape(len(x), -1, x.shape[-1]))
-
-    def _windows(self, input_shape: Shape) -> Windows:
-        return image_windows(input_shape, Format(True, 8), self.weights.shape[:2], self.strides, self.padding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +96,5 @@ class Conv2D(Convolution):
     quantized: ClassVar[type[QuantizedLinear]] = QuantizedConv2D
     binary32: ClassVar[type[Binary32Linear]] = Binary32Conv2D
 
-    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+    def product(self, ops: RealOperations, x: Any, weights: Any) -> Any:
         return ops.conv2d(x, weights, self.strides, self.padding)
-
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        y = self.patches(x) @ self.weights.reshape(-1, self.outputs) + self.bias
-        return self.clip(y).reshape(len(x), *self.output_shape(x.shape[1:]))

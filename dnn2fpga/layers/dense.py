@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.registry import register
-from dnn2fpga.quantize.operations import Operations
+from dnn2fpga.quantize.operations import RealOperations
 from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
@@ -62,8 +60,5 @@ class Dense(Linear):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.weights.shape[1])
 
-    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+    def product(self, ops: RealOperations, x: Any, weights: Any) -> Any:
         return ops.matmul(x, weights)
-
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        return self.clip(x @ self.weights + self.bias)

@@ -15,7 +15,7 @@ import numpy as np
 from dnn2fpga.layers.conv2d import Convolution, OverWindows
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear
 from dnn2fpga.layers.registry import register
-from dnn2fpga.quantize.operations import Operations, Wire
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wire
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
@@ -71,14 +71,8 @@ class DepthwiseConv2D(Convolution):
     binary32: ClassVar[type[Binary32Linear]] = Binary32DepthwiseConv2D
     ties_channels: ClassVar[bool] = True
 
-    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+    def product(self, ops: RealOperations, x: Any, weights: Any) -> Any:
         return ops.depthwise_conv2d(x, weights, self.strides, self.padding)
-
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        channels = x.shape[-1]
-        patches = self.patches(x).reshape(len(x), -1, self.weights[..., 0].size, channels)
-        y = np.einsum("fptc,tcm->fpcm", patches, self.weights.reshape(-1, channels, self.outputs // channels))
-        return self.clip(y.reshape(*y.shape[:2], -1) + self.bias).reshape(len(x), *self.output_shape(x.shape[1:]))
 
     def _of_rows(self, input: Tensor, values: np.ndarray) -> np.ndarray:
         """One value a channel, for each of its outputs."""

@@ -14,7 +14,7 @@ from dnn2fpga.exact.lowered import Lowered, Sums, aligned
 from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import requantized_fields
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -49,9 +49,6 @@ class Extremum(Join):
     def output_shape(self, *input_shapes: Shape) -> Shape:
         return require_one_shape("a maximum" if self.maximum else "a minimum", input_shapes)
 
-    def compute(self, *x: np.ndarray) -> np.ndarray:
-        return np.clip(reduce(np.maximum if self.maximum else np.minimum, x), *self.clamp)
-
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Tensor) -> QuantizedExtremum:
         output = choice.output
         fields = alignment(output, np.stack([one.scales / output.scales for one in inputs]), self.clamp, settings)
@@ -83,7 +80,7 @@ class Extremum(Join):
         shape = self.output_shape(*(one.tensor.shape for one in inputs))
         return Sums(Accumulator.of_line(inputs, shape, (low, high), scale, 0 * scale, build, has_two_lines=False))
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
+    def apply(self, ops: RealOperations, *x: Any) -> Any:
         return ops.clip(reduce(ops.maximum if self.maximum else ops.minimum, x), *self.clamp)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:

@@ -10,6 +10,8 @@ from rtl_lib.image.windows import Windows
 
 Pair = tuple[Extent, Extent]
 
+ANY_FORMAT = Format(True, 8)  # of windows whose numbers do not matter
+
 
 def image_windows(
     shape: Shape,

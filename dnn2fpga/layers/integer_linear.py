@@ -44,13 +44,13 @@ class QuantizedLinear(Requantized):
 
     def product(self, weights: np.ndarray, input: Tensor, lanes: int | None = None, groups: int = 1) -> list[Operator]:
         """Vectors in beats of ``lanes`` numbers (default: the input's) × ``weights [inputs, outputs]``, requantized: by
-        the engine, or after it where there are two lines or sources.
+        the engine, or after it where there are ``sources``.
 
         :param groups: of inputs and outputs that have nothing to do with one another (``matrix.folded.folding``).
         """
         matrix, lanes = ConstantMatrix(weights, self.bias, input.format), lanes or input.lanes
         requantize = self.requantize(matrix.output_beat)
-        if requantize.is_plain:
+        if requantize.read_lanes.changes_nothing:
             return [MatrixProduct(matrix, requantize, lanes, groups)]
         return [MatrixProduct(matrix, Requantize.handing_on(matrix.output_beat), lanes, groups), requantize]
 

@@ -18,7 +18,7 @@ from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear, weight_fields
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.requantization import fitting, requantization, requantized_fields
-from dnn2fpga.quantize.operations import Operations, Wire, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wire, Wires
 from dnn2fpga.quantize.scaling import (
     Observed,
     QuantizationChoice,
@@ -86,9 +86,6 @@ class Linear(BuildableLayer):
 
     def absorb_clamp(self, low: float, high: float) -> Self | None:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
-
-    def clip(self, x: np.ndarray) -> np.ndarray:
-        return x if self.clamp == UNLIMITED else np.clip(x, *self.clamp)
 
     def geometry(self) -> dict[str, Any]:
         """The fields of the integer layer that are not numbers of the model."""
@@ -198,7 +195,7 @@ class Linear(BuildableLayer):
     # Training
 
     @abstractmethod
-    def product(self, ops: Operations, x: Any, weights: Any) -> Any:
+    def product(self, ops: RealOperations, x: Any, weights: Any) -> Any:
         """``x · weights``, differentiable."""
 
     @property
@@ -228,7 +225,12 @@ class Linear(BuildableLayer):
         return ops.tile(values, self.weights.shape[-2] // source.tensor.lanes)[:, None]
 
     def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
-        weights, bias = self.folded(ops, x, parameters)
+        return self._with(ops, x, *self.folded(ops, x, parameters))
+
+    def apply(self, ops: RealOperations, x: Any) -> Any:
+        return self._with(ops, x, self.weights, self.bias)
+
+    def _with(self, ops: RealOperations, x: Any, weights: Any, bias: Any) -> Any:
         return ops.clip(self.product(ops, x, weights) + bias, *self.clamp)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:

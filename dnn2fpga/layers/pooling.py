@@ -15,17 +15,16 @@ from dnn2fpga.exact.encoding import ExactWeights
 from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.layers.base import BuildableLayer, moved
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
-from dnn2fpga.layers.image import Pair, image_windows
+from dnn2fpga.layers.image import ANY_FORMAT, Pair, image_windows
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.padding import PaddingRule, padding_after_zeros, padding_of
 from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
-from rtl_lib.core.formats import Format
 from rtl_lib.core.operator import Operator
 from rtl_lib.image.block_reduction import BlockReduction
 from rtl_lib.image.border_average import BorderAverage
@@ -165,19 +164,13 @@ class Pooling(BuildableLayer):
         return QuantizationChoice(input.model_copy(update={"shape": self.output_shape(input.shape)}))
 
     def windows(self, shape: Shape, fill: Any = 0) -> Windows:
-        return image_windows(shape, Format(True, 8), self.pool_size, self.strides, self.padding, fill)
-
-    def patches(self, x: np.ndarray, fill: Any) -> np.ndarray:
-        """``[frames, positions, pool rows * pool columns, channels]``, pixels outside the frame replaced by
-        ``fill``.
-        """
-        patches = self.windows(x.shape[1:], fill).compute(x.reshape(len(x), -1, x.shape[-1]))
-        return patches.reshape(*patches.shape[:2], -1, x.shape[-1])
+        return image_windows(shape, ANY_FORMAT, self.pool_size, self.strides, self.padding, fill)
 
     def counted(self, shape: Shape) -> np.ndarray:
         """Return how many pixels of each window count: ``[rows, columns]`` of the output."""
-        ones = np.ones((1, *shape[:2], 1), np.int64)
-        return self.patches(ones, int(self.count_include_pad)).sum(axis=2).reshape(self.windows(shape).output_size)
+        ones = np.ones((1, shape[0] * shape[1], 1), np.int64)
+        windows = self.windows((*shape[:2], 1), int(self.count_include_pad))
+        return windows.compute(ones).sum(axis=2).reshape(windows.output_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,18 +191,15 @@ class MaxPooling(Pooling):
         own, counts = codes.encoding, self.count_include_pad
         return replace(codes, encoding=replace(own, high=np.maximum(own.high, own.zero_point) if counts else own.high))
 
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        return self.patches(x, self.outside).max(axis=2).reshape(len(x), *self.output_shape(x.shape[1:]))
-
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedMaxPooling:
         return QuantizedMaxPooling(name=self.name, output=choice.output, **self.geometry())
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         return ops.max_pool(x, self.pool_size, self.strides, self.padding, self.outside)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         zero = wires.input.zero_points
-        return self.forward(ops, parameters, q - zero) + zero
+        return self.apply(ops, q - zero) + zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,10 +216,6 @@ class AveragePooling(Pooling):
         ones = ExactWeights.of(np.ones((*self.pool_size, inputs[0].tensor.lanes), np.int64), Fraction(1, *counts))
         geometry = {"strides": self.strides, "padding": self.padding}
         return DepthwiseConv2D.of_codes(self.name, ones, **geometry).lowered(*inputs)
-
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        counts = self.counted(x.shape[1:]).reshape(1, -1, 1).astype(x.dtype)
-        return (self.patches(x, 0).sum(axis=2) / counts).reshape(len(x), *self.output_shape(x.shape[1:]))
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedAveragePooling:
         multiplier, shift = self._reciprocals(input.shape)
@@ -249,7 +235,7 @@ class AveragePooling(Pooling):
         shift = int(shifts.max())
         return np.floor(np.ldexp(1 / counts, shift) + 0.5).astype(np.int64), shift
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         counts = self.counted(tuple(x.shape[1:]))[..., np.newaxis]
         return ops.window_sum(x, self.pool_size, self.strides, self.padding) / counts.astype(np.float32)
 
@@ -275,10 +261,6 @@ class GlobalAverage(BuildableLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return (1, 1, input_shape[-1]) if self.keep_dimensions else input_shape[-1:]
 
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        mean = np.clip(x.mean(axis=(1, 2)), *self.clamp)
-        return mean.reshape(len(x), *self.output_shape(x.shape[1:]))
-
     def absorb_clamp(self, low: float, high: float) -> GlobalAverage:
         return replace(self, clamp=(max(low, self.clamp[0]), min(high, self.clamp[1])))
 
@@ -302,7 +284,7 @@ class GlobalAverage(BuildableLayer):
         fields = requantization(choice.output, ratio, self.clamp, settings, input.zero_points * input.beats)
         return QuantizedGlobalAverage(name=self.name, **fields)
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         mean = ops.sum_of_pixels(x) / math.prod(x.shape[1:3])
         return ops.reshape(ops.clip(mean, *self.clamp), (-1, *self.output_shape(tuple(x.shape[1:]))))
 

@@ -12,7 +12,7 @@ from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.layers.joins import Join, in_pixels
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -83,10 +83,6 @@ class Product(Join):
         """The gate comes last."""
         return (1, 0) if is_gate_of(*input_shapes) else (0, 1)
 
-    def compute(self, *x: np.ndarray) -> np.ndarray:
-        one, gate = (x[k] for k in self.input_order(*(values.shape[1:] for values in x)))
-        return np.clip(one * gate.reshape(len(gate), *(1,) * (one.ndim - gate.ndim), *gate.shape[1:]), *self.clamp)
-
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Tensor) -> QuantizedProduct:
         one, other = inputs
         ratio = one.scales * other.scales / choice.output.scales
@@ -108,8 +104,8 @@ class Product(Join):
         shape = self.output_shape(*(input.tensor.shape for input in inputs))
         return Sums(Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build))
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
-        one, gate = x
+    def apply(self, ops: RealOperations, *x: Any) -> Any:
+        one, gate = (x[k] for k in self.input_order(*(tuple(values.shape[1:]) for values in x)))
         return ops.clip(one * _for_all_pixels(ops, gate, one), *self.clamp)
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], *q: Any) -> Any:
@@ -120,7 +116,7 @@ class Product(Join):
         return ops.requantize(one * _for_all_pixels(ops, gate, one), ratio, output, self.clamp, how)
 
 
-def _for_all_pixels(ops: Operations, gate: Any, image: Any) -> Any:
+def _for_all_pixels(ops: RealOperations, gate: Any, image: Any) -> Any:
     """A gate in the shape of an image of one pixel; another tensor as it is."""
     if len(gate.shape) == len(image.shape):
         return gate

@@ -37,6 +37,10 @@ class Quantizer(Layer):
     kind: ClassVar[str] = "quantizer"
     follows_sums: ClassVar[bool] = True
 
+    @property
+    def keeps_ending(self) -> bool:
+        return True
+
     def output_shape(self, input_shape: Shape) -> Shape:
         self.encoding.for_lanes(input_shape[-1])
         return input_shape

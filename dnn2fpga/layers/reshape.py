@@ -14,7 +14,7 @@ from dnn2fpga.exact.lowered import Lowered
 from dnn2fpga.layers.base import BuildableLayer, moved
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -60,9 +60,6 @@ class Reshape(BuildableLayer):
     def needs_uniform_scale(self) -> bool:
         return self.target is not None  # channels change places
 
-    def compute(self, x: np.ndarray) -> np.ndarray:
-        return x.reshape(len(x), *self.output_shape(x.shape[1:]))
-
     def lowered(self, *inputs: Codes) -> Lowered:
         return moved(self, inputs)
 
@@ -75,11 +72,11 @@ class Reshape(BuildableLayer):
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedReshape:
         return QuantizedReshape(name=self.name, output=choice.output)
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], x: Any) -> Any:
+    def apply(self, ops: RealOperations, x: Any) -> Any:
         return ops.reshape(x, (-1, *self.output_shape(x.shape[1:])))
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
-        return self.forward(ops, parameters, q)
+        return self.apply(ops, q)
 
     def channel_origins(self, output: Shape, *inputs: Shape) -> list[np.ndarray]:
         (shape,) = inputs

@@ -17,7 +17,7 @@ from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_o
 from dnn2fpga.layers.linear import UNLIMITED
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import requantized_fields
-from dnn2fpga.quantize.operations import Operations, Wires
+from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
@@ -69,14 +69,6 @@ class WeightedSum(Join):
         if len(input_shapes) != len(self.weights):
             raise ValueError(f"a sum with {len(self.weights)} weights needs as many inputs, not {len(input_shapes)}")
         return require_one_shape("a sum", input_shapes)
-
-    def compute(self, *x: np.ndarray) -> np.ndarray:
-        total = sum(weight * values for weight, values in zip(self._like(x[0]), x, strict=True))
-        return np.clip(total + np.asarray(self.offset, x[0].dtype), *self.clamp)
-
-    def _like(self, x: np.ndarray) -> np.ndarray:
-        """The weights, in the type of ``x``."""
-        return np.asarray(self.weights, x.dtype)
 
     def absorb_affine(self, affine: AffineMap) -> WeightedSum | None:
         if self.clamp != UNLIMITED:
@@ -134,7 +126,7 @@ class WeightedSum(Join):
         sums = Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build, has_two_lines=False)
         return Sums(replace(sums, pairs=pairs))
 
-    def forward(self, ops: Operations, parameters: dict[str, Any], *x: Any) -> Any:
+    def apply(self, ops: RealOperations, *x: Any) -> Any:
         total: Any = sum(values * ops.like(values, weight) for weight, values in zip(self.weights, x, strict=True))
         return ops.clip(total + ops.like(total, self.offset), *self.clamp)
 

@@ -17,8 +17,7 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import tiled
 from dnn2fpga.exact.pieces import Curve
 from dnn2fpga.exact.requantizing import MOST_TABLE_BITS, Way, requantize
-from dnn2fpga.exact.rounding import RoundingMode
-from dnn2fpga.exact.rules import Rounded, Rule
+from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
@@ -124,15 +123,15 @@ class _Lowering:
         readers = self.graph.dag.readers(name)
         quantizers = [reader.layer for reader in readers if reader.layer.kind == Quantizer.kind]
         first = quantizers[0] if quantizers else None
-        if first is not None and len(readers) == 1:
-            encoding, rule, merged = first.encoding, first.rule, [readers[0].name]
+        if first is not None and len(readers) == 1 and (conversion := first.rule.conversion) is not None:
+            encoding, merged = first.encoding, [readers[0].name]
         else:
-            encoding, rule, merged = self.input_format, Rounded(RoundingMode.HALF_UP), []
+            encoding, conversion, merged = self.input_format, Conversion(), []
             self.notes.append(f"the source does not quantize the input '{name}'; it gets {_described(encoding)}")
         lanes = shape[-1]
         own = encoding.for_lanes(lanes)
         tensor = tensor_of(shape, lanes, own)
-        self.inputs[name], self.conversions[name] = tensor, _conversion(rule, own, tensor)
+        self.inputs[name], self.conversions[name] = tensor, _within(conversion, own, tensor)
         for each in (name, *merged):
             self.codes[each] = Codes(name, tensor, own)
 
@@ -170,6 +169,14 @@ class _Lowering:
         return self.codes[name]
 
     # What layers use
+
+    def is_read(self, name: str) -> bool:
+        """Whether another layer reads a tensor; see `Emitter`."""
+        return bool(self.graph.dag.readers(name))
+
+    def note(self, text: str) -> None:
+        """Keep a note for people; see `Emitter`."""
+        self.notes.append(text)
 
     def add(self, layer: QuantizedLayer, inputs: Sequence[Codes], encoding: Encoding) -> Codes:
         """Add a layer; see `Emitter`."""
@@ -270,10 +277,9 @@ class _Lowering:
         return Integers(self.graph, graph, tensors, self.ways, min(self.margins, default=None))
 
 
-def _conversion(rule: Rule, encoding: Encoding, tensor: Tensor) -> Conversion:
+def _within(conversion: Conversion, encoding: Encoding, tensor: Tensor) -> Conversion:
     """The host's conversion into an input."""
-    ends = (tensor.format.minimum, tensor.format.maximum)
-    return rule.conversion.within(encoding.low, encoding.high, *ends)
+    return conversion.within(encoding.low, encoding.high, tensor.format.minimum, tensor.format.maximum)
 
 
 def _thresholds(name: str, output: Tensor, steps: Sequence[Steps]) -> QuantizedThresholds:

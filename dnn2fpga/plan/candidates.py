@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga.plan.estimate.resources import Resources, estimate, folded_resources, parallel_resources
+from dnn2fpga.plan.estimate.resources import (
+    Resources,
+    after_parallel_resources,
+    estimate,
+    folded_resources,
+    parallel_resources,
+)
 from dnn2fpga.plan.layout import LayerLayout
 from dnn2fpga.plan.settings import PlanSettings
 from rtl_lib.core.operator import Operator
@@ -166,7 +172,13 @@ def candidates(product: MatrixProduct, layout: LayerLayout, pixels: int, setting
     slots = np.concatenate(rows.slots)
     return Candidates(
         layer=layer.name,
-        exact_parallel=lambda: estimate(product.parallel.create(levels), settings.family) * copies,
+        exact_parallel=lambda: (
+            (
+                estimate(product.parallel.create(levels), settings.family)
+                + after_parallel_resources(product, settings.family)
+            )
+            * copies
+        ),
         options=rows.options,
         slots=slots,
         cycles=slots * vectors,

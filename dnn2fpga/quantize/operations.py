@@ -1,6 +1,6 @@
 """The operations that a layer kind needs to take part in training without importing TensorFlow.
 
-``Layer.forward`` is the differentiable form of ``compute``, ``Layer.forward_codes`` that of the integer layer: its
+``Layer.apply`` computes on real numbers, of NumPy or differentiable; ``Layer.forward_codes`` as the integer layer: its
 numbers *are* the integers of the integer model (represented in floats, exactly), and gradients pass through every
 rounding (straight-through estimator). So training sees the integers that the hardware computes.
 """
@@ -53,21 +53,15 @@ class Wires:
         return wire
 
 
-class Operations(Protocol):
-    """Differentiable operations (``optimize.operations``). Codes are integers in float tensors ``[batch, *shape]``."""
+class RealOperations(Protocol):
+    """Operations on real numbers ``[frames, *shape]``: of NumPy (``layers.numpy_operations``), or of TensorFlow and
+    differentiable (``optimize.operations``).
+    """
 
     def clip(self, x: Any, low: Any, high: Any) -> Any: ...
-    def accumulating(self, x: Any, wide: bool) -> Any:
-        """Return ``x`` in the float type that sums exactly; what follows is computed in it."""
-
-    def float64(self, x: Any) -> Any: ...
     def like(self, x: Any, value: Any) -> Any:
         """``value`` in the float type of ``x``."""
 
-    def tile(self, x: Any, count: int) -> Any: ...
-    def largest(self, x: Any) -> Any: ...
-    def at_least(self, x: Any, low: float) -> Any: ...
-    def sqrt(self, x: Any) -> Any: ...
     def reshape(self, x: Any, shape: tuple[int, ...]) -> Any: ...
     def matmul(self, x: Any, weights: Any) -> Any: ...
     def conv2d(self, x: Any, weights: Any, strides: tuple[int, int], padding: PaddingRule) -> Any: ...
@@ -90,14 +84,26 @@ class Operations(Protocol):
 
     def maximum(self, x: Any, y: Any) -> Any: ...
     def minimum(self, x: Any, y: Any) -> Any: ...
+    def function(self, name: str, x: Any) -> Any:
+        """tanh or sigmoid."""
+
+
+class Operations(RealOperations, Protocol):
+    """Differentiable operations, also on codes: integers in float tensors ``[batch, *shape]``."""
+
+    def accumulating(self, x: Any, wide: bool) -> Any:
+        """Return ``x`` in the float type that sums exactly; what follows is computed in it."""
+
+    def float64(self, x: Any) -> Any: ...
+    def tile(self, x: Any, count: int) -> Any: ...
+    def largest(self, x: Any) -> Any: ...
+    def at_least(self, x: Any, low: float) -> Any: ...
+    def sqrt(self, x: Any) -> Any: ...
     def round(self, x: Any) -> Any:
         """Half up."""
 
     def nearest(self, x: Any, levels: Levels) -> Any:
         """The nearest of the levels."""
-
-    def function(self, name: str, x: Any) -> Any:
-        """tanh or sigmoid."""
 
     def lookup(self, name: str, codes: Any, wires: Wires, table: np.ndarray) -> Any:
         """The table's entry for each code, with the gradient of the function."""

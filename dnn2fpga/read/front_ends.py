@@ -43,7 +43,8 @@ class FrontEnd:
 
 KERAS = FrontEnd("Keras", (".keras", ".h5", ".hdf5", ".json"), "dnn2fpga.read.keras", "read_keras_model")
 TFLITE = FrontEnd("TensorFlow Lite", (".tflite",), "dnn2fpga.read.tflite", "read_tflite", has_rules=True)
-FRONT_ENDS = (KERAS, TFLITE)
+ONNX = FrontEnd("ONNX", (".onnx",), "dnn2fpga.read.onnx", "read_onnx")
+FRONT_ENDS = (KERAS, ONNX, TFLITE)
 
 
 def suffixes() -> tuple[str, ...]:

@@ -17,24 +17,19 @@ from dnn2fpga.layers.reshape import Reshape
 from dnn2fpga.layers.weighted_sum import WeightedSum
 from dnn2fpga.read.builder import SymbolicTensor
 from dnn2fpga.read.hgq_linear import LINEAR_LAYERS
-from dnn2fpga.read.hgq_options import HgqOptions, Quantized, Single, fixed_point, named_last, variables_of
+from dnn2fpga.read.hgq_options import HgqLayer, HgqOptions, Quantized, fixed_point, named_last, variables_of
 from dnn2fpga.read.hgq_quantizers import Options, QuantizerOptions
 from dnn2fpga.read.hgq_tables import QUnaryFunctionLUT
 from dnn2fpga.read.keras_options import Arrays, KerasOptions, LayerOptions, Pair, Placement, Shapes, by_class
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 
-class QuantizerLayer(LayerOptions):
+class QuantizerLayer(HgqLayer, LayerOptions):
     """A quantizer that stands alone."""
 
     stands_for: ClassVar[tuple[str, ...]] = ("hgq>Quantizer",)
 
-    dtype: Single = "float32"
     config: Options
-
-    @property
-    def keeps_arrays(self) -> bool:
-        return True
 
     def arrays(self, shape: Shape) -> Shapes:
         return variables_of(self.config, "", (1, *shape))

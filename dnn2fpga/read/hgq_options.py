@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator
 
@@ -19,6 +19,8 @@ from dnn2fpga.layers.pass_through import Identity
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.read.builder import SymbolicTensor
 from dnn2fpga.read.hgq_quantizers import FixedPoint, Options, QuantizerOptions, described
+from dnn2fpga.read.keras_calls import Call
+from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.keras_options import Arrays, KerasOptions, LayerOptions, Shapes, policy_name
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
@@ -51,18 +53,29 @@ def named_last(chain: Sequence[Layer], name: str) -> list[Layer]:
     return [*chain[:-1], replace(chain[-1], name=name)] if chain else [Identity(name)]
 
 
-class Quantized(KerasOptions):
-    """A layer of HGQ2; computed in single precision, as integers are not in less."""
+class HgqLayer(KerasOptions):
+    """A layer of HGQ2, in single precision: in less, its sums are not exact."""
 
     dtype: Single = "float32"
-    enable_iq: bool = True
-    enable_oq: bool = False
-    enable_ebops: bool = False
-    oq_conf: Options = None
+
+    @classmethod
+    def read(cls, item: Serialized, call: Call) -> Self:
+        if ">" in item.class_name:
+            raise Unsupported("lies in an .h5 file, which keeps widths in another order; save the model as .keras")
+        return super().read(item, call)
 
     @property
     def keeps_arrays(self) -> bool:
         return True
+
+
+class Quantized(HgqLayer):
+    """A layer that quantizes what it reads, and perhaps what it produces."""
+
+    enable_iq: bool = True
+    enable_oq: bool = False
+    enable_ebops: bool = False
+    oq_conf: Options = None
 
     @property
     def ebops(self) -> Shapes:

@@ -43,7 +43,7 @@ def activation_of(value: Any) -> LayerOptions:
     if value is None or (isinstance(value, str) and value in FUNCTIONS):
         return Function(function=value or "linear")
     if isinstance(value, str):
-        raise ValueError(f"activation '{value}' ({_SUPPORTED})")
+        raise ValueError(f"activation '{value[:60]}' ({_SUPPORTED})")
     try:
         item = Serialized.model_validate(value)
     except ValidationError:

@@ -25,7 +25,6 @@ class OtherFile:
 
 _OTHERS = (
     OtherFile("a TensorFlow Lite model", "give it the suffix .tflite", (), (b"TFL3",), 4),
-    OtherFile("an ONNX model", LATER, (".onnx",)),
     OtherFile("a PyTorch file", LATER, (".pt", ".pth", ".pt2", ".ckpt", ".safetensors")),
     OtherFile(
         "a pickle: loading one runs code, so it is never opened",

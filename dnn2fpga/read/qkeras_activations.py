@@ -12,7 +12,7 @@ from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.pass_through import Identity
 from dnn2fpga.read.keras_activations import activation_of
 from dnn2fpga.read.keras_options import Arrays, LayerOptions
-from dnn2fpga.read.qkeras_notation import is_quantizer, quantizer_of
+from dnn2fpga.read.qkeras_notation import QUANTIZERS, is_quantizer, quantizer_of
 from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
 from dnn2fpga.tensors.basics import Shape
 
@@ -34,7 +34,12 @@ class Quantizing(LayerOptions):
 
 
 def _activation(value: Any) -> LayerOptions:
-    return Quantizing(quantizer=quantizer_of(value)) if is_quantizer(value) else activation_of(value)
+    if is_quantizer(value):
+        return Quantizing(quantizer=quantizer_of(value))
+    try:
+        return activation_of(value)
+    except ValueError as reason:
+        raise ValueError(f"{reason}; and the quantizers {', '.join(QUANTIZERS)}") from reason
 
 
 Activation = Annotated[LayerOptions, BeforeValidator(_activation)]

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Layer
@@ -27,8 +28,11 @@ from dnn2fpga.read.qkeras_linear import (
     single,
 )
 from dnn2fpga.read.qkeras_notation import OfKernel, OfWeights
+from dnn2fpga.read.qkeras_numbers import quietly
 from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer, scaled
 from dnn2fpga.tensors.basics import Shape
+
+_VARIANCE = "quantized_relu_po2(6,quadratic_approximation=True)"
 
 
 class QBatchNormalization(BatchNormalizationLayer):
@@ -36,12 +40,13 @@ class QBatchNormalization(BatchNormalizationLayer):
 
     stands_for: ClassVar[tuple[str, ...]] = both("QBatchNormalization")
 
-    beta_quantizer: OfWeights = None
-    gamma_quantizer: OfKernel = None
-    mean_quantizer: OfWeights = None
-    variance_quantizer: OfKernel = None
+    beta_quantizer: OfWeights = Field(default="quantized_po2(5)", validate_default=True)
+    gamma_quantizer: OfKernel = Field(default="quantized_relu_po2(6,2048)", validate_default=True)
+    mean_quantizer: OfWeights = Field(default="quantized_po2(5)", validate_default=True)
+    variance_quantizer: OfKernel = Field(default=_VARIANCE, validate_default=True)
     inverse_quantizer: OfWeights = None
 
+    @quietly
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
         variance = quantized(self.variance_quantizer, arrays["moving_variance"])
         inverse = np.float32(1) / deviation(variance, self.epsilon)
@@ -68,6 +73,7 @@ class _Averaging(LayerOptions):
     average_quantizer: OfWeights = None
     activation: Activation = LINEAR
 
+    @quietly
     def averaged(self, name: str, shape: Shape, layers: list[Layer], pixels: int) -> list[Layer]:
         (average,) = layers
         if self.average_quantizer:

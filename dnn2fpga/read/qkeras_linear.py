@@ -23,11 +23,12 @@ from dnn2fpga.read.keras_layers import Conv2DLayer, DenseLayer, DepthwiseConv2DL
 from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, Shapes, require_last_axis
 from dnn2fpga.read.qkeras_activations import Activation, both, in_order
 from dnn2fpga.read.qkeras_notation import OfKernel, OfWeights
-from dnn2fpga.read.qkeras_numbers import Grid
+from dnn2fpga.read.qkeras_numbers import Grid, quietly
 from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 
+@quietly
 def linear(
     kind: type[Linear], kernel: np.ndarray, quantizer: QKerasQuantizer | None, bias: Grid, **geometry: Any
 ) -> Linear:
@@ -53,6 +54,7 @@ class _Quantized(LayerOptions):
     activation: Activation = LINEAR
     bias_quantizer: OfWeights = None
 
+    @quietly
     def quantized_bias(self, arrays: Arrays, outputs: int) -> Grid:
         if "bias" not in arrays:
             return Grid.of(np.zeros(outputs), Fraction(1))
@@ -136,6 +138,7 @@ class _BatchNormalized(LayerOptions):
         names = ["gamma"] * self.scale + ["beta"] * self.center + ["moving_mean", "moving_variance"]
         return {f"batchnorm/{name}": (outputs,) for name in names}
 
+    @quietly
     def folded(self, arrays: Arrays, kernel: str, axes: int, shape: Shape) -> Arrays:
         """Kernel and bias as the source folds them: in float32, step by step.
 

@@ -23,6 +23,7 @@ from dnn2fpga.read.qkeras_signs import Binary, StochasticBinary, StochasticTerna
 
 PACKAGE = "qkeras>"
 LONGEST_TEXT = 500
+MOST_PROBLEMS = 5  # of one quantizer, that are told
 QUANTIZERS: dict[str, type[QKerasQuantizer]] = {
     kind.name: kind
     for kind in (
@@ -59,16 +60,14 @@ def quantizer_of(value: Any) -> QKerasQuantizer:
         shown = name or str(value)
         raise ValueError(f"the quantizer {shown[:60]} is not supported; supported are {', '.join(QUANTIZERS)}")
     kind = QUANTIZERS[name]
-    if isinstance(value, str):
-        options, packaged = _arguments(value, kind), False
-    else:
-        item = Serialized.model_validate(value)
-        options, packaged = item.config, bool(item.foreign)
     try:
-        quantizer = kind.model_validate(options)
+        item = Serialized(class_name=name, config=_arguments(value, kind)) if isinstance(value, str) else None
+        item = item or Serialized.model_validate(value)
+        quantizer = kind.model_validate(item.config)
     except ValidationError as error:
-        raise ValueError("; ".join(f"{name}: {line_of(problem)}" for problem in error.errors())) from error
-    quantizer._of_0_9 = not packaged
+        lines = [f"{name}: {line_of(problem)}" for problem in error.errors()[:MOST_PROBLEMS]]
+        raise ValueError("; ".join(lines)) from error
+    quantizer._of_0_9 = not item.foreign
     return quantizer
 
 

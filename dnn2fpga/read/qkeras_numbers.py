@@ -14,6 +14,8 @@ import numpy as np
 from dnn2fpga.exact.rationals import rationals
 from dnn2fpga.tensors.basics import Unsupported
 
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite is refused in the end
+
 EPSILON = np.float32(1e-7)  # keras.config.epsilon()
 LOG_2 = np.float32(np.log(2.0))
 ROUNDS = 5  # of the search for powers of two
@@ -34,6 +36,7 @@ class Grid:
     @classmethod
     def of(cls, codes: np.ndarray, scale: np.ndarray | Fraction, factor: Fraction = Fraction(1)) -> Grid:
         """Weights ``codes * scale * factor``. Where a scale is 0, they are codes of 0 at another scale."""
+        require_finite(codes)
         exact = np.asarray(rationals(scale) * factor, object)
         zero = exact == 0
         exact[zero] = Fraction(1)
@@ -50,6 +53,11 @@ class Grid:
         return self.reals.astype(np.float64).astype(np.float32)
 
 
+def require_finite(values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise Unsupported("its weights are too large to be quantized; train the model again")
+
+
 def power_of_two(exponent: int) -> Fraction:
     return Fraction(2) ** exponent
 
@@ -62,6 +70,7 @@ def signs(x: np.ndarray) -> np.ndarray:
 def nearest_power(scale: np.ndarray) -> np.ndarray:
     """The power of two that is nearest in its exponent."""
     exponent = np.rint(np.log(scale + EPSILON) / LOG_2)
+    require_finite(exponent)
     return np.ldexp(np.float32(1), exponent.astype(np.int32))
 
 
@@ -117,20 +126,20 @@ class Search:
             scale = least_squares(x, codes, powers=True)
         return (self.codes(x, scale) if self.is_last else codes), scale
 
+    @quietly
     def codes(self, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Rounded to nearest, ties away from 0; of nothing but zeros, zeros."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.floor(np.abs(x) / scale + np.float32(0.5))
+        steps = np.floor(np.abs(x) / scale + np.float32(0.5))
         return np.sign(x) * np.where(steps < self.most, steps, np.float32(self.most))
 
 
+@quietly
 def ternary_codes(x: np.ndarray, *, powers: bool, rounds: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes -1, 0 and 1 with their scales, found in turns (Li and Liu, Ternary Weight Networks)."""
     scale = np.float32(2) * largest(x) / np.float32(3)
     scale, codes = nearest_power(scale) if powers else scale, np.zeros_like(x)
     for _ in range(rounds):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rounded = scale * np.rint(x / scale)
+        rounded = scale * np.rint(x / scale)
         codes = (np.abs(rounded) >= scale / np.float32(2)) * np.sign(x)
         scale = least_squares(x, codes, powers=powers)
     return codes, scale

@@ -86,10 +86,10 @@ def _sum_with_constant(call: Call, addition: Addition, sign: int, activation: Ac
     layer = Affine(call.inner("sum"), slope, signs[1] * beside * float(call.grid(constant).scale))
     codes = CODES[:, None] - grid.zero
     sums = signs[0] * addition.terms[1 - constant](codes) + signs[1] * addition.terms[constant](beside)
-    low, high = call.code_limits(activation)
-    numbers = np.clip(layer.compute(codes * float(grid.scale)), *call.real_limits(activation))
-    rule = Tabulated.of(numbers, np.clip(addition.result(sums), low, high))
-    return call.quantized(call.clamped(call.add(layer, source), activation), rule, activation)
+    limits = call.real_limits(activation)
+    numbers = np.clip(layer.compute(codes * float(grid.scale)), *limits)
+    rule = Tabulated.of(numbers, np.clip(addition.result(sums), *call.code_limits(activation)))
+    return call.quantized(call.clamped(call.add(layer, source), limits), rule, activation)
 
 
 def _term(call: Call, place: int, step: Step, unit: Fraction) -> SymbolicTensor:

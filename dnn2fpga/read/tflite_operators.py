@@ -193,22 +193,29 @@ class Call:
         :param step: from accumulators to codes.
         """
         low, high = self.code_limits(activation)
-        rule = IntegerRule(np.atleast_1d(np.asarray(unit, object)), lambda a: np.clip(step(a), low, high))
-        return self.quantized(self.clamped(sums, activation), rule, activation)
+        units = np.atleast_1d(np.asarray(unit, object))
+        rule = IntegerRule(units, lambda a: np.clip(step(a), low, high))
+        least, most = self.real_limits(activation)
+        # Limits on the accumulators' grids, beyond those of the codes: a limit between two accumulators is none.
+        if math.isfinite(least):
+            least = float(min(math.floor(Fraction(least) / one) * one for one in units))
+        if math.isfinite(most):
+            most = float(max(math.ceil(Fraction(most) / one) * one for one in units))
+        return self.quantized(self.clamped(sums, (least, most)), rule, activation)
 
     def quantized(self, sums: SymbolicTensor, rule: Rule, activation: Activation = Activation.NONE) -> SymbolicTensor:
         """Make the codes of the result of sums."""
         self.output_grid  # noqa: B018 - int8
         return self.add(Quantizer(self.name, encoding_of(self.output, *self.code_limits(activation)), rule), sums)
 
-    def clamped(self, sums: SymbolicTensor, activation: Activation) -> SymbolicTensor:
-        """An activation on real numbers; its limits are those of the codes."""
-        if activation is Activation.NONE:
+    def clamped(self, sums: SymbolicTensor, limits: tuple[float, float]) -> SymbolicTensor:
+        """Clamp real numbers, where there are limits."""
+        if not any(map(math.isfinite, limits)):
             return sums
-        return self.add(Clamp(self.inner("activation"), *self.real_limits(activation)), sums)
+        return self.add(Clamp(self.inner("activation"), *limits), sums)
 
     def real_limits(self, activation: Activation) -> tuple[float, float]:
-        """The least and the largest number that an activation leaves."""
+        """The least and the largest number that an activation leaves: those of the codes."""
         grid = self.output_grid
         low, high = (
             limit if math.isinf(limit) else (code - grid.zero) * float(grid.scale)

@@ -51,10 +51,15 @@ class Function(enum.Enum):
     LOGISTIC = "sigmoid"
     TANH = "tanh"
 
-    def of(self, x: np.ndarray) -> np.ndarray:
-        """Return the function of float32 numbers, in the steps of the kernels that fill tables."""
+    def rounded_once(self, x: np.ndarray) -> np.ndarray:
+        """Return the function of float32 numbers, computed in float64 and rounded to float32."""
+        exact = x.astype(np.float64)
+        return (np.tanh(exact) if self is Function.TANH else 1 / (1 + np.exp(-exact))).astype(np.float32)
+
+    def in_float32(self, x: np.ndarray) -> np.ndarray:
+        """Return the function of float32 numbers, every step of it rounded to float32."""
         if self is Function.TANH:
-            return np.tanh(x.astype(np.float64)).astype(np.float32)
+            return self.rounded_once(x)
         return np.float32(1) / (np.float32(1) + np.exp(-x.astype(np.float64)).astype(np.float32))
 
 
@@ -104,10 +109,12 @@ class Arithmetic(ABC):
         return lambda a: divided_half_away(a + source.zero * parts, parts)
 
     def table(self, function: Function, source: Grid, output: Grid) -> Step:
-        """LOGISTIC and TANH: a table that is computed in float32."""
+        """LOGISTIC and TANH: a table of a function that is computed in float32."""
+        return self._table_of(function.in_float32, source, output)
 
+    def _table_of(self, function: Callable[[np.ndarray], np.ndarray], source: Grid, output: Grid) -> Step:
         def step(x: np.ndarray) -> np.ndarray:
-            values = function.of((source.scale * x.astype(np.float32)).astype(np.float32))
+            values = function((source.scale * x.astype(np.float32)).astype(np.float32))
             return self.rounded(values * (np.float32(1) / output.scale)) + output.zero
 
         return step
@@ -223,6 +230,9 @@ class Xnnpack(Arithmetic):
         ratio = source.scale / output.scale
         above, below = self._of_8_bits(ratio, output), self._of_8_bits(np.float32(ratio * slope), output)
         return lambda x: np.where(x >= 0, above(x), below(x))
+
+    def table(self, function: Function, source: Grid, output: Grid) -> Step:
+        return self._table_of(function.rounded_once, source, output)
 
     def _scaled(self, scale: np.ndarray | np.float32, output: Grid) -> Step:
         _require_ratio(scale, -32, 8)

@@ -24,7 +24,7 @@ class Kind(enum.Enum):
     ADDER = "adder"  # bits of a carry chain where two variables meet
     RUNNING_SUM = "running_sum"  # bits of a carry chain that adds to its own register, or begins anew
     CONSTANT_ADDER = "constant_adder"  # bits of a carry chain where a constant is added
-    OFFSET = "offset"  # the same right after a product, where a DSP block may do it
+    OFFSET = "offset"  # the same right after a product (of these sizes, if given), where a DSP block may do it
     ADDER_GRAPH = "adder_graph"  # LUTs as the graph's solver counts them
     CHAIN = "chain"  # places of its carry chains that it counts no LUT for
     WIDE_SUM = "wide_sum"  # bits of adders that yosys makes compressors of
@@ -101,6 +101,19 @@ def distinct_columns(rows: Amount, columns: Amount) -> Amount:
 def pipeline_features(latency: Amount) -> Features:
     """The valid bits and what moves them."""
     return Features().add(Kind.REGISTER, latency).add(Kind.HANDSHAKE, 1)
+
+
+def clamp_features(before: Amount, after: int, *, signed_sum: bool, one_sided: bool) -> Features:
+    """Return what limits a number to a result of ``after`` bits, which has a register.
+
+    :param before: bits of the number.
+    :param signed_sum: whether it comes from an adder, and the result is signed.
+    :param one_sided: whether it is never too small: then what is too large sets the register, by an input of its own
+        (the condition, and an inverter at the end of the carry chain).
+    """
+    if one_sided:
+        return Features().add(Kind.GATE, 2 * (before > after))
+    return Features().add(Kind.CLAMP, 1, before, after, signed_sum)
 
 
 def serializer_features(wide_bits: Amount, narrow_bits: Amount) -> Features:

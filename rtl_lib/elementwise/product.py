@@ -175,7 +175,8 @@ class ProductPipeline(JoinPipeline):
         counted = Counted()
         for k in range(self.spec.lanes):
             self._product(counted, k, [0] * len(self.spec.input_formats))
-        return pipeline_features(self.latency) + counted.bill + self.spec.requantize.datapath_features()
+        sizes = next(feature.sizes for feature in reversed(counted.bill.found) if feature.kind is Kind.PRODUCT)
+        return pipeline_features(self.latency) + counted.bill + self.spec.requantize.datapath_features(sizes)
 
     def datapath(self, m: Module, build: PipelineBuilder, inputs: list[list[Value]]) -> list[Value]:
         products = [

@@ -18,12 +18,14 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
-from rtl_lib.core.features import Features, Kind, pipeline_features
+from rtl_lib.core.features import Amount, Features, Kind, clamp_features, pipeline_features
 from rtl_lib.core.formats import Format
 from rtl_lib.core.lane_map import LaneMap
 from rtl_lib.core.operator import Beatwise
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
+
+Sizes = tuple[Amount, ...]
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,6 @@ class Requantize(Beatwise):
         """True if the sign of the input makes a difference in any lane."""
         return any(line != below for line, below in map(self.lines, range(self.lanes)))
 
-    @property
-    def is_plain(self) -> bool:
-        """True if an engine can do it itself: one line, each lane in its place."""
-        return self.read_lanes.changes_nothing and not self.has_two_lines
-
     @cached_property
     def multiplies(self) -> bool:
         """True if any lane needs a real multiplication."""
@@ -205,13 +202,17 @@ class Requantize(Beatwise):
         line, below = map(Line, multipliers, offsets)
         return line, below, shift, rounding
 
-    def datapath_features(self) -> Features:
+    def datapath_features(self, product: Sizes = ()) -> Features:
+        """Return what ``datapath`` consists of.
+
+        :param product: bits of the factors and of the product, where the numbers come right from a multiplier.
+        """
         bill = Features().add(Kind.REGISTER, self.output_beat.layout.size)
         for k in range(self.lanes):
-            bill += self._lane_features(*self._smallest(k))
+            bill += self._lane_features(*self._smallest(k), () if self.multiplies else product)
         return bill
 
-    def _lane_features(self, line: Line, below: Line, shift: int, rounding: Rounding) -> Features:
+    def _lane_features(self, line: Line, below: Line, shift: int, rounding: Rounding, product: Sizes) -> Features:
         width, bill = self.input_format.width, Features()
         multiplier = max(line.multiplier, below.multiplier, key=abs)
         bits = width + abs(multiplier).bit_length() - 1
@@ -229,11 +230,16 @@ class Requantize(Beatwise):
         bill.add(Kind.REGISTER, self.multiplies and not one_offset)
         # A choice of two constants is a wire from the sign, an inverted one, or a constant in every bit.
         of_wires = Kind.CONSTANT_ADDER if one_offset else Kind.ADDER
-        bill.add(Kind.OFFSET if real else of_wires, (bits + 1) * adds)
+        in_block = real or (product and one_offset)
+        bill.add(Kind.OFFSET if in_block else of_wires, (bits + 1) * adds, *product)
         bill.add(Kind.EVEN, bits * (rounding is Rounding.HALF_EVEN and shift > 0))
-        clamps = self.overflow is not Overflow.WRAP
-        before, signed_sum = max(bits + adds - shift, 1), adds and self.output_format.signed
-        return bill.add(Kind.CLAMP, clamps, before, self.output_format.width, signed_sum)
+        clamp = clamp_features(
+            max(bits + adds - shift, 1),
+            self.output_format.width,
+            signed_sum=adds and self.output_format.signed,
+            one_sided=not self.input_format.signed and all(one.multiplier > 0 <= one.offset for one in (line, below)),
+        )
+        return bill + clamp * (self.overflow is not Overflow.WRAP)
 
 
 def simplified(

@@ -13,12 +13,13 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from rtl_lib.core import arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
-from rtl_lib.core.features import Features, Kind, index_bits, pipeline_features
+from rtl_lib.core.features import Features, Kind, clamp_features, index_bits, pipeline_features
 from rtl_lib.core.formats import Format, index_signal
 from rtl_lib.core.operator import Operator
 from rtl_lib.core.pipeline import Pipeline, PipelineBuilder
 from rtl_lib.core.stream import Beat
 from rtl_lib.elementwise.requantize import narrow
+from rtl_lib.elementwise.term import adder_of, is_wires
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +80,23 @@ class _BorderAverage(Pipeline):
         clamp = max(bits + factor - spec.shift, 1) + half
         bill = (
             pipeline_features(self.latency)
-            .add(Kind.COUNTER, index_bits(rows) + index_bits(columns))
             .add(Kind.REGISTER, spec.channels * spec.output_format.width)
-            .add(Kind.TABLE, factor, 8)
-            .add(Kind.PRODUCT, spec.channels, bits + (not spec.input_format.signed), factor + 1, bits + factor)
-            .add(Kind.OFFSET, spec.channels * clamp * half)
             .add(Kind.EVEN, spec.channels * (bits + factor) * even)
-            .add(Kind.CLAMP, spec.channels, clamp, spec.output_format.width, half and spec.output_format.signed)
         )
-        return bill
+        signed_sum, one_sided = half and spec.output_format.signed, not spec.input_format.signed
+        limited = clamp_features(clamp, spec.output_format.width, signed_sum=signed_sum, one_sided=one_sided)
+        bill += limited * spec.channels
+        # What is the same everywhere asks for no position. Of a power of two synthesis keeps one bit, which gates.
+        same = int(spec.multiplier.flat[0])
+        if (spec.multiplier != same).any():
+            bill.add(Kind.COUNTER, index_bits(rows) + index_bits(columns)).add(Kind.TABLE, factor, 8)
+        elif is_wires(same):
+            dropped = 0 if even else max(spec.shift - factor + 1 - half, 0)  # low bits that nobody reads
+            read = spec.channels * max(bits - dropped, 1)
+            rounds = adder_of(int(half), bits) * spec.channels
+            return bill.add(Kind.REGISTER, 2 * read + 1).add(Kind.GATE, read) + rounds
+        bill.add(Kind.PRODUCT, spec.channels, bits + (not spec.input_format.signed), factor + 1, bits + factor)
+        return bill.add(Kind.OFFSET, spec.channels * clamp * half)
 
     def datapath(self, m: Module, build: PipelineBuilder, lanes: list[Value]) -> list[Value]:
         spec = self.spec

@@ -55,8 +55,8 @@ class MatrixProduct(Operator):
             raise ValueError(f"lanes must divide the {self.matrix.n_inputs} inputs, not {self.lanes}")
         if self.matrix.output_beat != self.requantize.input_beat:
             raise ValueError(f"requantize must take {self.matrix.output_beat}, not {self.requantize.input_beat}")
-        if not self.requantize.is_plain:
-            raise ValueError("the engines requantize each sum once, on one line; hand the sums on to a Requantize")
+        if not self.requantize.read_lanes.changes_nothing:
+            raise ValueError("the engines requantize each sum once; hand the sums on to a Requantize")
 
     @property
     def input_beats(self) -> tuple[Beat, ...]:
@@ -73,7 +73,16 @@ class MatrixProduct(Operator):
     @cached_property
     def parallel(self) -> ParallelEngine:
         """The parallel engine. Its adder graph is solved at first use: software only needs ``compute``."""
-        return ParallelEngine(self.matrix, self.requantize)
+        return ParallelEngine(self.matrix, self.parallel_requantize)
+
+    @cached_property
+    def parallel_requantize(self) -> Requantize:
+        """What the parallel engine does itself after the sums: all, or nothing where there are two lines."""
+        return Requantize.handing_on(self.matrix.output_beat) if self.requantize.has_two_lines else self.requantize
+
+    def after_parallel(self) -> list[tuple[str, StreamComponent]]:
+        """The components after the parallel engine: none, or what requantizes on two lines."""
+        return [("requantize", self.requantize.create())] if self.requantize.has_two_lines else []
 
     @property
     def beatwise(self) -> bool:
@@ -122,7 +131,8 @@ class MatrixProduct(Operator):
         :param levels_per_register: adders in a row between two registers.
         """
         if (engine or self.default_engine) is Engine.PARALLEL:
-            return self._chain(self.matrix.n_inputs, [("parallel", self.parallel.create(levels_per_register))])
+            engine_parts = [("parallel", self.parallel.create(levels_per_register)), *self.after_parallel()]
+            return self._chain(self.matrix.n_inputs, engine_parts)
         folding = Folding(self.matrix, pe or self.matrix.n_outputs, simd or self._default_simd, self.groups)
         folded = FoldedEngine(folding, self.requantize, self.lanes, multiplier, weight_memory, levels_per_register)
         return self._chain(folded.lanes, folded.parts())

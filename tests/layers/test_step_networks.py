@@ -66,26 +66,11 @@ def dense(**changes: object) -> QuantizedDense:
     )
 
 
-def test_two_lines_are_behind_the_engine_and_one_in_it() -> None:
+def test_sources_are_after_the_engine() -> None:
     input = step_networks.tensor(3)
-    assert [type(one) for one in dense().operators(input)] == [MatrixProduct, Requantize]
-    layer = dense()
-    same = dense(negative_multiplier=layer.multiplier, negative_offset=layer.offset)
-    absent = dense(negative_multiplier=None, negative_offset=None)
-    for one_line in (same, absent):
-        assert [type(one) for one in one_line.operators(input)] == [MatrixProduct]
-    # Sums that are never negative know no second line.
-    unsigned = step_networks.tensor(3, signed=False)
-    positive = dense(weights=np.maximum(layer.weights, 0), bias=abs(layer.bias))
-    assert [type(one) for one in positive.operators(unsigned)] == [MatrixProduct]
-
-
-def test_an_engine_refuses_a_second_line() -> None:
-    product, requantize = dense().operators(step_networks.tensor(3))
-    assert isinstance(product, MatrixProduct)
-    assert isinstance(requantize, Requantize)
-    with pytest.raises(ValueError, match="engines requantize each sum once, on one line"):
-        MatrixProduct(product.matrix, requantize, 3)
+    assert [type(one) for one in dense().operators(input)] == [MatrixProduct]
+    assert [type(one) for one in dense(sources=np.arange(4)).operators(input)] == [MatrixProduct]
+    assert [type(one) for one in dense(sources=np.array([0, 2, 1, 3])).operators(input)] == [MatrixProduct, Requantize]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
+from dnn2fpga.layers.numpy_operations import NUMPY
 from dnn2fpga.layers.pooling import AveragePooling, MaxPooling
 from dnn2fpga.optimize.operations import TensorFlowOperations
+from dnn2fpga.quantize.operations import RealOperations
 from dnn2fpga.quantize.scaling import multipliers_and_shift
 from dnn2fpga.tensors.padding import PaddingRule
 from rtl_lib.image.window_schedule import Padding
@@ -40,6 +43,37 @@ def test_windows_of_every_stride(strides: tuple[int, int], padding: PaddingRule)
         np.testing.assert_array_equal(most.forward(OPS, {}, tf.constant(x)), most.compute(x))
         mean = AveragePooling("mean", (height, width), strides, padding)
         np.testing.assert_allclose(mean.forward(OPS, {}, tf.constant(x)), mean.compute(x), atol=1e-6)
+
+
+RNG = np.random.default_rng(0)
+X, Y, WEIGHTS = (RNG.normal(size=shape).astype(np.float32) for shape in ((5, 4, 6, 3), (5, 4, 6, 3), (3, 2)))
+REAL = {
+    "clip": lambda ops, x: ops.clip(x, -0.5, math.inf),
+    "like": lambda ops, x: x * ops.like(x, 0.1),
+    "reshape": lambda ops, x: ops.reshape(x, (-1, 12, 6)),
+    "matmul": lambda ops, x: ops.matmul(x, WEIGHTS),
+    "conv2d": lambda ops, x: ops.conv2d(x, WEIGHTS.reshape(1, 1, 3, 2), (2, 2), "same"),
+    "depthwise_conv2d": lambda ops, x: ops.depthwise_conv2d(x, WEIGHTS.reshape(1, 2, 3), (1, 1), Padding(0, 0, 1, 1)),
+    "max_pool": lambda ops, x: ops.max_pool(x, (2, 3), (2, 1), Padding(1, 0, 2, 2), 0.0),
+    "window_sum": lambda ops, x: ops.window_sum(x, (2, 3), (2, 1), Padding(1, 0, 2, 2)),
+    "sum_of_pixels": lambda ops, x: ops.sum_of_pixels(x),
+    "concatenate": lambda ops, x: ops.concatenate([x, x], 2),
+    "maximum": lambda ops, x: ops.maximum(x, Y),
+    "minimum": lambda ops, x: ops.minimum(x, Y),
+    "function": lambda ops, x: ops.function("tanh", x) - ops.function("sigmoid", x),
+}
+
+
+def test_every_operation_on_real_numbers_is_compared() -> None:
+    assert set(REAL) == {name for name in vars(RealOperations) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_tensorflow_and_numpy_agree(name: str) -> None:
+    found, expected = REAL[name](OPS, tf.constant(X)), REAL[name](NUMPY, X)
+    assert expected.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert REAL[name](NUMPY, X.astype(np.float64)).dtype == np.float64
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3])

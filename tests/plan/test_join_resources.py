@@ -1,4 +1,4 @@
-"""Estimates of forks, joins and step functions: synthesis agrees."""
+"""Estimates of forks, joins, averages and step functions: synthesis agrees."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from rtl_lib.elementwise.product import Product
 from rtl_lib.elementwise.requantize import Requantize
 from rtl_lib.elementwise.thresholds import Thresholds
 from rtl_lib.elementwise.weighted_sum import WeightedSum
+from rtl_lib.image.border_average import BorderAverage
 from rtl_lib.streams.fork_stage import ForkStage
 
 LANES = 4
@@ -71,6 +72,23 @@ def product() -> StreamComponent:
     return spec.create()
 
 
+def product_by_wires() -> StreamComponent:
+    """The multiplier of the requantization is a power of two; its offset is added in the DSP block of the product."""
+    spec = Product(
+        input_formats=(U8, U8),
+        zero_point=in_all_lanes(0, 0),
+        multiplier=np.full(LANES, 1),
+        offset=np.full(LANES, 5),
+        **fields(8, U8),
+    )
+    return spec.create()
+
+
+def average(multiplier: int, shift: int, bits: int) -> StreamComponent:
+    """Of windows that have the same number of pixels everywhere."""
+    return BorderAverage(Format(False, bits), U8, LANES, np.full((4, 4), multiplier), shift).create()
+
+
 S20, U4 = Format(True, 20), Format(False, 4)
 
 
@@ -100,6 +118,9 @@ COMPONENTS: dict[str, Callable[[], StreamComponent]] = {
     "sum": lambda: weighted_sum(23571, 31234, shift=16),
     "maximum": maximum,
     "product": product,
+    "product by wires": product_by_wires,
+    "average of four": lambda: average(8, 5, bits=10),
+    "average of nine": lambda: average(7282, 16, bits=12),
     "thresholds": lambda: Thresholds(S20, U4, np.sort(random_integers(LANES, 15)), 0).create(),
     "two lines": lambda: two_lines(0).create(),
     "two lines of two factors": lambda: two_lines(999).create(),

@@ -86,6 +86,10 @@ OPTIONS = {
         "function 'f'",
     ),
     "other filters": (setting("c1", "filters", to=5), "has shape"),
+    "a layer as .h5 files have it": (
+        lambda layers: layers["c1"].update(class_name="hgq>QConv2D"),
+        "lies in an .h5 file",
+    ),
     "a foreign layer": (lambda layers: layers["c1"].update(registered_name="evil>QConv2D"), "evil>QConv2D"),
     "a layer that is not read": (lambda layers: layers["c1"].update(registered_name="hgq>QGRU"), "hgq>QGRU"),
 }

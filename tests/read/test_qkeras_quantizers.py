@@ -156,3 +156,11 @@ def test_frozen_scales_must_be_one_for_each_output(scale: Any) -> None:
     config = {"bits": 4, "alpha": "auto", "post_training_scale": scale}
     with pytest.raises(Unsupported, match="post_training_scale must be"):
         quantizer_of({"class_name": "quantized_bits", "config": config}).weights(RECORDED["x/dense"])
+
+
+@pytest.mark.parametrize("text", ["quantized_bits(4,alpha='auto')", "quantized_bits(4,alpha='auto_po2')"])
+def test_weights_beyond_single_precision_are_refused(text: str) -> None:
+    """Their squares and sums are infinite, and QKeras makes NaN of them."""
+    x = np.full((64, 2), 3e38, np.float32)
+    with pytest.raises((Unsupported, ValueError), match=r"too large|not finite"), np.errstate(all="ignore"):
+        quantizer_of(text).weights(x * np.float32([1, -1]))

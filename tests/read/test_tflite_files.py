@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flatbuffer_writer import Number, Table
-from tflite_models import NONE, Model, fused
+from tflite_codes import IntegerCodes
+from tflite_models import NONE, RELU, Model, fused
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
@@ -91,3 +92,15 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     graph = read(m.file(tensors[:2], tensors[2:]), tmp_path)
     assert list(graph.inputs) == ["tensor_0", "tensor_1"]
     assert graph.dag.outputs == ("t2_add", "t3_maximum")
+
+
+def test_a_sum_that_always_saturates(tmp_path: Path) -> None:
+    m = Model()
+    a, b = m.tensor([1, 4], scale=0.01), m.tensor([1, 4], scale=0.01)
+    y = m.tensor([1, 4], scale=1.0, zero=127)
+    m.operator("ADD", [a, b], [y], fused(RELU))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(m.file([a, b], [y]))
+    codes = IntegerCodes(path, TfliteRule.TFLM, [np.arange(-64, 64, dtype=np.int8).reshape(32, 4)] * 2)
+    assert (codes.output == 127).all()
+    np.testing.assert_array_equal(codes.computed[y], codes.output)

@@ -9,7 +9,9 @@ import pytest
 from conftest import beside_the_data
 from tflite_codes import FOLDER, RECORDED, Codes, IntegerCodes
 
+from dnn2fpga.read.front_ends import read_model
 from dnn2fpga.read.tflite_rules import TfliteRule
+from dnn2fpga.task import Ending
 
 OWN = sorted(folder for folder in FOLDER.glob("tflite_*") if (folder / "model.tflite").is_file())
 SHARED = sorted(beside_the_data("models").glob("front_ends/tflite_*"))
@@ -58,3 +60,8 @@ def test_every_tensor_of_the_integer_model(folder: Path, rule: TfliteRule) -> No
     assert len(codes.computed) >= len(codes.integers.graph.nodes) - 2
     for index, found in codes.computed.items():
         np.testing.assert_array_equal(found, codes.of(index), err_msg=f"tensor {index}")
+
+
+def test_the_function_at_the_end() -> None:
+    (interface,) = read_model(FOLDER / "tflite_mean" / "model.tflite").interfaces.values()
+    assert interface.ending is Ending.SIGMOID

@@ -20,10 +20,11 @@ from stream_bench import run_component
 
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
+from rtl_lib.core.lane_map import LaneMap
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.epilogue import Finish
-from rtl_lib.elementwise.requantize import Requantize
+from rtl_lib.elementwise.requantize import Line, Requantize
 from rtl_lib.matrix.constant_matrix import ConstantMatrix
 from rtl_lib.matrix.matrix_product import Engine, MatrixProduct
 from rtl_lib.matrix.parallel.adder_sums import Sum
@@ -293,7 +294,9 @@ def test_a_finish_has_as_little_in_it_as_possible() -> None:
     floor, up, even = Rounding.FLOOR, Rounding.HALF_UP, Rounding.HALF_EVEN
 
     def of(multiplier: int, shift: int, offset: int, rounding: Rounding) -> tuple[int, int, int, Rounding]:
-        finish = Finish.of(multiplier, shift, offset, -8, 7, rounding, Overflow.SATURATE)
+        line = Line(multiplier, offset)
+        finish = Finish.of((line, line), shift, -8, 7, rounding, Overflow.SATURATE)
+        assert finish.below is None
         return finish.multiplier, finish.offset, finish.shift, finish.rounding
 
     assert of(1, 3, 5, floor) == (1, 5, 3, floor)
@@ -370,6 +373,47 @@ def test_specs_that_make_no_sense() -> None:
 def test_inputs_are_checked() -> None:
     with pytest.raises(ValueError, match="x must be within s5"):
         TWELVE.compute(np.full((1, 1, 12), 16))
+
+
+TWO_LINES = {  # multiplier, offset, negative multiplier, negative offset of three outputs
+    "two factors": ([5, 12, 3], [3, -6, 0], [5, -2, 0], [2, 40, -7]),
+    "ties away from zero": ([77, 99, 33], [0, 0, 0], [77, 99, 33], [-1, -1, -1]),
+    "some of one line": ([1, 1, 7], [0, 9, 2], [1, 2, 7], [5, 0, 2]),
+    "nothing below 0": ([1, 4, 8], [0, 0, 0], [0, 0, 0], [0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"engine": Engine.PARALLEL}, *({"engine": Engine.FOLDED, "pe": pe, "simd": 1} for pe in (1, 2, 3))],
+    ids=["parallel", "one", "two", "three"],
+)
+@pytest.mark.parametrize("rounding", [Rounding.HALF_UP, Rounding.HALF_EVEN])
+@pytest.mark.parametrize("name", TWO_LINES)
+def test_two_lines_on_both_engines(name: str, rounding: Rounding, options: dict[str, Any]) -> None:
+    multiplier, offset, below, offset_below = (np.array(of) for of in TWO_LINES[name])
+    one = product(
+        [[5, -15, 1], [-11, 15, 0]],
+        multiplier=multiplier,
+        shift=[4, 5, 3],
+        offset=offset,
+        bias=[7, 0, -3],
+        rounding=rounding,
+    )
+    second = {"negative_multiplier": below, "negative_offset": offset_below}
+    spec = dataclasses.replace(one, requantize=dataclasses.replace(one.requantize, **second))
+    assert spec.requantize.has_two_lines
+    check_operator(spec, 20, **options)
+    x = np.stack(np.meshgrid(range(-16, 16), range(-16, 16)), axis=-1).reshape(1, -1, 2)
+    assert spec.compute(x).tolist() == spec.requantize.compute(spec.matrix.compute(x)).tolist()
+    assert spec.compute(x).tolist() != one.compute(x).tolist()
+
+
+def test_an_engine_refuses_to_requantize_a_sum_twice() -> None:
+    spec = product([[1, 2], [3, 4]])
+    twice = dataclasses.replace(spec.requantize, lane_map=LaneMap(2, (1, 0)))
+    with pytest.raises(ValueError, match="engines requantize each sum once"):
+        dataclasses.replace(spec, requantize=twice)
 
 
 WIDE = [  # bits of the accumulator and of the multiplier: with one more, 62 at most

@@ -66,7 +66,12 @@ def _operand(feature: Feature, fit: Fit) -> Iterator[Term]:
 
 
 def _offset(feature: Feature, fit: Fit) -> Iterator[Term]:
-    yield "lut", "constant_adder", feature.count * (not fit.fabric.dsp.adds_behind)
+    """A product without a block needs an adder of its own."""
+    dsp, soft = fit.fabric.dsp, np.False_
+    if feature.sizes:
+        a, b, product = feature.sizes
+        soft = dsp.is_soft(np.maximum(a, b), np.minimum(a, b), product)
+    yield "lut", "constant_adder", feature.count * (soft | (not dsp.adds_behind))
 
 
 def _six_inputs(feature: Feature, fit: Fit) -> Iterator[Term]:

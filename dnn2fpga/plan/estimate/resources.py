@@ -102,5 +102,11 @@ def folded_resources(
 def parallel_resources(product: MatrixProduct, levels_per_register: int = 3, family: str = "xc7") -> Resources:
     """Estimate the resources of a parallel engine whose adder graph is not solved, from the digits of the weights."""
     fit = fit_of(family)
-    engine = UnsolvedEngine(product.matrix, product.requantize)
-    return resources_of(engine.features(levels_per_register, list(fit.sharing), list(fit.registers)), family)
+    engine = UnsolvedEngine(product.matrix, product.parallel_requantize)
+    features = engine.features(levels_per_register, list(fit.sharing), list(fit.registers))
+    return resources_of(features, family) + after_parallel_resources(product, family)
+
+
+def after_parallel_resources(product: MatrixProduct, family: str = "xc7") -> Resources:
+    """Of what stands after a parallel engine."""
+    return sum((estimate(part, family) for _, part in product.after_parallel()), Resources())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 
@@ -25,7 +24,7 @@ class TurnFinish(Pipeline):
     def __init__(self, finishes: Sequence[Finish], pe: int, input_format: Format, output_format: Format) -> None:
         self.finishes = finishes
         self.turns = -(-len(finishes) // pe)
-        self.multiplies = any(finish.multiplier != 1 for finish in finishes)
+        self.multiplies = not all(finish.only_adds for finish in finishes)
         super().__init__(Beat(input_format, pe), Beat(output_format, pe), latency=2 if self.multiplies else 1)
 
     def features(self) -> Features:
@@ -42,8 +41,14 @@ class TurnFinish(Pipeline):
             own = [self.finishes[min(t * len(lanes) + k, len(self.finishes) - 1)] for t in range(self.turns)]
             value = lane
             if self.multiplies:
-                value = build.register(lane * constant_of(turn, [f.multiplier for f in own]), f"product_{k}")
-                value = value + constant_of(later, [f.offset for f in own])
+                lines, below = zip(*(finish.lines for finish in own), strict=True)
+                factor = _of_sign(
+                    lane < 0, turn, [line.multiplier for line in lines], [line.multiplier for line in below]
+                )
+                value = build.register(lane * factor, f"product_{k}")
+                offsets = [line.offset for line in lines], [line.offset for line in below]
+                negative = lane < 0 if offsets[0] == offsets[1] else build.register(lane < 0, f"negative_{k}")
+                value = value + _of_sign(negative, later, *offsets)
             results.append(build.register(self._fitted(m, value, later, own, k), f"result_{k}"))
         return results
 
@@ -51,12 +56,19 @@ class TurnFinish(Pipeline):
         """Shift and clamp; outputs that share them share the logic."""
         total = Signal(value.shape(), name=f"total_{lane}")
         m.d.comb += total.eq(value)
-        kinds = [replace(finish, multiplier=1, offset=0) for finish in own]
+        kinds = [finish.after_lines for finish in own]
         distinct = list(dict.fromkeys(kinds))
         fitted = [narrow(m, kind.wires(total), self.output_beat.format) for kind in distinct]
         if len(fitted) == 1:
             return fitted[0]
         return Array(fitted)[constant_of(turn, [distinct.index(kind) for kind in kinds])]
+
+
+def _of_sign(negative: Value, index: Value, constants: Sequence[int], below: Sequence[int]) -> Value:
+    """``below[index]`` where ``negative``, else ``constants[index]``."""
+    if constants == below:
+        return constant_of(index, constants)
+    return Mux(negative, constant_of(index, below), constant_of(index, constants))
 
 
 def constant_of(index: Value, constants: Sequence[int]) -> Value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -314,25 +314,31 @@ class FinishShape:
         return ceil_div(len(self.finishes), self.pe)
 
     def features(self) -> Features:
-        multiplies = any(finish.multiplier != 1 for finish in self.finishes)
+        multiplies = not all(finish.only_adds for finish in self.finishes)
+        lines = [line for finish in self.finishes for line in finish.lines]
+        offset = Format.containing(*_ends([line.offset for line in lines])).width
         bill = pipeline_features(1 + multiplies)
         bill.add(Kind.COUNTER, index_bits(self.turns)).add(Kind.REGISTER, index_bits(self.turns) * multiplies)
         bits = self.input_format.width
         if multiplies:
-            m = Format.containing(*_ends([finish.multiplier for finish in self.finishes]))
-            offset = Format.containing(*_ends([finish.offset for finish in self.finishes])).width
+            m = Format.containing(*_ends([line.multiplier for line in lines]))
             mixed = m.signed != self.input_format.signed
             a, b = bits + mixed * (not self.input_format.signed), m.width + mixed * (not m.signed)
             # In a single turn the multipliers are constants, and powers of two are wires.
-            shifts = [f.multiplier.bit_length() - 1 for f in self.finishes if f.multiplier.bit_count() == 1]
+            one_factor = [f.multiplier for f in self.finishes if f.lines[0].multiplier == f.lines[1].multiplier]
+            shifts = [factor.bit_length() - 1 for factor in one_factor if factor.bit_count() == 1]
             once = self.turns == 1
             bill.add(Kind.PRODUCT, np.where(once, len(self.finishes) - len(shifts), self.pe), a, b, bits + m.width)
             bill.add(Kind.REGISTER, once * (bits * len(shifts) + sum(shifts)))
-            bill.add(Kind.TABLE, m.width * self.pe, self.turns).add(Kind.TABLE, offset * self.pe, self.turns)
+            # A second line has tables of its own, and the sign chooses.
+            again = 1 + any(finish.below for finish in self.finishes)
+            bill.add(Kind.TABLE, again * m.width * self.pe, self.turns).add(
+                Kind.TABLE, again * offset * self.pe, self.turns
+            )
+            bill.add(Kind.GATE, (again - 1) * (m.width + offset) * self.pe * (self.turns > 1))
+            bill.add(Kind.REGISTER, (again - 1) * self.pe)
             bits += m.width
-        else:
-            offset = Format.containing(*_ends([finish.offset for finish in self.finishes])).width
-        adds = any(finish.offset for finish in self.finishes) and multiplies
+        adds = any(line.offset for line in lines) and multiplies
         bill.add(Kind.ADDER, adds * bits * self.pe * (self.turns > 1))
         bill.add(Kind.CONSTANT_ADDER, adds * bits * self.pe * (self.turns == 1))
         return bill + self._clamps(bits, bool(adds))
@@ -341,7 +347,7 @@ class FinishShape:
         """Return the clamps. Outputs that share a lane share what they have in common; how many kinds a lane has is
         taken as an average.
         """
-        kinds = Counter(replace(finish, multiplier=1, offset=0) for finish in self.finishes)
+        kinds = Counter(finish.after_lines for finish in self.finishes)
         lanes = [
             self.pe * -np.expm1(self.turns * np.log1p(-min(n / len(self.finishes), 1 - 1e-12))) for n in kinds.values()
         ]

@@ -72,6 +72,19 @@ def convolution(depthwise=False, per_channel=True):
     return make
 
 
+def coarse_convolution(r):
+    """One accumulator is several codes, and RELU6 lies between two accumulators."""
+    m = Model()
+    source = {"scale": np.float32(0.10462), "zero": int(r.codes(()))}
+    x = m.tensor([1, 4, 4, 2], **source)
+    scales = np.array([1, 0.5, 2], np.float32)
+    w = m.tensor([3, 1, 1, 2], scale=scales, data=r.rng.integers(-1, 2, (3, 1, 1, 2)))
+    b = m.tensor([3], "int32", source["scale"] * scales, data=r.rng.integers(-9, 10, 3))
+    y = m.tensor([1, 4, 4, 3], scale=0.025, zero=-128)
+    m.operator("CONV_2D", [x, w, b], [y], window(SAME, 1, activation=RELU6) | {4: Number("i", 1), 5: Number("i", 1)}, 3)
+    return m.file([x], [y]), 6
+
+
 def dense(per_channel):
     def make(r):
         m, (inputs, outputs) = Model(), (12, 5)
@@ -213,6 +226,7 @@ OPERATORS = {
     "QUANTIZE of float32": entering("float32"),
     "QUANTIZE of uint8": entering("uint8"),
     "PAD": padding,
+    "CONV_2D, coarse": coarse_convolution,
 }
 
 

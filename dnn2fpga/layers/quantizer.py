@@ -22,6 +22,7 @@ __all__ = ["IntegerRule", "Quantizer", "Rounded", "Rule"]
 
 
 HALF_EVEN = Rounded()
+SINGLE_BITS = 24  # of codes that float32 tells apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,8 @@ class Quantizer(Layer):
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         codes = self.rule.codes(np.asarray(x, np.float64), self.encoding)
-        return self.encoding.reals(codes).astype(np.asarray(x).dtype)
+        reals = self.encoding.reals(codes)
+        return reals if self.encoding.format.width > SINGLE_BITS else reals.astype(np.asarray(x).dtype)
 
     def in_floating_point(self) -> Layer | None:
         unsigned = (self.encoding.low >= self.encoding.zero_point).all()

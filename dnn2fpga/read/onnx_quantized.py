@@ -12,10 +12,10 @@ import numpy as np
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.rules import Rounded, Rule
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.read.channels_first import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 INTEGERS = ("int8", "uint8", "int16", "uint16")
@@ -71,6 +71,7 @@ def onto(call: Call, source: Stream, target: Grid, rule: Rule = HALF_EVEN, name:
 def quantize(call: Call) -> Value:
     """QuantizeLinear: ``saturate(rint(x / scale) + zero point)``."""
     if call.is_constant(0):
+        call.computed.spend(call.array(0).size)
         array, scale, zero = call.array(0), *_along(call, call.array(0).ndim)
         if zero.dtype.name not in INTEGERS:
             raise Unsupported(f"makes constants of type {zero.dtype}")
@@ -91,6 +92,8 @@ def dequantize(call: Call) -> Value:
     codes, scale, zero = call.array(0), *_along(call, call.array(0).ndim)
     if codes.dtype.kind not in "iu":
         raise Unsupported(f"reads constants of type {codes.dtype}, which are no codes")
+    call.exact.spend(scale.size)
+    call.computed.spend(codes.size)
     integers = codes.astype(np.int64) - zero.astype(np.int64)
     return Constant((integers * scale).astype(np.float32), Codes.of(integers, scale))
 

@@ -133,6 +133,8 @@ def parse(data: bytes) -> OnnxModel:
     if len(set(names)) < len(names) or constants.keys() & set(names):
         raise DamagedMessage("two of its tensors have one name")
     ports = [tuple(_port(one) for one in graph.messages(number, MOST_TENSORS)) for number in (11, 12)]
+    if not ports[1]:
+        raise DamagedMessage("it has no output")
     inputs = tuple(port for port in ports[0] if port.name not in constants)  # older files list constants, too
     versions = [one.integer(2) for one in root.messages(8, MOST_READ) if one.text(1) in Domain.ONNX.value]
     return OnnxModel(nodes, inputs, ports[1], constants, max(versions, default=1))

@@ -93,6 +93,17 @@ def test_an_activation_in_a_layer_is_one_after_it(activation: str | None, tmp_pa
     same_in_integers(graph)
 
 
+def test_activations_of_keras_in_qkeras_and_the_reverse(tmp_path: Path) -> None:
+    """QActivation keeps a function as an object (qkeras-v3), Activation a quantizer."""
+    function = {"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}
+    quantizer = {"class_name": "quantized_relu", "config": {"bits": 4, "integer": 1}, "module": "qkeras.quantizers"}
+    registered = {**quantizer, "registered_name": "qkeras>quantized_relu"}
+    after = layer("QActivation", activation=function), layer("Activation", activation=registered)
+    graph = dense(tmp_path, *after)
+    assert [node.layer.kind for node in graph.nodes] == ["dense", "clamp", "quantizer"]
+    same_in_integers(graph)
+
+
 def test_a_number_as_alpha_scales_what_is_rounded_without_it(tmp_path: Path) -> None:
     graph = dense(tmp_path, activation="quantized_bits(4,1,alpha=0.5)")
     assert [node.layer.kind for node in graph.nodes] == ["dense", "quantizer", "affine"]

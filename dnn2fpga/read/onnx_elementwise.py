@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -104,12 +105,25 @@ def activation(layer: Callable[[Call], Layer]) -> Reader:
 
 
 def clip(call: Call) -> Value:
-    """Clip; its bounds are inputs, or attributes in older files."""
+    """Clip, of numbers or of codes (fewer bits than their type has); its bounds are attributes in older files."""
+    value = call.value(0)
+    if isinstance(value, Stream) and value.is_codes:
+        return _of_fewer_codes(call, value)
     low, high = (
         float(call.scalar(place)) if call.has(place) else call.attribute(name, end)
         for place, name, end in ((1, "min", -math.inf), (2, "max", math.inf))
     )
     return clamped(call, call.stream(), low, high, call.name)
+
+
+def _of_fewer_codes(call: Call, source: Stream) -> Stream:
+    """Codes between two codes, as Brevitas writes quantizers of fewer than 8 bits (QCDQ)."""
+    assert source.grid is not None  # `Stream.is_codes`
+    before = source.grid
+    bounds = (int(call.scalar(place)) if call.has(place) else end for place, end in ((1, before.low), (2, before.high)))
+    grid = replace(before, low=max(next(bounds), before.low), high=min(next(bounds), before.high))
+    low, high = (float((end - grid.zero) * grid.scale) for end in (grid.low, grid.high))
+    return clamped(call, source, low, high, call.name).on(grid, is_codes=True)
 
 
 def leaky(call: Call) -> Layer:

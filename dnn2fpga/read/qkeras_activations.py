@@ -17,9 +17,9 @@ from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
 from dnn2fpga.tensors.basics import Shape
 
 
-def both(name: str) -> tuple[str, ...]:
-    """A class in files of qkeras-v3, and of QKeras 0.9."""
-    return f"qkeras>{name}", name
+def known_as(module: str, name: str) -> tuple[str, ...]:
+    """Return the names of a class: registered (qkeras-v3), by its module where it is not, alone (``.h5`` of 0.9)."""
+    return f"qkeras>{name}", f"qkeras.{module}.{name}", name
 
 
 class Quantizing(LayerOptions):
@@ -61,7 +61,7 @@ def in_order(name: str, layers: Sequence[Layer]) -> list[Layer]:
 class QActivation(LayerOptions):
     """QKeras' layer; and that of Keras, which may hold a quantizer, too."""
 
-    stands_for: ClassVar[tuple[str, ...]] = (*both("QActivation"), "Activation")
+    stands_for: ClassVar[tuple[str, ...]] = (*known_as("qlayers", "QActivation"), "Activation")
 
     activation: Activation
 

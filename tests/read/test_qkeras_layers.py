@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,37 @@ def test_activations_of_keras_in_qkeras_and_the_reverse(tmp_path: Path) -> None:
     graph = dense(tmp_path, *after)
     assert [node.layer.kind for node in graph.nodes] == ["dense", "clamp", "quantizer"]
     same_in_integers(graph)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"class_name": "QDense"},
+        {"class_name": "qkeras>QDense"},
+        {"class_name": "QDense", "module": "qkeras.qlayers", "registered_name": "qkeras>QDense"},
+        {"class_name": "QDense", "module": "qkeras.qlayers", "registered_name": "QDense"},
+        {"class_name": "QDense", "module": "antigravity.qlayers", "registered_name": "qkeras>QDense"},
+    ],
+)
+def test_names_of_a_class(names: dict[str, Any], tmp_path: Path) -> None:
+    """What a file names is never imported."""
+    described = layer("QDense", units=1, kernel_quantizer="quantized_bits(4)", use_bias=False) | names
+    graph = model(tmp_path, described, shape=(2,), arrays={"qdense/kernel": [[1], [2]]})
+    assert [node.layer.kind for node in graph.nodes] == ["dense"]
+    assert not {"antigravity", "qkeras"} & set(sys.modules)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"class_name": "QDense", "module": "elsewhere", "registered_name": "elsewhere>QDense"},
+        {"class_name": "QDense", "module": "elsewhere.qlayers", "registered_name": "QDense"},
+        {"class_name": "elsewhere>QDense"},
+    ],
+)
+def test_classes_of_others(names: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not one of Keras' own classes and is never loaded"):
+        model(tmp_path, layer("QDense", units=1) | names, arrays={})
 
 
 def test_a_number_as_alpha_scales_what_is_rounded_without_it(tmp_path: Path) -> None:

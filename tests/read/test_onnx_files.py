@@ -93,6 +93,13 @@ def test_too_many_fields() -> None:
         Message.of(memoryview(integer(1, 0) * 600_000))
 
 
+def circle() -> Model:
+    model = Model()
+    model.node("Cast", "a", "x", to=1)
+    model.node("Cast", "x", "a", to=1)
+    return model
+
+
 def in_graph(content: bytes) -> Callable[[], Model]:
     def make() -> Model:
         model = convolution()
@@ -131,6 +138,7 @@ def twice() -> Model:
         (of_constant(b"", shape=(1 << 30, 1 << 30)), "numbers; at most 67,108,864"),
         (of_constant(b"", shape=(-1, 2)), "it has the shape [-1, 2]"),
         (twice, "two of its tensors have one name"),
+        (circle, "two of its tensors have one name"),
     ],
 )
 def test_refused_files(make: Callable[[], Model], expected: str, tmp_path: Path) -> None:
@@ -398,7 +406,9 @@ def test_quantizers_of_fewer_bits_than_their_type(tmp_path: Path) -> None:
     w = qcdq(model, "w", model.constant("f", np.array([[-9.0], [0.25], [9.0]])), -2, 1)
     model.node("MatMul", "y", x, w)
     graph = read_onnx(model.write(tmp_path))
-    dense = graph.layers[-1]
+    quantizer, dense = graph.layers
+    assert isinstance(quantizer, Quantizer)
+    assert (quantizer.encoding.low, quantizer.encoding.high) == (-8, 7)
     assert isinstance(dense, Linear)
     assert dense.exact is not None
     assert dense.exact.codes[:, 0].tolist() == [-2, 1, 1]

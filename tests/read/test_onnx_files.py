@@ -16,6 +16,7 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.passes.to_integers import to_integers
+from dnn2fpga.read.builder import GraphBuilder
 from dnn2fpga.read.front_ends import read_model
 from dnn2fpga.read.onnx import read_onnx
 from dnn2fpga.read.protobuf import DamagedMessage, Message
@@ -430,6 +431,17 @@ def test_means_of_codes_are_noted(tmp_path: Path) -> None:
         model.node("QuantizeLinear", "y", model.node("GlobalAveragePool", "a", d), *names)
         notes = read_onnx(model.write(tmp_path)).notes
         assert any("'a': where a mean of codes lies half-way" in note for note in notes) == noted
+
+
+@pytest.mark.parametrize(("group", "expected"), [(1, 4 * 4 * 9), (2, 4 * 4 * 9), (4, 4 * 9)])
+def test_parameters_are_counted_once(group: int, expected: int, tmp_path: Path) -> None:
+    """As many as hardware has: with zeros between groups, where they are not of single channels."""
+    claimed: list[int] = []
+    model = convolution(Model((1, 4, 6, 5)), np.ones((4, 4 // group, 3, 3)), group=group)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GraphBuilder, "claim", lambda self, parameters, where: claimed.append(parameters))
+        read_onnx(model.write(tmp_path))
+    assert sum(claimed) == expected
 
 
 def test_tensors_keep_their_names(tmp_path: Path) -> None:

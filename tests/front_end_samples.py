@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from conftest import beside_the_data
+from data_folders import beside_the_data
 from onnx_codes import channels_last, node_of_onnx
 from tflite_codes import RECORDED, node_of, real
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import beside_the_data
+from data_folders import beside_the_data
 from integer_model import IntegerModel
 
 from dnn2fpga.graph.dag import Node

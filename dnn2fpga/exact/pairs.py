@@ -43,12 +43,12 @@ class Pairs:
 
         :param steps: of every lane.
         """
-        known: dict[bytes, tuple[int, ...] | None] = {}
+        known: dict[tuple[bytes, int, int], tuple[int, ...] | None] = {}
         lanes = []
         for lane, own in enumerate(steps):
             left, right = (table[:, lane] for table in self.tables)
             codes = own.codes(left[:, None] + right[None, :])
-            key = codes.tobytes() + left.tobytes() + right.tobytes()
+            key = codes.tobytes() + left.tobytes() + right.tobytes(), own.least, own.most
             if key not in known:
                 known[key] = self._line(left, right, codes, own)
             lanes.append(known[key])

@@ -42,6 +42,11 @@ class Rule(ABC):
         return None
 
     @property
+    def wraps(self) -> bool:
+        """Whether codes wrap, so that they do not rise with the numbers."""
+        return False
+
+    @property
     def conversion(self) -> Conversion | None:
         """How the host does it to an input of the model; None where only hardware does."""
         return None
@@ -94,28 +99,33 @@ class Rounded(Rule):
         levels = (np.asarray(x, kind) / floats(encoding.scale).astype(kind)).astype(np.float64)
         before, after = (encoding.zero_point, 0) if self.zero_point_first else (0, encoding.zero_point)
         codes = self.rounding.round(levels + before) + after
-        if self.overflow is Overflow.WRAP:
+        if self.wraps:
             return encoding.low + np.mod(codes - encoding.low, encoding.high - encoding.low + 1)
         return np.asarray(arithmetic.fit(codes, encoding.low, encoding.high, self.overflow))
+
+    @property
+    def wraps(self) -> bool:
+        return self.overflow is Overflow.WRAP
 
     @property
     def conversion(self) -> Conversion:
         return Conversion(
             rounding=self.rounding.value,
-            wraps=self.overflow is Overflow.WRAP,
+            wraps=self.wraps,
             zero_point_first=self.zero_point_first,
             binary32=self.binary32,
         )
 
     def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
         lanes = [
-            Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.overflow is Overflow.WRAP)
+            Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.wraps)
             for k, lane in enumerate(encoding.lanes)
         ]
-        return direct(lanes, self.overflow)
+        last = direct(lanes, self.overflow)
+        return last if last is not None and last.is_exact(sums.low, sums.high) else None
 
     def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
-        if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
+        if not self.wraps or self.direct(sums, encoding) is not None:
             return None
         without = replace(self, overflow=Overflow.SATURATE)
         endless = replace(encoding, low=encoding.low * 0 - FAR, high=encoding.high * 0 + FAR)
@@ -130,7 +140,7 @@ class Rounded(Rule):
         return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        if self.overflow is Overflow.WRAP:
+        if self.wraps:
             raise Unsupported("numbers that wrap have no steps, unless they are made codes before (`unwrapped`)")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
@@ -138,7 +148,7 @@ class Rounded(Rule):
         ]
 
     def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
-        if self.overflow is Overflow.WRAP or not all(piece.is_exact for lane in sums.pieces for piece in lane):
+        if self.wraps or not all(piece.is_exact for lane in sums.pieces for piece in lane):
             return super().codes_of(sums, encoding, accumulators)
         codes = [
             [self._code(lane, applied(pieces, Fraction(a))) for a in accumulators.tolist()]
@@ -166,6 +176,7 @@ class Rounded(Rule):
             low,
             high,
             (lane.low, lane.high),
+            lane.scale,
         )
 
     def _code(self, lane: Lane, x: Fraction) -> int:

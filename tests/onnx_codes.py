@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from conftest import beside_the_data
+from data_folders import beside_the_data
 
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.graph.float import Graph

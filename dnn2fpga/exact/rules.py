@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,11 +26,21 @@ FAR = 1 << 40  # beyond every code
 
 
 class Rule(ABC):
-    """How a real number becomes a code."""
+    """How a real number becomes a code.
+
+    :cvar rounds: whether codes are the numbers, rounded; else they are another function of them.
+    """
+
+    rounds: ClassVar[bool] = True
 
     @abstractmethod
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         """Return the codes (float64) of real numbers ``[..., channels]``, computed in float64."""
+
+    @property
+    def never_decreases(self) -> bool:
+        """Whether a larger number never gets a lower code."""
+        return True
 
     def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
         """Return the requantizer where all scales are powers of two apart; None where they are not."""
@@ -40,11 +51,6 @@ class Rule(ABC):
         wrap, or where `direct` writes down how.
         """
         return None
-
-    @property
-    def wraps(self) -> bool:
-        """Whether codes wrap, so that they do not rise with the numbers."""
-        return False
 
     @property
     def conversion(self) -> Conversion | None:
@@ -99,33 +105,33 @@ class Rounded(Rule):
         levels = (np.asarray(x, kind) / floats(encoding.scale).astype(kind)).astype(np.float64)
         before, after = (encoding.zero_point, 0) if self.zero_point_first else (0, encoding.zero_point)
         codes = self.rounding.round(levels + before) + after
-        if self.wraps:
+        if self.overflow is Overflow.WRAP:
             return encoding.low + np.mod(codes - encoding.low, encoding.high - encoding.low + 1)
         return np.asarray(arithmetic.fit(codes, encoding.low, encoding.high, self.overflow))
 
     @property
-    def wraps(self) -> bool:
-        return self.overflow is Overflow.WRAP
+    def never_decreases(self) -> bool:
+        return self.overflow is not Overflow.WRAP
 
     @property
     def conversion(self) -> Conversion:
         return Conversion(
             rounding=self.rounding.value,
-            wraps=self.wraps,
+            wraps=self.overflow is Overflow.WRAP,
             zero_point_first=self.zero_point_first,
             binary32=self.binary32,
         )
 
     def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
         lanes = [
-            Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.wraps)
+            Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.overflow is Overflow.WRAP)
             for k, lane in enumerate(encoding.lanes)
         ]
         last = direct(lanes, self.overflow)
         return last if last is not None and last.is_exact(sums.low, sums.high) else None
 
     def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
-        if not self.wraps or self.direct(sums, encoding) is not None:
+        if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
             return None
         without = replace(self, overflow=Overflow.SATURATE)
         endless = replace(encoding, low=encoding.low * 0 - FAR, high=encoding.high * 0 + FAR)
@@ -140,7 +146,7 @@ class Rounded(Rule):
         return replace(encoding, low=ends.min(axis=1), high=ends.max(axis=1)), without
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        if self.wraps:
+        if self.overflow is Overflow.WRAP:
             raise Unsupported("numbers that wrap have no steps, unless they are made codes before (`unwrapped`)")
         return [
             self._steps(sums.pieces[k], lane, int(sums.low[k]), int(sums.high[k]))
@@ -148,7 +154,7 @@ class Rounded(Rule):
         ]
 
     def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
-        if self.wraps or not all(piece.is_exact for lane in sums.pieces for piece in lane):
+        if self.overflow is Overflow.WRAP or not all(piece.is_exact for lane in sums.pieces for piece in lane):
             return super().codes_of(sums, encoding, accumulators)
         codes = [
             [self._code(lane, applied(pieces, Fraction(a))) for a in accumulators.tolist()]

@@ -16,7 +16,7 @@ from dnn2fpga.exact.lowered import Lowered, Rounding
 from dnn2fpga.exact.rules import IntegerRule, Rounded, Rule
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.base import Layer
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 __all__ = ["IntegerRule", "Quantizer", "Rounded", "Rule"]
 
@@ -51,7 +51,16 @@ class Quantizer(Layer):
         reals = self.encoding.reals(codes)
         return reals if self.encoding.format.width > SINGLE_BITS else reals.astype(np.asarray(x).dtype)
 
+    @property
+    def never_decreases(self) -> bool:
+        return self.rule.never_decreases
+
     def in_floating_point(self) -> Layer | None:
+        if not self.rule.rounds:
+            raise Unsupported(
+                "counts thresholds, and does not only round numbers: without it the network computes something else; "
+                "leave --requantize out"
+            )
         unsigned = (self.encoding.low >= self.encoding.zero_point).all()
         return Clamp(self.name, 0.0, math.inf) if unsigned else None
 

@@ -29,6 +29,7 @@ from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
+from dnn2fpga.passes.round_early import round_early
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.conversion import Conversion
@@ -41,6 +42,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     simplify.require_own_outputs,
     simplify.order_inputs,
     simplify.fold_padding,
+    round_early,
     simplify.name_layers,
 )
 
@@ -195,7 +197,7 @@ class _Lowering:
         """Add the layer, or layers, of a quantizer; see `Emitter`."""
         own = encoding.for_lanes(sums.lanes)
         tensor = tensor_of(sums.shape, sums.lanes, own)
-        if sums.pairs is not None and not rule.wraps:
+        if sums.pairs is not None and rule.never_decreases:
             steps = tuple(rule.steps(sums, own))
             layer = sums.pairs.layer(name, tensor, steps)
             if layer is not None:

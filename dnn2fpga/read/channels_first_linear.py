@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.exact.encoding import ExactWeights
-from dnn2fpga.exact.rationals import rationals
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
@@ -34,7 +33,7 @@ class Weights:
     :param arrange: brings them into the order of the layer: the last axis is the output.
     :param outputs: which axis that is in the source.
     :param factor: of all of them, exact.
-    :param bias: exact, ``[outputs]``.
+    :param bias: ``[outputs]``; exact where the model brings integers.
     """
 
     constant: Constant
@@ -83,18 +82,20 @@ def _integers(array: np.ndarray, outputs: int) -> Codes | None:
     return Codes.of(codes, np.ldexp(1.0, steps))
 
 
-def exact_biases(constant: Constant | None, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
-    """Return exact biases, times a factor; None: all 0.
+def biases(operator: Operator, constant: Constant | None, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
+    """Return biases, times a factor: exact ones where the model brings integers. None: all 0.
 
     :raises Unsupported: when there is another number of them, or too many.
     """
     if outputs > LARGEST_EXTENT:
         raise Unsupported(f"has {outputs:,} outputs; at most {LARGEST_EXTENT:,}")
     if constant is None:
-        return rationals(np.zeros(outputs, np.int64))
+        constant = Constant(np.zeros(1, np.float32))
     if constant.array.size not in (1, outputs) or constant.array.shape[-1:] not in ((), (1,), (outputs,)):
         raise Unsupported(f"has biases of shape {list(constant.shape)} for {outputs} outputs")
-    return np.broadcast_to(constant.exact().reshape(-1) * factor, (outputs,))
+    if operator.has_integers:
+        return np.broadcast_to(constant.exact().reshape(-1) * factor, (outputs,))
+    return np.broadcast_to(constant.array.reshape(-1).astype(np.float64) * float(factor), (outputs,))
 
 
 def dense(
@@ -108,7 +109,7 @@ def dense(
     """Add a dense layer whose rows are in the order in which numbers arrive.
 
     :param weights: ``[inputs, outputs]``.
-    :param bias: exact, ``[outputs]``.
+    :param bias: ``[outputs]``; exact where the model brings integers.
     :param factor: of all weights.
     """
     if len(source.shape) != 1 or weights.shape[0] != source.shape[0]:
@@ -153,7 +154,7 @@ def convolution(
     """Add a convolution of an image.
 
     :param weights: ``[outputs, channels / groups, rows, columns]``.
-    :param bias: exact, ``[outputs]``.
+    :param bias: ``[outputs]``; exact where the model brings integers.
     """
     outputs, kernel = require_filters(weights)
     own, groups, channels = weights.shape[1], geometry.groups, source.shape[0]

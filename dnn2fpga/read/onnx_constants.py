@@ -95,6 +95,10 @@ def arithmetic(function: Callable[..., np.ndarray]) -> Callable[[Call], Constant
     return reader
 
 
+def _clipped(array: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(array, low), high)
+
+
 def _quotient(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if not other.all():
         raise Unsupported("divides by 0")
@@ -119,6 +123,7 @@ OF_CONSTANTS: dict[tuple[Domain, str], Callable[[Call], Constant]] = {
     for kind, reader in {
         "Add": arithmetic(np.add),
         "Cast": cast,
+        "Clip": arithmetic(_clipped),
         "Concat": concatenated,
         "Div": arithmetic(_quotient),
         "Floor": arithmetic(np.floor),

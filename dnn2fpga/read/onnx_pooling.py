@@ -11,6 +11,8 @@ from dnn2fpga.read.onnx_linear import padding_of_node, pair
 from dnn2fpga.read.onnx_schema import Domain
 from dnn2fpga.tensors.basics import Unsupported
 
+EXACT_BITS = 8  # of a scale: its products with codes, and their sums, are exact in float32
+
 
 def max_pool(call: Call) -> Stream:
     """MaxPool, of numbers or of codes."""
@@ -20,8 +22,17 @@ def max_pool(call: Call) -> Stream:
 
 def average_pool(call: Call) -> Stream:
     """AveragePool."""
-    call.stream()
+    _note_ties(call, call.stream())
     return average(call, call.image(), call.name)
+
+
+def _note_ties(call: Call, source: Stream) -> None:
+    """Tell of what real arithmetic cannot reproduce: which way float32 falls where the mean of codes is no code."""
+    if source.grid is not None and source.grid.scale.numerator.bit_length() > EXACT_BITS:
+        call.builder.note(
+            f"'{call.name}': where a mean of codes lies half-way between two codes, onnxruntime's float32 decides; "
+            "here the even one is taken"
+        )
 
 
 def average(call: Call, source: Stream, name: str) -> Stream:
@@ -41,7 +52,7 @@ def _windows(call: Call, source: Stream) -> Windows:
 
 def global_mean(call: Call) -> Stream:
     """GlobalAveragePool."""
-    call.stream()
+    _note_ties(call, call.stream())
     return global_average(call, call.image(), call.name)
 
 
@@ -61,6 +72,7 @@ def mean(call: Call) -> Stream:
     channels_last = not source.is_image and len(source.shape) == 3 and source.is_in_order
     if wanted != ([1, 2] if channels_last else [2, 3]) or not (channels_last or source.is_image):
         raise Unsupported(f"is over the axes {axes} of {[1, *source.shape]}; only the mean over pixels is supported")
+    _note_ties(call, source)
     keeps = bool(call.attribute("keepdims", 1))
     averaged = global_average(call, source, call.name, keeps_axes=keeps)
     if not keeps or not channels_last:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -24,14 +24,18 @@ from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, Shapes, requ
 from dnn2fpga.read.qkeras_activations import Activation, in_order, known_as
 from dnn2fpga.read.qkeras_notation import OfKernel, OfWeights
 from dnn2fpga.read.qkeras_numbers import Grid, quietly
-from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 
+class OfKernels(Protocol):
+    """What makes codes of a kernel."""
+
+    def weights(self, x: np.ndarray) -> Grid:
+        """Quantize weights (float32)."""
+
+
 @quietly
-def linear(
-    kind: type[Linear], kernel: np.ndarray, quantizer: QKerasQuantizer | None, bias: Grid, **geometry: Any
-) -> Linear:
+def linear(kind: type[Linear], kernel: np.ndarray, quantizer: OfKernels | None, bias: Grid, **geometry: Any) -> Linear:
     """A layer with a quantized kernel, or with the kernel as it is.
 
     :param kernel: float32, as Keras has it; of depthwise convolutions the last two axes are the output.
@@ -48,6 +52,13 @@ def linear(
     return kind.of_codes("", exact, **geometry)
 
 
+def plain_bias(arrays: Arrays, outputs: int) -> Grid:
+    """The bias as it is, or zeros where there is none."""
+    if "bias" not in arrays:
+        return Grid.of(np.zeros(outputs), Fraction(1))
+    return Grid.of(np.ones(outputs), single(arrays["bias"]))
+
+
 class _Quantized(LayerOptions):
     """The options that QKeras' layers add to those of Keras."""
 
@@ -56,10 +67,9 @@ class _Quantized(LayerOptions):
 
     @quietly
     def quantized_bias(self, arrays: Arrays, outputs: int) -> Grid:
-        if "bias" not in arrays:
-            return Grid.of(np.zeros(outputs), Fraction(1))
-        bias = np.asarray(arrays["bias"], np.float32)
-        return self.bias_quantizer.weights(bias) if self.bias_quantizer else Grid.of(np.ones(outputs), bias)
+        if self.bias_quantizer and "bias" in arrays:
+            return self.bias_quantizer.weights(single(arrays["bias"]))
+        return plain_bias(arrays, outputs)
 
     def then_activated(self, name: str, layers: Sequence[Layer], shape: Shape) -> list[Layer]:
         """Layers that read ``shape``, and the activation."""
@@ -118,6 +128,7 @@ class QSeparableConv2D(_Quantized, SeparableConv2DLayer):
         return self.then_activated(name, [depthwise, linear(Conv2D, second, self.pointwise_quantizer, bias)], shape)
 
 
+@quietly
 def single(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, np.float32)
 

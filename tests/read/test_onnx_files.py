@@ -11,8 +11,10 @@ import pytest
 from onnx_models import MICROSOFT, QONNX, Model, integer, port, single, sized, tensor, varint
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.front_ends import read_model
 from dnn2fpga.read.onnx import read_onnx
 from dnn2fpga.read.protobuf import DamagedMessage, Message
@@ -91,6 +93,13 @@ def test_too_many_fields() -> None:
         Message.of(memoryview(integer(1, 0) * 600_000))
 
 
+def circle() -> Model:
+    model = Model()
+    model.node("Cast", "a", "x", to=1)
+    model.node("Cast", "x", "a", to=1)
+    return model
+
+
 def in_graph(content: bytes) -> Callable[[], Model]:
     def make() -> Model:
         model = convolution()
@@ -129,6 +138,7 @@ def twice() -> Model:
         (of_constant(b"", shape=(1 << 30, 1 << 30)), "numbers; at most 67,108,864"),
         (of_constant(b"", shape=(-1, 2)), "it has the shape [-1, 2]"),
         (twice, "two of its tensors have one name"),
+        (circle, "two of its tensors have one name"),
     ],
 )
 def test_refused_files(make: Callable[[], Model], expected: str, tmp_path: Path) -> None:
@@ -380,6 +390,44 @@ def test_a_constant_of_int32_numbers(tmp_path: Path) -> None:
     model.node("MatMul", "y", "x", w)
     [dense] = read_onnx(model.write(tmp_path)).layers
     assert dense.exact.codes[:, 0].tolist() == [-4, 101]  # type: ignore[attr-defined]
+
+
+def qcdq(model: Model, name: str, source: str, low: int, high: int) -> str:
+    """QuantizeLinear, Clip, DequantizeLinear of int8 by Brevitas."""
+    scale, zero = model.constant(f"{name}_s", 0.25), model.constant(f"{name}_z", np.int8(0))
+    q = model.node("QuantizeLinear", f"{name}_q", source, scale, zero)
+    bounds = [model.constant(f"{name}_{end}", np.int8(bound)) for end, bound in (("low", low), ("high", high))]
+    return model.node("DequantizeLinear", name, model.node("Clip", f"{name}_c", q, *bounds), scale, zero)
+
+
+def test_quantizers_of_fewer_bits_than_their_type(tmp_path: Path) -> None:
+    model = Model((1, 3))
+    x = qcdq(model, "a", "x", -8, 7)
+    w = qcdq(model, "w", model.constant("f", np.array([[-9.0], [0.25], [9.0]])), -2, 1)
+    model.node("MatMul", "y", x, w)
+    graph = read_onnx(model.write(tmp_path))
+    quantizer, dense = graph.layers
+    assert isinstance(quantizer, Quantizer)
+    assert (quantizer.encoding.low, quantizer.encoding.high) == (-8, 7)
+    assert isinstance(dense, Linear)
+    assert dense.exact is not None
+    assert dense.exact.codes[:, 0].tolist() == [-2, 1, 1]
+    x = np.array([[-9.0, 0.5, 9.0], [0.25, -0.25, 1.75]])
+    expected = (np.clip(x, -2, 1.75) @ [[-0.5], [0.25], [0.25]])[:, 0]
+    assert graph.run(x)[:, 0].tolist() == expected.tolist()
+    integers = to_integers(graph, Encoding.of(1, -8, 7)).graph
+    codes, tensor = integers.run(integers.quantized(x)), integers.tensors[integers.dag.outputs[0]]
+    assert ((codes - tensor.zero_points) * tensor.scales)[:, 0].tolist() == expected.tolist()
+
+
+def test_means_of_codes_are_noted(tmp_path: Path) -> None:
+    for scale, noted in ((0.25, False), (0.1, True)):
+        model = Model()
+        names = [model.constant("s", scale), model.constant("z", ZERO)]
+        d = model.node("DequantizeLinear", "d", model.node("QuantizeLinear", "q", "x", *names), *names)
+        model.node("QuantizeLinear", "y", model.node("GlobalAveragePool", "a", d), *names)
+        notes = read_onnx(model.write(tmp_path)).notes
+        assert any("'a': where a mean of codes lies half-way" in note for note in notes) == noted
 
 
 def test_tensors_keep_their_names(tmp_path: Path) -> None:

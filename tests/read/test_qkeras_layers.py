@@ -215,7 +215,7 @@ def test_batch_normalization_of_quantized_numbers(tmp_path: Path) -> None:
         ({"kernel_quantizer": "quantized_tanh(4)"}, "quantized_tanh is not supported for weights"),
         ({"activation": "quantized_bits(4,alpha='auto')"}, "depends on the data"),
         ({"activation": "quantized_po2(4)"}, "quantized_po2 is not supported as an activation"),
-        ({"activation": "hard_tanh"}, "and the quantizers quantized_bits, "),
+        ({"activation": "hard_swish"}, "and the quantizers quantized_bits, "),
         ({"bias_quantizer": {"class_name": "quantized_bits", "config": {"bits": 99}}}, "quantized_bits: bits=99"),
         ({"bias_quantizer": {"class_name": "quantized_bits"}}, "config is missing"),
         ({"units": 4}, "its kernel has shape (6, 5) in the file; the configuration says (6, 4)"),

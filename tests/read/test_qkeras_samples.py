@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import beside_the_data
+from data_folders import beside_the_data
 
 from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph

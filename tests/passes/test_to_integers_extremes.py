@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dnn2fpga.errors import UserError
+from dnn2fpga.exact.accumulator import Codes, tensor_of
 from dnn2fpga.exact.encoding import Encoding, ExactWeights
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.graph.dag import Dag, Node
@@ -109,3 +110,12 @@ def test_a_sum_of_scales_without_a_common_step_wraps() -> None:
     rng = np.random.default_rng(0)
     x = {name: rng.uniform(-4, 4, (200, 1)) for name in ("x", "y")}
     np.testing.assert_array_equal(to_integers(graph, CODES).graph.predict(x), dict(graph.tensors(x))["last"])
+
+
+@pytest.mark.parametrize(("bits", "is_small"), [(6, True), (20, False)])
+def test_only_few_pairs_of_codes_are_looked_at(bits: int, is_small: bool) -> None:
+    encodings = [Encoding.of(np.float32(scale), -(2**bits), 2**bits - 1) for scale in (1 / 3, 0.7)]
+    inputs = [Codes("x", tensor_of((1,), 1, encoding), encoding) for encoding in encodings]
+    sums = WeightedSum("sum", [1, 1]).lowered(*inputs).unrounded
+    assert sums is not None
+    assert (sums.pairs is not None) == is_small

@@ -376,6 +376,20 @@ def test_ranges(signed: int, narrow: int, limits: tuple[int, int], tmp_path: Pat
     assert (int(quantizer.encoding.low[0]), int(quantizer.encoding.high[0])) == limits
 
 
+def test_inputs_are_quantized_in_float32(tmp_path: Path) -> None:
+    """The sum with a zero point, too: what lies a little beside a tie comes to lie on it."""
+    x = np.array([[0.500001, 0.5, 1.500001, -0.499999]], np.float32)
+    expected = np.rint(x / np.float32(1) + np.float32(100)) - 100
+    assert (expected != np.rint(x)).any()
+    model = one("Quant", 1.0, 100.0, 8.0, domain=QONNX, shape=(1, 4), signed=0)
+    graph = read_onnx(model.write(tmp_path))
+    assert graph.run(x).tolist() == expected.tolist()
+    [quantizer] = graph.layers
+    assert isinstance(quantizer, Quantizer)
+    assert quantizer.rule.conversion is not None
+    assert (quantizer.rule.conversion.levels(x, 1.0, 100) - 100).tolist() == expected.tolist()  # as the host does
+
+
 def test_trunc_of_version_2(tmp_path: Path) -> None:
     model = Model((1, 5))
     constants = [model.constant(f"c{k}", value) for k, value in enumerate((0.25, 0.0, 8.0, 1.0, 3.0))]

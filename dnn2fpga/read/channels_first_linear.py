@@ -47,7 +47,6 @@ class Weights:
         wanted = operator.has_integers
         codes = self.constant.codes or (_integers(self.constant.array, self.outputs) if wanted else None)
         arranged = self.arrange(self.constant.array if codes is None else codes.integers)
-        operator.builder.claim(arranged.size, operator.label)
         if codes is None:
             bias = self.bias.astype(np.float32)
             return kind(name, weights=arranged.astype(np.float32) * np.float32(self.factor), bias=bias, **geometry)
@@ -114,6 +113,7 @@ def dense(
     """
     if len(source.shape) != 1 or weights.shape[0] != source.shape[0]:
         raise Unsupported(f"has weights for [1, {weights.shape[0]:,}], and reads {[1, *source.shape]}; use Flatten")
+    operator.builder.claim(weights.array.size, operator.label)
     moved = source.moved
 
     def arrange(matrix: np.ndarray) -> np.ndarray:
@@ -162,7 +162,7 @@ def convolution(
         raise Unsupported(f"has weights {list(weights.shape)} in {groups} groups for {channels} channels")
     size, dilations = spanned(kernel, geometry.dilations), geometry.dilations
     is_depthwise = own == 1 and groups > 1
-    operator.builder.claim(0 if is_depthwise else math.prod(size) * channels * outputs, operator.label)
+    operator.builder.claim(math.prod(size) * (1 if is_depthwise else channels) * outputs, operator.label)
 
     def arrange(array: np.ndarray) -> np.ndarray:
         """Between the rows and columns of a dilated kernel are zeros, and between groups."""

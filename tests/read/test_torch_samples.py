@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from torch_files import FOLDER, OWN, SHARED, Computed, argument_of, channels_last, node_of, rewritten
 
+from dnn2fpga.errors import UserError
 from dnn2fpga.read.torch import node_names, read_torch
 from dnn2fpga.read.torch_archive import open_program
 from dnn2fpga.task import Ending
@@ -80,8 +82,6 @@ def test_a_changed_weight_is_noticed(weight: str, tmp_path: Path) -> None:
 
 
 def content_of(path: Path, end: str) -> bytes:
-    import zipfile
-
     with zipfile.ZipFile(path) as archive:
         return next(archive.read(name) for name in archive.namelist() if name.endswith(end))
 
@@ -91,7 +91,7 @@ def test_other_padding_is_noticed(tmp_path: Path) -> None:
         argument_of(node_of(program, "conv2d"), "padding")["arg"] = {"as_ints": [1, 1]}
         argument_of(node_of(program, "conv2d"), "stride")["arg"] = {"as_ints": [1, 1]}
 
-    with pytest.raises(Exception, match="makes .* of each sample; the file says"):
+    with pytest.raises(UserError, match=r"makes .* of each sample; the file says"):
         read_torch(rewritten(CONV, tmp_path / "model.pt2", {"models/model.json": change}))
 
 

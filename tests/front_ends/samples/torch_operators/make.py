@@ -62,8 +62,6 @@ def swapped(s, x):
     return s.d(x.permute(0, 2, 3, 1).reshape(n, h * w * c))
 
 
-
-
 conv, linear = nn.Conv2d, nn.Linear
 IMAGES = {
     "conv2d with padding and strides": lambda: conv(4, 3, (3, 2), stride=(2, 1), padding=(1, 0)),
@@ -114,13 +112,11 @@ IMAGES = {
     "add and sub": lambda: Of(
         lambda s, x: torch.sub(torch.add(s.c(x), x, alpha=2), s.e(x)), c=conv(4, 4, 1), e=conv(4, 4, 1)
     ),
-    "add, sub, mul and div of numbers": lambda: Of(lambda s, x: (3 - (x * 2 + 1 - 0.5) / 4)),
+    "add, sub, mul and div of numbers": lambda: Of(lambda s, x: 3 - (x * 2 + 1 - 0.5) / 4),
     "add and mul per channel": lambda: Of(
         lambda s, x: s.b + x * s.a, a=torch.randn(4, 1, 1), b=torch.randn(1, 4, 1, 1)
     ),
-    "mul as a gate": lambda: Of(
-        lambda s, x: x * torch.sigmoid(s.c(F.adaptive_avg_pool2d(x, 1))), c=conv(4, 4, 1)
-    ),
+    "mul as a gate": lambda: Of(lambda s, x: x * torch.sigmoid(s.c(F.adaptive_avg_pool2d(x, 1))), c=conv(4, 4, 1)),
     "maximum and minimum": lambda: Of(
         lambda s, x: torch.minimum(torch.maximum(s.c(x), x), s.e(x)), c=conv(4, 4, 1), e=conv(4, 4, 1)
     ),

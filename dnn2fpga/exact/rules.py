@@ -127,7 +127,8 @@ class Rounded(Rule):
             Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.overflow is Overflow.WRAP)
             for k, lane in enumerate(encoding.lanes)
         ]
-        return direct(lanes, self.overflow)
+        last = direct(lanes, self.overflow)
+        return last if last is not None and last.is_exact(sums.low, sums.high) else None
 
     def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
         if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
@@ -181,6 +182,7 @@ class Rounded(Rule):
             low,
             high,
             (lane.low, lane.high),
+            lane.scale,
         )
 
     def _code(self, lane: Lane, x: Fraction) -> int:

@@ -267,7 +267,7 @@ CEILING = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], "cei
         (one("MultiThreshold", np.array([[2.0, 1.0]]), domain=QONNX), "has thresholds that do not rise"),
         (one("MultiThreshold", np.ones((2, 3)), domain=QONNX, out_bias=0.5), "which is no multiple of an out_scale"),
         (one("MultiThreshold", np.ones(3), domain=QONNX), "not [channels, thresholds]"),
-        (one("Quant", 1.0, 0.0, 4.0, domain="some.one"), "is not supported"),
+        (one("Quant", 1.0, 0.0, 4.0, domain="some.one"), "is not supported: an operator of 'some.one'"),
         (one("QuantizeLinear", np.ones(2), np.zeros(2, np.uint8)), "which only weights may have"),
         (one("QuantizeLinear", np.array(-1.0), ZERO), "has a scale that is not a positive number"),
         (one("QuantizeLinear", np.array(1.0), np.int32(0)), "has codes of type int32"),
@@ -374,6 +374,20 @@ def test_ranges(signed: int, narrow: int, limits: tuple[int, int], tmp_path: Pat
     [quantizer] = read_onnx(quant(signed=signed, narrow=narrow).write(tmp_path)).layers
     assert isinstance(quantizer, Quantizer)
     assert (int(quantizer.encoding.low[0]), int(quantizer.encoding.high[0])) == limits
+
+
+def test_inputs_are_quantized_in_float32(tmp_path: Path) -> None:
+    """The sum with a zero point, too: what lies a little beside a tie comes to lie on it."""
+    x = np.array([[0.500001, 0.5, 1.500001, -0.499999]], np.float32)
+    expected = np.rint(x / np.float32(1) + np.float32(100)) - 100
+    assert (expected != np.rint(x)).any()
+    model = one("Quant", 1.0, 100.0, 8.0, domain=QONNX, shape=(1, 4), signed=0)
+    graph = read_onnx(model.write(tmp_path))
+    assert graph.run(x).tolist() == expected.tolist()
+    [quantizer] = graph.layers
+    assert isinstance(quantizer, Quantizer)
+    assert quantizer.rule.conversion is not None
+    assert (quantizer.rule.conversion.levels(x, 1.0, 100) - 100).tolist() == expected.tolist()  # as the host does
 
 
 def test_trunc_of_version_2(tmp_path: Path) -> None:

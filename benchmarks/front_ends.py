@@ -150,6 +150,7 @@ def integers(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:
             len(row.found.differing),
             f"{row.found.numbers:,}",
             f"**{differ:,}**" if differ else 0,
+            f"{max(row.found.deviation.values()):.1e}" if row.found.deviation else "",
             f"{row.evaluated[1]:,} of {row.evaluated[0]:,}",
             *(row.ways[way] or "" for way in Way),
             "" if row.margin is None else f"{row.margin:.2g}",
@@ -216,11 +217,17 @@ def report(rows: Sequence[Row], command: str) -> str:
     ]
     lines += section(
         "Integers",
-        "*Recorded*: every quantized tensor of the source that the integer model has, as integers. *Evaluated*: the "
-        "same model beside our float64 evaluation of the source's graph, at every quantizer. Then the lanes by "
-        "what they need to round as the source does, and the smallest distance of a sum from a border between two "
-        "codes, in codes (empty: the source rounds integers, or at powers of two).",
-        ("sample", "recorded tensors", "numbers", "differ", "evaluated: differ", *(way.value for way in Way), "margin"),
+        "*Recorded*: every quantized tensor of the source that the integer model has, as integers (some tools record "
+        "no more than the output, larq's quantizers stand inside of layers). *Sums*: outputs that the source has in "
+        "float32 only; the largest difference, as part of the largest number. *Evaluated*: the integer model beside "
+        "our float64 evaluation of the source's graph, at every quantizer. Then the lanes by what they need to round "
+        "as the source does, and the smallest distance of a sum from a border between two codes, in codes (empty: the "
+        "source rounds integers, or at powers of two).",
+        (
+            *("sample", "recorded tensors", "numbers", "differ", "sums", "evaluated: differ"),
+            *(way.value for way in Way),
+            "margin",
+        ),
         integers(exact),
     )
     lines += section(

@@ -46,6 +46,11 @@ class Piece(ABC):
         return None, None
 
     @property
+    def falls(self) -> bool:
+        """Whether it never increases; else it never decreases."""
+        return False
+
+    @property
     def is_exact(self) -> bool:
         """Whether results are exact numbers; else they are float64, computed as the source does."""
         return True
@@ -71,8 +76,12 @@ class Line(Piece):
             return (Line(self.slope * following.slope, following.apply(self.offset)),)
         return super().then(following)
 
+    @property
+    def falls(self) -> bool:
+        return self.slope < 0
+
     def before(self, reach: Reach) -> Reach:
-        return Reach((reach.bound - self.offset) / self.slope, reach.inclusive, reach.falling ^ (self.slope < 0))
+        return Reach((reach.bound - self.offset) / self.slope, reach.inclusive, reach.falling ^ self.falls)
 
 
 @dataclass(frozen=True)

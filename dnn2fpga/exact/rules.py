@@ -102,9 +102,9 @@ class Rounded(Rule):
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         kind = np.float32 if self.binary32 else np.float64
-        levels = (np.asarray(x, kind) / floats(encoding.scale).astype(kind)).astype(np.float64)
-        before, after = (encoding.zero_point, 0) if self.zero_point_first else (0, encoding.zero_point)
-        codes = self.rounding.round(levels + before) + after
+        levels = np.asarray(x, kind) / floats(encoding.scale).astype(kind)
+        before, after = (encoding.zero_point.astype(kind), 0) if self.zero_point_first else (0, encoding.zero_point)
+        codes = self.rounding.round((levels + before).astype(np.float64)) + after
         if self.overflow is Overflow.WRAP:
             return encoding.low + np.mod(codes - encoding.low, encoding.high - encoding.low + 1)
         return np.asarray(arithmetic.fit(codes, encoding.low, encoding.high, self.overflow))
@@ -127,7 +127,8 @@ class Rounded(Rule):
             Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.overflow is Overflow.WRAP)
             for k, lane in enumerate(encoding.lanes)
         ]
-        return direct(lanes, self.overflow)
+        last = direct(lanes, self.overflow)
+        return last if last is not None and last.is_exact(sums.low, sums.high) else None
 
     def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
         if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
@@ -181,6 +182,7 @@ class Rounded(Rule):
             low,
             high,
             (lane.low, lane.high),
+            lane.scale,
         )
 
     def _code(self, lane: Lane, x: Fraction) -> int:

@@ -23,8 +23,8 @@ class Steps:
     :param first: the code of ``low``.
     :param at: ``[codes - 1]`` int64, sorted: the least accumulators whose codes are ``first + 1``, ``first + 2``, ….
     :param least, most: the codes at which the result saturates, so that it may as well reach beyond them.
-    :param margin: the distance of the accumulator that is nearest to a border between two codes from that border, in
-        codes; None where it was not looked for.
+    :param margin: how far the number that is nearest to a border between two codes, but not on it, is from that border,
+        in codes; at most a half. None where it was not looked for.
     """
 
     low: int
@@ -107,12 +107,14 @@ class Steps:
         low: int,
         high: int,
         ends: tuple[int, int],
+        unit: Fraction,
     ) -> Steps:
         """Find the steps of a quantizer after exact functions, each from its border.
 
         :param code: the quantizer's code of a real number.
         :param reach: the real numbers whose code is at least a given one.
         :param ends: the codes at which the quantizer saturates.
+        :param unit: the real number between two codes.
         """
         least, most = _bounded(pieces, code, ends)
 
@@ -123,20 +125,24 @@ class Steps:
         mirrored = first > last
         if mirrored:
             low, high, first, last = -high, -low, last, first
-        at, margin = [], Fraction(1, 2)
-        for wanted in range(first + 1, last + 1):
-            condition = reach(wanted)
-            for piece in reversed(pieces):
-                condition = piece.before(condition)
-            border = -condition.bound if mirrored else condition.bound
-            place = math.ceil(border) if condition.inclusive else math.floor(border) + 1
-            at.append(place)
-            margin = min(margin, *(abs(border - near) for near in (place, place - 1) if border != near), Fraction(1, 2))
-        # in accumulators; in codes it is as much less as an accumulator is worth
-        worth = Fraction(last - first, max(high - low, 1))
-        return cls(
-            low, high, first, np.array(at, np.int64), least, most, mirrored, float(margin * worth) if at else None
-        )
+        at, distances = [], [unit / 2]
+        for wanted in range(max(first, ends[0] + 1), min(last + 1, ends[1]) + 1):
+            border, near = reach(wanted), [low, high]
+            if first < wanted <= last:
+                at.append(_place(border, pieces, mirrored))
+                near = [at[-1] - 1, at[-1]]
+            reals = (applied(pieces, Fraction(-a if mirrored else a)) for a in near)
+            distances += [abs(real - border.bound) for real in reals if real != border.bound]
+        margin = float(min(distances) / unit) if len(distances) > 1 else None
+        return cls(low, high, first, np.array(at, np.int64), least, most, mirrored, margin)
+
+
+def _place(border: Reach, pieces: Sequence[Piece], mirrored: bool) -> int:
+    """The least accumulator after a border."""
+    for piece in reversed(pieces):
+        border = piece.before(border)
+    bound = -border.bound if mirrored else border.bound
+    return math.ceil(bound) if border.inclusive else math.floor(bound) + 1
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:
@@ -145,7 +151,7 @@ def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tupl
     for k, piece in enumerate(pieces):
         rest = pieces[k + 1 :]
         low, high = (None if bound is None else applied(rest, bound) for bound in piece.bounds)
-        rising = applied(rest, Fraction(0)) <= applied(rest, Fraction(1))
+        rising = sum(piece.falls for piece in rest) % 2 == 0
         for bound, lowest in ((low, rising), (high, not rising)):
             if bound is None:
                 continue

@@ -126,12 +126,12 @@ def clamped(operator: Operator, source: Stream, low: float, high: float, name: s
     return operator.after(source, Clamp(name, low, high))
 
 
-def softmax(operator: Operator, source: Stream, axis: int, name: str) -> Stream:
-    """Add a softmax over channels; in last place a pass leaves it out.
+def softmax(operator: Operator, source: Stream, axis: int, name: str, logarithm: bool = False) -> Stream:
+    """Add a softmax over channels, or its logarithm; in last place a pass leaves it out.
 
     :param axis: the batch counts.
     """
     if axis % (len(source.shape) + 1) != 1 or source.moved is not None:
         raise Unsupported(f"is over axis {axis} of {[1, *source.shape]}; only the channels (axis 1) are supported")
     tensor = operator.vector(source) if len(source.shape) == 1 else source.tensor
-    return Stream.usual(operator.add(Softmax(name), tensor))
+    return Stream.usual(operator.add(Softmax(name, logarithm), tensor))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from dnn2fpga.exact.encoding import ExactWeights
-from dnn2fpga.exact.rationals import rationals
 from dnn2fpga.layers.conv2d import Conv2D
 from dnn2fpga.layers.dense import Dense
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
@@ -34,7 +33,7 @@ class Weights:
     :param arrange: brings them into the order of the layer: the last axis is the output.
     :param outputs: which axis that is in the source.
     :param factor: of all of them, exact.
-    :param bias: exact, ``[outputs]``.
+    :param bias: ``[outputs]``; exact where the model brings integers.
     """
 
     constant: Constant
@@ -48,7 +47,6 @@ class Weights:
         wanted = operator.has_integers
         codes = self.constant.codes or (_integers(self.constant.array, self.outputs) if wanted else None)
         arranged = self.arrange(self.constant.array if codes is None else codes.integers)
-        operator.builder.claim(arranged.size, operator.label)
         if codes is None:
             bias = self.bias.astype(np.float32)
             return kind(name, weights=arranged.astype(np.float32) * np.float32(self.factor), bias=bias, **geometry)
@@ -83,18 +81,20 @@ def _integers(array: np.ndarray, outputs: int) -> Codes | None:
     return Codes.of(codes, np.ldexp(1.0, steps))
 
 
-def exact_biases(constant: Constant | None, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
-    """Return exact biases, times a factor; None: all 0.
+def biases(operator: Operator, constant: Constant | None, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
+    """Return biases, times a factor: exact ones where the model brings integers. None: all 0.
 
     :raises Unsupported: when there is another number of them, or too many.
     """
     if outputs > LARGEST_EXTENT:
         raise Unsupported(f"has {outputs:,} outputs; at most {LARGEST_EXTENT:,}")
     if constant is None:
-        return rationals(np.zeros(outputs, np.int64))
+        constant = Constant(np.zeros(1, np.float32))
     if constant.array.size not in (1, outputs) or constant.array.shape[-1:] not in ((), (1,), (outputs,)):
         raise Unsupported(f"has biases of shape {list(constant.shape)} for {outputs} outputs")
-    return np.broadcast_to(constant.exact().reshape(-1) * factor, (outputs,))
+    if operator.has_integers:
+        return np.broadcast_to(constant.exact().reshape(-1) * factor, (outputs,))
+    return np.broadcast_to(constant.array.reshape(-1).astype(np.float64) * float(factor), (outputs,))
 
 
 def dense(
@@ -108,11 +108,12 @@ def dense(
     """Add a dense layer whose rows are in the order in which numbers arrive.
 
     :param weights: ``[inputs, outputs]``.
-    :param bias: exact, ``[outputs]``.
+    :param bias: ``[outputs]``; exact where the model brings integers.
     :param factor: of all weights.
     """
     if len(source.shape) != 1 or weights.shape[0] != source.shape[0]:
         raise Unsupported(f"has weights for [1, {weights.shape[0]:,}], and reads {[1, *source.shape]}; use Flatten")
+    operator.builder.claim(weights.array.size, operator.label)
     moved = source.moved
 
     def arrange(matrix: np.ndarray) -> np.ndarray:
@@ -153,7 +154,7 @@ def convolution(
     """Add a convolution of an image.
 
     :param weights: ``[outputs, channels / groups, rows, columns]``.
-    :param bias: exact, ``[outputs]``.
+    :param bias: ``[outputs]``; exact where the model brings integers.
     """
     outputs, kernel = require_filters(weights)
     own, groups, channels = weights.shape[1], geometry.groups, source.shape[0]
@@ -161,7 +162,7 @@ def convolution(
         raise Unsupported(f"has weights {list(weights.shape)} in {groups} groups for {channels} channels")
     size, dilations = spanned(kernel, geometry.dilations), geometry.dilations
     is_depthwise = own == 1 and groups > 1
-    operator.builder.claim(0 if is_depthwise else math.prod(size) * channels * outputs, operator.label)
+    operator.builder.claim(math.prod(size) * (1 if is_depthwise else channels) * outputs, operator.label)
 
     def arrange(array: np.ndarray) -> np.ndarray:
         """Between the rows and columns of a dilated kernel are zeros, and between groups."""

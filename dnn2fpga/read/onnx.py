@@ -117,7 +117,8 @@ class _Reading:
         for node in nodes:
             reader = self._reader(node)
             if reader is None:
-                self.builder.refuse(node.label, "is not supported")
+                of = f": an operator of '{node.library[:LONGEST_NAME]}'" if node.library else ""
+                self.builder.refuse(node.label, f"is not supported{of}")
                 unknown = True
             if reader is None or self.failed.intersection(node.inputs):
                 self.failed.update(node.outputs)
@@ -186,10 +187,10 @@ class _Reading:
 
     def _is_channels_last(self, name: str, shape: tuple[int, ...]) -> bool:
         """Whether an image is brought into ONNX' order first, as tf2onnx does."""
-        readers = [node for node in self.model.nodes if name in node.inputs]
+        readers = self.model.readers.get(name, [])
         while len(readers) == 1 and readers[0].kind in _BEFORE_TRANSPOSE and readers[0].inputs[0] == name:
             name = readers[0].outputs[0]
-            readers = [node for node in self.model.nodes if name in node.inputs]
+            readers = self.model.readers.get(name, [])
         for node in readers:
             call = self._call(node)
             if node.kind == "Transpose" and call.attribute("perm", [0]) == [0, 3, 1, 2]:

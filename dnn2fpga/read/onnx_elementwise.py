@@ -12,7 +12,7 @@ from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.extremum import Extremum
 from dnn2fpga.layers.weighted_sum import WeightedSum
-from dnn2fpga.read.channels_first import Stream, Value
+from dnn2fpga.read.channels_first import Grid, Stream, Value
 from dnn2fpga.read.channels_first_elementwise import affine, clamped, joined, product, slope, softmax
 from dnn2fpga.read.channels_first_elementwise import normalization as batch_normalization
 from dnn2fpga.read.onnx_call import Call, Reader
@@ -119,11 +119,17 @@ def clip(call: Call) -> Value:
 def _of_fewer_codes(call: Call, source: Stream) -> Stream:
     """Codes between two codes, as Brevitas writes quantizers of fewer than 8 bits (QCDQ)."""
     assert source.grid is not None  # `Stream.is_codes`
-    before = source.grid
-    bounds = (int(call.scalar(place)) if call.has(place) else end for place, end in ((1, before.low), (2, before.high)))
-    grid = replace(before, low=max(next(bounds), before.low), high=min(next(bounds), before.high))
+    grid = narrowed(call, source.grid)
+    if grid == source.grid:
+        return source
     low, high = (float((end - grid.zero) * grid.scale) for end in (grid.low, grid.high))
     return clamped(call, source, low, high, call.name).on(grid, is_codes=True)
+
+
+def narrowed(call: Call, grid: Grid) -> Grid:
+    """The codes of a grid that a Clip leaves."""
+    low, high = (int(call.scalar(place)) if call.has(place) else end for place, end in ((1, grid.low), (2, grid.high)))
+    return replace(grid, low=max(low, grid.low), high=min(high, grid.high))
 
 
 def leaky(call: Call) -> Layer:
@@ -139,6 +145,14 @@ def hard_sigmoid(call: Call) -> Value:
     """HardSigmoid: ``clip(alpha * x + beta, 0, 1)``."""
     rise, start = (np.array(call.attribute(name, default)) for name, default in (("alpha", 0.2), ("beta", 0.5)))
     return call.after(affine(call, call.stream(), rise, start, call.inner("line")), Clamp(call.name, 0.0, 1.0))
+
+
+def hard_swish(call: Call) -> Value:
+    """HardSwish: ``x * clip(x / 6 + 1 / 2, 0, 1)``."""
+    source = call.stream()
+    line = affine(call, source, np.array(1 / 6), np.array(0.5), call.inner("line"))
+    gate = clamped(call, line, 0.0, 1.0, call.inner("gate"))
+    return product(call, source, gate, call.name)
 
 
 def normalized(call: Call) -> Value:
@@ -169,6 +183,7 @@ READERS: dict[tuple[Domain, str], Reader] = {
         "Div": divide,
         "Dropout": unchanged,
         "HardSigmoid": hard_sigmoid,
+        "HardSwish": hard_swish,
         "Identity": unchanged,
         "LeakyRelu": activation(leaky),
         "Max": extremum,

@@ -9,9 +9,9 @@ import numpy as np
 from dnn2fpga.read.channels_first import Constant, Stream
 from dnn2fpga.read.channels_first_linear import (
     Geometry,
+    biases,
     convolution,
     dense,
-    exact_biases,
     require_filters,
 )
 from dnn2fpga.read.channels_first_windows import Pair, is_padding, spanned
@@ -22,10 +22,10 @@ from dnn2fpga.tensors.basics import Unsupported
 from rtl_lib.image.window_schedule import Padding
 
 
-def biases(call: Call, place: int, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
-    """The exact biases at a place; 0 where it is left out."""
+def _biases(call: Call, place: int, outputs: int, factor: Fraction = Fraction(1)) -> np.ndarray:
+    """The biases at a place; 0 where it is left out."""
     call.exact.spend(outputs)
-    return exact_biases(call.constant(place) if call.has(place) else None, outputs, factor)
+    return biases(call, call.constant(place) if call.has(place) else None, outputs, factor)
 
 
 # Dense
@@ -40,7 +40,7 @@ def gemm(call: Call) -> Stream:
     weights = _matrix(call)
     if call.attribute("transB", 0):
         weights = weights.transposed((1, 0))
-    bias = biases(call, 2, weights.shape[1], beta)
+    bias = _biases(call, 2, weights.shape[1], beta)
     return dense(call, call.stream(), weights, bias, call.name, alpha)
 
 
@@ -49,7 +49,7 @@ def matmul(call: Call) -> Stream:
     if call.is_constant(0) or not call.is_constant(1):
         raise Unsupported("is supported only for a vector times a constant matrix")
     weights = _matrix(call)
-    return dense(call, call.stream(), weights, biases(call, 2, weights.shape[1]), call.name)
+    return dense(call, call.stream(), weights, _biases(call, 2, weights.shape[1]), call.name)
 
 
 def _matrix(call: Call) -> Constant:
@@ -67,7 +67,7 @@ def conv(call: Call) -> Stream:
     call.stream()
     weights = call.constant(1)
     outputs, _ = require_filters(weights)
-    return convolved(call, weights, biases(call, 2, outputs), call.name)
+    return convolved(call, weights, _biases(call, 2, outputs), call.name)
 
 
 def convolved(call: Call, weights: Constant, bias: np.ndarray, name: str) -> Stream:

@@ -5,6 +5,7 @@ Source: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.read.channels_first import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
+from dnn2fpga.read.onnx_elementwise import narrowed
 from dnn2fpga.read.onnx_schema import Domain
 from dnn2fpga.tensors.basics import Unsupported
 
@@ -78,10 +80,23 @@ def quantize(call: Call) -> Value:
         limits = np.iinfo(zero.dtype)
         codes = np.rint(array / scale) + zero
         return Constant(np.clip(np.nan_to_num(codes), limits.min, limits.max).astype(zero.dtype))
-    source, target = call.stream(), grid(call, 1)
+    source = call.stream()
+    target, name = _clipped(call, grid(call, 1))
     if source.grid == target:
         return source.on(target, is_codes=True)
-    return onto(call, source, target, Rounded(binary32=call.enters(source)))
+    return onto(call, source, target, Rounded(binary32=call.enters(source)), name)
+
+
+def _clipped(call: Call, target: Grid) -> tuple[Grid, str]:
+    """The codes that are left by a Clip after it, and what they are called, where that alone reads the others."""
+    reader = call.model.only_reader(call.name)
+    if reader is None or reader.kind != "Clip":
+        return target, call.name
+    clip = replace(call, node=reader)
+    try:
+        return narrowed(clip, target), clip.name
+    except Unsupported:
+        return target, call.name  # its bounds come later
 
 
 def dequantize(call: Call) -> Value:

@@ -70,6 +70,7 @@ class Truncated(Rule):
                 low=int(sums.low[k]),
                 high=int(sums.high[k]),
                 ends=(lane.low, lane.high),
+                unit=lane.scale,
             )
             for k, lane in enumerate(encoding.for_lanes(sums.lanes).lanes)
         ]
@@ -89,7 +90,9 @@ def quant(call: Call) -> Value:
     scale, zero = _scales(call, 1), _whole(call, 2)
     signed, narrow, bits = bool(call.attribute("signed", 1)), bool(call.attribute("narrow", 0)), _bits(call, 3)
     rounding = _rounding(call, "ROUND")
-    if signed and bits == 1 and not zero.any():
+    if signed and bits == 1:
+        if zero.any():
+            raise Unsupported("has one signed bit and a zero point, which is not supported")
         return _bipolar(call, scale)
     low, high = limits(signed, narrow, bits)
     if call.is_constant(0):

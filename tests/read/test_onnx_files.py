@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_codes import FOLDER
 from onnx_models import MICROSOFT, QONNX, Model, integer, port, single, sized, tensor, varint
 
 from dnn2fpga.errors import UserError
@@ -15,6 +16,7 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.passes.to_integers import to_integers
+from dnn2fpga.read.builder import GraphBuilder
 from dnn2fpga.read.front_ends import read_model
 from dnn2fpga.read.onnx import read_onnx
 from dnn2fpga.read.protobuf import DamagedMessage, Message
@@ -93,6 +95,13 @@ def test_too_many_fields() -> None:
         Message.of(memoryview(integer(1, 0) * 600_000))
 
 
+def circle() -> Model:
+    model = Model()
+    model.node("Cast", "a", "x", to=1)
+    model.node("Cast", "x", "a", to=1)
+    return model
+
+
 def in_graph(content: bytes) -> Callable[[], Model]:
     def make() -> Model:
         model = convolution()
@@ -131,6 +140,7 @@ def twice() -> Model:
         (of_constant(b"", shape=(1 << 30, 1 << 30)), "numbers; at most 67,108,864"),
         (of_constant(b"", shape=(-1, 2)), "it has the shape [-1, 2]"),
         (twice, "two of its tensors have one name"),
+        (circle, "two of its tensors have one name"),
     ],
 )
 def test_refused_files(make: Callable[[], Model], expected: str, tmp_path: Path) -> None:
@@ -249,6 +259,7 @@ CEILING = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], "cei
         (quant(scale=[0.5, np.nan]), "has a scale that is not a positive number"),
         (quant(zero=0.5), "that is no integer"),
         (quant(bits=2.5), "that is no integer"),
+        (quant(bits=1.0, zero=1.0, signed=1), "has one signed bit and a zero point"),
         (quant(bits=33.0), "must have one number of bits, 1 to 32"),
         (quant(bits=[3.0, 4.0]), "must have one number of bits"),
         (quant(rounding_mode="STOCHASTIC"), "has the rounding mode 'STOCHASTIC'"),
@@ -256,7 +267,7 @@ CEILING = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], "cei
         (one("MultiThreshold", np.array([[2.0, 1.0]]), domain=QONNX), "has thresholds that do not rise"),
         (one("MultiThreshold", np.ones((2, 3)), domain=QONNX, out_bias=0.5), "which is no multiple of an out_scale"),
         (one("MultiThreshold", np.ones(3), domain=QONNX), "not [channels, thresholds]"),
-        (one("Quant", 1.0, 0.0, 4.0, domain="some.one"), "is not supported"),
+        (one("Quant", 1.0, 0.0, 4.0, domain="some.one"), "is not supported: an operator of 'some.one'"),
         (one("QuantizeLinear", np.ones(2), np.zeros(2, np.uint8)), "which only weights may have"),
         (one("QuantizeLinear", np.array(-1.0), ZERO), "has a scale that is not a positive number"),
         (one("QuantizeLinear", np.array(1.0), np.int32(0)), "has codes of type int32"),
@@ -365,6 +376,20 @@ def test_ranges(signed: int, narrow: int, limits: tuple[int, int], tmp_path: Pat
     assert (int(quantizer.encoding.low[0]), int(quantizer.encoding.high[0])) == limits
 
 
+def test_inputs_are_quantized_in_float32(tmp_path: Path) -> None:
+    """The sum with a zero point, too: what lies a little beside a tie comes to lie on it."""
+    x = np.array([[0.500001, 0.5, 1.500001, -0.499999]], np.float32)
+    expected = np.rint(x / np.float32(1) + np.float32(100)) - 100
+    assert (expected != np.rint(x)).any()
+    model = one("Quant", 1.0, 100.0, 8.0, domain=QONNX, shape=(1, 4), signed=0)
+    graph = read_onnx(model.write(tmp_path))
+    assert graph.run(x).tolist() == expected.tolist()
+    [quantizer] = graph.layers
+    assert isinstance(quantizer, Quantizer)
+    assert quantizer.rule.conversion is not None
+    assert (quantizer.rule.conversion.levels(x, 1.0, 100) - 100).tolist() == expected.tolist()  # as the host does
+
+
 def test_trunc_of_version_2(tmp_path: Path) -> None:
     model = Model((1, 5))
     constants = [model.constant(f"c{k}", value) for k, value in enumerate((0.25, 0.0, 8.0, 1.0, 3.0))]
@@ -398,7 +423,9 @@ def test_quantizers_of_fewer_bits_than_their_type(tmp_path: Path) -> None:
     w = qcdq(model, "w", model.constant("f", np.array([[-9.0], [0.25], [9.0]])), -2, 1)
     model.node("MatMul", "y", x, w)
     graph = read_onnx(model.write(tmp_path))
-    dense = graph.layers[-1]
+    quantizer, dense = graph.layers
+    assert isinstance(quantizer, Quantizer)
+    assert (quantizer.encoding.low, quantizer.encoding.high) == (-8, 7)
     assert isinstance(dense, Linear)
     assert dense.exact is not None
     assert dense.exact.codes[:, 0].tolist() == [-2, 1, 1]
@@ -420,6 +447,17 @@ def test_means_of_codes_are_noted(tmp_path: Path) -> None:
         assert any("'a': where a mean of codes lies half-way" in note for note in notes) == noted
 
 
+@pytest.mark.parametrize(("group", "expected"), [(1, 4 * 4 * 9), (2, 4 * 4 * 9), (4, 4 * 9)])
+def test_parameters_are_counted_once(group: int, expected: int, tmp_path: Path) -> None:
+    """As many as hardware has: with zeros between groups, where they are not of single channels."""
+    claimed: list[int] = []
+    model = convolution(Model((1, 4, 6, 5)), np.ones((4, 4 // group, 3, 3)), group=group)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GraphBuilder, "claim", lambda self, parameters, where: claimed.append(parameters))
+        read_onnx(model.write(tmp_path))
+    assert sum(claimed) == expected
+
+
 def test_tensors_keep_their_names(tmp_path: Path) -> None:
     model = Model()
     c = model.node("Conv", "/c1/Conv_output_0", "x", model.constant("w", W))
@@ -438,3 +476,22 @@ def test_attributes_of_a_constant(tmp_path: Path) -> None:
     model.node("Add", "y", "x", model.node("Constant", "c", value=np.array([1.0, 2.0, 3.0], np.float32)))
     np.testing.assert_array_equal(read_onnx(model.write(tmp_path)).run(np.zeros((1, 3)))[0], [1, 2, 3])
     assert tensor("a", 1.0)
+
+
+# The command
+
+
+def test_the_command(dnn2fpga: Any, tmp_path: Path) -> None:
+    """A model that brings its integers needs no data; one in floating point does, channels last."""
+    (tmp_path / "own.onnx").write_bytes((FOLDER / "brevitas_residual" / "model.onnx").read_bytes())
+    outcome = dnn2fpga("quantize", "own.onnx", "-o", "own")
+    assert outcome.code == 0
+    text = (tmp_path / "own" / "model.yaml").read_text()
+    assert "reader: ONNX" in text
+    assert "conv2d" in text
+    (tmp_path / "float.onnx").write_bytes((FOLDER / "onnx_float_torch" / "model.onnx").read_bytes())
+    x = np.load(FOLDER / "onnx_float_torch" / "io.npz")["x"]
+    np.save(tmp_path / "first.npy", x)
+    np.save(tmp_path / "last.npy", x.transpose(0, 2, 3, 1))
+    assert dnn2fpga("quantize", "float.onnx", "--data", "first.npy", "-o", "float").code == 2
+    assert dnn2fpga("quantize", "float.onnx", "--data", "last.npy", "-o", "float").code == 0

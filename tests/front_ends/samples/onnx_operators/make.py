@@ -300,6 +300,7 @@ OPERATORS = {  # a graph, the shape of its inputs, how many, and the opset
     "Sigmoid": (one("Sigmoid"), VECTOR, 1, 17),
     "Tanh": (one("Tanh"), IMAGE, 1, 17),
     "HardSigmoid": (one("HardSigmoid", alpha=0.25), IMAGE, 1, 17),
+    "HardSwish": (one("HardSwish"), IMAGE, 1, 17),
     "Softmax": (one("Softmax", axis=-1), VECTOR, 1, 17),
     "Softmax, older": (one("Softmax"), VECTOR, 1, 11),
     "Neg": (one("Neg"), IMAGE, 1, 17),

@@ -5,7 +5,7 @@
 
 Compares every quantized tensor as integers, and writes docs/measurements/front_ends.md. Nothing is left out: refusals
 and numbers that differ are on the page. A design that an earlier run has simulated, down to its numbers, is not
-simulated again (``benchmarks/work/front_ends.json``).
+simulated again (``benchmarks/work/front_ends/simulated.json``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,8 @@ from dnn2fpga.passes.to_integers import has_integers  # noqa: E402
 from dnn2fpga.verify.checker import checker_digest  # noqa: E402
 
 PAGE = ROOT / "docs" / "measurements" / "front_ends.md"
-SIMULATED = ROOT / "benchmarks" / "work" / "front_ends.json"
+WORK = ROOT / "benchmarks" / "work" / "front_ends"  # one for all designs: what simulators share is compiled once
+SIMULATED = WORK / "simulated.json"
 COUNTING = ("thresholds", "table")  # kinds of layers that are nothing but a requantizer
 
 
@@ -88,15 +88,15 @@ def simulated(model: QuantizedGraph, x: np.ndarray) -> Rtl:
     the integer model and of the frames, and not the checker.
     """
     frames = Data(x[:FRAMES].astype(np.float32), None)
-    with tempfile.TemporaryDirectory() as folder:
-        config_files.save(replace(model, origin=None), Path(folder))  # in two kinds of files: the same design
-        manifest = flow.generate(folder)
-        sent = hashlib.sha256(np.ascontiguousarray(frames.x).tobytes()).hexdigest()
-        key = json.dumps([manifest.files, sent, checker_digest()], sort_keys=True)
-        kept = json.loads(SIMULATED.read_text(encoding="utf-8")) if SIMULATED.is_file() else {}
-        if key in kept:
-            return Rtl.model_validate(kept[key])
-        protocol, *data = flow.verify(folder, frames, verification=Verification(jobs=1))
+    WORK.mkdir(parents=True, exist_ok=True)
+    config_files.save(replace(model, origin=None), WORK)  # in two kinds of files: the same design
+    manifest = flow.generate(WORK)
+    sent = hashlib.sha256(np.ascontiguousarray(frames.x).tobytes()).hexdigest()
+    key = json.dumps([manifest.files, sent, checker_digest()], sort_keys=True)
+    kept = json.loads(SIMULATED.read_text(encoding="utf-8")) if SIMULATED.is_file() else {}
+    if key in kept:
+        return Rtl.model_validate(kept[key])
+    protocol, *data = flow.verify(WORK, frames, verification=Verification(jobs=1))
     rtl = Rtl(
         equal=protocol.passed and len(data) == 1 and data[0].passed,
         boundaries=len(manifest.boundaries),
@@ -106,21 +106,25 @@ def simulated(model: QuantizedGraph, x: np.ndarray) -> Rtl:
         luts=manifest.estimates["xc7"]["lut"],
         counting_luts=sum(b.resources["lut"] for b in manifest.layers if b.kind in COUNTING),
     )
-    SIMULATED.parent.mkdir(parents=True, exist_ok=True)
     SIMULATED.write_text(json.dumps(kept | {key: rtl.model_dump()}, indent=1), encoding="utf-8")
     return rtl
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Every sample of every front end beside its own tool.")
-    parser.add_argument("--rtl", action="store_true", help="generate and simulate each design as well")
+    parser.add_argument("--rtl", action="store_true", help="simulate each design as well; Ctrl-C ends only that")
     parser.add_argument("--only", default="", help="samples with this in their names; the page is printed")
     options = parser.parse_args(arguments)
-    rows = []
-    for sample in samples():
-        if options.only in sample.name:
-            rows.append(run(sample, options.rtl))
-            print(f"{sample.tool.name}: {sample.name}: {rows[-1].rtl or 'read'}", flush=True)
+    rows, with_rtl = [], options.rtl
+    for sample in (sample for sample in samples() if options.only in sample.name):
+        try:
+            rows.append(run(sample, with_rtl))
+        except KeyboardInterrupt:
+            if not with_rtl:
+                raise
+            with_rtl = False
+            rows.append(run(sample, with_rtl))
+        print(f"{sample.tool.name}: {sample.name}: {rows[-1].rtl or 'read'}", flush=True)
     page = report(rows, f"python benchmarks/front_ends.py{' --rtl' if options.rtl else ''}")
     if options.only:
         print(page)

@@ -176,6 +176,7 @@ def report(rows: Sequence[Row], command: str) -> str:
     )
     lines += section(
         "Verilog",
+        f"{sum(row.rtl is not None for row in exact)} of {len(exact)} designs were simulated. "
         f"Planned without a goal (as fast as inputs arrive), under every pattern of stalls, and {FRAMES} recorded "
         "frames: every beat at every boundary beside the integer model. LUTs (of 6 inputs) are estimates, those of "
         "layers that are thresholds or tables apart. " + cost_of_lanes(),

@@ -98,7 +98,8 @@ def simulated(model: QuantizedGraph, x: np.ndarray) -> Rtl:
         return Rtl.model_validate(kept[key])
     protocol, *data = flow.verify(WORK, frames, verification=Verification(jobs=1))
     rtl = Rtl(
-        equal=protocol.passed and len(data) == 1 and data[0].passed,
+        passed=protocol.passed and len(data) == 1 and data[0].passed,
+        messages=tuple(line.split("\n")[0] for one in (protocol, *data) for line in one.messages),
         boundaries=len(manifest.boundaries),
         beats=protocol.beats_compared + sum(one.beats_compared for one in data),
         latency=(protocol.latency_cycles["predicted"], protocol.latency_cycles["measured"]),

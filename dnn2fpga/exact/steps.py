@@ -47,6 +47,17 @@ class Steps:
         return self.first + np.searchsorted(self.at, order, side="right")
 
     @classmethod
+    def of_line(cls, multiplier: int, offset: int, shift: int, low: int, high: int, least: int, most: int) -> Steps:
+        """Return the steps of ``floor((a * multiplier + offset) / 2^shift)``, which is at least ``least`` and at most
+        ``most``.
+        """
+        if mirrored := multiplier < 0:
+            multiplier, low, high = -multiplier, -high, -low
+        first, last = (min(max((a * multiplier + offset) >> shift, least), most) for a in (low, high))
+        reached = (np.arange(first + 1, last + 1) << shift) - offset
+        return cls(low, high, first, -(-reached // max(multiplier, 1)), least, most, mirrored)
+
+    @classmethod
     def of_functions(
         cls,
         function: Callable[[np.ndarray], np.ndarray],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -14,11 +15,25 @@ UNBOUNDED = (-np.inf, np.inf)
 
 @dataclass(frozen=True)
 class Reach:
-    """The condition ``x >= bound``; ``x > bound`` where not ``inclusive``; ``<=`` and ``<`` where ``falling``."""
+    """The condition ``x >= bound``; ``x > bound`` where not ``inclusive``."""
 
     bound: Fraction
     inclusive: bool
-    falling: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Borders:
+    """Exact numbers ``numerators / denominator``, many at once (Python's integers in an array)."""
+
+    numerators: np.ndarray
+    denominator: int
+
+    @classmethod
+    def of(cls, values: Sequence[Fraction]) -> Borders:
+        """Bring numbers to their common denominator."""
+        denominator = math.lcm(*(value.denominator for value in values))
+        scaled = [value.numerator * (denominator // value.denominator) for value in values]
+        return cls(np.array(scaled, object), denominator)
 
 
 class Piece(ABC):
@@ -29,8 +44,8 @@ class Piece(ABC):
         """Return its result."""
 
     @abstractmethod
-    def before(self, reach: Reach) -> Reach:
-        """Return the condition for ``x`` under which the result satisfies ``reach``."""
+    def before(self, borders: Borders) -> Borders:
+        """Return where the results are ``borders``."""
 
     @abstractmethod
     def numerically(self, x: np.ndarray) -> np.ndarray:
@@ -71,8 +86,11 @@ class Line(Piece):
             return (Line(self.slope * following.slope, following.apply(self.offset)),)
         return super().then(following)
 
-    def before(self, reach: Reach) -> Reach:
-        return Reach((reach.bound - self.offset) / self.slope, reach.inclusive, reach.falling ^ (self.slope < 0))
+    def before(self, borders: Borders) -> Borders:
+        (rise, run), (start, unit) = self.slope.as_integer_ratio(), self.offset.as_integer_ratio()
+        sign = -1 if rise < 0 else 1
+        above = borders.numerators * unit - start * borders.denominator
+        return Borders(above * run * sign, borders.denominator * unit * rise * sign)
 
 
 @dataclass(frozen=True)
@@ -92,8 +110,8 @@ class Bounds(Piece):
         low, high = (end if bound is None else float(bound) for bound, end in zip(self.bounds, UNBOUNDED, strict=True))
         return np.clip(x, low, high)
 
-    def before(self, reach: Reach) -> Reach:
-        return reach
+    def before(self, borders: Borders) -> Borders:
+        return borders
 
     @property
     def bounds(self) -> tuple[Fraction | None, Fraction | None]:
@@ -112,8 +130,9 @@ class Bend(Piece):
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return np.where(x >= 0, x, x * float(self.slope))
 
-    def before(self, reach: Reach) -> Reach:
-        return reach if reach.bound >= 0 else replace(reach, bound=reach.bound / self.slope)
+    def before(self, borders: Borders) -> Borders:
+        (rise, run), numerators = self.slope.as_integer_ratio(), borders.numerators
+        return Borders(np.where(numerators >= 0, numerators * rise, numerators * run), borders.denominator * rise)
 
 
 @dataclass(frozen=True)
@@ -130,7 +149,7 @@ class Curve(Piece):
     def apply(self, x: Fraction) -> Fraction:
         return Fraction(float(self.function(np.array(float(x)))))
 
-    def before(self, reach: Reach) -> Reach:
+    def before(self, borders: Borders) -> Borders:
         raise NotImplementedError("a real function has no exact inverse")
 
     def numerically(self, x: np.ndarray) -> np.ndarray:

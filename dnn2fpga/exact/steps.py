@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from dnn2fpga.exact.pieces import Piece, Reach, applied
+from dnn2fpga.exact.pieces import Borders, Piece, Reach, applied
 
 Code = Callable[[Fraction], int]
 MOST_STEPS = 1 << 12  # that are looked for one by one
@@ -134,20 +133,20 @@ class Steps:
         mirrored = first > last
         if mirrored:
             low, high, first, last = -high, -low, last, first
-        at, margin = [], Fraction(1, 2)
-        for wanted in range(first + 1, last + 1):
-            condition = reach(wanted)
-            for piece in reversed(pieces):
-                condition = piece.before(condition)
-            border = -condition.bound if mirrored else condition.bound
-            place = math.ceil(border) if condition.inclusive else math.floor(border) + 1
-            at.append(place)
-            margin = min(margin, *(abs(border - near) for near in (place, place - 1) if border != near), Fraction(1, 2))
+        if first == last:
+            return cls(low, high, first, np.array([], np.int64), least, most, mirrored)
+        conditions = [reach(code) for code in range(first + 1, last + 1)]
+        borders = Borders.of([condition.bound for condition in conditions])
+        for piece in reversed(pieces):
+            borders = piece.before(borders)
+        numerators, denominator = -borders.numerators if mirrored else borders.numerators, borders.denominator
+        rest = numerators % denominator
+        beyond = np.array([not condition.inclusive for condition in conditions]) | (rest != 0)
+        at = (numerators // denominator + beyond).astype(np.int64)
+        distance = min([min(r, denominator - r) for r in rest if r], default=denominator)
         # in accumulators; in codes it is as much less as an accumulator is worth
-        worth = Fraction(last - first, max(high - low, 1))
-        return cls(
-            low, high, first, np.array(at, np.int64), least, most, mirrored, float(margin * worth) if at else None
-        )
+        margin = min(Fraction(distance, denominator), Fraction(1, 2)) * Fraction(last - first, max(high - low, 1))
+        return cls(low, high, first, at, least, most, mirrored, float(margin))
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:

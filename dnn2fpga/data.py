@@ -232,7 +232,9 @@ def _wrong_input(x: np.ndarray, shape: Shape, count: int) -> Iterator[str]:
         yield "the inputs must be an array of samples, not a single number"
     else:
         if x.shape[1:] != shape:
-            yield f"the model takes inputs of shape {shape}, the data has samples of shape {x.shape[1:]}"
+            channels_first = len(shape) == 3 and x.shape[1:] == (shape[2], *shape[:2])
+            advice = "; put channels last with x.transpose(0, 2, 3, 1)" if channels_first else ""
+            yield f"the model takes inputs of shape {shape}, the data has samples of shape {x.shape[1:]}{advice}"
         if len(x) == 0:
             yield "there are no samples; at least one is needed"
         elif len(x) != count:

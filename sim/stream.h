@@ -21,7 +21,8 @@ struct Stream {
     const uint8_t* taken = nullptr;  // by which readers, where several read
     size_t taken_bytes = 0;
     bool waiting = false;
-    uint64_t waited_cycles = 0, first_cycle = 0, first_frame_end = 0, last_end = 0, end_before = 0, end_before_that = 0;
+    uint64_t waited_cycles = 0, first_cycle = 0, first_frame_end = 0;
+    uint64_t ends[5] = {};  // of the last frames, the latest first
     std::vector<uint8_t> expected;
 
     // the first fault
@@ -56,9 +57,8 @@ struct Stream {
         if (count == 0) first_cycle = cycle;
         if (++count % numbers->beats == 0) {
             if (count == numbers->beats) first_frame_end = cycle;
-            end_before_that = end_before;
-            end_before = last_end;
-            last_end = cycle;
+            for (size_t k = 4; k > 0; k--) ends[k] = ends[k - 1];
+            ends[0] = cycle;
         }
         return true;
     }
@@ -81,7 +81,7 @@ struct Stream {
         if (waiting && taken) std::memcpy(&bits, taken, taken_bytes < sizeof bits ? taken_bytes : sizeof bits);
         file << "{\"count\": " << count << ", \"waiting\": " << (waiting ? "true" : "false") << ", \"taken\": " << bits
              << ", \"waited_cycles\": " << waited_cycles << ", \"first_cycle\": " << first_cycle << ", \"last_cycle\": " << first_frame_end
-             << ", \"two_intervals_cycles\": " << last_end - end_before_that << ", \"fault\": ";
+             << ", \"four_intervals_cycles\": " << ends[0] - ends[4] << ", \"fault\": ";
         if (fault.empty()) {
             file << "null}";
         } else {

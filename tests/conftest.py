@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Outcome
+from data_folders import beside_the_data
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -16,12 +17,6 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
-
-def beside_the_data(name: str) -> Path:
-    """A folder of files that are too large, or not ours, to be kept with the tests."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("DNN2FPGA_DATA", default)).parent / name
 
 
 @pytest.fixture(scope="session")

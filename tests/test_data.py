@@ -43,6 +43,12 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 4
 
 
+def test_channels_first(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((6, 3, 8, 5)))
+    with pytest.raises(UserError, match=r"shape \(3, 8, 5\); put channels last with x.transpose\(0, 2, 3, 1\)"):
+        load_data(tmp_path / "a.npz", network(8, 5, 3))
+
+
 def test_a_folder_stays_on_disk(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     np.save(tmp_path / "y.npy", np.arange(6))

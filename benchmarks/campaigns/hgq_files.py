@@ -4,7 +4,6 @@ else, and widths that are none.
 
 from __future__ import annotations
 
-import json
 from random import Random
 from typing import Any
 
@@ -12,7 +11,7 @@ import h5py
 import numpy as np
 
 from . import model_files, model_weights
-from .sample_files import Campaign
+from .sample_files import Campaign, on_tree
 from .seeds import Seed
 from .trees import Position, positions, replaced, value_at
 
@@ -66,10 +65,6 @@ def widths(file: h5py.File, random: Random) -> None:
             array[...] = every
 
 
-def _of_text(change: Any) -> model_files.Change:
-    return lambda seed, random: (seed.with_text(json.dumps(change(json.loads(seed.text), random))), seed.suffix)
-
-
 def _of_widths(seed: Seed, random: Random) -> model_files.Made:
     return seed.with_hdf5(model_weights.changed(seed.hdf5, widths, random)), seed.suffix
 
@@ -77,10 +72,10 @@ def _of_widths(seed: Seed, random: Random) -> model_files.Made:
 CAMPAIGN = Campaign(
     "hgq2",
     {
-        "options of quantizers": _of_text(options),
-        "options of layers": _of_text(layer_options),
+        "options of quantizers": on_tree(options),
+        "options of layers": on_tree(layer_options),
         "widths": _of_widths,
-        **{kind: change for kind, change in model_files.CHANGES.items() if kind != model_files.UNCHANGED},
+        **model_files.DAMAGED,
     },
 )
 

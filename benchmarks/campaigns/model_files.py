@@ -44,15 +44,15 @@ CHANGES: dict[str, Change] = {
     **model_containers.CHANGES,
     **{f"bytes: {kind}": _damaged(change) for kind, change in damage.DAMAGE.items()},
 }
+DAMAGED = {kind: change for kind, change in CHANGES.items() if kind != UNCHANGED}
 
 
 def trials(seeds: list[Seed], count: int, seed: int) -> Iterator[Trial]:
     """Yield at least ``count`` trials, as many of every kind; and the unchanged files, which are not among them."""
     for number, model in enumerate(seeds[:count]):
         yield trial(UNCHANGED, model, f"{UNCHANGED} {number}")
-    kinds = [kind for kind in CHANGES if kind != UNCHANGED]
-    for number in range(-(-count // len(kinds))):
-        for kind in kinds:
+    for number in range(-(-count // len(DAMAGED))):
+        for kind in DAMAGED:
             name = f"{kind} {seed}.{number}"
             yield trial(kind, Random(name).choice(seeds), name)
 

@@ -4,19 +4,13 @@ something else. Each is read, and made integers.
 
 from __future__ import annotations
 
-import json
-import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from . import model_files
-from .seeds import ROOT, Seed
+from .sample_files import Campaign, on_tree
 from .trees import Position, positions, replaced, value_at
 
-SAMPLES = ROOT / "tests" / "front_ends" / "samples"
 CLASSES = [
     "quantized_bits", "quantized_linear", "ternary", "stochastic_ternary", "binary", "stochastic_binary",
     "quantized_relu", "quantized_tanh", "quantized_sigmoid", "quantized_po2", "quantized_relu_po2", "quantized_ulaw",
@@ -67,62 +61,15 @@ def texts(tree: Any, random: Random) -> Any:
     return replaced(tree, random.choice(_quantizers(tree)), text)
 
 
-def _of_text(change: Callable[[Any, Random], Any]) -> model_files.Change:
-    return lambda seed, random: (seed.with_text(json.dumps(change(json.loads(seed.text), random))), seed.suffix)
-
-
-CHANGES: dict[str, model_files.Change] = {
-    "classes of quantizers": _of_text(classes),
-    "options of quantizers": _of_text(options),
-    "quantizers as texts": _of_text(texts),
-    **{kind: change for kind, change in model_files.CHANGES.items() if kind != model_files.UNCHANGED},
-}
-
-
-def seeds() -> list[Seed]:
-    """The undamaged files."""
-    paths = [path for suffix in ("keras", "h5") for path in sorted(SAMPLES.glob(f"qkeras*/model.{suffix}"))]
-    return [Seed(f"{path.parent.name}/{path.name}", path.suffix, path.read_bytes()) for path in paths]
-
-
-def files(count: int, seed: int, kinds: Collection[str] = tuple(CHANGES)) -> Iterator[tuple[str, bytes, str]]:
-    """Yield at least ``count`` files, less those of other kinds: what was done to them, their content, their suffix."""
-    whole = seeds()
-    for number in range(-(-count // len(CHANGES))):
-        for kind in kinds:
-            random = Random(f"{kind} {seed}.{number}")
-            content, suffix = CHANGES[kind](random.choice(whole), random)
-            yield kind, content, suffix
-
-
-def outcome(content: bytes, path: Path) -> tuple[str, ...]:
-    """Why a file is refused; nothing where it is read and becomes integers."""
-    from dnn2fpga.errors import UserError
-    from dnn2fpga.passes.to_integers import has_integers, to_integers
-    from dnn2fpga.read.front_ends import read_model
-    from dnn2fpga.read.settings import ReadSettings
-
-    path.write_bytes(content)
-    try:
-        graph = read_model(path)
-        if has_integers(graph):
-            to_integers(graph, ReadSettings().input_encoding)
-    except UserError as reason:
-        return reason.problems
-    return ()
-
-
-def main(count: int = 2_000, seed: int = 0, folder: Path = ROOT / "build" / "robustness") -> None:
-    """Read many, and count what came of them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    results, slowest = Counter[str](), 0.0
-    for _, content, suffix in files(count, seed):
-        start = time.monotonic()
-        refused = outcome(content, folder / f"qkeras{suffix}")
-        slowest = max(slowest, time.monotonic() - start)
-        results["refused" if refused else "read"] += 1
-    print(f"{sum(results.values()):,} files: {dict(results)}; the slowest took {slowest:.2f} s")
-
+CAMPAIGN = Campaign(
+    "qkeras",
+    {
+        "classes of quantizers": on_tree(classes),
+        "options of quantizers": on_tree(options),
+        "quantizers as texts": on_tree(texts),
+        **model_files.DAMAGED,
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    CAMPAIGN.run()

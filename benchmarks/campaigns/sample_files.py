@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from .model_files import Change
 from .seeds import ROOT, Seed
@@ -46,6 +48,8 @@ class Campaign:
     def run(self, count: int = 2_000, seed: int = 0, folder: Path = ROOT / "build" / "robustness") -> None:
         """Read many, and count what came of them."""
         folder.mkdir(parents=True, exist_ok=True)
+        first = self.seeds()[0]
+        outcome(first.content, folder / f"{self.tool}{first.suffix}")  # imports take time
         results, slowest = Counter[str](), 0.0
         for content, suffix in self.files(-(-count // len(self.changes)), seed):
             start = time.monotonic()
@@ -53,6 +57,11 @@ class Campaign:
             slowest = max(slowest, time.monotonic() - start)
             results["refused" if refused else "read"] += 1
         print(f"{sum(results.values()):,} files: {dict(results)}; the slowest took {slowest:.2f} s")
+
+
+def on_tree(change: Callable[[Any, Random], Any]) -> Change:
+    """Return the change of a file by a change of its configuration."""
+    return lambda seed, random: (seed.with_text(json.dumps(change(json.loads(seed.text), random))), seed.suffix)
 
 
 def outcome(content: bytes, path: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,11 +26,21 @@ FAR = 1 << 40  # beyond every code
 
 
 class Rule(ABC):
-    """How a real number becomes a code."""
+    """How a real number becomes a code.
+
+    :cvar rounds: whether codes are the numbers, rounded; else they are another function of them.
+    """
+
+    rounds: ClassVar[bool] = True
 
     @abstractmethod
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         """Return the codes (float64) of real numbers ``[..., channels]``, computed in float64."""
+
+    @property
+    def never_decreases(self) -> bool:
+        """Whether a larger number never gets a lower code."""
+        return True
 
     def direct(self, sums: Accumulator, encoding: Encoding) -> Requantizer | None:
         """Return the requantizer where all scales are powers of two apart; None where they are not."""
@@ -97,6 +108,10 @@ class Rounded(Rule):
         if self.overflow is Overflow.WRAP:
             return encoding.low + np.mod(codes - encoding.low, encoding.high - encoding.low + 1)
         return np.asarray(arithmetic.fit(codes, encoding.low, encoding.high, self.overflow))
+
+    @property
+    def never_decreases(self) -> bool:
+        return self.overflow is not Overflow.WRAP
 
     @property
     def conversion(self) -> Conversion:

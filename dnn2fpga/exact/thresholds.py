@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class Thresholds(Rule):
     """
 
     thresholds: tuple[Reach, ...]
+
+    rounds: ClassVar[bool] = False
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         return np.asarray(encoding.low + self.counted(x), np.float64)
@@ -58,6 +61,8 @@ class ThresholdsOfChannels(Rule):
     """`Thresholds` of its own for each channel, as many for all."""
 
     channels: tuple[Thresholds, ...]
+
+    rounds: ClassVar[bool] = False
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         counts = [one.counted(x[..., k]) for k, one in enumerate(self.channels)]

@@ -167,9 +167,21 @@ class Exact(ABC):  # noqa: B024 - every question has a default answer
 
     follows_sums: ClassVar[bool] = False  # it is done to sums before they are rounded; else it reads codes
 
+    @property
+    def never_decreases(self) -> bool:
+        """Whether it computes a function of each number that never decreases."""
+        return False
+
     def in_floating_point(self) -> Layer | None:
-        """Return the layer as one of a model in floating point; None where nothing is left of it."""
+        """Return the layer as one of a model in floating point; None where nothing is left of it.
+
+        :raises Unsupported: when there is none.
+        """
         return self  # type: ignore[return-value]
+
+    def may_follow(self, quantizer: Exact) -> bool:
+        """Return whether a quantizer after this layer may as well be before it."""
+        return False
 
     @property
     def has_channels(self) -> bool:

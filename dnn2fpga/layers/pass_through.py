@@ -33,9 +33,12 @@ class Identity(Layer):
 class Softmax(Layer):
     """Softmax. As the last layer it does not change which class is largest: the hardware produces the logits. Elsewhere
     it is not supported.
+
+    :param logarithm: whether it is that of the softmax.
     """
 
     kind: ClassVar[str] = "softmax"
+    logarithm: bool = False
 
     @property
     def ending(self) -> Ending:
@@ -45,5 +48,7 @@ class Softmax(Layer):
         return input_shape
 
     def compute(self, x: np.ndarray) -> np.ndarray:
-        e = np.exp(x - x.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        x = x - x.max(axis=-1, keepdims=True)
+        e = np.exp(x)
+        total = e.sum(axis=-1, keepdims=True)
+        return x - np.log(total) if self.logarithm else e / total

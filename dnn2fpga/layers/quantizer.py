@@ -16,12 +16,13 @@ from dnn2fpga.exact.lowered import Lowered, Rounding
 from dnn2fpga.exact.rules import IntegerRule, Rounded, Rule
 from dnn2fpga.layers.activation import Clamp
 from dnn2fpga.layers.base import Layer
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 
 __all__ = ["IntegerRule", "Quantizer", "Rounded", "Rule"]
 
 
 HALF_EVEN = Rounded()
+SINGLE_BITS = 24  # of codes that float32 tells apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,19 @@ class Quantizer(Layer):
 
     def compute(self, x: np.ndarray) -> np.ndarray:
         codes = self.rule.codes(np.asarray(x, np.float64), self.encoding)
-        return self.encoding.reals(codes).astype(np.asarray(x).dtype)
+        reals = self.encoding.reals(codes)
+        return reals if self.encoding.format.width > SINGLE_BITS else reals.astype(np.asarray(x).dtype)
+
+    @property
+    def never_decreases(self) -> bool:
+        return self.rule.never_decreases
 
     def in_floating_point(self) -> Layer | None:
+        if not self.rule.rounds:
+            raise Unsupported(
+                "counts thresholds, and does not only round numbers: without it the network computes something else; "
+                "leave --requantize out"
+            )
         unsigned = (self.encoding.low >= self.encoding.zero_point).all()
         return Clamp(self.name, 0.0, math.inf) if unsigned else None
 

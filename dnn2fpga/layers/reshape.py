@@ -11,7 +11,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Codes
 from dnn2fpga.exact.lowered import Lowered
-from dnn2fpga.layers.base import BuildableLayer, moved
+from dnn2fpga.layers.base import BuildableLayer, Exact, moved
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
@@ -59,6 +59,9 @@ class Reshape(BuildableLayer):
     @property
     def needs_uniform_scale(self) -> bool:
         return self.target is not None  # channels change places
+
+    def may_follow(self, quantizer: Exact) -> bool:
+        return not quantizer.has_channels
 
     def lowered(self, *inputs: Codes) -> Lowered:
         return moved(self, inputs)

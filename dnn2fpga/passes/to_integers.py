@@ -29,6 +29,7 @@ from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.layers.thresholds import QuantizedThresholds
 from dnn2fpga.passes import simplify
+from dnn2fpga.passes.round_early import round_early
 from dnn2fpga.progress import Progress, silent
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.conversion import Conversion
@@ -41,6 +42,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     simplify.require_own_outputs,
     simplify.order_inputs,
     simplify.fold_padding,
+    round_early,
     simplify.name_layers,
 )
 

@@ -62,7 +62,7 @@ def open_model(path: Path, weights: Path | None = None) -> Iterator[ModelFile]:
     """
     if path.is_dir():
         raise UserError(f"{path}: {described_folder(path)}")
-    with _bytes_of(path, "a model saved by Keras (.keras or .h5)") as file:
+    with bytes_of(path, "a model saved by Keras (.keras or .h5)") as file:
         if weights is None:
             with _opened(path, file) as model:
                 yield model
@@ -73,7 +73,7 @@ def open_model(path: Path, weights: Path | None = None) -> Iterator[ModelFile]:
                 yield model
 
 
-def _bytes_of(path: Path, wanted: str) -> BinaryIO:
+def bytes_of(path: Path, wanted: str) -> BinaryIO:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; give the path of {wanted}")
     try:
@@ -86,13 +86,13 @@ def _text_of(path: Path, file: BinaryIO) -> dict[str, Any]:
     """The configuration in a ``.json`` file."""
     with damage_reported(f"{path}: is not JSON; save it again with model.to_json()"):
         text = file.read(LARGEST_CONFIG + 1).decode()
-    return _parsed(path, text)
+    return parsed_config(path, text)
 
 
 @contextmanager
 def _opened_with(path: Path, config: dict[str, Any]) -> Iterator[ModelFile]:
     """The weights of an architecture: a file that ``save_weights`` wrote, or that of a whole model."""
-    with _bytes_of(path, "the weights (.h5)") as file:
+    with bytes_of(path, "the weights (.h5)") as file:
         if not file.read(16).startswith(hdf5.SIGNATURE):
             raise UserError(f"{path}: holds no weights: it is not HDF5; write it with model.save_weights('name.h5')")
         with closing(Hdf5(file, str(path))) as arrays:
@@ -120,12 +120,12 @@ def _opened(path: Path, file: BinaryIO) -> Iterator[ModelFile]:
         raise UserError(f"{path}: its content is that of a {right} file; give it that suffix, or {SAVE}")
     if is_zip:
         with tempfile.TemporaryFile() as weights:
-            config = _parsed(path, _unpacked(path, file, weights))
+            config = parsed_config(path, _unpacked(path, file, weights))
             with closing(Hdf5(weights, f"{path}: {WEIGHTS}")) as arrays:
                 yield ModelFile(config, arrays, Layout.KERAS)
     else:
         with closing(Hdf5(file, str(path))) as arrays:
-            yield ModelFile(_parsed(path, _config_of_h5(path, arrays)), arrays, Layout.H5, ("model_weights",))
+            yield ModelFile(parsed_config(path, _config_of_h5(path, arrays)), arrays, Layout.H5, ("model_weights",))
 
 
 def _config_of_h5(path: Path, arrays: Hdf5) -> str:
@@ -145,14 +145,14 @@ def _unpacked(path: Path, file: BinaryIO, weights: BinaryIO) -> str:
             if missing := [name for name in (CONFIG, WEIGHTS) if name not in members]:
                 raise UserError(f"{path}: is a zip archive without {' and '.join(missing)}, so no Keras model; {SAVE}")
             text = io.BytesIO()
-            _unpack(path, archive, members[CONFIG], LARGEST_CONFIG, text)
-            _unpack(path, archive, members[WEIGHTS], LARGEST_MEMBER, weights)
+            unpack(path, archive, members[CONFIG], LARGEST_CONFIG, text)
+            unpack(path, archive, members[WEIGHTS], LARGEST_MEMBER, weights)
             return text.getvalue().decode()
     except UnreadableArchive as reason:
         raise UserError(f"{path}: is not a Keras model that can be read: {reason}") from reason
 
 
-def _unpack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int, target: IO[bytes]) -> None:
+def unpack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int, target: IO[bytes]) -> None:
     size = member.file_size
     if size > largest:
         raise UserError(f"{path}: {member.filename} would take {size:,} bytes; at most {largest:,} are read")
@@ -162,7 +162,7 @@ def _unpack(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, large
         shutil.copyfileobj(content, target, 2**20)  # zipfile stops at the declared size
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
+def parsed_config(path: Path, text: str) -> dict[str, Any]:
     if len(text) > LARGEST_CONFIG:
         raise UserError(f"{path}: its configuration is longer than {LARGEST_CONFIG:,} characters")
     with damage_reported(f"{path}: its configuration is not valid JSON; save the model again"):

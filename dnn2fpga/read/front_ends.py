@@ -44,7 +44,8 @@ class FrontEnd:
 KERAS = FrontEnd("Keras", (".keras", ".h5", ".hdf5", ".json"), "dnn2fpga.read.keras", "read_keras_model")
 TFLITE = FrontEnd("TensorFlow Lite", (".tflite",), "dnn2fpga.read.tflite", "read_tflite", has_rules=True)
 ONNX = FrontEnd("ONNX", (".onnx",), "dnn2fpga.read.onnx", "read_onnx")
-FRONT_ENDS = (KERAS, ONNX, TFLITE)
+TORCH = FrontEnd("PyTorch", (".pt2",), "dnn2fpga.read.torch", "read_torch")
+FRONT_ENDS = (KERAS, ONNX, TFLITE, TORCH)
 
 
 def suffixes() -> tuple[str, ...]:

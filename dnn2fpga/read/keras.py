@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
+from dnn2fpga.read.binary_layers import BINARY
 from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
 from dnn2fpga.read.container import ModelFile, open_model
 from dnn2fpga.read.hgq_layers import HGQ
@@ -28,6 +29,7 @@ from dnn2fpga.read.keras_layers import LAYERS, OnlyInTraining
 from dnn2fpga.read.keras_operators import OPERATORS
 from dnn2fpga.read.keras_options import UNKNOWN_KIND, Arrays, KerasOptions, Placement, Shapes, options_of
 from dnn2fpga.read.keras_weights import NOWHERE, Stored, read_arrays, stored_arrays
+from dnn2fpga.read.larq_layers import LARQ
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.qkeras_layers import QKERAS
 from dnn2fpga.read.settings import ReadSettings
@@ -35,7 +37,7 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
-BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ, **QKERAS}
+BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ, **QKERAS, **LARQ, **BINARY}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means

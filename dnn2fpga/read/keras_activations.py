@@ -13,6 +13,8 @@ from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.pass_through import Identity, Softmax
 from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, by_class, options_of, require_last_axis
+from dnn2fpga.read.larq_quantizers import LARQ_QUANTIZERS
+from dnn2fpga.read.sign_functions import SIGN_FUNCTIONS
 from dnn2fpga.tensors.basics import Shape
 
 
@@ -24,7 +26,7 @@ class Function(LayerOptions):
     function: str
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        return FUNCTIONS[self.function](name)
+        return (FUNCTIONS | SIGN_FUNCTIONS)[self.function](name)
 
 
 FUNCTIONS: dict[str, Callable[[str], list[Layer]]] = {
@@ -40,7 +42,7 @@ _SUPPORTED = f"supported: {', '.join(FUNCTIONS)} as the last layer"
 
 def activation_of(value: Any) -> LayerOptions:
     """An activation argument: a name, a layer, or a function that only its author has."""
-    if value is None or (isinstance(value, str) and value in FUNCTIONS):
+    if value is None or (isinstance(value, str) and value in FUNCTIONS | SIGN_FUNCTIONS):
         return Function(function=value or "linear")
     if isinstance(value, str):
         raise ValueError(f"activation '{value[:60]}' ({_SUPPORTED})")
@@ -50,13 +52,15 @@ def activation_of(value: Any) -> LayerOptions:
         item = None
     if item is None or item.class_name in ("function", "__lambda__"):
         written = value.get("config") if isinstance(value, dict) else None
+        if isinstance(written, str) and written in SIGN_FUNCTIONS:  # known by its name
+            return Function(function=written)
         named = f"the function '{written}'" if isinstance(written, str) else "a function"
         close = next((name for name in FUNCTIONS if str(written).startswith(name)), None)
         instead = f"activation='{close}'" if close else "the name of one that Keras has"
         raise ValueError(
             f"activation is {named}, whose code is not in the file; write {instead} and save it again ({_SUPPORTED})"
         )
-    options, problems = options_of(item, ACTIVATIONS)
+    options, problems = options_of(item, {**ACTIVATIONS, **LARQ_QUANTIZERS})
     if options is None:
         raise ValueError(f"activation {item.class_name}: {'; '.join(problems)} ({_SUPPORTED})")
     return options

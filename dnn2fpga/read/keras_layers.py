@@ -71,7 +71,9 @@ class DenseLayer(_Weighted):
         return self.activated(Dense(name=name, **_single(arrays["kernel"], arrays)), shape)
 
 
-class _Convolution(_Weighted, ImageOptions):
+class ConvolutionLayer(_Weighted, ImageOptions):
+    """The options of all convolutions."""
+
     kernel_size: Pair
     strides: Pair = (1, 1)
     padding: Literal["valid", "same"] = "valid"
@@ -83,7 +85,7 @@ class _Convolution(_Weighted, ImageOptions):
         return {"strides": self.strides, "padding": self.padding}
 
 
-class Conv2DLayer(_Convolution):
+class Conv2DLayer(ConvolutionLayer):
     stands_for: ClassVar[tuple[str, ...]] = ("Conv2D",)
 
     filters: Extent
@@ -95,7 +97,7 @@ class Conv2DLayer(_Convolution):
         return self.activated(Conv2D(name=name, **_single(arrays["kernel"], arrays), **self.geometry), shape)
 
 
-class DepthwiseConv2DLayer(_Convolution):
+class DepthwiseConv2DLayer(ConvolutionLayer):
     stands_for: ClassVar[tuple[str, ...]] = ("DepthwiseConv2D",)
 
     depth_multiplier: Extent = 1
@@ -109,7 +111,7 @@ class DepthwiseConv2DLayer(_Convolution):
         return self.activated(DepthwiseConv2D(name=name, **_single(kernel, arrays), **self.geometry), shape)
 
 
-class SeparableConv2DLayer(_Convolution):
+class SeparableConv2DLayer(ConvolutionLayer):
     stands_for: ClassVar[tuple[str, ...]] = ("SeparableConv2D",)
 
     filters: Extent

@@ -22,15 +22,18 @@ from dnn2fpga.read import (
     qonnx,
 )
 from dnn2fpga.read.builder import GraphBuilder
+from dnn2fpga.read.channels_first import Constant, Stream, Value
+from dnn2fpga.read.channels_first_operator import as_vector
 from dnn2fpga.read.limits import MOST_PARAMETERS
-from dnn2fpga.read.onnx_call import Call, Reader, as_vector
+from dnn2fpga.read.onnx_call import Call, Reader
 from dnn2fpga.read.onnx_constants import ALWAYS, OF_CONSTANTS
 from dnn2fpga.read.onnx_schema import LONGEST_NAME, Domain, Kind, OnnxModel, OnnxNode, OnnxPort, array_of, parse
-from dnn2fpga.read.onnx_values import Constant, Stream, Value
-from dnn2fpga.read.protobuf import DamagedMessage
+from dnn2fpga.read.protobuf import Budget, DamagedMessage
 from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.tensors.basics import Unsupported
 
+MOST_EXACT = 2**18  # scales and biases of a model that are made exact numbers
+MOST_COMPUTED = 2 * MOST_PARAMETERS  # numbers of all constants that are computed: weights from their codes, mostly
 LARGEST_FILE = 8 * MOST_PARAMETERS  # bytes
 READERS: dict[tuple[Domain, str], Reader] = {
     **onnx_elementwise.READERS,
@@ -100,6 +103,8 @@ class _Reading:
         self.values = _Values(model)
         self.failed: set[str] = set()
         self.entering: set[str] = set()
+        self.exact = Budget(MOST_EXACT, "scales and biases")
+        self.computed = Budget(MOST_COMPUTED, "numbers in constants that are computed")
         self.has_integers = any((node.domain, node.kind) in BRING_INTEGERS for node in model.nodes)
 
     def run(self) -> None:
@@ -117,13 +122,17 @@ class _Reading:
             if reader is None or self.failed.intersection(node.inputs):
                 self.failed.update(node.outputs)
                 continue
-            call = Call(node, self.model, self.builder, self.values, self.has_integers, self.entering)
-            self._guarded(node.label, node.outputs[0], partial(reader, call))
+            self._guarded(node.label, node.outputs[0], partial(reader, self._call(node)))
         if unknown:
             self.builder.refuse("", f"supported are {', '.join(sorted({kind for _, kind in READERS}))}")
         for port in self.model.outputs:
             if port.name not in self.failed:
                 self._guarded(f"the output '{port.name[:LONGEST_NAME]}'", port.name, partial(self._output, port))
+
+    def _call(self, node: OnnxNode) -> Call:
+        return Call(
+            node, self.model, self.builder, self.values, self.has_integers, self.entering, self.exact, self.computed
+        )
 
     def _guarded(self, where: str, name: str, step: Callable[[], Value]) -> None:
         """Take a step that makes a tensor."""
@@ -177,12 +186,12 @@ class _Reading:
 
     def _is_channels_last(self, name: str, shape: tuple[int, ...]) -> bool:
         """Whether an image is brought into ONNX' order first, as tf2onnx does."""
-        readers = [node for node in self.model.nodes if name in node.inputs]
+        readers = self.model.readers.get(name, [])
         while len(readers) == 1 and readers[0].kind in _BEFORE_TRANSPOSE and readers[0].inputs[0] == name:
             name = readers[0].outputs[0]
-            readers = [node for node in self.model.nodes if name in node.inputs]
+            readers = self.model.readers.get(name, [])
         for node in readers:
-            call = Call(node, self.model, self.builder, self.values, False, frozenset())
+            call = self._call(node)
             if node.kind == "Transpose" and call.attribute("perm", [0]) == [0, 3, 1, 2]:
                 return True
             if node.kind == "Reshape" and shape[2] == 1 and call.has(1) and self._is_constant(node.inputs[1]):

@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from dnn2fpga.layers.base import Layer
-from dnn2fpga.layers.reshape import Reshape
-from dnn2fpga.read.builder import GraphBuilder, SymbolicTensor
+from dnn2fpga.read.builder import GraphBuilder
+from dnn2fpga.read.channels_first import Constant, Stream, Value
+from dnn2fpga.read.channels_first_operator import Operator
 from dnn2fpga.read.onnx_schema import OnnxModel, OnnxNode, attribute
-from dnn2fpga.read.onnx_values import Constant, Stream, Value
-from dnn2fpga.read.protobuf import DamagedMessage
+from dnn2fpga.read.protobuf import Budget, DamagedMessage
 from dnn2fpga.tensors.basics import Unsupported
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class Call(Operator):
     """A node that is being read.
 
     :param values: what has been read so far, by the name of the tensor.
-    :param has_integers: whether the model brings integers of its own.
     :param entering: the inputs of the model.
+    :param exact: how many exact numbers (scales, biases) the model may have; each takes microseconds.
+    :param computed: how many numbers of constants it may compute.
     """
 
     node: OnnxNode
@@ -32,15 +32,17 @@ class Call:
     values: Mapping[str, Value]
     has_integers: bool
     entering: Set[str]
+    exact: Budget
+    computed: Budget
 
     @property
     def name(self) -> str:
         """What the node of the result is called: as the tensor."""
         return self.node.outputs[0]
 
-    def inner(self, what: str) -> str:
-        """The name of a node before the result's."""
-        return f"{self.name}_{what}"
+    @property
+    def label(self) -> str:
+        return self.node.label
 
     # Inputs
 
@@ -117,10 +119,6 @@ class Call:
         """Whether it is an input of the model."""
         return stream.tensor.name in self.entering
 
-    def vector(self, stream: Stream) -> SymbolicTensor:
-        """A stream as one vector."""
-        return as_vector(self.builder, stream)
-
     # Attributes
 
     def attribute(self, name: str, default: Any) -> Any:
@@ -138,25 +136,6 @@ class Call:
         """Refuse an attribute that is not the default."""
         if (value := self.attribute(name, default)) != default:
             raise Unsupported(f"{name}={value}: {why}")
-
-    # Building
-
-    def add(self, layer: Layer, *inputs: SymbolicTensor) -> SymbolicTensor:
-        return self.builder.add(layer, *inputs)
-
-    def after(self, stream: Stream, *layers: Layer) -> Stream:
-        """Add layers that compute number by number."""
-        tensor = stream.tensor
-        for layer in layers:
-            tensor = self.add(layer, tensor)
-        return stream.of(tensor)
-
-
-def as_vector(builder: GraphBuilder, stream: Stream) -> SymbolicTensor:
-    """Return a stream as one vector, for which an image is reshaped."""
-    if len(stream.tensor.shape) == 1:
-        return stream.tensor
-    return builder.add(Reshape(f"{stream.tensor.name}_flat", None), stream.tensor)
 
 
 Reader = Callable[[Call], Value]

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dnn2fpga.read.channels_first import Constant, Stream
 from dnn2fpga.read.onnx_call import Call
 from dnn2fpga.read.onnx_schema import Domain, kind_of
-from dnn2fpga.read.onnx_values import Constant, Stream
 from dnn2fpga.tensors.basics import Unsupported
 
-MOST_COMPUTED = 2**22  # numbers of a constant that is computed
+MOST_COMPUTED = 2**22  # numbers of one constant
 SHORTEST, LONGEST = -(2**31), 2**31 - 1  # of indices
 
 
@@ -40,7 +40,7 @@ def filled(call: Call) -> Constant:
     extents = call.integers(0)
     if any(extent < 0 for extent in extents):
         raise Unsupported(f"has the shape {extents}")
-    _require_few(tuple(extents))
+    _claim(call, *extents)
     return Constant(np.full(extents, call.attribute("value", np.zeros(1, np.float32)).reshape(-1)[0]))
 
 
@@ -50,7 +50,7 @@ def gather(call: Call) -> Constant:
     axis = call.attribute("axis", 0)
     if indices.dtype.kind not in "iu" or not -array.ndim <= axis < array.ndim:
         raise Unsupported("gathers nothing that is there")
-    _require_few((array.size, indices.size))
+    _claim(call, array.size // max(array.shape[axis], 1), indices.size)
     return Constant(np.take(array, indices, axis=axis))
 
 
@@ -73,11 +73,14 @@ def slice_of(call: Call) -> Constant:
 
 def concatenated(call: Call) -> Constant:
     """Concat."""
-    return Constant(np.concatenate([call.array(k) for k in range(call.count)], axis=call.attribute("axis", 0)))
+    arrays = [call.array(k) for k in range(call.count)]
+    _claim(call, sum(array.size for array in arrays))
+    return Constant(np.concatenate(arrays, axis=call.attribute("axis", 0)))
 
 
 def cast(call: Call) -> Constant:
     """Cast."""
+    _claim(call, call.array(0).size)
     return Constant(call.array(0).astype(kind_of(call.attribute("to", 1)).dtype))
 
 
@@ -86,10 +89,14 @@ def arithmetic(function: Callable[..., np.ndarray]) -> Callable[[Call], Constant
 
     def reader(call: Call) -> Constant:
         arrays = [call.array(k) for k in range(call.count)]
-        _require_few(np.broadcast_shapes(*(array.shape for array in arrays)))
+        _claim(call, *np.broadcast_shapes(*(array.shape for array in arrays)))
         return Constant(np.asarray(function(*arrays), arrays[0].dtype))
 
     return reader
+
+
+def _clipped(array: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(array, low), high)
 
 
 def _quotient(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -98,9 +105,12 @@ def _quotient(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.trunc(one / other) if one.dtype.kind in "iu" else one / other
 
 
-def _require_few(extents: tuple[int, ...]) -> None:
-    if math.prod(extents) > MOST_COMPUTED:
-        raise Unsupported(f"computes a constant of {math.prod(extents):,} numbers; at most {MOST_COMPUTED:,}")
+def _claim(call: Call, *extents: int) -> None:
+    """Count numbers before they are computed."""
+    size = math.prod(extents)
+    call.computed.spend(size)
+    if size > MOST_COMPUTED:
+        raise Unsupported(f"computes a constant of {size:,} numbers; at most {MOST_COMPUTED:,}")
 
 
 ALWAYS: dict[tuple[Domain, str], Callable[[Call], Constant]] = {
@@ -113,6 +123,7 @@ OF_CONSTANTS: dict[tuple[Domain, str], Callable[[Call], Constant]] = {
     for kind, reader in {
         "Add": arithmetic(np.add),
         "Cast": cast,
+        "Clip": arithmetic(_clipped),
         "Concat": concatenated,
         "Div": arithmetic(_quotient),
         "Floor": arithmetic(np.floor),

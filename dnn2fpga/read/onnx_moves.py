@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from dnn2fpga.layers.concatenate import Concatenate
-from dnn2fpga.layers.zero_padding import ZeroPadding
-from dnn2fpga.read.limits import LARGEST_EXTENT
+from dnn2fpga.read.channels_first import Stream, Value
+from dnn2fpga.read.channels_first_moves import concatenation, permuted, reshaped, whole_shape
+from dnn2fpga.read.channels_first_windows import is_padding, padded
 from dnn2fpga.read.onnx_call import Call, Reader
-from dnn2fpga.read.onnx_linear import transposed
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Constant, Stream, Value
 from dnn2fpga.tensors.basics import Unsupported
 from rtl_lib.image.window_schedule import Padding
 
@@ -28,24 +24,9 @@ def reshaping(rule: ShapeRule) -> Reader:
 
     def reader(call: Call) -> Value:
         value = call.value(0)
-        if isinstance(value, Constant):
-            shape = _of_size(rule(call, value.shape), value.array.size)
-            return Constant(value.array.reshape(shape), value.codes and value.codes.reshaped(shape))
-        before = (1, *value.shape)
-        after = _of_size(rule(call, before), math.prod(before))
-        if after == before:
-            return value
-        if len(after) < 2 or after[0] != 1:
-            raise Unsupported(f"makes {list(after)} of {list(before)}: the first axis must stay the batch of 1")
-        return value.at(value.places.reshape(after[1:]))
+        return reshaped(value, rule(call, whole_shape(value)))
 
     return reader
-
-
-def _of_size(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    if math.prod(shape) != size or min(shape, default=1) < 0 or len(shape) > 8:
-        raise Unsupported(f"makes {list(shape)} of {size:,} numbers")
-    return shape
 
 
 def _flat(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -88,15 +69,7 @@ def _unsqueezed(call: Call, shape: tuple[int, ...]) -> tuple[int, ...]:
 def transpose(call: Call) -> Value:
     """Transpose, of a constant or of a tensor; the batch stays first."""
     value = call.value(0)
-    rank = len(value.shape) + (not isinstance(value, Constant))
-    order = tuple(call.attribute("perm", list(range(rank))[::-1]))
-    if sorted(order) != list(range(rank)):
-        raise Unsupported(f"perm={list(order)}: has {rank} axes")
-    if isinstance(value, Constant):
-        return transposed(value, order)
-    if order[0] != 0:
-        raise Unsupported(f"perm={list(order)}: the first axis must stay the batch")
-    return value.at(value.places.transpose([axis - 1 for axis in order[1:]]))
+    return permuted(value, tuple(call.attribute("perm", list(range(len(whole_shape(value))))[::-1])))
 
 
 def concatenate(call: Call) -> Value:
@@ -105,33 +78,7 @@ def concatenate(call: Call) -> Value:
     streams = [one for one in sources if isinstance(one, Stream)]
     if len(streams) < len(sources):
         raise Unsupported("joins a constant with a tensor that is computed")
-    return concatenation(call, streams, call.name)
-
-
-def concatenation(call: Call, streams: Sequence[Stream], name: str) -> Stream:
-    """Add a concatenation along the operator's axis."""
-    first, axis = streams[0], call.attribute("axis", 1)
-    rank = len(first.shape) + 1
-    if not -rank <= axis < rank or axis % rank == 0 or any(len(one.shape) != rank - 1 for one in streams):
-        raise Unsupported(f"axis={axis}: joins along the batch, along no axis, or tensors of other ranks")
-    one_grid = all(one.grid == first.grid for one in streams)
-    if any(one.is_codes for one in streams) and not (one_grid and all(one.is_codes for one in streams)):
-        raise Unsupported("joins codes that mean something else each; quantize them alike")
-    known = first.grid if one_grid else None
-    if len(streams) == 1:
-        return first
-    axis = axis % rank - 1
-    if all(one.is_image for one in streams):
-        tensor = call.add(Concatenate(name, (2, 0, 1)[axis]), *(one.tensor for one in streams))
-        return Stream.usual(tensor).on(known, first.is_codes)
-    if rank != 2:
-        raise Unsupported("joins images that are not channels first")
-    tensor = call.add(Concatenate(name, 0), *(call.vector(one) for one in streams))
-    starts = np.cumsum([0, *(one.shape[0] for one in streams[:-1])])
-    whole = Stream.usual(tensor).on(known, first.is_codes)
-    if all(one.moved is None for one in streams):
-        return whole
-    return whole.at(np.concatenate([one.places + start for one, start in zip(streams, starts, strict=True)]))
+    return concatenation(call, streams, call.attribute("axis", 1), call.name)
 
 
 def pad(call: Call) -> Value:
@@ -143,17 +90,9 @@ def pad(call: Call) -> Value:
     value = float(call.scalar(2)) if call.has(2) else call.attribute("value", 0.0)
     if call.has(3):
         amounts = _of_axes(amounts, call.integers(3))
-    if value or len(amounts) != 8 or any(amounts[k] for k in (0, 1, 4, 5)) or not _small(amounts):
+    if value or len(amounts) != 8 or any(amounts[k] for k in (0, 1, 4, 5)) or not is_padding(tuple(amounts)):
         raise Unsupported(f"adds {amounts} of {value}; only rows and columns of zeros are supported")
-    if not any(amounts):
-        return source
-    return Stream.usual(
-        call.add(ZeroPadding(call.name, Padding(amounts[2], amounts[6], amounts[3], amounts[7])), source.tensor)
-    )
-
-
-def _small(amounts: list[int]) -> bool:
-    return all(0 <= amount <= LARGEST_EXTENT for amount in amounts)
+    return padded(call, source, Padding(amounts[2], amounts[6], amounts[3], amounts[7]), call.name)
 
 
 def _of_axes(amounts: list[int], axes: list[int]) -> list[int]:

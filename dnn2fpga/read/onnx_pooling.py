@@ -4,84 +4,63 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dnn2fpga.layers.pooling import AveragePooling, GlobalAverage, MaxPooling
+from dnn2fpga.read.channels_first import Stream
+from dnn2fpga.read.channels_first_windows import Windows, average_pooling, global_average, max_pooling
 from dnn2fpga.read.onnx_call import Call
 from dnn2fpga.read.onnx_linear import padding_of_node, pair
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Stream
 from dnn2fpga.tensors.basics import Unsupported
-from rtl_lib.image.window_schedule import NO_PADDING, Padding
 
-Pair = tuple[int, int]
+EXACT_BITS = 8  # of a scale: its products with codes, and their sums, are exact in float32
 
 
 def max_pool(call: Call) -> Stream:
     """MaxPool, of numbers or of codes."""
     source = call.image()
-    size, strides, padding = _windows(call, source)
-    pooled = call.add(MaxPooling(call.name, size, strides, padding), source.tensor)
-    return Stream.usual(pooled).on(source.grid, source.is_codes)
+    return max_pooling(call, source, _windows(call, source), call.name)
 
 
 def average_pool(call: Call) -> Stream:
     """AveragePool."""
-    call.stream()
+    _note_ties(call, call.stream())
     return average(call, call.image(), call.name)
+
+
+def _note_ties(call: Call, source: Stream) -> None:
+    """Tell of what real arithmetic cannot reproduce: which way float32 falls where the mean of codes is no code."""
+    if source.grid is not None and source.grid.scale.numerator.bit_length() > EXACT_BITS:
+        call.builder.note(
+            f"'{call.name}': where a mean of codes lies half-way between two codes, onnxruntime's float32 decides; "
+            "here the even one is taken"
+        )
 
 
 def average(call: Call, source: Stream, name: str) -> Stream:
     """Add the mean of windows."""
-    size, strides, padding = _windows(call, source)
-    counts = bool(call.attribute("count_include_pad", 0)) and _explicit(call) != NO_PADDING
-    if counts and padding != _explicit(call):
-        raise Unsupported("count_include_pad with ceil_mode is not supported; use pads that need no ceil_mode")
-    if size == source.shape[1:] and padding == NO_PADDING:
-        return Stream.usual(call.add(GlobalAverage(name, keep_dimensions=True), source.tensor))
-    layer = AveragePooling(name, size, strides, padding, count_include_pad=counts)
-    return Stream.usual(call.add(layer, source.tensor))
+    counts = bool(call.attribute("count_include_pad", 0)) and call.attribute("auto_pad", "NOTSET") == "NOTSET"
+    return average_pooling(call, source, _windows(call, source), counts, name)
 
 
-def _explicit(call: Call) -> Padding:
-    top, left, bottom, right = call.attribute("pads", [0, 0, 0, 0])
-    return Padding(top, bottom, left, right)
-
-
-def _windows(call: Call, source: Stream) -> tuple[Pair, Pair, Padding]:
-    """Size, strides and padding; ``ceil_mode`` is padding below and to the right."""
+def _windows(call: Call, source: Stream) -> Windows:
     if "kernel_shape" not in call.node.attributes:
         raise Unsupported("has no kernel_shape")
     size, strides = pair(call, "kernel_shape"), pair(call, "strides")
     call.require("dilations", [1, 1], "dilated windows are not supported")
     padding = padding_of_node(call, source, size, strides)
-    if call.attribute("ceil_mode", 0):
-        padding = _ceiling(padding, (source.shape[1], source.shape[2]), size, strides)
-    return size, strides, padding
+    return Windows(size, strides, padding, ceiling=bool(call.attribute("ceil_mode", 0)))
 
 
-def _ceiling(padding: Padding, image: Pair, size: Pair, strides: Pair) -> Padding:
-    """A last window that begins inside the image counts, however little of it is inside."""
-    more = []
-    for extent, around, before, window, step in zip(
-        image, padding.around(image), (padding.top, padding.left), size, strides, strict=True
-    ):
-        windows = -(-(around - window) // step) + 1
-        windows -= (windows - 1) * step >= extent + before
-        more.append(max((windows - 1) * step + window - around, 0))
-    return padding.plus(Padding(bottom=more[0], right=more[1]))
-
-
-def global_average(call: Call) -> Stream:
+def global_mean(call: Call) -> Stream:
     """GlobalAveragePool."""
-    call.stream()
-    return Stream.usual(call.add(GlobalAverage(call.name, keep_dimensions=True), call.image().tensor))
+    _note_ties(call, call.stream())
+    return global_average(call, call.image(), call.name)
 
 
 def global_maximum(call: Call) -> Stream:
     """GlobalMaxPool."""
     source = call.image()
     size = (source.shape[1], source.shape[2])
-    pooled = call.add(MaxPooling(call.name, size, size, "valid"), source.tensor)
-    return Stream.usual(pooled).on(source.grid, source.is_codes)
+    return max_pooling(call, source, Windows(size, size), call.name)
 
 
 def mean(call: Call) -> Stream:
@@ -93,8 +72,9 @@ def mean(call: Call) -> Stream:
     channels_last = not source.is_image and len(source.shape) == 3 and source.is_in_order
     if wanted != ([1, 2] if channels_last else [2, 3]) or not (channels_last or source.is_image):
         raise Unsupported(f"is over the axes {axes} of {[1, *source.shape]}; only the mean over pixels is supported")
+    _note_ties(call, source)
     keeps = bool(call.attribute("keepdims", 1))
-    averaged = Stream.usual(call.add(GlobalAverage(call.name, keep_dimensions=keeps), source.tensor))
+    averaged = global_average(call, source, call.name, keeps_axes=keeps)
     if not keeps or not channels_last:
         return averaged
     return replace(averaged, shape=averaged.tensor.shape, moved=averaged.places.transpose(1, 2, 0))
@@ -102,7 +82,7 @@ def mean(call: Call) -> Stream:
 
 READERS = {
     (Domain.ONNX, "AveragePool"): average_pool,
-    (Domain.ONNX, "GlobalAveragePool"): global_average,
+    (Domain.ONNX, "GlobalAveragePool"): global_mean,
     (Domain.ONNX, "GlobalMaxPool"): global_maximum,
     (Domain.ONNX, "MaxPool"): max_pool,
     (Domain.ONNX, "ReduceMean"): mean,

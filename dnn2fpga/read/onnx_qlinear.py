@@ -15,16 +15,18 @@ import numpy as np
 from dnn2fpga.exact.rationals import rationals
 from dnn2fpga.exact.rules import IntegerRule
 from dnn2fpga.layers.activation import Table
-from dnn2fpga.layers.pooling import GlobalAverage
 from dnn2fpga.layers.weighted_sum import WeightedSum
+from dnn2fpga.read.channels_first import Codes, Constant, Grid, Stream, Value
+from dnn2fpga.read.channels_first_elementwise import affine, alike, product, slope
+from dnn2fpga.read.channels_first_linear import dense
+from dnn2fpga.read.channels_first_moves import concatenation
+from dnn2fpga.read.channels_first_windows import global_average
 from dnn2fpga.read.onnx_call import Call, Reader
-from dnn2fpga.read.onnx_elementwise import LEAKINESS, affine, alike, product, slope
-from dnn2fpga.read.onnx_linear import convolution, dense, transposed
-from dnn2fpga.read.onnx_moves import concatenation
+from dnn2fpga.read.onnx_elementwise import LEAKINESS
+from dnn2fpga.read.onnx_linear import convolved
 from dnn2fpga.read.onnx_pooling import average
 from dnn2fpga.read.onnx_quantized import coded, grid, onto, scales
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 # Sums of integers
@@ -39,6 +41,8 @@ def _weights(call: Call, place: int, axis: int) -> Constant:
         raise Unsupported(f"has {scale.size} scales of weights for {codes.shape[axis]} outputs")
     shape = [1] * codes.ndim
     shape[axis] = -1
+    call.exact.spend(scale.size)
+    call.computed.spend(codes.size)
     scale, zero = scale.reshape(shape), zero.astype(np.int64).reshape(shape)
     integers = codes.astype(np.int64) - zero
     return Constant((integers * scale).astype(np.float32), Codes.of(integers, scale))
@@ -55,6 +59,7 @@ def _bias(call: Call, place: int, units: np.ndarray) -> np.ndarray:
     """Biases in integers, on the scales of the sums."""
     if not call.has(place):
         return np.asarray(units * 0)
+    call.exact.spend(units.size)
     bias = call.array(place)
     if bias.dtype != np.int32 or bias.size != units.size:
         raise Unsupported(f"must have {units.size} biases in int32, not {bias.size} in {bias.dtype}")
@@ -87,7 +92,7 @@ def qlinear_conv(call: Call) -> Value:
     source, weights, target = coded(call, 0), _weights(call, 3, 0), grid(call, 6)
     outputs = weights.shape[0]
     units = _units(source, weights, outputs)
-    sums = convolution(call, call.image(), weights, call.inner("sums"), _bias(call, 8, units))
+    sums = convolved(call, weights, _bias(call, 8, units), call.inner("sums"))
     return _rounded(call, sums, units, _factor(call.array(1), call.array(4), call.array(6), outputs), target)
 
 
@@ -107,7 +112,7 @@ def qgemm(call: Call) -> Value:
     alpha = call.attribute("alpha", 1.0)
     if alpha != 1:
         raise Unsupported(f"alpha={alpha}: only 1 is supported")
-    return _dense(call, source, transposed(weights, (1, 0)) if flipped else weights, target, call.array(7), 6)
+    return _dense(call, source, weights.transposed((1, 0)) if flipped else weights, target, call.array(7), 6)
 
 
 def _dense(call: Call, source: Stream, weights: Constant, target: Grid, scale: np.ndarray, bias: int | None) -> Value:
@@ -173,8 +178,7 @@ def qlinear_global_average(call: Call) -> Value:
     """QLinearGlobalAveragePool."""
     _require_channels_first(call)
     coded(call, 0)
-    mean = call.add(GlobalAverage(call.inner("mean"), keep_dimensions=True), call.image().tensor)
-    return onto(call, Stream.usual(mean), grid(call, 3))
+    return onto(call, global_average(call, call.image(), call.inner("mean")), grid(call, 3))
 
 
 def _require_channels_first(call: Call) -> None:
@@ -190,7 +194,7 @@ def qlinear_concat(call: Call) -> Value:
         source = coded(call, place)
         same = source.grid is not None and source.grid.means_as(target)
         parts.append(source if same else onto(call, source, target, name=call.inner(f"{place // 3}")))
-    return concatenation(call, [replace(one, grid=target) for one in parts], call.name)
+    return concatenation(call, [replace(one, grid=target) for one in parts], call.attribute("axis", 1), call.name)
 
 
 READERS: dict[tuple[Domain, str], Reader] = {

@@ -5,6 +5,7 @@ Source: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,10 +13,11 @@ import numpy as np
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.rules import Rounded, Rule
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.read.channels_first import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
+from dnn2fpga.read.onnx_elementwise import narrowed
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Grid, Stream, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 INTEGERS = ("int8", "uint8", "int16", "uint16")
@@ -71,16 +73,30 @@ def onto(call: Call, source: Stream, target: Grid, rule: Rule = HALF_EVEN, name:
 def quantize(call: Call) -> Value:
     """QuantizeLinear: ``saturate(rint(x / scale) + zero point)``."""
     if call.is_constant(0):
+        call.computed.spend(call.array(0).size)
         array, scale, zero = call.array(0), *_along(call, call.array(0).ndim)
         if zero.dtype.name not in INTEGERS:
             raise Unsupported(f"makes constants of type {zero.dtype}")
         limits = np.iinfo(zero.dtype)
         codes = np.rint(array / scale) + zero
         return Constant(np.clip(np.nan_to_num(codes), limits.min, limits.max).astype(zero.dtype))
-    source, target = call.stream(), grid(call, 1)
+    source = call.stream()
+    target, name = _clipped(call, grid(call, 1))
     if source.grid == target:
         return source.on(target, is_codes=True)
-    return onto(call, source, target, Rounded(binary32=call.enters(source)))
+    return onto(call, source, target, Rounded(binary32=call.enters(source)), name)
+
+
+def _clipped(call: Call, target: Grid) -> tuple[Grid, str]:
+    """The codes that are left by a Clip after it, and what they are called, where that alone reads the others."""
+    reader = call.model.only_reader(call.name)
+    if reader is None or reader.kind != "Clip":
+        return target, call.name
+    clip = replace(call, node=reader)
+    try:
+        return narrowed(clip, target), clip.name
+    except Unsupported:
+        return target, call.name  # its bounds come later
 
 
 def dequantize(call: Call) -> Value:
@@ -91,6 +107,8 @@ def dequantize(call: Call) -> Value:
     codes, scale, zero = call.array(0), *_along(call, call.array(0).ndim)
     if codes.dtype.kind not in "iu":
         raise Unsupported(f"reads constants of type {codes.dtype}, which are no codes")
+    call.exact.spend(scale.size)
+    call.computed.spend(codes.size)
     integers = codes.astype(np.int64) - zero.astype(np.int64)
     return Constant((integers * scale).astype(np.float32), Codes.of(integers, scale))
 

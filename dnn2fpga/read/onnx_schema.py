@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import enum
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -113,6 +115,20 @@ class OnnxModel:
     constants: Mapping[str, Message]
     opset: int
 
+    @cached_property
+    def readers(self) -> Mapping[str, list[OnnxNode]]:
+        """The nodes that read each tensor."""
+        found: dict[str, list[OnnxNode]] = defaultdict(list)
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found[name].append(node)
+        return found
+
+    def only_reader(self, name: str) -> OnnxNode | None:
+        """Return the one node that reads a tensor; None where there are more, or it leaves the model."""
+        readers = self.readers.get(name, [])
+        return readers[0] if len(readers) == 1 and all(port.name != name for port in self.outputs) else None
+
 
 def parse(data: bytes) -> OnnxModel:
     """Return what a file says.
@@ -129,11 +145,13 @@ def parse(data: bytes) -> OnnxModel:
         raise DamagedMessage("it has sparse weights, which are not supported; save them dense")
     nodes = tuple(_node(k, one) for k, one in enumerate(graph.messages(1, MOST_NODES)))
     constants = {one.text(8): one for one in graph.messages(5, MOST_TENSORS)}
-    names = [name for node in nodes for name in node.outputs if name]
-    if len(set(names)) < len(names) or constants.keys() & set(names):
-        raise DamagedMessage("two of its tensors have one name")
     ports = [tuple(_port(one) for one in graph.messages(number, MOST_TENSORS)) for number in (11, 12)]
+    if not ports[1]:
+        raise DamagedMessage("it has no output")
     inputs = tuple(port for port in ports[0] if port.name not in constants)  # older files list constants, too
+    names = [*constants, *(port.name for port in inputs), *(name for node in nodes for name in node.outputs if name)]
+    if len(set(names)) < len(names):
+        raise DamagedMessage("two of its tensors have one name")
     versions = [one.integer(2) for one in root.messages(8, MOST_READ) if one.text(1) in Domain.ONNX.value]
     return OnnxModel(nodes, inputs, ports[1], constants, max(versions, default=1))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAVE = "save the whole model with model.save('name.keras')"
-LATER = f"load it with the tool that wrote it, build the same network in Keras, and {SAVE}"
+EXPORT = "write it with torch.export.save(torch.export.export(model.eval(), (example,)), 'model.pt2')"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class OtherFile:
 
 _OTHERS = (
     OtherFile("a TensorFlow Lite model", "give it the suffix .tflite", (), (b"TFL3",), 4),
-    OtherFile("a PyTorch file", LATER, (".pt", ".pth", ".pt2", ".ckpt", ".safetensors")),
+    OtherFile("a PyTorch pickle: loading one runs code, so it is never opened", EXPORT, (".pt", ".pth", ".ckpt")),
+    OtherFile("arrays without a network", EXPORT, (".safetensors",)),
     OtherFile(
         "a pickle: loading one runs code, so it is never opened",
         SAVE,

@@ -30,18 +30,20 @@ class DamagedMessage(ValueError):
 
 @dataclass
 class Budget:
-    """How many more fields of a file may be read."""
+    """How much of something a file may have."""
 
-    fields: int = MOST_FIELDS
+    most: int
+    what: str
+    spent: int = 0
 
-    def spend(self) -> None:
-        """Count a field.
+    def spend(self, count: int = 1) -> None:
+        """Count some more.
 
-        :raises DamagedMessage: when there were too many.
+        :raises DamagedMessage: when there are too many.
         """
-        self.fields -= 1
-        if self.fields < 0:
-            raise DamagedMessage(f"it has more than {MOST_FIELDS:,} fields")
+        self.spent += count
+        if self.spent > self.most:
+            raise DamagedMessage(f"it has more than {self.most:,} {self.what}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Message:
 
         :raises DamagedMessage: when it cannot be.
         """
-        budget = budget or Budget()
+        budget = budget or Budget(MOST_FIELDS, "fields")
         values: dict[int, list[int | memoryview]] = defaultdict(list)
         for number, value in _fields(data, budget):
             values[number].append(value)

@@ -17,9 +17,9 @@ from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
 from dnn2fpga.tensors.basics import Shape
 
 
-def both(name: str) -> tuple[str, ...]:
-    """A class in files of qkeras-v3, and of QKeras 0.9."""
-    return f"qkeras>{name}", name
+def known_as(module: str, name: str) -> tuple[str, ...]:
+    """Return the names of a class: registered (qkeras-v3), by its module where it is not, alone (``.h5`` of 0.9)."""
+    return f"qkeras>{name}", f"qkeras.{module}.{name}", name
 
 
 class Quantizing(LayerOptions):
@@ -37,9 +37,16 @@ def _activation(value: Any) -> LayerOptions:
     if is_quantizer(value):
         return Quantizing(quantizer=quantizer_of(value))
     try:
-        return activation_of(value)
+        return activation_of(_name_of_function(value))
     except ValueError as reason:
         raise ValueError(f"{reason}; and the quantizers {', '.join(QUANTIZERS)}") from reason
+
+
+def _name_of_function(value: Any) -> Any:
+    """QActivation keeps the name of one of Keras' functions as an object."""
+    name = value.get("config") if isinstance(value, dict) else None
+    is_function = isinstance(name, str) and (value.get("class_name"), value.get("module")) == ("function", "builtins")
+    return name if is_function else value
 
 
 Activation = Annotated[LayerOptions, BeforeValidator(_activation)]
@@ -52,7 +59,9 @@ def in_order(name: str, layers: Sequence[Layer]) -> list[Layer]:
 
 
 class QActivation(LayerOptions):
-    stands_for: ClassVar[tuple[str, ...]] = both("QActivation")
+    """QKeras' layer; and that of Keras, which may hold a quantizer, too."""
+
+    stands_for: ClassVar[tuple[str, ...]] = (*known_as("qlayers", "QActivation"), "Activation")
 
     activation: Activation
 

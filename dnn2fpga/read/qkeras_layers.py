@@ -15,7 +15,7 @@ from dnn2fpga.read.keras_activations import LINEAR
 from dnn2fpga.read.keras_layers import AveragePooling2DLayer, GlobalAveragePooling2DLayer
 from dnn2fpga.read.keras_options import Arrays, LayerOptions, by_class
 from dnn2fpga.read.keras_scaling import BatchNormalizationLayer
-from dnn2fpga.read.qkeras_activations import Activation, QActivation, both, in_order
+from dnn2fpga.read.qkeras_activations import Activation, QActivation, in_order, known_as
 from dnn2fpga.read.qkeras_linear import (
     QConv2D,
     QConv2DBatchnorm,
@@ -38,7 +38,7 @@ _VARIANCE = "quantized_relu_po2(6,quadratic_approximation=True)"
 class QBatchNormalization(BatchNormalizationLayer):
     """``x * inverse + (beta - mean * inverse)``, where all four numbers may be quantized."""
 
-    stands_for: ClassVar[tuple[str, ...]] = both("QBatchNormalization")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qnormalization", "QBatchNormalization")
 
     beta_quantizer: OfWeights = Field(default="quantized_po2(5)", validate_default=True)
     gamma_quantizer: OfKernel = Field(default="quantized_relu_po2(6,2048)", validate_default=True)
@@ -84,14 +84,14 @@ class _Averaging(LayerOptions):
 
 
 class QAveragePooling2D(_Averaging, AveragePooling2DLayer):
-    stands_for: ClassVar[tuple[str, ...]] = both("QAveragePooling2D")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qpooling", "QAveragePooling2D")
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
         return self.averaged(name, shape, super().layers(name, shape, arrays), math.prod(self.pool_size))
 
 
 class QGlobalAveragePooling2D(_Averaging, GlobalAveragePooling2DLayer):
-    stands_for: ClassVar[tuple[str, ...]] = both("QGlobalAveragePooling2D")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qpooling", "QGlobalAveragePooling2D")
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
         return self.averaged(name, shape, super().layers(name, shape, arrays), math.prod(shape[:2]))

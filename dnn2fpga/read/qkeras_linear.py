@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -21,17 +21,21 @@ from dnn2fpga.layers.linear import Linear
 from dnn2fpga.read.keras_activations import LINEAR
 from dnn2fpga.read.keras_layers import Conv2DLayer, DenseLayer, DepthwiseConv2DLayer, SeparableConv2DLayer
 from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, Shapes, require_last_axis
-from dnn2fpga.read.qkeras_activations import Activation, both, in_order
+from dnn2fpga.read.qkeras_activations import Activation, in_order, known_as
 from dnn2fpga.read.qkeras_notation import OfKernel, OfWeights
 from dnn2fpga.read.qkeras_numbers import Grid, quietly
-from dnn2fpga.read.qkeras_quantizers import QKerasQuantizer
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 
+class OfKernels(Protocol):
+    """What makes codes of a kernel."""
+
+    def weights(self, x: np.ndarray) -> Grid:
+        """Quantize weights (float32)."""
+
+
 @quietly
-def linear(
-    kind: type[Linear], kernel: np.ndarray, quantizer: QKerasQuantizer | None, bias: Grid, **geometry: Any
-) -> Linear:
+def linear(kind: type[Linear], kernel: np.ndarray, quantizer: OfKernels | None, bias: Grid, **geometry: Any) -> Linear:
     """A layer with a quantized kernel, or with the kernel as it is.
 
     :param kernel: float32, as Keras has it; of depthwise convolutions the last two axes are the output.
@@ -48,6 +52,13 @@ def linear(
     return kind.of_codes("", exact, **geometry)
 
 
+def plain_bias(arrays: Arrays, outputs: int) -> Grid:
+    """The bias as it is, or zeros where there is none."""
+    if "bias" not in arrays:
+        return Grid.of(np.zeros(outputs), Fraction(1))
+    return Grid.of(np.ones(outputs), single(arrays["bias"]))
+
+
 class _Quantized(LayerOptions):
     """The options that QKeras' layers add to those of Keras."""
 
@@ -56,10 +67,9 @@ class _Quantized(LayerOptions):
 
     @quietly
     def quantized_bias(self, arrays: Arrays, outputs: int) -> Grid:
-        if "bias" not in arrays:
-            return Grid.of(np.zeros(outputs), Fraction(1))
-        bias = np.asarray(arrays["bias"], np.float32)
-        return self.bias_quantizer.weights(bias) if self.bias_quantizer else Grid.of(np.ones(outputs), bias)
+        if self.bias_quantizer and "bias" in arrays:
+            return self.bias_quantizer.weights(single(arrays["bias"]))
+        return plain_bias(arrays, outputs)
 
     def then_activated(self, name: str, layers: Sequence[Layer], shape: Shape) -> list[Layer]:
         """Layers that read ``shape``, and the activation."""
@@ -69,7 +79,7 @@ class _Quantized(LayerOptions):
 
 
 class QDense(_Quantized, DenseLayer):
-    stands_for: ClassVar[tuple[str, ...]] = both("QDense")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qlayers", "QDense")
 
     kernel_quantizer: OfKernel = None
 
@@ -79,7 +89,7 @@ class QDense(_Quantized, DenseLayer):
 
 
 class QConv2D(_Quantized, Conv2DLayer):
-    stands_for: ClassVar[tuple[str, ...]] = both("QConv2D")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qconvolutional", "QConv2D")
 
     kernel_quantizer: OfKernel = None
     mask: None = None
@@ -90,7 +100,7 @@ class QConv2D(_Quantized, Conv2DLayer):
 
 
 class QDepthwiseConv2D(_Quantized, DepthwiseConv2DLayer):
-    stands_for: ClassVar[tuple[str, ...]] = both("QDepthwiseConv2D")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qconvolutional", "QDepthwiseConv2D")
 
     depthwise_quantizer: OfKernel = None
 
@@ -105,7 +115,7 @@ class QDepthwiseConv2D(_Quantized, DepthwiseConv2DLayer):
 
 
 class QSeparableConv2D(_Quantized, SeparableConv2DLayer):
-    stands_for: ClassVar[tuple[str, ...]] = both("QSeparableConv2D")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qconvolutional", "QSeparableConv2D")
 
     depthwise_quantizer: OfKernel = None
     pointwise_quantizer: OfKernel = None
@@ -118,6 +128,7 @@ class QSeparableConv2D(_Quantized, SeparableConv2DLayer):
         return self.then_activated(name, [depthwise, linear(Conv2D, second, self.pointwise_quantizer, bias)], shape)
 
 
+@quietly
 def single(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, np.float32)
 
@@ -163,10 +174,7 @@ def deviation(variance: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 class QDenseBatchnorm(_BatchNormalized, QDense):
-    stands_for: ClassVar[tuple[str, ...]] = (
-        *both("QDenseBatchnorm"),
-        "qkeras.qdense_batchnorm.QDenseBatchnorm",  # which qkeras-v3 1.2.1 does not register
-    )
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qdense_batchnorm", "QDenseBatchnorm")
 
     def arrays(self, shape: Shape) -> Shapes:
         return super().arrays(shape) | self.statistics(self.units)
@@ -176,7 +184,7 @@ class QDenseBatchnorm(_BatchNormalized, QDense):
 
 
 class QConv2DBatchnorm(_BatchNormalized, QConv2D):
-    stands_for: ClassVar[tuple[str, ...]] = both("QConv2DBatchnorm")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qconv2d_batchnorm", "QConv2DBatchnorm")
 
     def arrays(self, shape: Shape) -> Shapes:
         return super().arrays(shape) | self.statistics(self.filters)
@@ -186,7 +194,7 @@ class QConv2DBatchnorm(_BatchNormalized, QConv2D):
 
 
 class QDepthwiseConv2DBatchnorm(_BatchNormalized, QDepthwiseConv2D):
-    stands_for: ClassVar[tuple[str, ...]] = both("QDepthwiseConv2DBatchnorm")
+    stands_for: ClassVar[tuple[str, ...]] = known_as("qdepthwiseconv2d_batchnorm", "QDepthwiseConv2DBatchnorm")
 
     def arrays(self, shape: Shape) -> Shapes:
         return super().arrays(shape) | self.statistics(shape[-1] * self.depth_multiplier)

@@ -67,7 +67,7 @@ def quantizer_of(value: Any) -> QKerasQuantizer:
     except ValidationError as error:
         lines = [f"{name}: {line_of(problem)}" for problem in error.errors()[:MOST_PROBLEMS]]
         raise ValueError("; ".join(lines)) from error
-    quantizer._of_0_9 = not item.foreign
+    quantizer._of_0_9 = PACKAGE not in (item.foreign or "")
     return quantizer
 
 

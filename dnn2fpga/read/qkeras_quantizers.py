@@ -1,8 +1,8 @@
 """QKeras' quantizers: what they make of weights, and of activations (``qkeras/quantizers.py`` of QKeras 0.9 and of
 qkeras-v3 1.2.1).
 
-The fields of a class are the parameters of QKeras' constructor, in its order. Stochastic rounding is, at inference,
-rounding to nearest.
+The fields of a class are the parameters of QKeras' constructor, in its order; what QKeras never saves must be left out.
+Stochastic rounding is, at inference, rounding to nearest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ Bits = Annotated[int, Field(ge=1, le=MOST_BITS)]
 Integer = Annotated[int, Field(ge=-64, le=64)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Alpha = Positive | Literal["auto", "auto_po2"] | None
-OneScalePerOutput = None  # what QKeras never saves
 
 
 class QKerasQuantizer(BaseModel, ABC):
@@ -98,12 +97,12 @@ class QuantizedBits(QKerasQuantizer):
     keep_negative: bool = True
     alpha: Alpha = None
     use_stochastic_rounding: bool = False
-    scale_axis: None = OneScalePerOutput
+    scale_axis: None = None
     qnoise_factor: Literal[1] = 1
     var_name: Any = None
     use_ste: bool = True
     use_variables: bool = False
-    elements_per_scale: None = OneScalePerOutput
+    elements_per_scale: None = None
     min_po2_exponent: None = None
     max_po2_exponent: None = None
     post_training_scale: Any = None
@@ -176,7 +175,7 @@ class QuantizedLinear(QKerasQuantizer):
     keep_negative: bool = True
     alpha: Alpha = None
     use_stochastic_rounding: bool = False
-    scale_axis: None = OneScalePerOutput
+    scale_axis: None = None
     qnoise_factor: Literal[1] = 1
     var_name: Any = None
     use_variables: bool = False

@@ -18,7 +18,6 @@ from dnn2fpga.read.qkeras_numbers import Grid, least_squares, signs, ternary_cod
 from dnn2fpga.read.qkeras_quantizers import (
     AUTO_PO2,
     Alpha,
-    OneScalePerOutput,
     QKerasQuantizer,
     exact,
     must_be_fixed,
@@ -65,8 +64,8 @@ class Binary(QKerasQuantizer):
     alpha: Alpha = None
     use_stochastic_rounding: bool = False
     training: Literal[False] = False
-    scale_axis: None = OneScalePerOutput
-    elements_per_scale: None = OneScalePerOutput
+    scale_axis: None = None
+    elements_per_scale: None = None
     min_po2_exponent: None = None
     max_po2_exponent: None = None
 

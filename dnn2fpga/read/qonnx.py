@@ -19,11 +19,11 @@ from dnn2fpga.exact.rules import Rounded, Rule
 from dnn2fpga.exact.steps import Steps
 from dnn2fpga.exact.thresholds import Thresholds, ThresholdsOfChannels
 from dnn2fpga.layers.quantizer import Quantizer
+from dnn2fpga.read.channels_first import Codes, Constant, Value
+from dnn2fpga.read.channels_first_elementwise import by_channels
 from dnn2fpga.read.limits import LARGEST_EXTENT
 from dnn2fpga.read.onnx_call import Call, Reader
-from dnn2fpga.read.onnx_elementwise import by_channels
 from dnn2fpga.read.onnx_schema import Domain
-from dnn2fpga.read.onnx_values import Codes, Constant, Value
 from dnn2fpga.tensors.basics import Unsupported
 
 WIDEST = 32  # bits of a code
@@ -89,10 +89,13 @@ def quant(call: Call) -> Value:
     scale, zero = _scales(call, 1), _whole(call, 2)
     signed, narrow, bits = bool(call.attribute("signed", 1)), bool(call.attribute("narrow", 0)), _bits(call, 3)
     rounding = _rounding(call, "ROUND")
-    if signed and bits == 1 and not zero.any():
+    if signed and bits == 1:
+        if zero.any():
+            raise Unsupported("has one signed bit and a zero point, which is not supported")
         return _bipolar(call, scale)
     low, high = limits(signed, narrow, bits)
     if call.is_constant(0):
+        call.computed.spend(call.array(0).size)
         levels = np.clip(call.array(0) / scale + zero, low, high)
         codes = np.clip(rounding.round(levels), low, high) - zero
         return _constant(call, codes, scale)
@@ -116,6 +119,7 @@ def bipolar(call: Call) -> Value:
 
 def _bipolar(call: Call, scale: np.ndarray) -> Value:
     if call.is_constant(0):
+        call.computed.spend(call.array(0).size)
         return _constant(call, np.where(call.array(0) >= 0, 1, -1), scale)
     source = by_channels(call, call.stream(), scale)
     rule = Thresholds((Reach(Fraction(0), inclusive=True),) * 2)
@@ -159,6 +163,7 @@ def thresholds(call: Call) -> Value:
         raise Unsupported(f"has thresholds of shape {list(table.shape)}, not [channels, thresholds]")
     if not np.isfinite(table).all() or (np.diff(table, axis=1) < 0).any():
         raise Unsupported("has thresholds that do not rise")
+    call.exact.spend(table.size)
     layout = call.attribute("data_layout", "") or {1: "NC", 3: "NCHW"}.get(len(source.shape), "")
     if len(table) > 1:
         columns = [source.per_channel(column.reshape(_shape_of(layout, len(column)))) for column in table.T]
@@ -191,6 +196,7 @@ def _scales(call: Call, place: int, most: int = LARGEST_EXTENT) -> np.ndarray:
     scale = call.array(place)
     if scale.dtype.kind != "f" or not 0 < scale.size <= most or not (np.isfinite(scale) & (scale > 0)).all():
         raise Unsupported("has a scale that is not a positive number, or too many of them")
+    call.exact.spend(scale.size)
     return scale.reshape(()) if scale.size == 1 else scale
 
 

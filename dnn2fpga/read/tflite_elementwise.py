@@ -21,7 +21,7 @@ from dnn2fpga.layers.weighted_sum import WeightedSum
 from dnn2fpga.read.builder import SymbolicTensor
 from dnn2fpga.read.tflite_builtins import Builtin
 from dnn2fpga.read.tflite_layers import real
-from dnn2fpga.read.tflite_operators import LIMITS, Call, Reader, encoding_of, grid_of
+from dnn2fpga.read.tflite_operators import LIMITS, Call, Reader, grid_of
 from dnn2fpga.read.tflite_rules import Addition, Function, Grid, Step
 from dnn2fpga.read.tflite_schema import Activation, Kind
 from dnn2fpga.tensors.basics import Unsupported
@@ -185,25 +185,28 @@ def softmax(call: Call) -> SymbolicTensor:
 
 def quantize(call: Call) -> SymbolicTensor:
     """QUANTIZE: of real numbers that enter, of codes, or to uint8 that leave."""
-    source, output = call.tensor(0), call.output
+    source, enters = call.tensor(0), call.tensor(0).index in call.model.inputs
     if source.kind is Kind.FLOAT32:
-        call.output_grid  # noqa: B018 - int8
-        return call.add(entering(call, encoding_of(output)), call.source())
-    before, after = grid_of(source), grid_of(output)
-    kinds = (source.kind, output.kind)
+        return _entering(call)
+    before, after = grid_of(source), grid_of(call.output)
+    kinds = (source.kind, call.output.kind)
     if kinds == (Kind.INT8, Kind.INT8):
         return call.rounded(call.source(), real(before), call.arithmetic.rescaled(before, after))
-    shift = {(Kind.UINT8, Kind.INT8): -128, (Kind.INT8, Kind.UINT8): 128, (Kind.UINT8, Kind.UINT8): 0}[kinds]  # type: ignore[index]
-    if after != Grid(before.scale, before.zero + shift):
+    if after != Grid(before.scale, before.zero + UINT8_SHIFTS[kinds]):
         raise Unsupported("changes the scale between uint8 and int8, which is not supported; convert the model again")
-    if source.index in call.model.inputs:
-        return call.add(entering(call, encoding_of(output)), call.source())
-    return call.source()
+    return _entering(call) if enters else call.source()
 
 
-def entering(call: Call, encoding: Encoding) -> Quantizer:
-    """How the host makes codes of an input."""
-    return Quantizer(call.name, encoding, Rounded(call.arithmetic.input_rounding, binary32=True))
+UINT8_SHIFTS: dict[tuple[Kind | None, Kind | None], int] = {
+    (Kind.UINT8, Kind.INT8): -128,
+    (Kind.INT8, Kind.UINT8): 128,
+    (Kind.UINT8, Kind.UINT8): 0,
+}
+
+
+def _entering(call: Call) -> SymbolicTensor:
+    """Let the host make codes of an input."""
+    return call.quantized(call.source(), Rounded(call.arithmetic.input_rounding, binary32=True))
 
 
 def dequantize(call: Call) -> SymbolicTensor:

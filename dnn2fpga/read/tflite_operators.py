@@ -29,14 +29,10 @@ CONVERT = (
 LIMITS = {Kind.INT8: (-128, 127), Kind.UINT8: (0, 255)}  # of codes
 
 
-def encoding_of(tensor: TfliteTensor, low: int | None = None, high: int | None = None) -> Encoding:
-    """What the codes of a tensor mean.
-
-    :param low, high: the codes that occur, where not all of its type do.
-    """
+def encoding_of(tensor: TfliteTensor) -> Encoding:
+    """What the codes of a tensor mean; all of its type occur."""
     grid = grid_of(tensor)
-    least, most = LIMITS[tensor.kind]  # type: ignore[index]
-    return Encoding.of(grid.scale, least if low is None else low, most if high is None else high, grid.zero)
+    return Encoding.of(grid.scale, *LIMITS[tensor.kind], grid.zero)  # type: ignore[index]
 
 
 def grid_of(tensor: TfliteTensor) -> Grid:
@@ -205,8 +201,11 @@ class Call:
 
     def quantized(self, sums: SymbolicTensor, rule: Rule, activation: Activation = Activation.NONE) -> SymbolicTensor:
         """Make the codes of the result of sums."""
-        self.output_grid  # noqa: B018 - int8
-        return self.add(Quantizer(self.name, encoding_of(self.output, *self.code_limits(activation)), rule), sums)
+        return self.add(Quantizer(self.name, self.encoding(activation), rule), sums)
+
+    def encoding(self, activation: Activation = Activation.NONE) -> Encoding:
+        """What the codes of the result mean, and which of them occur."""
+        return Encoding.of(self.output_grid.scale, *self.code_limits(activation), self.output_grid.zero)
 
     def clamped(self, sums: SymbolicTensor, limits: tuple[float, float]) -> SymbolicTensor:
         """Clamp real numbers, where there are limits."""

@@ -16,7 +16,7 @@ from rtl_lib.core.timing_network import RELEASED, Source, Stream, TimingNetwork
 @dataclass(frozen=True)
 class Passage:
     """The passage of a tensor: when the beats of frame 0 pass (in cycles from the first input beat anywhere), and the
-    steady distance between frames: the mean of two, rounded up, as short frames may come and go in pairs.
+    steady distance between frames: the mean of four, rounded up, as short frames may come and go in pairs, or in fours.
     """
 
     first_cycle: int
@@ -90,20 +90,21 @@ def trace_chain(
     return list(trace(network, least_interval).values())
 
 
-LEAST_FRAMES, MOST_FRAMES = 4, 8  # that a trace looks at
-# The same where outputs differ: one may run ahead until the FIFOs before another are full.
+WINDOW = 4  # intervals of which the mean is told
+LEAST_FRAMES, MOST_FRAMES = WINDOW + 1, 9  # that a trace looks at
+# The same where tensors differ: one may run ahead until the FIFOs before another are full.
 MOST_FRAMES_APART = 64
 LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 
 def _interval(lasts: Sequence[int]) -> int:
-    return (lasts[-1] - lasts[-3] + 1) // 2
+    return -((lasts[-1 - WINDOW] - lasts[-1]) // WINDOW)
 
 
 def _settled(lasts: Sequence[int], least_interval: int) -> bool:
-    """Return whether the schedule has become periodic: two equal distances in a row, or three equal pairs."""
-    steps = [b - a for a, b in pairwise(lasts[-7:])]
-    periodic = steps[-1] == steps[-2] or (len(steps) == 6 and steps[:2] == steps[2:4] == steps[4:])
+    """Return whether the schedule has become periodic: the latest intervals repeat, singly, in pairs or in fours."""
+    steps = [b - a for a, b in pairwise(lasts[-1 - 2 * WINDOW :])]
+    periodic = any(steps[-2 * k : -k] == steps[-k:] for k in (2, WINDOW) if len(steps) >= 2 * k)
     return periodic and _interval(lasts) <= least_interval
 
 
@@ -194,9 +195,20 @@ class Run:
             self.until(self.frames + 1, leave=True)
 
     def _is_periodic(self, least_interval: int) -> bool:
-        if self.frames < MOST_FRAMES and not all(_settled(lasts, least_interval) for lasts in self.lasts):
+        if len(set(map(_interval, self.lasts))) > 1:
             return False
-        return len(set(map(_interval, self.lasts))) == 1
+        if all(_settled(lasts, least_interval) for lasts in self.lasts):
+            return True
+        # The least interval may be out of reach: then all tensors, each in its own latest frames, must agree instead.
+        return self.frames >= MOST_FRAMES and len(set(map(_interval, self._latest))) == 1
+
+    @property
+    def _latest(self) -> list[list[int]]:
+        """The last cycles of the latest frames of every tensor; one before a FIFO may be frames ahead of others."""
+        counts = self.moments.passed // self.wires.beats
+        return [
+            row[: min(count, MOST_FRAMES_APART)].tolist() for row, count in zip(self.moments.lasts, counts, strict=True)
+        ]
 
     @property
     def lasts(self) -> list[list[int]]:

@@ -11,6 +11,8 @@ import tiny
 from graph_specimens import graph_specimens
 from specimens import Specimen, on_a_random_network
 
+from dnn2fpga.errors import UserError
+from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.ports import Values, by_name, or_named
 from dnn2fpga.graph.quantized import QuantizedGraph
@@ -18,6 +20,9 @@ from dnn2fpga.keras_import import tf
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Normalization
 from dnn2fpga.layers.conv2d import Conv2D
+from dnn2fpga.layers.dense import Dense
+from dnn2fpga.layers.reshape import Reshape
+from dnn2fpga.layers.two_slope import TwoSlope
 from dnn2fpga.optimize.calibration import calibrate
 from dnn2fpga.optimize.post_training import Quantization, choose_all, quantize
 from dnn2fpga.optimize.training_model import SCALE_RATE, CodeModel, FloatModel
@@ -48,6 +53,8 @@ FAMILIES: dict[str, dict[str, object]] = {
     "one bit": {"weight_bits": 1, "activation_bits": 1, "input_bits": 1, "output_bits": 1},
     "sixteen bits": {"weight_bits": 16, "activation_bits": 16, "input_bits": 16},
 }
+
+ZERO_POINTS = ("asymmetric activations", "all of it", "one bit")  # families whose activations may have them
 
 
 def codes_of(model: CodeModel, x: Values) -> Any:
@@ -109,6 +116,36 @@ def test_the_codes_of_random_graphs(seed: int) -> None:
 def test_the_codes_of_every_join(family: str) -> None:
     graph = joined.every_join()
     check(graph, joined.samples(graph), Quantization(**FAMILIES[family]))
+
+
+def leaky_graph(slope: float) -> Graph:
+    rng = np.random.default_rng(0)
+    kernel, matrix = (rng.normal(0, 0.3, shape).astype(np.float32) for shape in ((3, 3, 1, 4), (144, 3)))
+    dag = Dag(
+        ("x",),
+        (
+            Node("conv", Conv2D("conv", kernel, np.zeros(4, np.float32)), ("x",)),
+            Node("leaky", TwoSlope("leaky", slope), ("conv",)),
+            Node("flat", Reshape("flat", None), ("leaky",)),
+            Node("bent", TwoSlope("bent", slope), ("flat",)),
+            Node("dense", Dense("dense", matrix, np.zeros(3, np.float32)), ("bent",)),
+        ),
+        ("dense",),
+    )
+    return Graph("leaky", {"x": (8, 8, 1)}, dag)
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.25, 1.5])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ZERO_POINTS])
+def test_the_codes_of_two_slopes(family: str, slope: float) -> None:
+    x = np.random.default_rng(0).normal(size=(16, 8, 8, 1)).astype(np.float32)
+    check(leaky_graph(slope), x, Quantization(**FAMILIES[family]))
+
+
+def test_two_slopes_need_a_zero_point_of_zero() -> None:
+    graph, x = leaky_graph(0.25), np.random.default_rng(0).normal(1, 1, (16, 8, 8, 1)).astype(np.float32)
+    with pytest.raises(UserError, match="quantize activations symmetrically"):
+        quantize(graph, calibrate(graph, {"x": x}), Quantization(activation_symmetry="asymmetric"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

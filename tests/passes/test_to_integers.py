@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.exact.encoding import Encoding, ExactWeights
+from dnn2fpga.exact.pieces import Reach
 from dnn2fpga.exact.requantizing import Way
 from dnn2fpga.exact.rounding import RoundingMode
+from dnn2fpga.exact.rules import Rule
+from dnn2fpga.exact.thresholds import Thresholds, ThresholdsOfChannels
 from dnn2fpga.graph.files import load, save
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.activation import Clamp, Table
@@ -171,3 +175,54 @@ def test_all_problems_are_told_at_once() -> None:
     told = str(error.value)
     assert "layer 'plain' (dense): its weights are not integers" in told
     assert "layer 'huge_q'" in told or "layer 'huge' (dense)" in told
+
+
+def test_an_output_that_nothing_rounds_is_rounded_to_32_bits() -> None:
+    """Where its exact sums would be wider than a tensor."""
+    builder = GraphBuilder("network", "a file")
+    x = builder.add(Quantizer("q", Encoding.of(np.float32(0.1), -128, 127)), builder.input("x", (4,)))
+    weights = ExactWeights.of(
+        np.arange(-6, 6).reshape(4, 3), np.float32([0.3, 0.2, 0.1]), np.float32([0.7, -1e-4, 3e5])
+    )
+    builder.output(builder.add(Dense.of_codes("d", weights), x))
+    graph = builder.graph()
+    integers = to_integers(graph, INPUT_FORMAT)
+    assert "the output 'd' is rounded to 32 bits" in integers.graph.notes[0]
+    x = np.random.default_rng(0).normal(0, 10, (50, 4))
+    codes, tensor = integers.graph.run(integers.graph.quantized(x)), integers.graph.tensors["d"]
+    real = dict(graph.tensors(x))["d"]
+    assert tensor.width <= 32
+    assert np.abs((codes - tensor.zero_points) * tensor.scales - real).max() < 1e-3
+    assert (np.abs((codes - tensor.zero_points) * tensor.scales - real) <= tensor.scales).all()
+
+
+def test_sums_that_are_too_wide_must_be_rounded_by_the_source() -> None:
+    builder = GraphBuilder("network", "a file")
+    x = builder.add(Quantizer("q", Encoding.of(np.float32(0.1), -128, 127)), builder.input("x", (4,)))
+    weights = ExactWeights.of(np.ones((4, 3), np.int64), np.float32(0.3), np.float32([0.7, -1e-4, 3e5]))
+    d = builder.add(Dense.of_codes("d", weights), x)
+    for name in ("a", "b"):
+        builder.output(builder.add(Quantizer(name, Encoding.of(np.float32(0.9), -128, 127)), d))
+    with pytest.raises(UserError, match="its exact sums are too wide to be read more than once"):
+        to_integers(builder.graph(), INPUT_FORMAT)
+
+
+@pytest.mark.parametrize("of_channels", [False, True])
+def test_an_input_that_is_compared_with_thresholds(of_channels: bool) -> None:
+    """The host makes numbers of the given format of it, and hardware compares."""
+    lists = [tuple(Reach(Fraction(k, 8) * (1 + c), inclusive=c == 0) for k in (-9, 1, 1, 7)) for c in range(2)]
+    rule: Rule = ThresholdsOfChannels(tuple(map(Thresholds, lists))) if of_channels else Thresholds(lists[0])
+    builder = GraphBuilder("network", "a file")
+    encoding = Encoding.of(0.5, -2, 2).for_lanes(2)
+    builder.output(builder.add(Quantizer("q", encoding, rule), builder.input("x", (6, 6, 2))))
+    integers = to_integers(builder.graph(), INPUT_FORMAT)
+    x = np.random.default_rng(0).integers(-128, 128, (9, 6, 6, 2)) / 16
+    reached = [
+        sum(
+            x[..., c] >= float(one.bound) if one.inclusive else x[..., c] > float(one.bound)
+            for one in lists[c * of_channels]
+        )
+        for c in range(2)
+    ]
+    codes = integers.graph.run(integers.graph.quantized(x))
+    np.testing.assert_array_equal(codes, np.stack(reached, axis=-1) - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,48 @@ def test_an_activation_in_a_layer_is_one_after_it(activation: str | None, tmp_pa
     same_in_integers(graph)
 
 
+def test_activations_of_keras_in_qkeras_and_the_reverse(tmp_path: Path) -> None:
+    """QActivation keeps a function as an object (qkeras-v3), Activation a quantizer."""
+    function = {"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}
+    quantizer = {"class_name": "quantized_relu", "config": {"bits": 4, "integer": 1}, "module": "qkeras.quantizers"}
+    registered = {**quantizer, "registered_name": "qkeras>quantized_relu"}
+    after = layer("QActivation", activation=function), layer("Activation", activation=registered)
+    graph = dense(tmp_path, *after)
+    assert [node.layer.kind for node in graph.nodes] == ["dense", "clamp", "quantizer"]
+    same_in_integers(graph)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"class_name": "QDense"},
+        {"class_name": "qkeras>QDense"},
+        {"class_name": "QDense", "module": "qkeras.qlayers", "registered_name": "qkeras>QDense"},
+        {"class_name": "QDense", "module": "qkeras.qlayers", "registered_name": "QDense"},
+        {"class_name": "QDense", "module": "antigravity.qlayers", "registered_name": "qkeras>QDense"},
+    ],
+)
+def test_names_of_a_class(names: dict[str, Any], tmp_path: Path) -> None:
+    """What a file names is never imported."""
+    described = layer("QDense", units=1, kernel_quantizer="quantized_bits(4)", use_bias=False) | names
+    graph = model(tmp_path, described, shape=(2,), arrays={"qdense/kernel": [[1], [2]]})
+    assert [node.layer.kind for node in graph.nodes] == ["dense"]
+    assert not {"antigravity", "qkeras"} & set(sys.modules)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"class_name": "QDense", "module": "elsewhere", "registered_name": "elsewhere>QDense"},
+        {"class_name": "QDense", "module": "elsewhere.qlayers", "registered_name": "QDense"},
+        {"class_name": "elsewhere>QDense"},
+    ],
+)
+def test_classes_of_others(names: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not one of Keras' own classes and is never loaded"):
+        model(tmp_path, layer("QDense", units=1) | names, arrays={})
+
+
 def test_a_number_as_alpha_scales_what_is_rounded_without_it(tmp_path: Path) -> None:
     graph = dense(tmp_path, activation="quantized_bits(4,1,alpha=0.5)")
     assert [node.layer.kind for node in graph.nodes] == ["dense", "quantizer", "affine"]
@@ -172,7 +215,7 @@ def test_batch_normalization_of_quantized_numbers(tmp_path: Path) -> None:
         ({"kernel_quantizer": "quantized_tanh(4)"}, "quantized_tanh is not supported for weights"),
         ({"activation": "quantized_bits(4,alpha='auto')"}, "depends on the data"),
         ({"activation": "quantized_po2(4)"}, "quantized_po2 is not supported as an activation"),
-        ({"activation": "hard_tanh"}, "and the quantizers quantized_bits, "),
+        ({"activation": "hard_swish"}, "and the quantizers quantized_bits, "),
         ({"bias_quantizer": {"class_name": "quantized_bits", "config": {"bits": 99}}}, "quantized_bits: bits=99"),
         ({"bias_quantizer": {"class_name": "quantized_bits"}}, "config is missing"),
         ({"units": 4}, "its kernel has shape (6, 5) in the file; the configuration says (6, 4)"),

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import beside_the_data
+from data_folders import beside_the_data
 
 from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.linear import Linear
+from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.front_ends import read_model
 from dnn2fpga.read.settings import ReadSettings
@@ -32,6 +33,7 @@ ROUNDED = {
     "qkeras09_cnn": ("n1", "softmax"),
     "qkeras09_json": ("n2", "d3"),
 }
+NEAR_A_TIE = ("qkeras_alpha_mlp",)  # one of its sums is 5e-8 beside one: docs/front_ends.md
 
 
 def of(path: Path) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -80,20 +82,37 @@ def test_every_weight(path: Path) -> None:
     assert compared == sum(name.startswith("qk_") for name in recorded) > 0
 
 
+def integer_tensors(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The real numbers that the integer model computes, by the names of the source's tensors."""
+    integers = to_integers(graph, ReadSettings().input_encoding)
+    model = integers.graph
+    computed = dict(model.boundaries(model.quantized(x)))
+    assert set(integers.tensors.values()) >= set(model.dag.outputs)
+    assert integers.tensors.keys() >= {node.name for node in graph.nodes if isinstance(node.layer, Quantizer)}
+    reals = {}
+    for source in integers.tensors.keys() - graph.inputs.keys():  # an input is as rounded as its quantizer's output
+        name = integers.tensors[source]
+        tensor = model.tensors[name]
+        reals[source] = (computed[name] - tensor.zero_points) * tensor.scales
+    return reals
+
+
 @pytest.mark.parametrize(
-    "path", [path for path in FILES if path.parent.name != "qkeras_alpha_mlp"], ids=lambda path: str(path.parent.name)
+    "path", [p for p in FILES if p.parent.name not in NEAR_A_TIE], ids=lambda p: str(p.parent.name)
 )
 def test_every_tensor_of_the_integer_model(path: Path) -> None:
     graph, recorded = of(path)
-    integers = to_integers(graph, ReadSettings().input_encoding)
-    model = integers.graph
-    computed = dict(model.boundaries(model.quantized(recorded["x"])))
-    compared = []
-    for source, name in integers.tensors.items():
-        if (expected := recorded.get(f"t_{source}")) is not None:
-            codes, tensor = computed[name], model.tensors[name]
-            reals = (codes - tensor.zero_points) * tensor.scales
-            np.testing.assert_array_equal(reals.reshape(expected.shape).astype(np.float32), expected, err_msg=source)
-            compared.append(source)
-    assert model.dag.outputs[0] in integers.tensors.values()
-    assert len(compared) >= len(model.nodes)
+    found = {name: reals for name, reals in integer_tensors(graph, recorded["x"]).items() if f"t_{name}" in recorded}
+    assert found
+    for name, reals in found.items():
+        expected = recorded[f"t_{name}"]
+        np.testing.assert_array_equal(reals.reshape(expected.shape).astype(np.float32), expected, err_msg=name)
+
+
+@SAMPLES
+def test_the_integer_model_is_the_graph(path: Path) -> None:
+    """Also where QKeras' sums in float32 fall on the other side of a tie."""
+    graph, recorded = of(path)
+    expected = dict(graph.tensors({"input": recorded["x"].astype(np.float64)}))
+    for name, reals in integer_tensors(graph, recorded["x"]).items():
+        np.testing.assert_array_equal(reals.reshape(expected[name].shape), expected[name], err_msg=name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import beside_the_data
+from data_folders import beside_the_data
 from tflite_codes import FOLDER, RECORDED, Codes, IntegerCodes
 
 from dnn2fpga.read.front_ends import read_model

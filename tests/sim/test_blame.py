@@ -129,7 +129,7 @@ def test_extra_beats_are_faults(bundle: Path) -> None:
 
 def test_an_interval_is_told_once_it_is_that_of_an_output_after_it(graph_checker: Checker) -> None:
     """An input that still runs ahead may do so at the pace of an output to which it does not lead."""
-    frames = max(3, graph_checker.vectors.manifest.steady_frames)
+    frames = max(5, graph_checker.vectors.manifest.steady_frames)
 
     def every(cycles: int) -> list[int]:
         return [cycles * frame for frame in range(frames)]

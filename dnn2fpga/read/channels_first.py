@@ -1,9 +1,9 @@
-"""Tensors of an ``.onnx`` file: constants, and streams whose numbers arrive in another order than ONNX' own.
+"""Tensors of ONNX and PyTorch: constants, and streams whose numbers arrive in another order than the source's own.
 
-ONNX keeps images channels first, ``[batch, channels, rows, columns]``; a stream has pixel after pixel, channels last.
-So a stream knows the *places* of its numbers: an array in ONNX' shape of where in the stream each number is. Whatever
-only moves numbers (Flatten, Reshape, Transpose, …) is done to the places, and costs nothing; a dense layer sorts the
-rows of its weights by them.
+Both keep images channels first, ``[batch, channels, rows, columns]``; a stream has pixel after pixel, channels last.
+So a stream knows the *places* of its numbers: an array in the source's shape of where in the stream each number is.
+Whatever only moves numbers (Flatten, Reshape, Transpose, …) is done to the places, and costs nothing; a dense layer
+sorts the rows of its weights by them.
 """
 
 from __future__ import annotations
@@ -77,6 +77,14 @@ class Constant:
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
 
+    def transposed(self, axes: tuple[int, ...]) -> Constant:
+        """Return it with its axes in another order."""
+        return Constant(self.array.transpose(axes), self.codes and self.codes.transposed(axes))
+
+    def reshaped(self, shape: tuple[int, ...]) -> Constant:
+        """Return it in another shape."""
+        return Constant(self.array.reshape(shape), self.codes and self.codes.reshaped(shape))
+
     def exact(self) -> np.ndarray:
         """Its numbers, exactly."""
         if self.codes is None:
@@ -88,11 +96,11 @@ class Constant:
 class Stream:
     """A tensor that is computed.
 
-    :param shape: ONNX' own, without the batch.
+    :param shape: the source's own, without the batch.
     :param moved: where in the stream each number is; None in the usual order: of vectors, and of images, channels
         first.
     :param grid: on which its numbers lie, where that is known.
-    :param is_codes: whether ONNX has the codes there; a stream has what they mean.
+    :param is_codes: whether the source has the codes there; a stream has what they mean.
     """
 
     tensor: SymbolicTensor
@@ -103,7 +111,7 @@ class Stream:
 
     @classmethod
     def usual(cls, tensor: SymbolicTensor) -> Stream:
-        """A vector, or an image that ONNX has channels first."""
+        """A vector, or an image that the source has channels first."""
         return cls(tensor, (*tensor.shape[2:], *tensor.shape[:2]))
 
     def of(self, tensor: SymbolicTensor) -> Stream:
@@ -116,7 +124,7 @@ class Stream:
 
     @cached_property
     def places(self) -> np.ndarray:
-        """Where in the stream each number is, in ONNX' shape.
+        """Where in the stream each number is, in the source's shape.
 
         :raises Unsupported: when there are too many.
         """
@@ -125,7 +133,7 @@ class Stream:
         return _usual(self.tensor.shape)
 
     def at(self, places: np.ndarray) -> Stream:
-        """The same stream, seen by ONNX in another shape or order."""
+        """The same stream, seen by the source in another shape or order."""
         own = self.tensor.shape
         usual = len(places.shape) == len(own) and places.shape == (*own[2:], *own[:2])
         if usual and (places == _usual(own)).all():
@@ -139,7 +147,7 @@ class Stream:
 
     @property
     def is_in_order(self) -> bool:
-        """Whether its numbers arrive in ONNX' order of a vector or of an image, channels last."""
+        """Whether its numbers arrive in the source's order of a vector or of an image, channels last."""
         if self.moved is None:
             return len(self.shape) == 1 or self.shape[0] == 1 or self.shape[1:] == (1, 1)
         return bool((self.moved.reshape(-1) == np.arange(self.moved.size)).all())
@@ -147,7 +155,7 @@ class Stream:
     def per_channel(self, values: np.ndarray) -> np.ndarray:
         """Return constants as one number, or as one per channel of the stream.
 
-        :param values: broadcast to ONNX' shape, the batch included.
+        :param values: broadcast to the source's shape, the batch included.
         :raises Unsupported: when numbers of one channel differ.
         """
         if values.size == 1:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from dnn2fpga.exact.accumulator import Requantizer
 from dnn2fpga.exact.requantizing import smallest
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift, ratio_bits
+from dnn2fpga.quantize.scaling import MULTIPLIER_BITS, clamp_codes, multiplier_and_shift, ratio_bits
 from dnn2fpga.quantize.settings import LayerSettings, Scales
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, OptionalIntegerArray, Tensor, one_or_each
@@ -144,17 +144,21 @@ def requantization(
     ratio: np.ndarray,
     clamp: tuple[float, float],
     settings: LayerSettings,
-    accumulators: tuple[np.ndarray, np.ndarray],
+    accumulators: tuple[np.ndarray, np.ndarray] | None,
     zero: np.ndarray | int = 0,
     added: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry per lane).
 
-    :param accumulators: the least and the largest that can occur, ``[lanes]``.
+    With free scales the multiplier is the smallest with the codes of the ratio, of as many bits as ``ratio_bits`` says.
+
+    :param accumulators: the least and the largest that can occur, ``[lanes]``; None: there is another line beside this
+        one, and the multiplier just is near the ratio.
     :param zero: the accumulator that means 0.
     :param added: what is added before the rounding, ``[lanes]``, in steps of the output.
     """
-    multiplier, shift = multiplier_and_shift(ratio, ratio_bits(output, settings))
+    bits = MULTIPLIER_BITS if accumulators is None else ratio_bits(output, settings)
+    multiplier, shift = multiplier_and_shift(ratio, bits)
     offset: np.ndarray | int = 0
     if added is not None:
         # A shift of its own would round it to the output's steps: it has eight more bits at least.
@@ -171,4 +175,6 @@ def requantization(
         rounding=settings.rounding,
         overflow=settings.overflow,
     )
-    return requantized_fields(output, smallest(own, *accumulators) if settings.scales is Scales.FREE else own)
+    if settings.scales is Scales.FREE and accumulators is not None:
+        own = smallest(own, *accumulators)
+    return requantized_fields(output, own)

@@ -13,17 +13,22 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pairs import Pairs
 from dnn2fpga.exact.pieces import Line, Piece
 from dnn2fpga.exact.rationals import floats
-from dnn2fpga.tensors.basics import Shape
+from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor, one_or_each
 from rtl_lib.core.arithmetic import Overflow, Rounding
+
+WIDEST = 32  # bits of a number on a wire
+WIDEST_PRODUCT = 60  # bits; the hardware's sums may be a bit wider than those that occur
 
 
 def tensor_of(shape: Shape, lanes: int, encoding: Encoding) -> Tensor:
     """Return the tensor on a wire that holds such codes.
 
-    :raises ValueError: when they do not fit a wire.
+    :raises Unsupported: when they do not fit a wire.
     """
     own, format = encoding.for_lanes(lanes), encoding.format
+    if format.width > WIDEST:
+        raise Unsupported(f"its codes, and that of 0, need {format.width} bits; at most {WIDEST}")
     return Tensor(
         shape=shape,
         lanes=lanes,
@@ -80,6 +85,16 @@ class Requantizer:
     rounding: Rounding = Rounding.FLOOR
     overflow: Overflow = Overflow.SATURATE
     negative: tuple[np.ndarray, np.ndarray] | None = None
+
+    def is_exact(self, low: np.ndarray, high: np.ndarray) -> bool:
+        """Return whether integers of 64 bits hold all products with sums ``low`` … ``high``."""
+        multipliers, offsets = zip(
+            (self.multiplier, self.offset), *([self.negative] if self.negative else []), strict=True
+        )
+        bits = max(int(end).bit_length() for end in (low.min(), high.max())) + 1
+        bits += max(int(np.abs(of).max()).bit_length() for of in multipliers)
+        bits = max(bits, *(int(np.abs(of).max()).bit_length() for of in offsets), int(self.shift.max()))
+        return bits < WIDEST_PRODUCT
 
 
 class Build(Protocol):

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from dnn2fpga.exact.accumulator import Requantizer
+from dnn2fpga.exact.accumulator import WIDEST_PRODUCT, Requantizer
 from dnn2fpga.exact.encoding import Lane
 from dnn2fpga.exact.pieces import Bend, Bounds, Line, Piece, applied
 from dnn2fpga.exact.rationals import is_dyadic
@@ -93,6 +93,8 @@ class Dyadic:
             negative_slope = Fraction(0)
         elif bend is not None:
             return None
+        if all(number.denominator == 1 for number in (slope, negative_slope, start)):
+            rounding = RoundingMode.FLOOR  # there is nothing to round
         split = negative_slope != slope or rounding in _BY_SIGN
         if split and (slope <= 0 or not 0 <= start < slope or (start and isinstance(bend, Bend))):
             return None  # the sign of the accumulator is not that of the number
@@ -124,6 +126,8 @@ class Dyadic:
         added = _ADDED[rounding]
         other = int(negative_slope * scale), below + added[1](shift) * bool(negative_slope)
         if max(abs(multiplier), abs(other[0])).bit_length() > LARGEST_MULTIPLIER_BITS:
+            return None
+        if max(shift, abs(offset).bit_length(), abs(other[1]).bit_length()) > WIDEST_PRODUCT:
             return None
         return cls(multiplier, offset + added[0](shift), shift, *ends, other, even)
 

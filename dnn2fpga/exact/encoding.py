@@ -58,6 +58,12 @@ class Encoding:
         low, high = min(self.low.min(), self.zero_point.min()), max(self.high.max(), self.zero_point.max())
         return Format.containing(int(low), int(high))
 
+    @property
+    def reach(self) -> np.ndarray:
+        """The largest distance of a code from the zero point, as Python integers."""
+        ends = [end.astype(object) - self.zero_point.astype(object) for end in (self.low, self.high)]
+        return np.maximum(*np.abs(ends))
+
     def for_lanes(self, lanes: int) -> Encoding:
         """Return the same with one entry for each of ``lanes``.
 

@@ -34,6 +34,11 @@ class Fit:
     def is_one_line(self) -> bool:
         return (self.multiplier, self.offset) == (self.negative_multiplier, self.negative_offset)
 
+    @property
+    def bits(self) -> int:
+        """Of its largest number."""
+        return max(abs(number).bit_length() for number in vars(self).values())
+
     def codes(self, a: np.ndarray) -> np.ndarray:
         """Return the codes of accumulators, before the clamp; for tests."""
         a = a.astype(object)

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from dnn2fpga.exact.accumulator import Accumulator, Build, Codes, Requantizer, tensor_of
+from dnn2fpga.exact.accumulator import WIDEST, Accumulator, Build, Codes, Requantizer, tensor_of
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pieces import Bounds, Line, applied
 from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 
-WIDEST = 32  # bits of a tensor
 LARGEST = 1 << (WIDEST - 1)
+WIDEST_SUM = 62  # bits: NumPy adds up integers of 64 bits
 
 
 class Emitter(Protocol):
@@ -73,16 +73,20 @@ class Sums(Lowered):
         """
         sums = self.sums
         lanes = [_on_a_grid(sums, k) for k in range(sums.lanes)]
-        if any(max(-lane[1], lane[2]) >= LARGEST for lane in lanes):
+        if any(map(_is_wide, lanes)):
             if emitter.is_read(name):
                 raise Unsupported("its exact sums are too wide to be read more than once; quantize them in the source")
-            lanes = [_rounded(sums, k) for k in range(sums.lanes)]
+            lanes = [_rounded(sums, k) if _is_wide(lane) else lane for k, lane in enumerate(lanes)]
             emitter.note(f"the output '{name}' is rounded to {WIDEST} bits: its source does not quantize it")
         encoding = Encoding.of(*([lane[k] for lane in lanes] for k in (0, 1, 2)))
         column = np.array([lane[3:] for lane in lanes], np.int64)
         last = Requantizer(column[:, 0], 0 * column[:, 0], column[:, 1], encoding.low, encoding.high)
         layer = sums.build(name, tensor_of(sums.shape, sums.lanes, encoding), last)
         return emitter.add(layer, sums.inputs, encoding)
+
+
+def _is_wide(lane: tuple[Any, ...]) -> bool:
+    return max(-lane[1], lane[2]) >= LARGEST
 
 
 def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
@@ -159,6 +163,16 @@ def tiled(encoding: Encoding, tensor: Tensor, lanes: int) -> Encoding:
     return Encoding(*(np.tile(values, lanes) for values in one))
 
 
+def require_narrow(largest: Any) -> None:
+    """Refuse sums that integers of 64 bits might not hold.
+
+    :param largest: no less than any sum in magnitude; a Python integer, or an array of them.
+    :raises Unsupported: when there are some.
+    """
+    if (bits := int(np.max(largest)).bit_length()) > WIDEST_SUM:
+        raise Unsupported(f"its sums need {bits} bits; at most {WIDEST_SUM}. Scales of its inputs lie too far apart")
+
+
 def aligned(inputs: Sequence[Codes], factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bring inputs of different scales to one.
 
@@ -167,10 +181,9 @@ def aligned(inputs: Sequence[Codes], factors: np.ndarray) -> tuple[np.ndarray, n
     """
     scales = np.stack([one.encoding.scale * factor for one, factor in zip(inputs, factors, strict=True)])
     steps = np.array([common_step(column) for column in scales.T], object)
-    try:
-        return integers(scales / steps), steps
-    except OverflowError as error:
-        raise Unsupported("the scales of its inputs have no common step; give its inputs one quantizer") from error
+    ratios = scales / steps
+    require_narrow(sum(abs(ratio) * one.encoding.reach for ratio, one in zip(ratios, inputs, strict=True)))
+    return integers(ratios), steps
 
 
-__all__ = ["Build", "Emitter", "Lowered", "Moved", "Rounding", "Sums", "aligned", "tiled"]
+__all__ = ["Build", "Emitter", "Lowered", "Moved", "Rounding", "Sums", "aligned", "require_narrow", "tiled"]

@@ -14,12 +14,12 @@ from dnn2fpga.exact.fit import LARGEST_MULTIPLIER_BITS, LARGEST_SHIFT
 from dnn2fpga.exact.steps import Steps
 from dnn2fpga.tensors.tensor import Tensor
 
-MOST_PAIRS = 1 << 18
+MOST_PAIRS = 1 << 18  # every pair is looked at
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A sum of two tensors, as one table for each of them.
+    """A sum of two tensors, as one table for each of them; no more than `MOST_PAIRS` entries times entries.
 
     :param inputs: the two tensors (`Codes`).
     :param first: the code to which the first entry of each table belongs.
@@ -33,22 +33,17 @@ class Pairs:
     tables: tuple[np.ndarray, np.ndarray]
     build: Callable[[str, Tensor, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]
 
-    @property
-    def are_few(self) -> bool:
-        """Whether every pair can be looked at."""
-        return len(self.tables[0]) * len(self.tables[1]) <= MOST_PAIRS
-
     def layer(self, name: str, output: Tensor, steps: tuple[Steps, ...]) -> Any | None:
         """Return the layer with the codes of a source's steps for every pair; None where there is none.
 
         :param steps: of every lane.
         """
-        known: dict[bytes, tuple[int, ...] | None] = {}
+        known: dict[tuple[bytes, int, int], tuple[int, ...] | None] = {}
         lanes = []
         for lane, own in enumerate(steps):
             left, right = (table[:, lane] for table in self.tables)
             codes = own.codes(left[:, None] + right[None, :])
-            key = codes.tobytes() + left.tobytes() + right.tobytes()
+            key = codes.tobytes() + left.tobytes() + right.tobytes(), own.least, own.most
             if key not in known:
                 known[key] = self._line(left, right, codes, own)
             lanes.append(known[key])

@@ -22,14 +22,18 @@ class Reach:
 
 
 @dataclass(frozen=True, eq=False)
-class Borders:
-    """Exact numbers ``numerators / denominator``, many at once (Python's integers in an array)."""
+class Numbers:
+    """Exact numbers ``numerators / denominator``, many at once: far faster than fractions.
+
+    :param numerators: Python's integers in an array.
+    :param denominator: above 0.
+    """
 
     numerators: np.ndarray
     denominator: int
 
     @classmethod
-    def of(cls, values: Sequence[Fraction]) -> Borders:
+    def of(cls, values: Sequence[Fraction]) -> Numbers:
         """Bring numbers to their common denominator."""
         denominator = math.lcm(*(value.denominator for value in values))
         scaled = [value.numerator * (denominator // value.denominator) for value in values]
@@ -40,11 +44,11 @@ class Piece(ABC):
     """A function that never decreases, or never increases."""
 
     @abstractmethod
-    def apply(self, x: Fraction) -> Fraction:
-        """Return its result."""
+    def apply(self, x: Numbers) -> Numbers:
+        """Return its results."""
 
     @abstractmethod
-    def before(self, borders: Borders) -> Borders:
+    def before(self, borders: Numbers) -> Numbers:
         """Return where the results are ``borders``."""
 
     @abstractmethod
@@ -61,6 +65,11 @@ class Piece(ABC):
         return None, None
 
     @property
+    def falls(self) -> bool:
+        """Whether it never increases; else it never decreases."""
+        return False
+
+    @property
     def is_exact(self) -> bool:
         """Whether results are exact numbers; else they are float64, computed as the source does."""
         return True
@@ -73,24 +82,26 @@ class Line(Piece):
     slope: Fraction
     offset: Fraction
 
-    def apply(self, x: Fraction) -> Fraction:
-        return x * self.slope + self.offset
+    def apply(self, x: Numbers) -> Numbers:
+        (rise, run), (start, unit) = self.slope.as_integer_ratio(), self.offset.as_integer_ratio()
+        return Numbers(x.numerators * (rise * unit) + start * run * x.denominator, x.denominator * run * unit)
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return x * float(self.slope) + float(self.offset)
 
     def then(self, following: Piece) -> tuple[Piece, ...]:
         if following.is_exact and not self.slope:
-            return (Line(Fraction(0), following.apply(self.offset)),)
+            return (Line(Fraction(0), applied((following,), self.offset)),)
         if isinstance(following, Line):
-            return (Line(self.slope * following.slope, following.apply(self.offset)),)
+            return (Line(self.slope * following.slope, applied((following,), self.offset)),)
         return super().then(following)
 
-    def before(self, borders: Borders) -> Borders:
-        (rise, run), (start, unit) = self.slope.as_integer_ratio(), self.offset.as_integer_ratio()
-        sign = -1 if rise < 0 else 1
-        above = borders.numerators * unit - start * borders.denominator
-        return Borders(above * run * sign, borders.denominator * unit * rise * sign)
+    @property
+    def falls(self) -> bool:
+        return self.slope < 0
+
+    def before(self, borders: Numbers) -> Numbers:
+        return Line(1 / self.slope, -self.offset / self.slope).apply(borders)
 
 
 @dataclass(frozen=True)
@@ -102,15 +113,19 @@ class Bounds(Piece):
     low: Fraction | None
     high: Fraction | None
 
-    def apply(self, x: Fraction) -> Fraction:
-        x = x if self.low is None else max(x, self.low)
-        return x if self.high is None else min(x, self.high)
+    def apply(self, x: Numbers) -> Numbers:
+        for bound, pick in ((self.low, np.maximum), (self.high, np.minimum)):
+            if bound is not None:
+                unit = bound.denominator
+                picked = pick(x.numerators * unit, bound.numerator * x.denominator)
+                x = Numbers(picked, x.denominator * unit)
+        return x
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         low, high = (end if bound is None else float(bound) for bound, end in zip(self.bounds, UNBOUNDED, strict=True))
         return np.clip(x, low, high)
 
-    def before(self, borders: Borders) -> Borders:
+    def before(self, borders: Numbers) -> Numbers:
         return borders
 
     @property
@@ -124,15 +139,15 @@ class Bend(Piece):
 
     slope: Fraction
 
-    def apply(self, x: Fraction) -> Fraction:
-        return x if x >= 0 else x * self.slope
+    def apply(self, x: Numbers) -> Numbers:
+        rise, run = self.slope.as_integer_ratio()
+        return Numbers(x.numerators * np.where(x.numerators >= 0, run, rise), x.denominator * run)
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return np.where(x >= 0, x, x * float(self.slope))
 
-    def before(self, borders: Borders) -> Borders:
-        (rise, run), numerators = self.slope.as_integer_ratio(), borders.numerators
-        return Borders(np.where(numerators >= 0, numerators * rise, numerators * run), borders.denominator * rise)
+    def before(self, borders: Numbers) -> Numbers:
+        return Bend(1 / self.slope).apply(borders)
 
 
 @dataclass(frozen=True)
@@ -146,10 +161,11 @@ class Curve(Piece):
     name: str
     function: Callable[[np.ndarray], np.ndarray]
 
-    def apply(self, x: Fraction) -> Fraction:
-        return Fraction(float(self.function(np.array(float(x)))))
+    def apply(self, x: Numbers) -> Numbers:
+        results = self.function((x.numerators / x.denominator).astype(np.float64))
+        return Numbers.of([Fraction(float(result)) for result in results])
 
-    def before(self, borders: Borders) -> Borders:
+    def before(self, borders: Numbers) -> Numbers:
         raise NotImplementedError("a real function has no exact inverse")
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
@@ -167,8 +183,14 @@ def numerically(pieces: Sequence[Piece], x: np.ndarray) -> np.ndarray:
     return x
 
 
-def applied(pieces: Sequence[Piece], x: Fraction) -> Fraction:
-    """Return what all pieces make of a number, the first one first."""
+def all_applied(pieces: Sequence[Piece], x: Numbers) -> Numbers:
+    """Return what all pieces make of numbers, the first one first."""
     for piece in pieces:
         x = piece.apply(x)
     return x
+
+
+def applied(pieces: Sequence[Piece], x: Fraction) -> Fraction:
+    """Return what all pieces make of a number, the first one first."""
+    result = all_applied(pieces, Numbers.of([x]))
+    return Fraction(int(result.numerators[0]), result.denominator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dnn2fpga.exact.accumulator import Accumulator, Requantizer
+from dnn2fpga.exact.accumulator import WIDEST_PRODUCT, Accumulator, Requantizer
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.fit import Fit, fit, fit_line
 from dnn2fpga.exact.rules import Rule
@@ -60,11 +60,10 @@ def requantize(sums: Accumulator, encoding: Encoding, rule: Rule) -> Found:
     margins = [one.margin for one in steps if one.margin is not None]
     low, high = (np.array([end(one) for one in steps], np.int64) for end in (lambda s: s.first, lambda s: s.last))
     fits = [fit(one) for one in steps]
-    found = [one for one in fits if one is not None]
     margin = min(margins, default=None)
-    if len(found) < len(fits):
+    last = _of_fits(fits, steps)
+    if last is None or not last.is_exact(sums.low, sums.high):
         return Found(None, steps, low, high, Counter({Way.THRESHOLDS: sums.lanes}), margin)
-    last = _of_fits(found, steps)
     return Found(last, steps, low, high, _ways(last), margin)
 
 
@@ -100,7 +99,11 @@ def _column(fits: Sequence[Fit], name: str) -> np.ndarray:
     return np.array([vars(one)[name] for one in fits], np.int64)
 
 
-def _of_fits(fits: Sequence[Fit], steps: Sequence[Steps]) -> Requantizer:
+def _of_fits(found: Sequence[Fit | None], steps: Sequence[Steps]) -> Requantizer | None:
+    fits = [one for one in found if one is not None and one.bits <= WIDEST_PRODUCT]
+    if len(fits) < len(found):
+        return None
+
     negative = None
     if not all(one.is_one_line for one in fits):
         negative = (_column(fits, "negative_multiplier"), _column(fits, "negative_offset"))

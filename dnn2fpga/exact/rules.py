@@ -127,7 +127,8 @@ class Rounded(Rule):
             Dyadic.of(sums.pieces[k], lane, self.rounding, self.zero_point_first, wraps=self.overflow is Overflow.WRAP)
             for k, lane in enumerate(encoding.lanes)
         ]
-        return direct(lanes, self.overflow)
+        last = direct(lanes, self.overflow)
+        return last if last is not None and last.is_exact(sums.low, sums.high) else None
 
     def unwrapped(self, sums: Accumulator, encoding: Encoding) -> tuple[Encoding, Rule] | None:
         if self.overflow is not Overflow.WRAP or self.direct(sums, encoding) is not None:
@@ -182,6 +183,7 @@ class Rounded(Rule):
             low,
             high,
             (lane.low, lane.high),
+            Fraction(1),
         )
 
     def _levels(self, lane: Lane) -> tuple[Line, int]:
@@ -191,7 +193,7 @@ class Rounded(Rule):
 
     def _code(self, lane: Lane, x: Fraction) -> int:
         levels, after = self._levels(lane)
-        return self._fitted(lane, levels.apply(x), after)
+        return self._fitted(lane, applied((levels,), x), after)
 
     def _fitted(self, lane: Lane, level: Fraction, after: int) -> int:
         return min(max(self.rounding.of(level) + after, lane.low), lane.high)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from dnn2fpga.exact.pieces import Borders, Piece, Reach, applied
+from dnn2fpga.exact.pieces import Numbers, Piece, Reach, all_applied, applied
 
 Code = Callable[[Fraction], int]
 MOST_STEPS = 1 << 12  # that are looked for one by one
@@ -22,8 +22,8 @@ class Steps:
     :param first: the code of ``low``.
     :param at: ``[codes - 1]`` int64, sorted: the least accumulators whose codes are ``first + 1``, ``first + 2``, ….
     :param least, most: the codes at which the result saturates, so that it may as well reach beyond them.
-    :param margin: the distance of the accumulator that is nearest to a border between two codes from that border, in
-        codes; None where it was not looked for.
+    :param margin: how far the number that is nearest to a border between two codes, but not on it, is from that border,
+        in codes; at most a half. None where it was not looked for.
     """
 
     low: int
@@ -117,12 +117,14 @@ class Steps:
         low: int,
         high: int,
         ends: tuple[int, int],
+        unit: Fraction,
     ) -> Steps:
         """Find the steps of a quantizer after exact functions, each from its border.
 
         :param code: the quantizer's code of a real number.
         :param reach: the real numbers whose code is at least a given one.
         :param ends: the codes at which the quantizer saturates.
+        :param unit: the real number between two codes.
         """
         least, most = _bounded(pieces, code, ends)
 
@@ -133,20 +135,35 @@ class Steps:
         mirrored = first > last
         if mirrored:
             low, high, first, last = -high, -low, last, first
-        if first == last:
-            return cls(low, high, first, np.array([], np.int64), least, most, mirrored)
-        conditions = [reach(code) for code in range(first + 1, last + 1)]
-        borders = Borders.of([condition.bound for condition in conditions])
-        for piece in reversed(pieces):
-            borders = piece.before(borders)
-        numerators, denominator = -borders.numerators if mirrored else borders.numerators, borders.denominator
-        rest = numerators % denominator
-        beyond = np.array([not condition.inclusive for condition in conditions]) | (rest != 0)
-        at = (numerators // denominator + beyond).astype(np.int64)
-        distance = min([min(r, denominator - r) for r in rest if r], default=denominator)
-        # in accumulators; in codes it is as much less as an accumulator is worth
-        margin = min(Fraction(distance, denominator), Fraction(1, 2)) * Fraction(last - first, max(high - low, 1))
-        return cls(low, high, first, at, least, most, mirrored, float(margin))
+        codes = np.arange(max(first, ends[0] + 1), min(last + 1, ends[1]) + 1)
+        conditions = [reach(code) for code in codes.tolist()]
+        borders = Numbers.of([condition.bound for condition in conditions])
+        inside = (codes > first) & (codes <= last)
+        exclusive = np.array([not condition.inclusive for condition in conditions], bool)
+        at = _places(Numbers(borders.numerators[inside], borders.denominator), exclusive[inside], pieces, mirrored)
+        near = np.full((2, len(codes)), [[low], [high]], object)
+        near[:, inside] = at - 1, at
+        margin = _margin(all_applied(pieces, Numbers(-near if mirrored else near, 1)), borders, unit)
+        return cls(low, high, first, at.astype(np.int64), least, most, mirrored, margin)
+
+
+def _places(borders: Numbers, exclusive: np.ndarray, pieces: Sequence[Piece], mirrored: bool) -> np.ndarray:
+    """The least accumulator after each border."""
+    if not borders.numerators.size:
+        return borders.numerators
+    for piece in reversed(pieces):
+        borders = piece.before(borders)
+    numerators = -borders.numerators if mirrored else borders.numerators
+    return numerators // borders.denominator + (exclusive | (numerators % borders.denominator != 0))
+
+
+def _margin(reals: Numbers, borders: Numbers, unit: Fraction) -> float | None:
+    """How far the number that is nearest to its border, but not on it, is from it, in units."""
+    distances = np.abs(reals.numerators * borders.denominator - borders.numerators * reals.denominator)
+    distances = distances[distances != 0]
+    if not distances.size:
+        return None
+    return float(min(Fraction(distances.min(), reals.denominator * borders.denominator) / unit, Fraction(1, 2)))
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:
@@ -155,7 +172,7 @@ def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tupl
     for k, piece in enumerate(pieces):
         rest = pieces[k + 1 :]
         low, high = (None if bound is None else applied(rest, bound) for bound in piece.bounds)
-        rising = applied(rest, Fraction(0)) <= applied(rest, Fraction(1))
+        rising = sum(piece.falls for piece in rest) % 2 == 0
         for bound, lowest in ((low, rising), (high, not rising)):
             if bound is None:
                 continue

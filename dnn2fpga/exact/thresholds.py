@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator
-from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.encoding import Encoding, Lane
 from dnn2fpga.exact.pieces import Reach
 from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
@@ -38,18 +38,19 @@ class Thresholds(Rule):
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
             return super().steps(sums, encoding)
-        lows = encoding.for_lanes(sums.lanes).low
-        return [self.of_lane(sums, k, int(low)) for k, low in enumerate(lows)]
+        return [self.of_lane(sums, k, lane) for k, lane in enumerate(encoding.for_lanes(sums.lanes).lanes)]
 
-    def of_lane(self, sums: Accumulator, lane: int, low: int) -> Steps:
-        """Return the steps of one lane; ``low`` is its lowest code."""
+    def of_lane(self, sums: Accumulator, number: int, lane: Lane) -> Steps:
+        """Return the steps of one lane."""
+        low = lane.low
         return Steps.of_pieces(
-            sums.pieces[lane],
+            sums.pieces[number],
             code=lambda x: low + self._reached(x),
             reach=lambda code: self.thresholds[code - low - 1],
-            low=int(sums.low[lane]),
-            high=int(sums.high[lane]),
+            low=int(sums.low[number]),
+            high=int(sums.high[number]),
             ends=(low, low + len(self.thresholds)),
+            unit=lane.scale,
         )
 
     def _reached(self, x: Fraction) -> int:
@@ -71,5 +72,5 @@ class ThresholdsOfChannels(Rule):
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
         if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
             return super().steps(sums, encoding)
-        lows = encoding.for_lanes(sums.lanes).low
-        return [one.of_lane(sums, k, int(low)) for k, (one, low) in enumerate(zip(self.channels, lows, strict=True))]
+        lanes = encoding.for_lanes(sums.lanes).lanes
+        return [one.of_lane(sums, k, lane) for k, (one, lane) in enumerate(zip(self.channels, lanes, strict=True))]

@@ -12,7 +12,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.encoding import ExactWeights
-from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.exact.lowered import Lowered, Sums, require_narrow
 from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.integer_linear import Binary32Linear, QuantizedLinear, weight_fields
@@ -169,8 +169,11 @@ class Linear(BuildableLayer):
             raise Unsupported("its weights are not integers: its source has no quantizer for them; use --requantize")
         own, tensor, exact = input.encoding, input.tensor, self.exact
         factors, scale = self._one_scale_per_output(own.scale)
-        weights, unit = exact.codes * self._of_rows(tensor, factors), scale * exact.scale
+        unit = scale * exact.scale
         whole = np.array([math.floor(bias) for bias in exact.bias / unit], object)
+        largest = int(np.abs(exact.codes).max(initial=0)) * (len(exact.codes.reshape(-1, self.outputs)) + 1)
+        require_narrow(largest * max(factors.tolist()) * own.reach + np.abs(whole).max())
+        weights = exact.codes * self._of_rows(tensor, factors)
         zero = self._over_inputs(weights * self._of_rows(tensor, own.zero_point))
         bias = whole.astype(np.int64) - zero
         lowest, highest = np.minimum(own.low, own.zero_point), np.maximum(own.high, own.zero_point)  # of padding, too
@@ -191,6 +194,7 @@ class Linear(BuildableLayer):
         :param scales: of the lanes, exact.
         """
         step = common_step(scales)
+        require_narrow(max(scales) / step)
         return integers(scales / step), np.full(self.outputs, step, object)
 
     def _interval(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
-from dnn2fpga.exact.lowered import Lowered, Sums
+from dnn2fpga.exact.lowered import Lowered, Sums, require_narrow
 from dnn2fpga.layers.joins import Join, in_pixels
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
@@ -93,6 +93,7 @@ class Product(Join):
 
     def lowered(self, *inputs: Codes) -> Lowered:
         one, other = (input.encoding for input in inputs)
+        require_narrow(one.reach * other.reach)
         ends = [
             (left - one.zero_point) * (right - other.zero_point)
             for left in (one.low, one.high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.lowered import Lowered, Sums, aligned
-from dnn2fpga.exact.pairs import Pairs
+from dnn2fpga.exact.pairs import MOST_PAIRS, Pairs
 from dnn2fpga.layers.base import AffineMap
 from dnn2fpga.layers.joins import Aligned, Join, alignment, in_pixels, require_one_shape
 from dnn2fpga.layers.linear import UNLIMITED
@@ -150,13 +151,16 @@ def _pairs(inputs: Sequence[Codes], multiplier: np.ndarray) -> Pairs | None:
     needed = any(one.mapped for one in inputs) or np.abs(multiplier).max() > LARGEST_PLAIN_MULTIPLIER
     if len(inputs) != 2 or not needed:
         return None
+    counts = [len(one.mapped.table) if one.mapped else int(np.ptp([_ends(one)])) + 1 for one in inputs]
+    if math.prod(counts) > MOST_PAIRS:
+        return None
     tables, first, sources = [], [], []
     for one, factor in zip(inputs, multiplier, strict=True):
         if one.mapped:
             codes, start, source = one.mapped.table, one.mapped.first, one.mapped.source
         else:
-            start, source = int(one.encoding.low.min()), one
-            codes = np.arange(start, int(one.encoding.high.max()) + 1)[:, np.newaxis]
+            (start, end), source = _ends(one), one
+            codes = np.arange(start, end + 1)[:, np.newaxis]
         tables.append((codes - one.encoding.zero_point) * factor)
         first.append(start)
         sources.append(source)
@@ -173,8 +177,12 @@ def _pairs(inputs: Sequence[Codes], multiplier: np.ndarray) -> Pairs | None:
         last = Requantizer(np.ones_like(shift), shift, offset, low, high)
         return QuantizedWeightedSum(name=name, **{**requantized_fields(output, last), "multiplier": multiplier})
 
-    pairs = Pairs(tuple(sources), (first[0], first[1]), (tables[0], tables[1]), build)
-    return pairs if pairs.are_few else None
+    return Pairs(tuple(sources), (first[0], first[1]), (tables[0], tables[1]), build)
+
+
+def _ends(codes: Codes) -> tuple[int, int]:
+    """The lowest and the highest code of any lane."""
+    return int(codes.encoding.low.min()), int(codes.encoding.high.max())
 
 
 def in_all_lanes(value: float | np.ndarray, tensor: Tensor) -> np.ndarray:

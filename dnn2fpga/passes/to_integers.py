@@ -184,6 +184,7 @@ class _Lowering:
         """Add a layer; see `Emitter`."""
         for one in inputs:
             self._real(one)
+        layer.operators(*(one.tensor for one in inputs))  # raises, where it is no layer
         self.nodes.append(Node(layer.name, layer, tuple(one.name for one in inputs)))
         return Codes(layer.name, layer.output, encoding.for_lanes(layer.output.lanes))
 
@@ -196,7 +197,7 @@ class _Lowering:
         """Add the layer, or layers, of a quantizer; see `Emitter`."""
         own = encoding.for_lanes(sums.lanes)
         tensor = tensor_of(sums.shape, sums.lanes, own)
-        if sums.pairs is not None:
+        if sums.pairs is not None and rule.never_decreases:
             steps = tuple(rule.steps(sums, own))
             layer = sums.pairs.layer(name, tensor, steps)
             if layer is not None:

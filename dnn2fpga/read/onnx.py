@@ -117,7 +117,8 @@ class _Reading:
         for node in nodes:
             reader = self._reader(node)
             if reader is None:
-                self.builder.refuse(node.label, "is not supported")
+                of = f": an operator of '{node.library[:LONGEST_NAME]}'" if node.library else ""
+                self.builder.refuse(node.label, f"is not supported{of}")
                 unknown = True
             if reader is None or self.failed.intersection(node.inputs):
                 self.failed.update(node.outputs)

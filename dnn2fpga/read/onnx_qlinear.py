@@ -73,8 +73,9 @@ def _rounded(call: Call, sums: Stream, units: np.ndarray, factor: np.ndarray, ta
     """
 
     def function(sums: np.ndarray) -> np.ndarray:
-        levels = np.rint(sums.astype(np.float32) * factor)
-        return np.clip(levels.astype(np.int64) + target.zero, target.low, target.high)
+        with np.errstate(over="ignore"):
+            levels = np.rint(sums.astype(np.float32) * factor).astype(np.float64)
+        return np.clip(levels + target.zero, target.low, target.high).astype(np.int64)
 
     return onto(call, sums, target, IntegerRule(units, function))
 

@@ -73,11 +73,13 @@ class OnnxNode:
     """A node.
 
     :param number: its place in the file.
+    :param library: what its domain is called.
     :param domain: None where it is not one of those that are known.
     :param inputs: names of tensors; empty where one is left out.
     """
 
     number: int
+    library: str
     domain: Domain | None
     kind: str
     inputs: tuple[str, ...]
@@ -161,7 +163,8 @@ def _node(number: int, message: Message) -> OnnxNode:
     if not outputs or not outputs[0]:
         raise DamagedMessage(f"node {number} has no output")
     attributes = {one.text(1): one for one in message.messages(5, MOST_READ)}
-    return OnnxNode(number, DOMAINS.get(message.text(7)), message.text(4), inputs, outputs, attributes)
+    library = message.text(7)
+    return OnnxNode(number, library, DOMAINS.get(library), message.text(4), inputs, outputs, attributes)
 
 
 def _port(message: Message) -> OnnxPort:

@@ -70,6 +70,7 @@ class Truncated(Rule):
                 low=int(sums.low[k]),
                 high=int(sums.high[k]),
                 ends=(lane.low, lane.high),
+                unit=lane.scale,
             )
             for k, lane in enumerate(encoding.for_lanes(sums.lanes).lanes)
         ]

@@ -4,6 +4,7 @@ is a pickle is never opened.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
@@ -16,6 +17,8 @@ from dnn2fpga.read import torch_elementwise, torch_linear, torch_moves, torch_po
 from dnn2fpga.read.builder import GraphBuilder
 from dnn2fpga.read.channels_first import Constant, Stream, Value
 from dnn2fpga.read.channels_first_operator import as_vector
+from dnn2fpga.read.limits import MOST_PARAMETERS
+from dnn2fpga.read.protobuf import Budget
 from dnn2fpga.read.settings import ReadSettings
 from dnn2fpga.read.torch_archive import Arrays, open_program
 from dnn2fpga.read.torch_call import Call, Reader, labelled
@@ -28,7 +31,9 @@ READERS: dict[str, Reader] = {
     **torch_moves.READERS,
     **torch_pooling.READERS,
 }
+SUPPORTED = sorted({operator.split(".")[1].rstrip("_") for operator in READERS})
 REAL = (7, 8)  # float32, float64
+MOST_NUMBERS_MOVED = 2 * MOST_PARAMETERS
 
 
 def read_torch(path: Path | str, settings: ReadSettings | None = None) -> Graph:
@@ -69,8 +74,8 @@ class _Memory:
     def __init__(self, program: Program) -> None:
         self._first: dict[str, str] = {}
         for node in program.nodes:
-            if node.operator in torch_moves.LOOKING or node.operator in torch_elementwise.WRITING:
-                self._first.update({name: self.of(node.reads[0]) for name in node.makes if node.reads})
+            if node.reads and (node.operator in torch_moves.LOOKING or node.operator in torch_elementwise.WRITING):
+                self._first.update(dict.fromkeys(node.makes, self.of(node.reads[0])))
 
     def of(self, name: str) -> str:
         """The tensor that was there first."""
@@ -80,26 +85,41 @@ class _Memory:
 class _Values(Mapping[str, Value]):
     """What tensors are, by name: constants of the file, and what has been read."""
 
-    def __init__(self, program: Program, arrays: Arrays) -> None:
-        self.read: dict[str, Value] = {}
-        self.changed: dict[str, str] = {}  # by which node
-        self._stored = program.stored
-        self._arrays = arrays
+    def __init__(self, program: Program, arrays: Arrays, memory: _Memory) -> None:
+        self._stored, self._arrays, self._memory = program.stored, arrays, memory
+        self._values: dict[str, tuple[Value, int]] = {}
+        self._written = Counter[str]()  # how often, by place in memory
+        self._numbers = Budget(MOST_NUMBERS_MOVED, "numbers in constants, and in tensors that are moved")
 
     def __getitem__(self, name: str) -> Value:
-        if name in self.changed:
-            raise Unsupported(f"reads '{name}', which '{self.changed[name]}' has changed in place; use inplace=False")
-        if name not in self.read and name in self._stored:
-            self.read[name] = Constant(self._arrays.array(self._stored[name]))
-        if name not in self.read:
+        if name not in self._values and name in self._stored:
+            self.put(name, Constant(self._arrays.array(self._stored[name])))
+        if name not in self._values:
             raise Unsupported(f"reads '{name}', which no node before it computes in a way that is supported")
-        return self.read[name]
+        value, written = self._values[name]
+        if written < self._written[self._memory.of(name)]:
+            raise Unsupported(f"reads '{name}' after another operator has changed it in place; use inplace=False")
+        if isinstance(value, Constant) or value.moved is not None:
+            self._numbers.spend(math.prod(value.shape))
+        return value
+
+    def put(self, name: str, value: Value) -> None:
+        """Keep what a tensor is."""
+        self._values[name] = (value, self._written[self._memory.of(name)])
+
+    def write(self, node: TorchNode) -> None:
+        """Note that a node has changed its first argument in place: that is its result now, and nothing else is."""
+        made = node.makes[0]
+        if made in self._values:
+            self._written[self._memory.of(made)] += 1
+            for name in (made, node.reads[0]):
+                self.put(name, self._values[made][0])
 
     def __iter__(self) -> Iterator[str]:
-        return iter({*self.read, *self._stored})
+        return iter({**self._values, **self._stored})
 
     def __len__(self) -> int:
-        return len({*self.read, *self._stored})
+        return len({**self._values, **self._stored})
 
 
 class _Reading:
@@ -107,8 +127,8 @@ class _Reading:
 
     def __init__(self, builder: GraphBuilder, program: Program, arrays: Arrays, names: Mapping[str, str]) -> None:
         self.builder, self.program, self.names = builder, program, names
-        self.values = _Values(program, arrays)
         self.memory = _Memory(program)
+        self.values = _Values(program, arrays, self.memory)
         self.failed: set[str] = set()
 
     @cached_property
@@ -131,28 +151,26 @@ class _Reading:
         unknown = False
         for node in nodes:
             reader = READERS.get(node.operator)
-            label = labelled(node, self._name(node))
-            if reader is None or len(node.makes) == 0:
+            label = labelled(node, self.names[node.makes[0]])
+            if reader is None:
                 self.builder.refuse(label, "is not supported")
                 unknown = True
-            if reader is None or not node.makes or self.failed.intersection(node.reads):
+            if reader is None or self.failed.intersection(node.reads):
                 self.failed.update(node.makes)
                 continue
-            call = Call(node, self._name(node), self.builder, self.values, self.batch)
+            call = Call(node, self.names[node.makes[0]], self.builder, self.values, self.batch)
             self._guarded(label, node.makes[0], partial(self._computed, reader, call))
-            self._note_writing(node)
+            if node.operator in torch_elementwise.WRITING:
+                self.values.write(node)
         if unknown:
-            self.builder.refuse("", f"supported are {', '.join(sorted(READERS))}")
+            self.builder.refuse("", f"supported are {', '.join(SUPPORTED)}")
         for argument in self.program.outputs:
             self._output(argument)
-
-    def _name(self, node: TorchNode) -> str:
-        return self.names[node.makes[0]] if node.makes else node.operator
 
     def _guarded(self, where: str, name: str, step: Callable[[], Value]) -> None:
         """Take a step that makes a tensor."""
         try:
-            self.values.read[name] = step()
+            self.values.put(name, step())
         except (Unsupported, ValueError, OverflowError) as reason:
             self.builder.refuse(where, str(reason))
             self.failed.add(name)
@@ -181,19 +199,6 @@ class _Reading:
             if not agree:
                 raise Unsupported(f"makes {own[1:]} of each sample; the file says {list(stated.shape[1:])}")
         return value
-
-    def _note_writing(self, node: TorchNode) -> None:
-        """Note what a node in place has changed: its first argument, and all that are the same numbers."""
-        made = node.makes[0]
-        if node.operator not in torch_elementwise.WRITING or made not in self.values.read:
-            return
-        place = self.memory.of(made)
-        for name in [*self.values.read, *self.program.stored]:
-            if self.memory.of(name) == place:
-                self.values.changed[name] = self._name(node)
-        for name in (made, node.reads[0]):
-            self.values.changed.pop(name, None)
-            self.values.read[name] = self.values.read[made]
 
     # Inputs and outputs
 

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dnn2fpga.read.limits import MOST_LAYERS
 
@@ -19,6 +19,7 @@ MOST_LISTED = 64  # numbers, or tensors, of one argument
 LONGEST_NAME = 300
 
 Name: TypeAlias = Annotated[str, Field(max_length=LONGEST_NAME)]
+Integer: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Real: TypeAlias = float | Literal["Infinity", "-Infinity", "NaN"]  # JSON has no others
 
 
@@ -42,7 +43,7 @@ class Reference(_Part):
 
 class _SymbolicInteger(_Part):
     as_name: Name | None = None
-    as_int: int | None = None
+    as_int: Integer | None = None
 
     @property
     def plain(self) -> int | Reference | Unread:
@@ -63,8 +64,8 @@ class Argument(_Part):
     as_tensor: Reference | None = None
     as_tensors: Annotated[list[Reference], Field(max_length=MOST_LISTED)] | None = None
     as_bool: bool | None = None
-    as_int: int | None = None
-    as_ints: Annotated[list[int], Field(max_length=MOST_LISTED)] | None = None
+    as_int: Integer | None = None
+    as_ints: Annotated[list[Integer], Field(max_length=MOST_LISTED)] | None = None
     as_float: Real | None = None
     as_string: Name | None = None
     as_sym_int: _SymbolicInteger | None = None
@@ -136,18 +137,18 @@ class _Expression(_Part):
 
 
 class _Extent(_Part):
-    as_int: int | None = None
+    as_int: Integer | None = None
     as_expr: _Expression | None = None
 
 
 class TensorMeta(_Part):
     """The shape of a tensor, and how a stored one lies in its file."""
 
-    dtype: int
+    dtype: Integer
     sizes: Annotated[list[_Extent], Field(max_length=MOST_LISTED)]
     strides: Annotated[list[_Extent], Field(max_length=MOST_LISTED)] = []
     storage_offset: _Extent = _Extent(as_int=0)
-    layout: int = 7
+    layout: Integer = 7
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -201,8 +202,8 @@ class _GraphModule(_Part):
 
 
 class _Version(_Part):
-    major: int
-    minor: int
+    major: Integer
+    minor: Integer
 
 
 class Program(_Part):
@@ -211,6 +212,14 @@ class Program(_Part):
     graph_module: _GraphModule
     schema_version: _Version
     torch_version: Name = "<=2.4"
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Program:
+        made = [name for node in self.nodes for name in node.makes]
+        names = [*made, *self.stored, *(name for one in self.inputs for name in one.names)]
+        if len(set(names)) < len(names):
+            raise ValueError("two of its tensors have one name")
+        return self
 
     @property
     def nodes(self) -> list[TorchNode]:

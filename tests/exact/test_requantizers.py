@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dnn2fpga.exact.accumulator import Accumulator, Requantizer
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.fit import fit
-from dnn2fpga.exact.pieces import Bend, Bounds, Curve, Piece
+from dnn2fpga.exact.pieces import Bend, Bounds, Curve, Line, Piece, applied
 from dnn2fpga.exact.requantizing import requantize
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.rules import IntegerRule, Rounded
@@ -117,9 +117,7 @@ def test_requantizers_have_every_code_of_the_rule(
     a = np.arange(low, high + 1)
 
     def wanted(k: int) -> int:
-        x = k * (-scale if negative else scale) + offset
-        for piece in pieces:
-            x = piece.apply(x)
+        x = applied(pieces, k * (-scale if negative else scale) + offset)
         code = nearest(x / step + zero_point, mode) if first else nearest(x / step, mode) + zero_point
         return min(max(code, -20), 30)
 
@@ -216,5 +214,42 @@ def test_a_real_function_is_computed_as_given() -> None:
 def test_margin_is_the_distance_from_the_nearest_border() -> None:
     sums = sums_of(0, 100, Fraction(1, 3), Fraction(0))
     found = requantize(sums, Encoding.of([1], 0, 40), Rounded())
-    assert found.margin is not None
-    assert found.margin == pytest.approx(1 / 6, rel=0.05)  # sums lie at thirds, borders at halves
+    assert found.margin == pytest.approx(1 / 6)  # sums lie at thirds, borders at halves
+
+
+@given(
+    scale=st.floats(2**-9, 2, width=32).map(Fraction),
+    falling=st.booleans(),
+    offset=st.floats(-5, 5, width=32).map(Fraction),
+    step=st.floats(2**-5, 2, width=32).map(Fraction),
+    ends=st.tuples(st.integers(-300, 300), st.integers(-300, 300)),
+    mode=st.sampled_from(RoundingMode),
+    pieces=st.sampled_from(
+        [
+            (),
+            (Bounds(Fraction(0), None),),
+            (Bend(Fraction(1, 8)),),
+            (Bounds(Fraction(0), None), Line(Fraction(-1, 3), Fraction(2)), Bounds(Fraction(0), Fraction(2))),
+        ]
+    ),
+)
+def test_margin_and_codes_are_those_of_every_sum(
+    scale: Fraction,
+    falling: bool,
+    offset: Fraction,
+    step: Fraction,
+    ends: tuple[int, int],
+    mode: RoundingMode,
+    pieces: tuple[Piece, ...],
+) -> None:
+    low, high = sorted(ends)
+    sums = sums_of(low, high, -scale if falling else scale, offset, *pieces)
+    (found,) = Rounded(mode).steps(sums, Encoding.of([step], -20, 30, 2))
+    reals = [applied(sums.pieces[0], Fraction(a)) / step for a in range(low, high + 1)]
+    np.testing.assert_array_equal(
+        found.codes(np.arange(low, high + 1)), [min(max(nearest(x, mode) + 2, -20), 30) for x in reals]
+    )
+    borders = [mode.first(code - 2)[0] for code in range(-19, 31)]
+    distances = [abs(x - border) for x in reals for border in borders if x != border]
+    expected = min([*distances, Fraction(1, 2)])
+    assert found.margin == pytest.approx(float(expected)) or (found.margin is None and expected == Fraction(1, 2))

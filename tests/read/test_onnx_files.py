@@ -267,7 +267,7 @@ CEILING = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2], "cei
         (one("MultiThreshold", np.array([[2.0, 1.0]]), domain=QONNX), "has thresholds that do not rise"),
         (one("MultiThreshold", np.ones((2, 3)), domain=QONNX, out_bias=0.5), "which is no multiple of an out_scale"),
         (one("MultiThreshold", np.ones(3), domain=QONNX), "not [channels, thresholds]"),
-        (one("Quant", 1.0, 0.0, 4.0, domain="some.one"), "is not supported"),
+        (one("Quant", 1.0, 0.0, 4.0, domain="some.one"), "is not supported: an operator of 'some.one'"),
         (one("QuantizeLinear", np.ones(2), np.zeros(2, np.uint8)), "which only weights may have"),
         (one("QuantizeLinear", np.array(-1.0), ZERO), "has a scale that is not a positive number"),
         (one("QuantizeLinear", np.array(1.0), np.int32(0)), "has codes of type int32"),

@@ -31,7 +31,7 @@ READERS: dict[str, Reader] = {
     **torch_moves.READERS,
     **torch_pooling.READERS,
 }
-SUPPORTED = sorted({operator.split(".")[1].rstrip("_") for operator in READERS})
+SUPPORTED = sorted({operator.split(".")[1].strip("_") for operator in READERS})
 REAL = (7, 8)  # float32, float64
 MOST_NUMBERS_MOVED = 2 * MOST_PARAMETERS
 

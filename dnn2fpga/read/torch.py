@@ -31,7 +31,7 @@ READERS: dict[str, Reader] = {
     **torch_moves.READERS,
     **torch_pooling.READERS,
 }
-SUPPORTED = sorted({operator.split(".")[1].rstrip("_") for operator in READERS})
+SUPPORTED = sorted({operator.split(".")[1].strip("_") for operator in READERS})
 REAL = (7, 8)  # float32, float64
 MOST_NUMBERS_MOVED = 2 * MOST_PARAMETERS
 
@@ -205,7 +205,7 @@ class _Reading:
     def _input(self, name: str) -> Value:
         meta = self.program.values.get(name)
         if meta is None or meta.dtype not in REAL:
-            raise Unsupported("must hold float32")
+            raise Unsupported("must hold float32; convert the model with model.float()")
         _, *shape = meta.shape or (None,)
         known = tuple(extent for extent in shape if extent is not None)
         if len(known) < len(shape) or len(known) not in (1, 3):

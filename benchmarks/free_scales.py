@@ -222,7 +222,7 @@ def report(rows: list[tuple[str, ...]]) -> list[str]:
         f"LUTs are those of {MOST_LANES} lanes per layer at most. Codes that differ from the rule",
         "`fit(round(accumulator · ratio) + zero_point)`, with `ratio` in float32, are counted over all accumulators",
         "that can occur and whose code does not saturate. No search is made for outputs of 16 bits (the last layer of",
-        "the first two networks): their codes are counted apart.",
+        "each network): their codes are counted apart.",
         "",
         *markdown_table(HEADINGS, rows),
         "",

@@ -153,7 +153,9 @@ class Graph(Decided):
             with np.errstate(over="ignore", invalid="ignore"):  # whoever looks at the values finds what is not finite
                 return node.layer.compute(*values)  # type: ignore[no-any-return]
 
-        return self.dag.evaluate(by_name(x, self.inputs), step)
+        given = by_name(x, self.inputs)
+        real = {name: v if np.issubdtype(v.dtype, np.floating) else v.astype(np.float32) for name, v in given.items()}
+        return self.dag.evaluate(real, step)
 
     def run(self, x: Values, batch: int = 256) -> Any:
         """Compute the outputs ``[frames, *shape]``, by name if there are several.

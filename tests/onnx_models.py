@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from dnn2fpga.errors import UserError
+from dnn2fpga.read.onnx import read_onnx
 
 KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int16": 5, "int32": 6, "int64": 7, "float64": 11}
 QONNX, MICROSOFT = "qonnx.custom_op.general", "com.microsoft"
@@ -106,3 +110,36 @@ class Model:
         path = folder / "model.onnx"
         path.write_bytes(self.content)
         return path
+
+
+# Models of one node
+
+W = np.linspace(-1, 1, 3 * 2 * 3 * 3).reshape(3, 2, 3, 3)
+ZERO = np.uint8(3)  # a zero point
+
+
+def convolution(model: Model | None = None, weights: Any = W, **attributes: Any) -> Model:
+    model = model or Model()
+    model.node("Conv", "y", "x", model.constant("w", weights), **attributes)
+    return model
+
+
+def one(
+    kind: str, *constants: Any, domain: str = "", shape: tuple[int, ...] = (1, 2, 6, 5), **attributes: Any
+) -> Model:
+    """A node with `x`, or nothing, before its constants."""
+    model = Model(shape)
+    names = [model.constant(f"c{k}", value) for k, value in enumerate(constants)]
+    model.node(kind, "y", "x", *names, domain=domain, **attributes)
+    return model
+
+
+def quant(scale: Any = 0.5, zero: Any = 0.0, bits: Any = 4.0, **attributes: Any) -> Model:
+    return one("Quant", scale, zero, bits, domain=QONNX, **attributes)
+
+
+def refused(model: Model, folder: Path) -> str:
+    """Why a model is not read."""
+    with pytest.raises(UserError) as error:
+        read_onnx(model.write(folder))
+    return str(error.value)

@@ -102,9 +102,9 @@ class Rounded(Rule):
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         kind = np.float32 if self.binary32 else np.float64
-        levels = (np.asarray(x, kind) / floats(encoding.scale).astype(kind)).astype(np.float64)
-        before, after = (encoding.zero_point, 0) if self.zero_point_first else (0, encoding.zero_point)
-        codes = self.rounding.round(levels + before) + after
+        levels = np.asarray(x, kind) / floats(encoding.scale).astype(kind)
+        before, after = (encoding.zero_point.astype(kind), 0) if self.zero_point_first else (0, encoding.zero_point)
+        codes = self.rounding.round((levels + before).astype(np.float64)) + after
         if self.overflow is Overflow.WRAP:
             return encoding.low + np.mod(codes - encoding.low, encoding.high - encoding.low + 1)
         return np.asarray(arithmetic.fit(codes, encoding.low, encoding.high, self.overflow))

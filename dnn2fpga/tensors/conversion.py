@@ -39,7 +39,7 @@ class Conversion:
     :param rounding: a key of `ROUND`.
     :param wraps: whether a number outside of the format keeps its low bits; else it saturates.
     :param zero_point_first: ``round(x / scale + zero_point)`` instead.
-    :param binary32: whether the division is one of float32.
+    :param binary32: whether the division is one of float32, and the addition of a zero point before rounding.
     :param low, high: the range, one number for all lanes or one per lane, where it is not that of the format.
     """
 
@@ -84,10 +84,9 @@ class Conversion:
         :param scale, zero_point: one number for all lanes, or one per lane.
         """
         kind = np.float32 if self.binary32 else np.float64
-        real = (np.asarray(x, kind) / np.asarray(scale).astype(kind)).astype(np.float64)
-        zero = np.asarray(zero_point, np.float64)
-        round_ = ROUND[self.rounding]
-        return round_(real + zero) if self.zero_point_first else round_(real) + zero
+        real, zero = np.asarray(x, kind) / np.asarray(scale).astype(kind), np.asarray(zero_point, kind)
+        before, after = (zero, 0) if self.zero_point_first else (0, zero.astype(np.float64))
+        return np.asarray(ROUND[self.rounding]((real + before).astype(np.float64)) + after)
 
     def fitted(self, levels: np.ndarray, minimum: int, maximum: int) -> np.ndarray:
         """Return whole numbers ``[..., lanes]`` as those (int64) of a format."""

@@ -1,4 +1,7 @@
-"""Real data sets for the examples, found through ``DNN2FPGA_DATA`` (default: ``shared/data`` beside the checkout)."""
+"""Real data sets for the examples, found through ``DNN2FPGA_DATA`` (default: ``shared/data`` beside the checkout).
+
+.venv/bin/python examples/datasets.py dry_bean FOLDER    # train.npz and test.npz, for other environments
+"""
 
 from __future__ import annotations
 
@@ -106,6 +109,24 @@ def dry_bean() -> tuple[Data, Data]:
     return Data(x[train].astype(np.float32), y[train]), Data(x[test].astype(np.float32), y[test])
 
 
+def digits() -> tuple[Data, Data]:
+    """1,437 and 360 handwritten digits ``[8, 8, 1]`` in [0, 1], which scikit-learn brings along."""
+    from sklearn.datasets import load_digits
+
+    loaded = load_digits()
+    images = (loaded.images[..., np.newaxis] / 16).astype(np.float32)
+    return _split(Data(images, loaded.target), np.random.default_rng(0).permutation(len(images)))
+
+
+def write_for_others(data: tuple[Data, Data], folder: Path) -> tuple[Path, Path]:
+    """Write ``train.npz`` and ``test.npz``, arrays ``x`` and ``y``, for programs that know nothing of `Data`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / "train.npz", folder / "test.npz"
+    for file, part in zip(files, data, strict=True):
+        np.savez_compressed(file, x=part.x, y=part.y)
+    return files
+
+
 def _split(data: Data, order: np.ndarray) -> tuple[Data, Data]:
     train, test = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
     return Data(data.x[train], data.y[train]), Data(data.x[test], data.y[test])
@@ -146,3 +167,7 @@ def _idx(file: Path) -> np.ndarray:
 
 def _pixels(images: np.ndarray) -> np.ndarray:
     return (images[..., np.newaxis] / 255).astype(np.float32)
+
+
+if __name__ == "__main__":
+    write_for_others({"digits": digits, "dry_bean": dry_bean, "mnist": mnist}[sys.argv[1]](), Path(sys.argv[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,10 @@ from data_folders import beside_the_data
 
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.graph.float import Graph
+from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantizer import Quantizer
-from dnn2fpga.passes.to_integers import Integers, to_integers
 from dnn2fpga.read.builder import identifier
 from dnn2fpga.read.onnx import read_onnx
-from dnn2fpga.read.settings import ReadSettings
 
 FOLDER = Path(__file__).parent / "front_ends" / "samples"
 OWN = sorted(FOLDER.glob("*onnx*/model*.onnx")) + sorted(FOLDER.glob("brevitas_*/model.onnx"))
@@ -38,6 +38,19 @@ def codes_of(encoding: Encoding, reals: np.ndarray) -> np.ndarray:
     return np.rint(reals / encoding.scale.astype(np.float64)).astype(np.int64) + encoding.zero_point
 
 
+def node_of_onnx(layers: Mapping[str, Layer], tensor: str) -> str | None:
+    """The node of a tensor of the source; None where it has none."""
+    name = identifier(tensor)
+    if name in layers:
+        return name
+    inside = [
+        node
+        for node, layer in layers.items()
+        if isinstance(layer, Quantizer) and (f"_{name}_act" in node or f"_{name}_trunc" in node)
+    ]
+    return inside[0] if len(inside) == 1 else None  # Brevitas' modules
+
+
 class Computed:
     """What a file's graph makes of the inputs of a sample, in float64."""
 
@@ -58,27 +71,4 @@ class Computed:
 
     def node_of(self, tensor: str) -> str | None:
         """The node of a tensor of the source; None where it has none."""
-        name = identifier(tensor)
-        if name in self.layers:
-            return name
-        inside = [node for node in self.quantizers if f"_{name}_act" in node or f"_{name}_trunc" in node]
-        return inside[0] if len(inside) == 1 else None  # Brevitas' modules
-
-
-class Lowered:
-    """What the integer model makes of the same, as codes of the source's quantizers."""
-
-    def __init__(self, computed: Computed) -> None:
-        self.integers: Integers = to_integers(computed.graph, ReadSettings().input_encoding)
-        graph = self.integers.graph
-        self.boundaries = dict(graph.boundaries(graph.quantized(computed.x)))
-
-    def of(self, node: str) -> np.ndarray:
-        return self.boundaries[self.integers.tensors[node]]
-
-    @property
-    def output(self) -> np.ndarray:
-        graph = self.integers.graph
-        name = graph.dag.outputs[0]
-        tensor = graph.tensors[name]
-        return (self.boundaries[name] - tensor.zero_points) * tensor.scales
+        return node_of_onnx(self.layers, tensor)

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from integer_model import IntegerModel
 
-from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.graph.float import Graph
-from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.tflite import read_tflite_model
 from dnn2fpga.read.tflite_operators import LIMITS
 from dnn2fpga.read.tflite_rules import TfliteRule
 from dnn2fpga.read.tflite_schema import Kind, TfliteModel, TfliteTensor, parse
 
-ANY_FORMAT = Encoding.of(1, -128, 127)  # every input has one of its own
 FOLDER = Path(__file__).parent / "front_ends" / "samples"
 RECORDED = {TfliteRule.TFLM: "y_tflm", TfliteRule.REFERENCE: "y_ref", TfliteRule.XNNPACK: "y_xnnpack"}
 
@@ -78,17 +76,11 @@ class IntegerCodes(Codes):
 
     def __init__(self, path: Path, rule: TfliteRule, x: Sequence[np.ndarray]) -> None:
         super().__init__(path, rule, x)
-        self.integers = to_integers(self.graph, ANY_FORMAT)
-        model = self.integers.graph
         entering = {name: values.astype(np.float32) for name, values in self.inputs.items()}
-        computed = dict(model.boundaries(model.quantized(entering)))
+        model = IntegerModel(self.graph, entering)
+        self.integers = model.integers
         self.computed = {
-            index: self._codes(index, computed[self.integers.tensors[name]], self.integers.tensors[name])
+            index: codes(self.model.tensors[index], model.reals(name).reshape(self.reals[name].shape))
             for index, name in self.nodes.items()
-            if self.integers.tensors.get(name) in computed
+            if name in model
         }
-
-    def _codes(self, index: int, values: np.ndarray, name: str) -> np.ndarray:
-        tensor = self.integers.graph.tensors[name]
-        reals = (values - tensor.zero_points) * tensor.scales
-        return codes(self.model.tensors[index], reals.reshape(self.reals[self.nodes[index]].shape))

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from integer_model import IntegerModel
 
 from dnn2fpga.errors import UserError
-from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.linear import Linear
-from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.front_ends import read_model
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -48,14 +47,11 @@ def differing(graph: Graph, given: dict[str, np.ndarray], sample: str = "") -> l
 
 def differing_integers(graph: Graph, given: dict[str, np.ndarray], sample: str = "") -> tuple[set[str], set[str]]:
     """The recorded tensors that the integer model has, and those of them that differ."""
-    integers = to_integers(graph, Encoding.of(1, -128, 127))
-    model = integers.graph
-    codes = dict(model.boundaries(model.quantized(given["x"])))
-    named = {key.removeprefix("t_") for key in given if key.startswith("t_")} & set(integers.tensors)
+    model = IntegerModel(graph, given["x"])
+    named = {key.removeprefix("t_") for key in given if key.startswith("t_")} & set(model.sources)
     wrong = set()
     for name in named:
-        tensor = model.tensors[integers.tensors[name]]
-        reals = (codes[integers.tensors[name]] - tensor.zero_points) * tensor.scales
+        reals = model.reals(name)
         reals = reals.astype(np.float32) if name in QUOTIENTS.get(sample, ()) else reals
         if not np.array_equal(reals.reshape(given[f"t_{name}"].shape), given[f"t_{name}"]):
             wrong.add(name)

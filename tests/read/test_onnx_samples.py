@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_codes import OWN, SAMPLES, Computed, Lowered, channels_first, channels_last, codes_of
+from integer_model import IntegerModel
+from onnx_codes import OWN, SAMPLES, Computed, channels_first, channels_last, codes_of
 
 from dnn2fpga.graph.dag import Node
 from dnn2fpga.layers.quantizer import Quantizer
@@ -105,15 +106,15 @@ def test_every_quantized_weight(path: Path) -> None:
 @QUANTIZED
 def test_the_integer_model(path: Path) -> None:
     computed = Computed(path)
-    lowered = Lowered(computed)
+    integers = IntegerModel(computed.graph, computed.x)
     compared = 0
     for name, layer in computed.quantizers.items():
-        if name in lowered.integers.tensors:
+        if name in integers:
             codes = codes_of(layer.encoding, computed.reals[name])
-            np.testing.assert_array_equal(lowered.of(name).reshape(codes.shape), codes, err_msg=name)
+            np.testing.assert_array_equal(integers.codes(name).reshape(codes.shape), codes, err_msg=name)
             compared += 1
     assert compared
-    output = channels_first(lowered.output.reshape(channels_last(computed.output).shape))
+    output = channels_first(integers.reals(computed.graph.dag.outputs[0]).reshape(channels_last(computed.output).shape))
     np.testing.assert_allclose(output, computed.output, atol=1e-6 * np.abs(output).max(), rtol=0)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from data_folders import beside_the_data
+from integer_model import IntegerModel
 
 from dnn2fpga.graph.dag import Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.layers.linear import Linear
 from dnn2fpga.layers.quantizer import Quantizer
-from dnn2fpga.passes.to_integers import to_integers
 from dnn2fpga.read.front_ends import read_model
 from dnn2fpga.read.settings import ReadSettings
 
@@ -84,17 +84,12 @@ def test_every_weight(path: Path) -> None:
 
 def integer_tensors(graph: Graph, x: np.ndarray) -> dict[str, np.ndarray]:
     """The real numbers that the integer model computes, by the names of the source's tensors."""
-    integers = to_integers(graph, ReadSettings().input_encoding)
-    model = integers.graph
-    computed = dict(model.boundaries(model.quantized(x)))
-    assert set(integers.tensors.values()) >= set(model.dag.outputs)
-    assert integers.tensors.keys() >= {node.name for node in graph.nodes if isinstance(node.layer, Quantizer)}
-    reals = {}
-    for source in integers.tensors.keys() - graph.inputs.keys():  # an input is as rounded as its quantizer's output
-        name = integers.tensors[source]
-        tensor = model.tensors[name]
-        reals[source] = (computed[name] - tensor.zero_points) * tensor.scales
-    return reals
+    model = IntegerModel(graph, x)
+    sources = set(model.sources)
+    assert set(model.integers.tensors.values()) >= set(model.integers.graph.dag.outputs)
+    assert sources >= {node.name for node in graph.nodes if isinstance(node.layer, Quantizer)}
+    # an input is as rounded as its quantizer's output
+    return {source: model.reals(source) for source in sources - graph.inputs.keys()}
 
 
 @pytest.mark.parametrize(

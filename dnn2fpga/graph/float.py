@@ -61,6 +61,9 @@ class Graph(Decided):
 
         :param changes: new values of other fields.
         """
+        if not self.output_names and dag.outputs != self.dag.outputs:  # names of outputs are those of tensors
+            now = dict(zip(self.dag.outputs, dag.outputs, strict=True))
+            changes = {"left_out": {now.get(name, name): how for name, how in self.left_out.items()}, **changes}
         return replace(self, dag=dag, **changes)
 
     def mapped(self, change: Callable[[Node[Any]], Layer], **changes: Any) -> Graph:

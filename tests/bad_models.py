@@ -48,7 +48,7 @@ def many_unsupported() -> Any:
     layers = _keras().layers
     return _sequential(
         layers.Conv2D(2, 3, dilation_rate=2, name="dilated"),
-        layers.LeakyReLU(name="leaky"),
+        layers.PReLU(name="learned"),
         lambda_layer(_keras(), "secret"),
         layers.Conv2DTranspose(2, 3, name="transposed"),
         layers.Conv2D(4, 1, groups=2, activation="gelu", name="grouped"),
@@ -162,7 +162,7 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         (
             "'dilated'",
             "dilation_rate=2 (supported: 1)",
-            "'leaky' (LeakyReLU)",
+            "'learned' (PReLU)",
             "'secret' (Lambda)",
             "'transposed' (Conv2DTranspose)",
             "'grouped'",

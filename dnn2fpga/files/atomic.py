@@ -32,7 +32,13 @@ LEVELS = ("", "*/", "*/*/", "*/*/*/")  # below a work folder, down to the models
 
 
 def digest(file: Path) -> str:
-    """SHA-256 in hexadecimal; empty when there is no such file."""
+    """SHA-256 in hexadecimal; of a folder that of a list of its files and their digests, as ``sha256sum`` writes it;
+    empty when there is no such file.
+    """
+    if file.is_dir():
+        inside = sorted(one for one in file.rglob("*") if one.is_file() and not one.is_symlink())
+        listed = "".join(f"{digest(one)}  {one.relative_to(file).as_posix()}\n" for one in inside)
+        return hashlib.sha256(listed.encode()).hexdigest()
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -46,10 +46,11 @@ NO_DATA = "no data to calibrate with is given; name an .npz or .npy file with --
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
 
-def read_model(model: Path | str, settings: ReadSettings | None = None) -> Graph:
-    """Read the file of a trained model (docs/front_ends.md). No training framework is needed.
+def read_model(model: Path | str | Any, settings: ReadSettings | None = None) -> Graph:
+    """Read a trained model (docs/front_ends.md). No training framework is needed to read a file.
 
-    :param model: the path of the file.
+    :param model: the path of its file; or a Keras model (Keras 2 or 3) as an object, which is saved to a temporary file
+        by its own method.
     :param settings: answers to what the file leaves open.
     :returns: the graph of layers, with its ``inputs`` and ``outputs`` by name; where the model brings its own integers,
         with its quantizers.
@@ -59,16 +60,24 @@ def read_model(model: Path | str, settings: ReadSettings | None = None) -> Graph
     from dnn2fpga.passes.simplify import simplify
     from dnn2fpga.passes.to_integers import has_integers
     from dnn2fpga.read import front_ends
+    from dnn2fpga.read.live import read_live
 
     settings = settings or ReadSettings()
-    graph = front_ends.read_model(model, settings)
+    read = front_ends.read_model if isinstance(model, Path | str) else read_live
+    graph = read(model, settings)
     if has_integers(graph) and not settings.requantize:
         return graph
     return simplify(drop_quantizers(graph))
 
 
+def _graph_of(model: Graph | Path | str | Any, settings: ReadSettings | None = None) -> Graph:
+    from dnn2fpga.graph.float import Graph
+
+    return model if isinstance(model, Graph) else read_model(model, settings)
+
+
 def quantize(
-    model: Graph | Path | str,
+    model: Graph | Path | str | Any,
     data: Data | Path | str | None = None,
     *,
     work: Path | str,
@@ -82,7 +91,7 @@ def quantize(
     """Quantize a model: write ``model.yaml`` and ``weights.npz`` of the first stage's model that reaches the target, or
     of the best one (``met`` says which). A model that brings its own integers keeps them, and needs no data.
 
-    :param model: the graph that `read_model` returns, or the model's file.
+    :param model: the graph that `read_model` returns, or what it reads: the model's file, or a Keras model.
     :param data: real inputs ``[samples, *shape]`` for calibration, with labels for training if there are some; or their
         file.
     :param work: the folder in which all steps for this model work; made if it is missing.
@@ -102,7 +111,7 @@ def quantize(
 
     optimization, quantization = optimization or Optimization(), quantization or Quantization()
     reading = reading or ReadSettings()
-    graph = read_model(model, reading) if isinstance(model, Path | str) else model
+    graph = _graph_of(model, reading)
     if has_integers(graph):
         refuse_choices(graph, data, quantization, optimization)
         judging = None if test is None else data_for(graph, test)
@@ -123,7 +132,7 @@ def quantize(
 
 
 def search(
-    model: Graph | Path | str,
+    model: Graph | Path | str | Any,
     data: Data | Path | str | None,
     *,
     work: Path | str,
@@ -153,7 +162,7 @@ def search(
         raise UserError(NO_DATA)
     if test is None:
         raise UserError("a search judges every trial on test data: give it with --test")
-    graph = read_model(model) if isinstance(model, Path | str) else model
+    graph = _graph_of(model)
     if has_integers(graph):
         raise UserError(f"model '{graph.name}' brings its own integers: --requantize lets a search choose others")
     settings, optimization = search or SearchSettings(), optimization or Optimization()

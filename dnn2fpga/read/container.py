@@ -1,5 +1,5 @@
 """Opens a model file once, by its bytes: a zip archive (``.keras``) or HDF5 (``.h5``), never a mixture of both; or two
-files, an architecture in JSON and its weights in HDF5.
+files, an architecture in JSON and its weights in HDF5; or the folder of a SavedModel.
 
 Nothing is loaded by Keras: what is checked here is what is read.
 """
@@ -21,7 +21,8 @@ from typing import IO, Any, BinaryIO
 from dnn2fpga.errors import UserError, damage_reported
 from dnn2fpga.files import archives
 from dnn2fpga.files.archives import UnreadableArchive, open_archive
-from dnn2fpga.read import hdf5
+from dnn2fpga.read import hdf5, saved_model
+from dnn2fpga.read.array_file import ArrayFile
 from dnn2fpga.read.hdf5 import Hdf5
 from dnn2fpga.read.limits import (
     DEEPEST_CONFIG,
@@ -33,6 +34,7 @@ from dnn2fpga.read.limits import (
 from dnn2fpga.read.other_files import SAVE, described, described_folder
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")  # where .keras files keep the arrays of layers
+HOLDS_WEIGHTS = "holds its own weights; leave --weights out"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # members of a .keras file
 
 
@@ -41,6 +43,7 @@ class Layout(enum.Enum):
 
     KERAS = "keras"  # by class and number
     H5 = "h5"  # by the layer's name
+    SAVED_MODEL = "saved_model"  # by the path of the layer's object
 
 
 @dataclass(frozen=True)
@@ -48,26 +51,30 @@ class ModelFile:
     """A Keras file that is open."""
 
     config: dict[str, Any]
-    arrays: Hdf5
+    arrays: ArrayFile
     layout: Layout
     root: tuple[str, ...] = ()  # the group of all arrays
 
 
 @contextmanager
 def open_model(path: Path, weights: Path | None = None) -> Iterator[ModelFile]:
-    """Open a ``.keras`` or ``.h5`` file for the duration of a ``with`` block.
+    """Open a ``.keras`` or ``.h5`` file, or a SavedModel folder, for the duration of a ``with`` block.
 
     :param weights: of a ``.json`` file.
     :raises UserError: when there is no such file, when it is something else, damaged, or too large.
     """
     if path.is_dir():
-        raise UserError(f"{path}: {described_folder(path)}")
+        if not saved_model.is_saved_model(path) or weights is not None:
+            raise UserError(f"{path}: {HOLDS_WEIGHTS if weights else described_folder(path)}")
+        text, checkpoint = saved_model.open_saved_model(path)
+        yield ModelFile(saved_model.without_tuples(parsed_config(path, text)), checkpoint, Layout.SAVED_MODEL)
+        return
     with bytes_of(path, "a model saved by Keras (.keras or .h5)") as file:
         if weights is None:
             with _opened(path, file) as model:
                 yield model
         elif path.suffix.lower() != ".json":
-            raise UserError(f"{path}: holds its own weights; leave --weights out")
+            raise UserError(f"{path}: {HOLDS_WEIGHTS}")
         else:
             with _opened_with(weights, _text_of(path, file)) as model:
                 yield model

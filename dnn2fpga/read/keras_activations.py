@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
 from dnn2fpga.layers.activation import Clamp, Table
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.pass_through import Identity, Softmax
+from dnn2fpga.layers.two_slope import TwoSlope
 from dnn2fpga.read.keras_config import Serialized
 from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, by_class, options_of, require_last_axis
 from dnn2fpga.read.larq_quantizers import LARQ_QUANTIZERS
@@ -90,6 +91,18 @@ class ReLU(LayerOptions):
         return [Clamp(name, 0.0, math.inf if self.max_value is None else self.max_value)]
 
 
+class LeakyReLU(LayerOptions):
+    stands_for: ClassVar[tuple[str, ...]] = ("LeakyReLU",)
+
+    slope: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.3,
+        validation_alias=AliasChoices("negative_slope", "alpha"),  # of Keras 3, of Keras 2
+    )
+
+    def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
+        return [TwoSlope(name, self.slope) if self.slope else Clamp(name, 0.0, math.inf)]
+
+
 class SoftmaxLayer(LayerOptions):
     stands_for: ClassVar[tuple[str, ...]] = ("Softmax",)
 
@@ -102,4 +115,4 @@ class SoftmaxLayer(LayerOptions):
         return [Softmax(name)]
 
 
-ACTIVATIONS = by_class(ActivationLayer, ReLU, SoftmaxLayer)
+ACTIVATIONS = by_class(ActivationLayer, ReLU, LeakyReLU, SoftmaxLayer)

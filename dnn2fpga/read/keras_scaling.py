@@ -10,7 +10,16 @@ from pydantic import Field
 
 from dnn2fpga.layers.affine import Affine
 from dnn2fpga.layers.base import Layer, Normalization
-from dnn2fpga.read.keras_options import Arrays, Axis, LayerOptions, Reals, Shapes, by_class, require_last_axis
+from dnn2fpga.read.keras_options import (
+    LARGEST_NUMBER,
+    Arrays,
+    Axis,
+    LayerOptions,
+    Reals,
+    Shapes,
+    by_class,
+    require_last_axis,
+)
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 EPSILON = 1e-7  # keras.config.epsilon(): the smallest standard deviation that Normalization divides by
@@ -36,7 +45,7 @@ class BatchNormalizationLayer(LayerOptions):
         return dict.fromkeys(names, shape[-1:])
 
     def layers(self, name: str, shape: Shape, arrays: Arrays) -> list[Layer]:
-        w = {key: value.astype(np.float64) for key, value in arrays.items()}
+        w = {key: np.asarray(value, np.float64) for key, value in arrays.items()}
         normalization = Normalization(
             gamma=w.get("gamma", np.ones(shape[-1])),
             beta=w.get("beta", np.zeros(shape[-1])),
@@ -44,11 +53,13 @@ class BatchNormalizationLayer(LayerOptions):
             variance=w["moving_variance"],
             epsilon=np.full(shape[-1], self.epsilon),
         )
-        deviation = np.sqrt(normalization.variance + normalization.epsilon)
-        if not (deviation > 0).all():
+        squares = normalization.variance + normalization.epsilon
+        if not (squares > 0).all():
             raise Unsupported("its variances must be positive; train the model again")
-        scale = normalization.gamma / deviation
+        scale = normalization.gamma / np.sqrt(squares)
         offset = normalization.beta - normalization.mean * scale
+        if max(np.abs(scale).max(), np.abs(offset).max()) > LARGEST_NUMBER:
+            raise Unsupported("its variances are too small beside gamma and the means; train the model again")
         return [Affine(name, scale.astype(np.float32), offset.astype(np.float32), normalization=normalization)]
 
 

@@ -6,6 +6,8 @@ name of the layer, ``model_weights/<layer>``, with a list of paths; a model insi
 
 A layer declares its arrays by name, in Keras' order. Those of an object inside it have that object's name before their
 own, as in ``batchnorm/gamma``: ``.keras`` keeps them in a group of their own, ``layers/<layer>/batchnorm/vars/0``.
+
+A SavedModel keeps them by the path of the object that they belong to, ``layer_with_weights-0/kernel``.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnn2fpga.read.array_file import ArrayFile
 from dnn2fpga.read.container import CONTAINERS, Layout, ModelFile
-from dnn2fpga.read.hdf5 import Hdf5
 from dnn2fpga.read.keras_config import Architecture, LayerEntry, Path
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
@@ -50,7 +52,7 @@ NOWHERE: Stored = _Nowhere()
 class _Numbered(Stored):
     """In order, in ``vars`` of the layer's group."""
 
-    arrays: Hdf5
+    arrays: ArrayFile
     group: ArrayPath
 
     def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
@@ -82,6 +84,23 @@ class _Listed(Stored):
         return {name: (*self.group, *path.split("/")) for name, path in zip(names, chosen, strict=False)}
 
 
+@dataclass(frozen=True)
+class _Named(Stored):
+    """By name, in the layer's group."""
+
+    arrays: ArrayFile
+    group: ArrayPath
+
+    def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
+        return {name: (*self.group, *self._found(name).split("/")) for name in names}
+
+    def _found(self, name: str) -> str:
+        """What is called ``depthwise_kernel`` there is a kernel."""
+        there = self.arrays.members(*self.group) or []
+        longer = [one for one in there if one.endswith(f"_{name}")]
+        return longer[0] if name not in there and len(longer) == 1 else name
+
+
 def _wrong_count(found: int, declared: Collection[str]) -> Unsupported:
     hint = "" if found else "; Keras loses those of a layer that is in two models: save it as .h5"
     return Unsupported(
@@ -94,12 +113,11 @@ def stored_arrays(file: ModelFile, architecture: Architecture, layers: Collectio
 
     :param layers: those that have arrays.
     """
-    find = _by_name if file.layout is Layout.H5 else _by_number
-    return find(file.arrays, architecture, layers, file.root)
+    return _FINDERS[file.layout](file.arrays, architecture, layers, file.root)
 
 
 def read_arrays(
-    file: Hdf5, stored: Stored, shapes: Mapping[str, Shape | None], further: int = 0
+    file: ArrayFile, stored: Stored, shapes: Mapping[str, Shape | None], further: int = 0
 ) -> dict[str, np.ndarray]:
     """Read the arrays of one layer by name.
 
@@ -123,7 +141,7 @@ def read_arrays(
 
 
 def _by_number(
-    arrays: Hdf5, architecture: Architecture, layers: Collection[Path], where: ArrayPath
+    arrays: ArrayFile, architecture: Architecture, layers: Collection[Path], where: ArrayPath
 ) -> dict[Path, Stored]:
     """The arrays of a model whose group is ``where``."""
     members = arrays.members(*where) or ()
@@ -140,7 +158,7 @@ def _by_number(
 
 
 def _paired(
-    arrays: Hdf5, folder: ArrayPath, entries: list[LayerEntry], groups: list[str], counted: Collection[str]
+    arrays: ArrayFile, folder: ArrayPath, entries: list[LayerEntry], groups: list[str], counted: Collection[str]
 ) -> list[tuple[LayerEntry, str]]:
     """The group of each layer: of those of its class, the one with its name (Keras 3), or that of its number.
 
@@ -175,7 +193,7 @@ def snake_case(class_name: str) -> str:
 
 
 def _by_name(
-    arrays: Hdf5, architecture: Architecture, layers: Collection[Path], where: ArrayPath
+    arrays: ArrayFile, architecture: Architecture, layers: Collection[Path], where: ArrayPath
 ) -> dict[Path, Stored]:
     found: dict[Path, Stored] = {}
     for entry in architecture.layers:
@@ -193,7 +211,7 @@ def _by_name(
     return found
 
 
-def _names(arrays: Hdf5, group: ArrayPath) -> list[str]:
+def _names(arrays: ArrayFile, group: ArrayPath) -> list[str]:
     """The list of paths; a long one is in several attributes."""
     names = arrays.texts("weight_names", *group)
     if names is not None:
@@ -216,3 +234,24 @@ def _scope_of(path: Path, scopes: set[str]) -> str | None:
         if len(fitting) == 1:
             return fitting[0]
     return None
+
+
+# In SavedModel folders
+
+
+def _by_object(
+    arrays: ArrayFile, architecture: Architecture, layers: Collection[Path], where: ArrayPath
+) -> dict[Path, Stored]:
+    groups = arrays.members(*where) or []
+    by_name = {name: group for group in groups for name in arrays.texts("name", *where, group) or ()}
+    found: dict[Path, Stored] = {}
+    for entry in architecture.layers:
+        group = (*where, by_name.get(entry.name, ""))
+        if entry.name in by_name and entry.path in layers:
+            found[entry.path] = _Named(arrays, group)
+        if entry.name in by_name and entry.model:
+            found |= _by_object(arrays, entry.model, layers, group)
+    return found
+
+
+_FINDERS = {Layout.KERAS: _by_number, Layout.H5: _by_name, Layout.SAVED_MODEL: _by_object}

@@ -33,9 +33,7 @@ _OTHERS = (
         (".pkl", ".pickle", ".joblib"),
         (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
     ),
-    OtherFile(
-        "part of a TensorFlow SavedModel", f"load the folder with tf_keras (Keras 2), and {SAVE}", (".pb", ".index")
-    ),
+    OtherFile("part of a TensorFlow SavedModel", f"give the folder that it is in, or {SAVE}", (".pb", ".index")),
     OtherFile("arrays without a network", f"it is read as data (--data); {SAVE}", (".npz", ".npy"), (b"\x93NUMPY",)),
     OtherFile(
         "the architecture of a model without its weights",
@@ -63,7 +61,10 @@ def described(path: Path, start: bytes) -> str:
 def described_folder(folder: Path) -> str:
     """Return what a folder given as a model is, and what to do."""
     if (folder / "saved_model.pb").is_file():
-        return f"is a TensorFlow SavedModel; load it with tf_keras (Keras 2), and {SAVE}"
+        return (
+            "is a TensorFlow SavedModel without keras_metadata.pb, so without layers: its operations are never run; "
+            "save the Keras model itself, with model.save('name.keras') or model.save('name.h5')"
+        )
     if (folder / "config.json").is_file():
         return f"is an unpacked .keras file; {SAVE}"
     return "is a folder; give the path of a model saved by Keras (.keras or .h5)"

@@ -133,14 +133,14 @@ def _fields(data: memoryview, budget: Budget) -> Iterator[tuple[int, int | memor
     at = 0
     while at < len(data):
         budget.spend()
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         number, how = tag >> 3, tag & 7
         if how == VARINT:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
             yield number, value
             continue
         if how == SIZED:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
         elif how in _WIDTHS:
             size = _WIDTHS[how]
         else:
@@ -151,8 +151,11 @@ def _fields(data: memoryview, budget: Budget) -> Iterator[tuple[int, int | memor
         at += size
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The integer at a position, and the position after it."""
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the integer at a position, and the position after it.
+
+    :raises DamagedMessage: when it does not end.
+    """
     value = 0
     for k, byte in enumerate(data[at : at + LONGEST_VARINT]):
         value |= (byte & 0x7F) << (7 * k)

@@ -70,7 +70,7 @@ def test_what_acts_in_training_only_changes_nothing(name: str) -> None:
             "padding='causal' (supported: 'valid' or",
         ),
         (layer("Dense", name="d", units=2, dtype="int8"), "dtype='int8' (supported: 'float16'"),
-        (layer("Dense", name="d", units=2, activation=layer("LeakyReLU", name="l")), "activation LeakyReLU"),
+        (layer("Dense", name="d", units=2, activation=layer("ELU", name="l")), "activation ELU"),
         (
             layer("Dense", name="d", units=2, activation=layer("Dense", name="l", units=2)),
             "activation Dense: this kind",
@@ -172,3 +172,12 @@ def test_a_shared_layer_that_is_not_supported(tmp_path: Path) -> None:
     keras.Model(inputs, elu(keras.layers.Dense(4)(elu(tensor)))).save(tmp_path / "m.keras")
     with pytest.raises(UserError, match=r"layer 'elu' \(ELU\): this kind of layer is not supported"):
         read_keras_model(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("option", ["negative_slope", "alpha"])
+def test_a_leaky_relu_of_keras_2_and_3(option: str) -> None:
+    item = Serialized.model_validate(layer("LeakyReLU", name="l", **{option: 0.25}))
+    options, problems = options_of(item, BY_CLASS)
+    assert options is not None, problems
+    (leaky,) = options.layers("l", (2,), {})
+    np.testing.assert_array_equal(leaky.compute(np.float32([[-4, 4]])), [[-1, 4]])

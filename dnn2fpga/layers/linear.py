@@ -160,7 +160,7 @@ class Linear(BuildableLayer):
 
     # Integers of a source
 
-    def in_floating_point(self) -> Self:
+    def in_floating_point(self, low: float, high: float) -> Self:
         return replace(self, exact=None)
 
     def lowered(self, *inputs: Codes) -> Lowered:

@@ -47,6 +47,7 @@ from rtl_lib.elementwise.requantize import Requantize  # noqa: E402
 REPORT = ROOT / "docs" / "measurements" / "free_scales.md"
 RNG = np.random.default_rng(0)
 YOSYS = "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf{} -top top"
+MOST_LANES = 16  # of a layer that are synthesized
 CHUNK = 1 << 18  # accumulators at once
 
 
@@ -132,7 +133,8 @@ class Case:
     def cells(self, last: Requantizer, option: str) -> dict[str, float]:
         fields = vars(last) | {"negative_multiplier": None}
         names = ("multiplier", "shift", "offset", "low", "high", "rounding")
-        component = Requantize(self.format, self.codes, **{name: fields[name] for name in names}).create()
+        lanes = {name: fields[name] if name == "rounding" else fields[name][:MOST_LANES] for name in names}
+        component = Requantize(self.format, self.codes, **lanes).create()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "top.v"
             file.write_text(component_verilog(component, "top"), encoding="utf-8")
@@ -179,7 +181,11 @@ def main() -> None:
             lasts = [(case, *requantizer(case)) for case in found]
             multipliers = np.concatenate([last.multiplier for _, last, _ in lasts])
             widths = [int(m).bit_length() for m in multipliers]
-            counts = np.sum([case.differing(last, ratio) for case, last, ratio in lasts], axis=0)
+            counts = np.array([case.differing(last, ratio) for case, last, ratio in lasts])
+            wide = np.array([case.codes.width > WIDEST_SEARCHED for case in found])
+            parts = [
+                (f"{wrong:,} of {total:,}") for wrong, total in (counts[~wide].sum(axis=0), counts[wide].sum(axis=0))
+            ]
             blocks = [case.cells(last, "") for case, last, _ in lasts]
             logic = sum(case.cells(last, " -nodsp")["lut"] for case, last, _ in lasts)
             rows.append(
@@ -187,7 +193,7 @@ def main() -> None:
                     graph.name if way == next(iter(WAYS)) else "",
                     way,
                     f"{np.mean(widths):.1f}, {max(widths)}",
-                    f"{counts[0]:,} of {counts[1]:,}",
+                    *parts,
                     f"{sum(one['lut'] for one in blocks):,.0f} + {sum(one['dsp'] for one in blocks):,.0f} DSP",
                     f"{logic:,.0f}",
                 )
@@ -196,7 +202,15 @@ def main() -> None:
     REPORT.write_text("\n".join(report(rows)), encoding="utf-8")
 
 
-HEADINGS = ("network", "multipliers", "bits (mean, most)", "codes that differ", "LUT6", "LUT6, without DSP")
+HEADINGS = (
+    "network",
+    "multipliers",
+    "bits (mean, most)",
+    "codes that differ",
+    "in 16 bits",
+    "LUT6",
+    "LUT6, without DSP",
+)
 
 
 def report(rows: list[tuple[str, ...]]) -> list[str]:
@@ -205,9 +219,10 @@ def report(rows: list[tuple[str, ...]]) -> list[str]:
         "",
         "`python benchmarks/free_scales.py`: all requantizers after weights of three networks with random weights;",
         f"{release('xc7')}, `{YOSYS.format('')}`, before placement.",
-        "Codes that differ from the rule `fit(round(accumulator · ratio) + zero_point)`, `ratio` in float32, are",
-        "counted over all accumulators that can occur and whose code does not saturate. The last layer of the first",
-        "two networks has outputs of 16 bits, for which no search is made.",
+        f"LUTs are those of {MOST_LANES} lanes per layer at most. Codes that differ from the rule",
+        "`fit(round(accumulator · ratio) + zero_point)`, with `ratio` in float32, are counted over all accumulators",
+        "that can occur and whose code does not saturate. No search is made for outputs of 16 bits (the last layer of",
+        "the first two networks): their codes are counted apart.",
         "",
         *markdown_table(HEADINGS, rows),
         "",

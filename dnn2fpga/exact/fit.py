@@ -129,7 +129,7 @@ def _hull(a: np.ndarray, y: np.ndarray, side: int) -> tuple[tuple[int, int], ...
     kept = np.append(differs, True) if side > 0 else np.append(True, differs)  # of points at one place the outermost
     a, y, below = a[kept[: a.size]], y[kept[: a.size]], True
     while np.any(below):  # what lies below a line between two others is no corner
-        steps, rises = np.diff(a), np.diff(y)
+        steps, rises = a[1:] - a[:-1], y[1:] - y[:-1]
         below = side * (steps[:-1] * rises[1:] - rises[:-1] * steps[1:]) >= 0
         corners = np.ones(a.size, bool)
         corners[1:-1] = ~below

@@ -131,7 +131,6 @@ def by_numbers(sample: Sample, graph: Graph, arrays: Arrays) -> Recorded:
 
 
 TOOLS = (
-    Tool("TensorFlow Lite", ("tflite_*/model.tflite",), by_numbers, tuple(TfliteRule)),
     Tool("QKeras", ("qkeras*/model.*",), by_layers),
     Tool("HGQ2", ("hgq2_*/model.keras",), by_layers),
     Tool("larq", ("larq_*/model.h5",), by_layers),
@@ -139,6 +138,7 @@ TOOLS = (
     Tool("Keras 2", ("keras2_*/model.*", "keras2_*/saved_model"), by_layers),
     Tool("ONNX", ("*onnx*/model*.onnx", "brevitas_*/model.onnx", "torch_*/model.onnx"), by_tensors_of_onnx),
     Tool("PyTorch", ("torch_*/model.pt2",), channels_first),
+    Tool("TensorFlow Lite", ("tflite_*/model.tflite",), by_numbers, tuple(TfliteRule)),
 )
 
 

@@ -67,6 +67,10 @@ class Clamp(BuildableLayer):
     def as_clamp(self) -> tuple[float, float]:
         return self.low, self.high
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
     def after_sums(self, sums: Accumulator) -> Lowered:
         low, high = (None if math.isinf(bound) else Fraction(bound) for bound in (self.low, self.high))
         return Sums(sums.then([Bounds(low, high)]))
@@ -149,6 +153,11 @@ class Table(BuildableLayer):
             function=self.function,
             table=one.quantize(self.compute(x)[None])[0],
         )
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        interval = TABLES[self.function]
+        return interval.low, interval.high
 
     @property
     def ending(self) -> Ending:

@@ -160,7 +160,7 @@ class Linear(BuildableLayer):
 
     # Integers of a source
 
-    def in_floating_point(self) -> Self:
+    def in_floating_point(self, low: float, high: float) -> Self:
         return replace(self, exact=None)
 
     def lowered(self, *inputs: Codes) -> Lowered:
@@ -173,7 +173,8 @@ class Linear(BuildableLayer):
         whole = np.array([math.floor(bias) for bias in exact.bias / unit], object)
         largest = int(np.abs(exact.codes).max(initial=0)) * (len(exact.codes.reshape(-1, self.outputs)) + 1)
         require_narrow(largest * max(factors.tolist()) * own.reach + np.abs(whole).max())
-        weights = exact.codes * self._of_rows(tensor, factors)
+        is_used = (own.low != own.zero_point) | (own.high != own.zero_point)  # else its numbers are all 0
+        weights = exact.codes * self._of_rows(tensor, factors * is_used)
         zero = self._over_inputs(weights * self._of_rows(tensor, own.zero_point))
         bias = whole.astype(np.int64) - zero
         lowest, highest = np.minimum(own.low, own.zero_point), np.maximum(own.high, own.zero_point)  # of padding, too

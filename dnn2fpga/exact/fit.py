@@ -70,12 +70,17 @@ class _Points:
 
 def fit(steps: Steps) -> Fit | None:
     """Return the smallest line with these steps, or two lines with one shift; None where there are none."""
-    one = _points(steps, steps.low, steps.high)
-    found = _line(one)
-    if found:
-        multiplier, offset, shift = found
-        return _unmirrored(Fit(multiplier, offset, shift, multiplier, offset), steps)
-    return None if steps.low >= 0 or steps.high < 0 else _two_lines(steps)
+    found = fit_line(steps)
+    return found if found or steps.low >= 0 or steps.high < 0 else _two_lines(steps)
+
+
+def fit_line(steps: Steps) -> Fit | None:
+    """Return the smallest line with these steps; None where there is none."""
+    found = _line(_points(steps, steps.low, steps.high))
+    if found is None:
+        return None
+    multiplier, offset, shift = found
+    return _unmirrored(Fit(multiplier, offset, shift, multiplier, offset), steps)
 
 
 def _line(points: _Points) -> tuple[int, int, int] | None:
@@ -108,32 +113,28 @@ def _points(steps: Steps, low: int, high: int) -> _Points:
     """What a line for the accumulators ``low`` … ``high`` must satisfy: only the corners of a convex hull count."""
     codes = np.arange(steps.first + 1, steps.last + 1)
     inside = (steps.at > low) & (steps.at <= high)
-    places, wanted = steps.at[inside].tolist(), codes[inside].tolist()
-    reached = list(zip(places, wanted, strict=True))
-    missed = [(place - 1, code) for place, code in reached]
+    places, wanted = steps.at[inside], codes[inside]
+    reached, missed = (places, wanted), (places - 1, wanted)
     first, last = (int(steps.first + np.searchsorted(steps.at, a, side="right")) for a in (low, high))
     if first > steps.least:
-        reached.insert(0, (low, first))
+        reached = (np.append(low, places), np.append(first, wanted))
     if last < steps.most:
-        missed.append((high, last + 1))
-    return _Points(_hull(reached, 1), _hull(missed, -1))
+        missed = (np.append(places - 1, high), np.append(wanted, last + 1))
+    return _Points(_hull(*reached, 1), _hull(*missed, -1))
 
 
-def _hull(points: list[tuple[int, int]], side: int) -> tuple[tuple[int, int], ...]:
-    """The corners of the upper hull (``side`` 1) or the lower one (-1) of points in the order of ``a``."""
-    kept: list[tuple[int, int]] = []
-    for a, y in points:
-        while kept and kept[-1][0] == a and side * (y - kept[-1][1]) >= 0:
-            kept.pop()
-        if kept and kept[-1][0] == a:
-            continue
-        while len(kept) > 1:
-            (b, z), (c, w) = kept[-2:]
-            if side * ((c - b) * (y - z) - (w - z) * (a - b)) < 0:
-                break
-            kept.pop()
-        kept.append((a, y))
-    return tuple(kept)
+def _hull(a: np.ndarray, y: np.ndarray, side: int) -> tuple[tuple[int, int], ...]:
+    """The corners of the upper hull (``side`` 1) or the lower one (-1) of points that rise from one to the next."""
+    differs = a[1:] != a[:-1]
+    kept = np.append(differs, True) if side > 0 else np.append(True, differs)  # of points at one place the outermost
+    a, y, below = a[kept[: a.size]], y[kept[: a.size]], True
+    while np.any(below):  # what lies below a line between two others is no corner
+        steps, rises = a[1:] - a[:-1], y[1:] - y[:-1]
+        below = side * (steps[:-1] * rises[1:] - rises[:-1] * steps[1:]) >= 0
+        corners = np.ones(a.size, bool)
+        corners[1:-1] = ~below
+        a, y = a[corners], y[corners]
+    return tuple(zip(a.tolist(), y.tolist(), strict=True))
 
 
 def _candidates(slopes: tuple[float, float]) -> Iterator[tuple[int, int]]:

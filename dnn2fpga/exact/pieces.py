@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -14,23 +15,41 @@ UNBOUNDED = (-np.inf, np.inf)
 
 @dataclass(frozen=True)
 class Reach:
-    """The condition ``x >= bound``; ``x > bound`` where not ``inclusive``; ``<=`` and ``<`` where ``falling``."""
+    """The condition ``x >= bound``; ``x > bound`` where not ``inclusive``."""
 
     bound: Fraction
     inclusive: bool
-    falling: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Exact numbers ``numerators / denominator``, many at once: far faster than fractions.
+
+    :param numerators: Python's integers in an array.
+    :param denominator: above 0.
+    """
+
+    numerators: np.ndarray
+    denominator: int
+
+    @classmethod
+    def of(cls, values: Sequence[Fraction]) -> Numbers:
+        """Bring numbers to their common denominator."""
+        denominator = math.lcm(*(value.denominator for value in values))
+        scaled = [value.numerator * (denominator // value.denominator) for value in values]
+        return cls(np.array(scaled, object), denominator)
 
 
 class Piece(ABC):
     """A function that never decreases, or never increases."""
 
     @abstractmethod
-    def apply(self, x: Fraction) -> Fraction:
-        """Return its result."""
+    def apply(self, x: Numbers) -> Numbers:
+        """Return its results."""
 
     @abstractmethod
-    def before(self, reach: Reach) -> Reach:
-        """Return the condition for ``x`` under which the result satisfies ``reach``."""
+    def before(self, borders: Numbers) -> Numbers:
+        """Return where the results are ``borders``."""
 
     @abstractmethod
     def numerically(self, x: np.ndarray) -> np.ndarray:
@@ -63,25 +82,26 @@ class Line(Piece):
     slope: Fraction
     offset: Fraction
 
-    def apply(self, x: Fraction) -> Fraction:
-        return x * self.slope + self.offset
+    def apply(self, x: Numbers) -> Numbers:
+        (rise, run), (start, unit) = self.slope.as_integer_ratio(), self.offset.as_integer_ratio()
+        return Numbers(x.numerators * (rise * unit) + start * run * x.denominator, x.denominator * run * unit)
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return x * float(self.slope) + float(self.offset)
 
     def then(self, following: Piece) -> tuple[Piece, ...]:
         if following.is_exact and not self.slope:
-            return (Line(Fraction(0), following.apply(self.offset)),)
+            return (Line(Fraction(0), applied((following,), self.offset)),)
         if isinstance(following, Line):
-            return (Line(self.slope * following.slope, following.apply(self.offset)),)
+            return (Line(self.slope * following.slope, applied((following,), self.offset)),)
         return super().then(following)
 
     @property
     def falls(self) -> bool:
         return self.slope < 0
 
-    def before(self, reach: Reach) -> Reach:
-        return Reach((reach.bound - self.offset) / self.slope, reach.inclusive, reach.falling ^ self.falls)
+    def before(self, borders: Numbers) -> Numbers:
+        return Line(1 / self.slope, -self.offset / self.slope).apply(borders)
 
 
 @dataclass(frozen=True)
@@ -93,16 +113,20 @@ class Bounds(Piece):
     low: Fraction | None
     high: Fraction | None
 
-    def apply(self, x: Fraction) -> Fraction:
-        x = x if self.low is None else max(x, self.low)
-        return x if self.high is None else min(x, self.high)
+    def apply(self, x: Numbers) -> Numbers:
+        for bound, pick in ((self.low, np.maximum), (self.high, np.minimum)):
+            if bound is not None:
+                unit = bound.denominator
+                picked = pick(x.numerators * unit, bound.numerator * x.denominator)
+                x = Numbers(picked, x.denominator * unit)
+        return x
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         low, high = (end if bound is None else float(bound) for bound, end in zip(self.bounds, UNBOUNDED, strict=True))
         return np.clip(x, low, high)
 
-    def before(self, reach: Reach) -> Reach:
-        return reach
+    def before(self, borders: Numbers) -> Numbers:
+        return borders
 
     @property
     def bounds(self) -> tuple[Fraction | None, Fraction | None]:
@@ -115,14 +139,15 @@ class Bend(Piece):
 
     slope: Fraction
 
-    def apply(self, x: Fraction) -> Fraction:
-        return x if x >= 0 else x * self.slope
+    def apply(self, x: Numbers) -> Numbers:
+        rise, run = self.slope.as_integer_ratio()
+        return Numbers(x.numerators * np.where(x.numerators >= 0, run, rise), x.denominator * run)
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return np.where(x >= 0, x, x * float(self.slope))
 
-    def before(self, reach: Reach) -> Reach:
-        return reach if reach.bound >= 0 else replace(reach, bound=reach.bound / self.slope)
+    def before(self, borders: Numbers) -> Numbers:
+        return Bend(1 / self.slope).apply(borders)
 
 
 @dataclass(frozen=True)
@@ -136,10 +161,11 @@ class Curve(Piece):
     name: str
     function: Callable[[np.ndarray], np.ndarray]
 
-    def apply(self, x: Fraction) -> Fraction:
-        return Fraction(float(self.function(np.array(float(x)))))
+    def apply(self, x: Numbers) -> Numbers:
+        results = self.function((x.numerators / x.denominator).astype(np.float64))
+        return Numbers.of([Fraction(float(result)) for result in results])
 
-    def before(self, reach: Reach) -> Reach:
+    def before(self, borders: Numbers) -> Numbers:
         raise NotImplementedError("a real function has no exact inverse")
 
     def numerically(self, x: np.ndarray) -> np.ndarray:
@@ -157,8 +183,14 @@ def numerically(pieces: Sequence[Piece], x: np.ndarray) -> np.ndarray:
     return x
 
 
-def applied(pieces: Sequence[Piece], x: Fraction) -> Fraction:
-    """Return what all pieces make of a number, the first one first."""
+def all_applied(pieces: Sequence[Piece], x: Numbers) -> Numbers:
+    """Return what all pieces make of numbers, the first one first."""
     for piece in pieces:
         x = piece.apply(x)
     return x
+
+
+def applied(pieces: Sequence[Piece], x: Fraction) -> Fraction:
+    """Return what all pieces make of a number, the first one first."""
+    result = all_applied(pieces, Numbers.of([x]))
+    return Fraction(int(result.numerators[0]), result.denominator)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dnn2fpga.exact.accumulator import WIDEST_PRODUCT, Accumulator, Requantizer
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.exact.fit import Fit, fit
+from dnn2fpga.exact.fit import Fit, fit, fit_line
 from dnn2fpga.exact.rules import Rule
-from dnn2fpga.exact.steps import Steps
+from dnn2fpga.exact.steps import MOST_STEPS, Steps
 from rtl_lib.core import arithmetic
 
 
@@ -67,20 +67,51 @@ def requantize(sums: Accumulator, encoding: Encoding, rule: Rule) -> Found:
     return Found(last, steps, low, high, _ways(last), margin)
 
 
+def smallest(last: Requantizer, low: np.ndarray, high: np.ndarray) -> Requantizer:
+    """Return the smallest requantizer with the codes of another one, which has one line.
+
+    It stays as it is where numbers wrap, where it has more than ``MOST_STEPS`` codes, and where it rounds ties to even
+    and there are any.
+
+    :param low, high: the accumulators that can occur, ``[lanes]``.
+    """
+    if last.overflow is arithmetic.Overflow.WRAP or (last.high - last.low > MOST_STEPS).any():
+        return last
+    half = 0 if last.rounding is arithmetic.Rounding.FLOOR else 1 << last.shift >> 1
+    lanes = [last.multiplier, last.offset + half, last.shift, low, high, last.low, last.high]
+    steps = [Steps.of_line(*lane) for lane in zip(*(values.tolist() for values in lanes), strict=True)]
+    if last.rounding is arithmetic.Rounding.HALF_EVEN and any(map(_has_ties, steps, *lanes[:3])):
+        return last
+    found = [line for line in map(fit_line, steps) if line is not None]
+    if len(found) < len(steps):
+        return last
+    multiplier, shift, offset = (_column(found, name) for name in ("multiplier", "shift", "offset"))
+    return replace(last, multiplier=multiplier, shift=shift, offset=offset, rounding=arithmetic.Rounding.FLOOR)
+
+
+def _has_ties(steps: Steps, multiplier: int, offset: int, shift: int) -> bool:
+    """Whether an accumulator lies just on a border of ``steps``, which are those of this line."""
+    border = np.append(steps.low, steps.at) * abs(multiplier) + offset
+    return shift > 0 and bool((border % (1 << shift) == 0).any())
+
+
+def _column(fits: Sequence[Fit], name: str) -> np.ndarray:
+    return np.array([vars(one)[name] for one in fits], np.int64)
+
+
 def _of_fits(found: Sequence[Fit | None], steps: Sequence[Steps]) -> Requantizer | None:
     fits = [one for one in found if one is not None and one.bits <= WIDEST_PRODUCT]
     if len(fits) < len(found):
         return None
 
-    def column(name: str) -> np.ndarray:
-        return np.array([vars(one)[name] for one in fits], np.int64)
-
     negative = None
     if not all(one.is_one_line for one in fits):
-        negative = (column("negative_multiplier"), column("negative_offset"))
+        negative = (_column(fits, "negative_multiplier"), _column(fits, "negative_offset"))
     # one clamp for all lanes where that does no harm: a lane that never reaches it needs none
     low, high = (np.array([vars(one)[name] for one in steps], np.int64) for name in ("least", "most"))
-    return Requantizer(column("multiplier"), column("shift"), column("offset"), low, high, negative=negative)
+    return Requantizer(
+        _column(fits, "multiplier"), _column(fits, "shift"), _column(fits, "offset"), low, high, negative=negative
+    )
 
 
 def _is_wires(last: Requantizer) -> bool:

@@ -175,24 +175,28 @@ class Rounded(Rule):
             raise Unsupported(
                 f"has {codes:,} codes, and scales that are not powers of two apart; at most {MOST_STEPS:,}"
             )
+        levels, after = self._levels(lane)
         return Steps.of_pieces(
-            pieces,
-            lambda x: self._code(lane, x),
-            lambda code: self._reach(lane, code),
+            (*pieces, levels),
+            lambda level: self._fitted(lane, level, after),
+            lambda code: Reach(*self.rounding.first(code - after)),
             low,
             high,
             (lane.low, lane.high),
-            lane.scale,
+            Fraction(1),
         )
 
-    def _code(self, lane: Lane, x: Fraction) -> int:
+    def _levels(self, lane: Lane) -> tuple[Line, int]:
+        """What makes the numbers that are rounded of real ones, and what is added to them then."""
         before, after = (lane.zero_point, 0) if self.zero_point_first else (0, lane.zero_point)
-        return min(max(self.rounding.of(x / lane.scale + before) + after, lane.low), lane.high)
+        return Line(1 / lane.scale, Fraction(before)), after
 
-    def _reach(self, lane: Lane, code: int) -> Reach:
-        before, after = (lane.zero_point, 0) if self.zero_point_first else (0, lane.zero_point)
-        level, inclusive = self.rounding.first(code - after)
-        return Reach((level - before) * lane.scale, inclusive)
+    def _code(self, lane: Lane, x: Fraction) -> int:
+        levels, after = self._levels(lane)
+        return self._fitted(lane, applied((levels,), x), after)
+
+    def _fitted(self, lane: Lane, level: Fraction, after: int) -> int:
+        return min(max(self.rounding.of(level) + after, lane.low), lane.high)
 
 
 @dataclass(frozen=True, eq=False)

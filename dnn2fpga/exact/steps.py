@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from dnn2fpga.exact.pieces import Piece, Reach, applied
+from dnn2fpga.exact.pieces import Numbers, Piece, Reach, all_applied, applied
 
 Code = Callable[[Fraction], int]
 MOST_STEPS = 1 << 12  # that are looked for one by one
@@ -45,6 +44,17 @@ class Steps:
         """Return the codes (int64) of accumulators (of the lane: not mirrored)."""
         order = -accumulators if self.mirrored else accumulators
         return self.first + np.searchsorted(self.at, order, side="right")
+
+    @classmethod
+    def of_line(cls, multiplier: int, offset: int, shift: int, low: int, high: int, least: int, most: int) -> Steps:
+        """Return the steps of ``floor((a * multiplier + offset) / 2^shift)``, which is at least ``least`` and at most
+        ``most``.
+        """
+        if mirrored := multiplier < 0:
+            multiplier, low, high = -multiplier, -high, -low
+        first, last = (min(max((a * multiplier + offset) >> shift, least), most) for a in (low, high))
+        reached = (np.arange(first + 1, last + 1) << shift) - offset
+        return cls(low, high, first, -(-reached // max(multiplier, 1)), least, most, mirrored)
 
     @classmethod
     def of_functions(
@@ -125,24 +135,35 @@ class Steps:
         mirrored = first > last
         if mirrored:
             low, high, first, last = -high, -low, last, first
-        at, distances = [], [unit / 2]
-        for wanted in range(max(first, ends[0] + 1), min(last + 1, ends[1]) + 1):
-            border, near = reach(wanted), [low, high]
-            if first < wanted <= last:
-                at.append(_place(border, pieces, mirrored))
-                near = [at[-1] - 1, at[-1]]
-            reals = (applied(pieces, Fraction(-a if mirrored else a)) for a in near)
-            distances += [abs(real - border.bound) for real in reals if real != border.bound]
-        margin = float(min(distances) / unit) if len(distances) > 1 else None
-        return cls(low, high, first, np.array(at, np.int64), least, most, mirrored, margin)
+        codes = np.arange(max(first, ends[0] + 1), min(last + 1, ends[1]) + 1)
+        conditions = [reach(code) for code in codes.tolist()]
+        borders = Numbers.of([condition.bound for condition in conditions])
+        inside = (codes > first) & (codes <= last)
+        exclusive = np.array([not condition.inclusive for condition in conditions], bool)
+        at = _places(Numbers(borders.numerators[inside], borders.denominator), exclusive[inside], pieces, mirrored)
+        near = np.full((2, len(codes)), [[low], [high]], object)
+        near[:, inside] = at - 1, at
+        margin = _margin(all_applied(pieces, Numbers(-near if mirrored else near, 1)), borders, unit)
+        return cls(low, high, first, at.astype(np.int64), least, most, mirrored, margin)
 
 
-def _place(border: Reach, pieces: Sequence[Piece], mirrored: bool) -> int:
-    """The least accumulator after a border."""
+def _places(borders: Numbers, exclusive: np.ndarray, pieces: Sequence[Piece], mirrored: bool) -> np.ndarray:
+    """The least accumulator after each border."""
+    if not borders.numerators.size:
+        return borders.numerators
     for piece in reversed(pieces):
-        border = piece.before(border)
-    bound = -border.bound if mirrored else border.bound
-    return math.ceil(bound) if border.inclusive else math.floor(bound) + 1
+        borders = piece.before(borders)
+    numerators = -borders.numerators if mirrored else borders.numerators
+    return numerators // borders.denominator + (exclusive | (numerators % borders.denominator != 0))
+
+
+def _margin(reals: Numbers, borders: Numbers, unit: Fraction) -> float | None:
+    """How far the number that is nearest to its border, but not on it, is from it, in units."""
+    distances = np.abs(reals.numerators * borders.denominator - borders.numerators * reals.denominator)
+    distances = distances[distances != 0]
+    if not distances.size:
+        return None
+    return float(min(Fraction(distances.min(), reals.denominator * borders.denominator) / unit, Fraction(1, 2)))
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:

@@ -46,12 +46,13 @@ NO_DATA = "no data to calibrate with is given; name an .npz or .npy file with --
 KEPT_SAMPLES = 16  # of the calibration data, for the bundle's own test vectors
 
 
-def read_model(model: Path | str | Any, settings: ReadSettings | None = None) -> Graph:
+def read_model(model: Path | str | Any, settings: ReadSettings | None = None, *, example: Any = None) -> Graph:
     """Read a trained model (docs/front_ends.md). No training framework is needed to read a file.
 
-    :param model: the path of its file; or a Keras model (Keras 2 or 3) as an object, which is saved to a temporary file
-        by its own method.
+    :param model: the path of its file; or a Keras model (Keras 2 or 3), a PyTorch module or exported program as an
+        object, which is saved to a temporary file by its own package.
     :param settings: answers to what the file leaves open.
+    :param example: of a PyTorch module: an input with its batch, as a tensor or an array, or a tuple of several.
     :returns: the graph of layers, with its ``inputs`` and ``outputs`` by name; where the model brings its own integers,
         with its quantizers.
     :raises UserError: with everything in the file that cannot be read or is not supported.
@@ -63,8 +64,10 @@ def read_model(model: Path | str | Any, settings: ReadSettings | None = None) ->
     from dnn2fpga.read.live import read_live
 
     settings = settings or ReadSettings()
-    read = front_ends.read_model if isinstance(model, Path | str) else read_live
-    graph = read(model, settings)
+    if isinstance(model, Path | str):
+        graph = front_ends.read_model(model, settings)
+    else:
+        graph = read_live(model, settings, example)
     if has_integers(graph) and not settings.requantize:
         return graph
     return simplify(drop_quantizers(graph))

@@ -39,13 +39,19 @@ def trace(
     :param model: the source, or its file.
     :param data: real inputs ``[samples, *shape]``, or their file.
     :param frames: this many of them, spread over the data; None: all.
-    :param reading: answers to what the model's file leaves open.
+    :param reading: answers to what the model's file leaves open; its rule is that of the work folder, if none is given.
     :returns: an entry for each tensor that both have, in the order of the network; in ``trace.json`` too.
-    :raises UserError: when files cannot be read, or the two models have nothing in common.
+    :raises UserError: when files cannot be read, or the work folder was made of another model.
     """
     folder, integers = Path(work), config_files.load(Path(work))
+    reading = _by_the_rule_of(integers, reading or ReadSettings())
     source = read_model(model, reading) if isinstance(model, Path | str) else model
     source = prepared(source) if has_integers(source) else source
+    if source.origin and integers.origin and source.origin.sha256 != integers.origin.sha256:
+        raise UserError(
+            f"{folder}: was made of another model: {integers.origin.file} with SHA-256 {integers.origin.sha256[:16]}…, "
+            f"not {source.origin.file} with {source.origin.sha256[:16]}…"
+        )
     if dict(source.input_shapes) != dict(integers.input_shapes):
         raise UserError(f"{folder}: holds another model than '{source.name}': its inputs differ")
     some = data_for(integers, data).sample(frames)
@@ -55,6 +61,12 @@ def trace(
         write_record(new, TRACE, content, digests(folder, CONFIGURATION))
         plot_trace(seen, new / TRACE_PLOT)
     return seen
+
+
+def _by_the_rule_of(integers: QuantizedGraph, reading: ReadSettings) -> ReadSettings:
+    """The source rounds by the rule that the integers follow, unless another one is asked for."""
+    rule = integers.origin and integers.origin.rule
+    return reading.model_copy(update={"rule": rule}) if rule and "rule" not in reading.model_fields_set else reading
 
 
 @dataclass

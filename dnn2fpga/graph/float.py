@@ -61,6 +61,9 @@ class Graph(Decided):
 
         :param changes: new values of other fields.
         """
+        if not self.output_names and dag.outputs != self.dag.outputs:  # names of outputs are those of tensors
+            now = dict(zip(self.dag.outputs, dag.outputs, strict=True))
+            changes = {"left_out": {now.get(name, name): how for name, how in self.left_out.items()}, **changes}
         return replace(self, dag=dag, **changes)
 
     def mapped(self, change: Callable[[Node[Any]], Layer], **changes: Any) -> Graph:
@@ -153,7 +156,9 @@ class Graph(Decided):
             with np.errstate(over="ignore", invalid="ignore"):  # whoever looks at the values finds what is not finite
                 return node.layer.compute(*values)  # type: ignore[no-any-return]
 
-        return self.dag.evaluate(by_name(x, self.inputs), step)
+        given = by_name(x, self.inputs)
+        real = {name: v if np.issubdtype(v.dtype, np.floating) else v.astype(np.float32) for name, v in given.items()}
+        return self.dag.evaluate(real, step)
 
     def run(self, x: Values, batch: int = 256) -> Any:
         """Compute the outputs ``[frames, *shape]``, by name if there are several.

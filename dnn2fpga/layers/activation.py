@@ -22,7 +22,7 @@ from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_t
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.task import Ending
 from dnn2fpga.tensors.basics import Interval, Shape
-from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
+from dnn2fpga.tensors.tensor import IntegerArray, Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.lookup_table import LookupTable
 
@@ -67,6 +67,10 @@ class Clamp(BuildableLayer):
     def as_clamp(self) -> tuple[float, float]:
         return self.low, self.high
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
     def after_sums(self, sums: Accumulator) -> Lowered:
         low, high = (None if math.isinf(bound) else Fraction(bound) for bound in (self.low, self.high))
         return Sums(sums.then([Bounds(low, high)]))
@@ -76,9 +80,8 @@ class Clamp(BuildableLayer):
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedClamp:
         output = choice.output
-        fields = requantization(
-            output, input.scales / output.scales, (self.low, self.high), settings, input.zero_points
-        )
+        ratio, codes = input.scales / output.scales, input.extremes
+        fields = requantization(output, ratio, self.as_clamp(), settings, codes, input.zero_points)
         return QuantizedClamp(name=self.name, **fields)
 
     def apply(self, ops: RealOperations, x: Any) -> Any:
@@ -88,9 +91,12 @@ class Clamp(BuildableLayer):
         repeats = q.shape[-1] // wires.input.tensor.lanes
         source = wires.input
         levels = ops.reshape(q, (-1, repeats, source.tensor.lanes)) if repeats > 1 else q
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         fitted = ops.requantize(
-            levels - source.zero_points, source.scales / wires.output.scales, wires.output, self.as_clamp(), how
+            levels - source.zero_points,
+            source.scales / wires.output.scales,
+            wires.output,
+            self.as_clamp(),
+            wires.settings,
         )
         return ops.reshape(fitted, (-1, *wires.output.tensor.shape))
 
@@ -147,6 +153,11 @@ class Table(BuildableLayer):
             function=self.function,
             table=one.quantize(self.compute(x)[None])[0],
         )
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        interval = TABLES[self.function]
+        return interval.low, interval.high
 
     @property
     def ending(self) -> Ending:

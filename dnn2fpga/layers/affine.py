@@ -17,10 +17,10 @@ from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
-from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor
+from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, ratio_bits
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 
 
@@ -87,14 +87,10 @@ class Affine(BuildableLayer):
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedAffine:
         output = choice.output
-        ratio = input.scales * self.scale / output.scales
-        fields = requantization(output, ratio, self.clamp, settings)
-        # With a shift of its own the offset would be rounded to the output's steps: give it eight more bits.
-        extra = np.maximum(8 - fields["shift"], 0)
-        multiplier, shift = fields["multiplier"] << extra, fields["shift"] + extra
-        offset = np.floor(np.ldexp(self.offset / output.scales, shift) + 0.5).astype(np.int64)
-        offset += (output.zero_points << shift) - input.zero_points * multiplier
-        return QuantizedAffine(name=self.name, **fields | {"multiplier": multiplier, "shift": shift, "offset": offset})
+        ratio, added = input.scales * self.scale / output.scales, self.offset / output.scales
+        codes = input.extremes
+        fields = requantization(output, ratio, self.clamp, settings, codes, input.zero_points, added)
+        return QuantizedAffine(name=self.name, **fields)
 
     def apply(self, ops: RealOperations, x: Any) -> Any:
         return ops.clip(x * self.scale + self.offset, *self.clamp)
@@ -102,11 +98,13 @@ class Affine(BuildableLayer):
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         output = wires.output
         levels = ops.float64(q) - wires.input.zero_points
-        multiplier, steps = ops.multiplier(wires.input.scales * self.scale.astype(np.float64) / output.scales)
+        multiplier, steps = ops.multiplier(
+            wires.input.scales * self.scale.astype(np.float64) / output.scales,
+            ratio_bits(output.tensor, wires.settings),
+        )
         steps = ops.at_least(steps, 2.0**8)
         offset = ops.round(self.offset.astype(np.float64) / output.scales * steps) / steps
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
-        return ops.fit(levels * multiplier + offset, output, self.clamp, how)
+        return ops.fit(levels * multiplier + offset, output, self.clamp, wires.settings)
 
     def keep_channels(self, inputs: Sequence[np.ndarray], output: np.ndarray) -> Affine:
         normalization = self.normalization and self.normalization.of_channels(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -172,9 +173,10 @@ class Exact(ABC):  # noqa: B024 - every question has a default answer
         """Whether it computes a function of each number that never decreases."""
         return False
 
-    def in_floating_point(self) -> Layer | None:
+    def in_floating_point(self, low: float, high: float) -> Layer | None:
         """Return the layer as one of a model in floating point; None where nothing is left of it.
 
+        :param low, high: the bounds of its inputs.
         :raises Unsupported: when there is none.
         """
         return self  # type: ignore[return-value]
@@ -252,6 +254,11 @@ class Layer(Absorbing, Exact):
     def keeps_ending(self) -> bool:
         """Whether a network that ends with it ends with the function before it."""
         return self.preserves_encoding
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The numbers between which all of its results lie, whatever its inputs are."""
+        return -math.inf, math.inf
 
     @property
     def ending(self) -> Ending:

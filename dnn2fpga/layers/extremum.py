@@ -18,7 +18,7 @@ from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.extremum import Extremum as Comparison
 from rtl_lib.elementwise.extremum import Order
@@ -90,5 +90,6 @@ class Extremum(Join):
             (ops.float64(codes) - wire.zero_points) * multiplier
             for codes, wire, multiplier in zip(q, inputs, multipliers, strict=True)
         ]
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
-        return ops.fit(reduce(ops.maximum if self.maximum else ops.minimum, aligned), output, self.clamp, how)
+        return ops.fit(
+            reduce(ops.maximum if self.maximum else ops.minimum, aligned), output, self.clamp, wires.settings
+        )

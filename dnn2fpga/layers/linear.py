@@ -25,12 +25,13 @@ from dnn2fpga.quantize.scaling import (
     activation_tensor,
     choose_weight_scaling,
     quantize_weights,
+    short,
     weight_levels,
     with_one_scale,
 )
-from dnn2fpga.quantize.settings import LayerSettings, Numbers
+from dnn2fpga.quantize.settings import LayerSettings, Numbers, Scales
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 
 UNLIMITED = (-math.inf, math.inf)
 GUARD_BITS = 12  # a sum of 2^12 negligible weights stays below one output step
@@ -123,21 +124,26 @@ class Linear(BuildableLayer):
         # Channels with scales of their own share one accumulator: the weights take up the difference.
         reference = float(input.scales.max())
         relative = self.weights.astype(np.float64) * self._of_rows(input, input.scales / reference)
-        weights = quantize_weights(relative, choice.weights, settings)
-        accumulator_scale = reference * choice.weights.scale
+        scaling, output = choice.weights, choice.output
+        accumulator_scale = reference * scaling.scale
+        if settings.scales is Scales.FREE:  # weights are coarser by less than 1 %, and multipliers are short
+            accumulator_scale = short(accumulator_scale / output.scales) * output.scales
+            scaling = replace(scaling, scale=accumulator_scale / reference)
+        weights = quantize_weights(relative, scaling, settings)
         bias = np.floor(self.bias / accumulator_scale + 0.5)
         if (np.abs(bias) >= 2.0**62).any():
             raise Unsupported("a bias is too large beside its channel's weights; train the model again")
-        zero = (weights * self._of_rows(input, input.zero_points)).reshape(-1, self.outputs).sum(axis=0)
+        bias = bias.astype(np.int64) - self._over_inputs(weights * self._of_rows(input, input.zero_points))
+        ratio, interval = accumulator_scale / output.scales, self._interval(input, weights, bias, *input.extremes)
         return self.quantized(
             name=self.name,
             weight_set=settings.weight_set,
             weight_symmetry=settings.weight_symmetry,
             weight_width=settings.weight_bits,
             weights=weights,
-            bias=bias.astype(np.int64) - zero,
+            bias=bias,
             **self.geometry(),
-            **requantization(choice.output, accumulator_scale / choice.output.scales, self.clamp, settings),
+            **requantization(output, ratio, self.clamp, settings, interval),
         )
 
     def _in_binary32(self, input: Tensor, output: Tensor, settings: LayerSettings) -> Binary32Linear:
@@ -154,7 +160,7 @@ class Linear(BuildableLayer):
 
     # Integers of a source
 
-    def in_floating_point(self) -> Self:
+    def in_floating_point(self, low: float, high: float) -> Self:
         return replace(self, exact=None)
 
     def lowered(self, *inputs: Codes) -> Lowered:
@@ -167,12 +173,12 @@ class Linear(BuildableLayer):
         whole = np.array([math.floor(bias) for bias in exact.bias / unit], object)
         largest = int(np.abs(exact.codes).max(initial=0)) * (len(exact.codes.reshape(-1, self.outputs)) + 1)
         require_narrow(largest * max(factors.tolist()) * own.reach + np.abs(whole).max())
-        weights = exact.codes * self._of_rows(tensor, factors)
+        is_used = (own.low != own.zero_point) | (own.high != own.zero_point)  # else its numbers are all 0
+        weights = exact.codes * self._of_rows(tensor, factors * is_used)
         zero = self._over_inputs(weights * self._of_rows(tensor, own.zero_point))
         bias = whole.astype(np.int64) - zero
         lowest, highest = np.minimum(own.low, own.zero_point), np.maximum(own.high, own.zero_point)  # of padding, too
-        ends = np.stack([weights * self._of_rows(tensor, codes) for codes in (lowest, highest)])
-        interval = (self._over_inputs(ends.min(axis=0)) + bias, self._over_inputs(ends.max(axis=0)) + bias)
+        interval = self._interval(tensor, weights, bias, lowest, highest)
 
         def build(name: str, output: Tensor, last: Requantizer) -> QuantizedLayer:
             fields = {**weight_fields(weights), **self.geometry(), **requantized_fields(output, last)}
@@ -191,6 +197,16 @@ class Linear(BuildableLayer):
         step = common_step(scales)
         require_narrow(max(scales) / step)
         return integers(scales / step), np.full(self.outputs, step, object)
+
+    def _interval(
+        self, input: Tensor, weights: np.ndarray, bias: np.ndarray, lowest: np.ndarray, highest: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The sums that can occur, of every output.
+
+        :param lowest, highest: the codes of every lane of the input.
+        """
+        ends = np.stack([weights * self._of_rows(input, codes) for codes in (lowest, highest)])
+        return self._over_inputs(ends.min(axis=0)) + bias, self._over_inputs(ends.max(axis=0)) + bias
 
     def _over_inputs(self, values: np.ndarray) -> np.ndarray:
         """The sum for every output."""
@@ -239,7 +255,6 @@ class Linear(BuildableLayer):
 
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         source, output, settings = wires.input, wires.output, wires.settings
-        how = Arithmetic(rounding=settings.rounding, overflow=settings.overflow)
         last = q.shape[-1] // source.tensor.lanes  # beats in the tensor's last axis
         levels = ops.accumulating(q - np.tile(source.zero_points, last), wires.wide)
         weights, bias = self.folded(ops, levels, parameters, ops.tile(source.scales, last))
@@ -247,14 +262,16 @@ class Linear(BuildableLayer):
         if wires.weight_scale is None:
             scaled = weights * self.rows_of(ops, source, source.scales) / output.scales
             total = self.product(ops, levels, scaled) + ops.like(levels, bias / output.scales)
-            return ops.fit(total, output, self.clamp, how)
+            return ops.fit(total, output, self.clamp, settings)
         reference = ops.largest(source.scales)
         relative = weights * self.rows_of(ops, source, source.scales / reference)
-        zero = wires.weight_zero_point
-        codes = ops.nearest(relative / wires.weight_scale + zero, weight_levels(settings)) - zero
-        scale = reference * wires.weight_scale
+        weight_scale, zero, scale = wires.weight_scale, wires.weight_zero_point, reference * wires.weight_scale
+        if settings.scales is Scales.FREE:
+            scale = ops.short(scale / output.scales) * output.scales
+            weight_scale = scale / reference
+        codes = ops.nearest(relative / weight_scale + zero, weight_levels(settings)) - zero
         total = self.product(ops, levels, codes) + ops.like(levels, ops.round(bias / scale))
-        return ops.requantize(total, scale / output.scales, output, self.clamp, how)
+        return ops.requantize(total, scale / output.scales, output, self.clamp, settings)
 
     # Pruning
 

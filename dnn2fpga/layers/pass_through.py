@@ -44,6 +44,10 @@ class Softmax(Layer):
     def ending(self) -> Ending:
         return Ending.SOFTMAX
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 

@@ -247,9 +247,8 @@ class AveragePooling(Pooling):
         multiplier, shift = self._reciprocals(shape)
         total = ops.float64(ops.window_sum(q - zero, self.pool_size, self.strides, self.padding))
         total += self.counted(shape)[..., np.newaxis] * zero
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         mean = total * np.ldexp(multiplier[..., np.newaxis].astype(np.float64), -shift)
-        return ops.fit(mean - zero, wires.output, (-math.inf, math.inf), how)
+        return ops.fit(mean - zero, wires.output, (-math.inf, math.inf), wires.settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +283,10 @@ class GlobalAverage(BuildableLayer):
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedGlobalAverage:
         ratio = input.scales / choice.output.scales / input.beats
-        fields = requantization(choice.output, ratio, self.clamp, settings, input.zero_points * input.beats)
+        low, high = (end * input.beats for end in input.extremes)
+        fields = requantization(
+            choice.output, ratio, self.clamp, settings, (low, high), input.zero_points * input.beats
+        )
         return QuantizedGlobalAverage(name=self.name, **fields)
 
     def apply(self, ops: RealOperations, x: Any) -> Any:
@@ -294,6 +296,7 @@ class GlobalAverage(BuildableLayer):
     def forward_codes(self, ops: Operations, wires: Wires, parameters: dict[str, Any], q: Any) -> Any:
         source, output = wires.input, wires.output
         total = ops.sum_of_pixels(ops.float64(q) - source.zero_points)
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
-        codes = ops.requantize(total, source.scales / output.scales / source.tensor.beats, output, self.clamp, how)
+        codes = ops.requantize(
+            total, source.scales / output.scales / source.tensor.beats, output, self.clamp, wires.settings
+        )
         return ops.reshape(codes, (-1, *output.tensor.shape))

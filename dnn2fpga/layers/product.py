@@ -16,7 +16,7 @@ from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.product import GatedProduct
 from rtl_lib.elementwise.product import Product as Multiplication
@@ -86,7 +86,10 @@ class Product(Join):
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, *inputs: Tensor) -> QuantizedProduct:
         one, other = inputs
         ratio = one.scales * other.scales / choice.output.scales
-        return QuantizedProduct(name=self.name, **requantization(choice.output, ratio, self.clamp, settings))
+        levels = [[end - tensor.zero_points for end in tensor.extremes] for tensor in inputs]
+        ends = [left * right for left in levels[0] for right in levels[1]]
+        interval = (np.min(ends, axis=0), np.max(ends, axis=0))
+        return QuantizedProduct(name=self.name, **requantization(choice.output, ratio, self.clamp, settings, interval))
 
     def lowered(self, *inputs: Codes) -> Lowered:
         one, other = (input.encoding for input in inputs)
@@ -113,8 +116,7 @@ class Product(Join):
         inputs, output = in_pixels(ops, wires)
         one, gate = (ops.float64(codes) - wire.zero_points for codes, wire in zip(q, inputs, strict=True))
         ratio = inputs[0].scales * inputs[1].scales / output.scales
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
-        return ops.requantize(one * _for_all_pixels(ops, gate, one), ratio, output, self.clamp, how)
+        return ops.requantize(one * _for_all_pixels(ops, gate, one), ratio, output, self.clamp, wires.settings)
 
 
 def _for_all_pixels(ops: RealOperations, gate: Any, image: Any) -> Any:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -55,14 +54,18 @@ class Quantizer(Layer):
     def never_decreases(self) -> bool:
         return self.rule.never_decreases
 
-    def in_floating_point(self) -> Layer | None:
+    def in_floating_point(self, low: float, high: float) -> Layer | None:
         if not self.rule.rounds:
             raise Unsupported(
                 "counts thresholds, and does not only round numbers: without it the network computes something else; "
                 "leave --requantize out"
             )
-        unsigned = (self.encoding.low >= self.encoding.zero_point).all()
-        return Clamp(self.name, 0.0, math.inf) if unsigned else None
+        if not self.never_decreases:
+            return None
+        ends = self.encoding.reals(np.stack(np.broadcast_arrays(self.encoding.low, self.encoding.high)))
+        least, most, step = float(ends[0].min()), float(ends[1].max()), float(self.encoding.scale.max())
+        # one step is part of the scale's choice: sigmoids are seldom given a code for 1
+        return None if least - step <= low and high <= most + step else Clamp(self.name, least, most)
 
     @property
     def has_channels(self) -> bool:

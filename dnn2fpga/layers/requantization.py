@@ -11,9 +11,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from dnn2fpga.exact.accumulator import Requantizer
+from dnn2fpga.exact.requantizing import smallest
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.quantize.scaling import clamp_codes, multiplier_and_shift
-from dnn2fpga.quantize.settings import LayerSettings
+from dnn2fpga.quantize.scaling import MULTIPLIER_BITS, clamp_codes, multiplier_and_shift, ratio_bits
+from dnn2fpga.quantize.settings import LayerSettings, Scales
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Arithmetic, Integer, IntegerArray, OptionalIntegerArray, Tensor, one_or_each
 from rtl_lib.core.arithmetic import Overflow, is_whole_range
@@ -143,16 +144,37 @@ def requantization(
     ratio: np.ndarray,
     clamp: tuple[float, float],
     settings: LayerSettings,
+    accumulators: tuple[np.ndarray, np.ndarray] | None,
     zero: np.ndarray | int = 0,
+    added: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the fields of ``Requantized`` for accumulators of scale ``ratio * output.scale`` (one entry per lane).
 
+    With free scales the multiplier is the smallest with the codes of the ratio, of as many bits as ``ratio_bits`` says.
+
+    :param accumulators: the least and the largest that can occur, ``[lanes]``; None: there is another line beside this
+        one, and the multiplier just is near the ratio.
     :param zero: the accumulator that means 0.
+    :param added: what is added before the rounding, ``[lanes]``, in steps of the output.
     """
-    multiplier, shift = multiplier_and_shift(ratio)
-    return {
-        **fitting(output, clamp, settings),
-        "multiplier": multiplier,
-        "shift": shift,
-        "offset": (output.zero_points << shift) - zero * multiplier,
-    }
+    bits = MULTIPLIER_BITS if accumulators is None else ratio_bits(output, settings)
+    multiplier, shift = multiplier_and_shift(ratio, bits)
+    offset: np.ndarray | int = 0
+    if added is not None:
+        # A shift of its own would round it to the output's steps: it has eight more bits at least.
+        extra = np.maximum(8 - shift, 0)
+        multiplier, shift = multiplier << extra, shift + extra
+        offset = np.floor(np.ldexp(added, shift) + 0.5).astype(np.int64)
+    fields = fitting(output, clamp, settings)
+    own = Requantizer(
+        multiplier=multiplier,
+        shift=shift,
+        offset=offset + (output.zero_points << shift) - zero * multiplier,
+        low=np.broadcast_to(fields["low"], multiplier.shape),
+        high=np.broadcast_to(fields["high"], multiplier.shape),
+        rounding=settings.rounding,
+        overflow=settings.overflow,
+    )
+    if settings.scales is Scales.FREE and accumulators is not None:
+        own = smallest(own, *accumulators)
+    return requantized_fields(output, own)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -17,10 +16,10 @@ from dnn2fpga.layers.base import BuildableLayer
 from dnn2fpga.layers.linear import UNLIMITED
 from dnn2fpga.layers.requantization import requantization
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
-from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor
+from dnn2fpga.quantize.scaling import MULTIPLIER_BITS, Observed, QuantizationChoice, activation_tensor
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ class TwoSlope(BuildableLayer):
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedClamp:
         output = choice.output
-        fields = requantization(output, input.scales / output.scales, UNLIMITED, settings)
+        fields = requantization(output, input.scales / output.scales, UNLIMITED, settings, accumulators=None)
         falling = np.floor(fields["multiplier"] * float(self.slope) + 0.5).astype(np.int64)
         return QuantizedClamp(name=self.name, negative_multiplier=falling, negative_offset=fields["offset"], **fields)
 
@@ -66,9 +65,8 @@ class TwoSlope(BuildableLayer):
         source, output = wires.input, wires.output
         lanes = source.tensor.lanes
         levels = ops.float64(ops.reshape(q, (-1, q.shape[-1] // lanes, lanes)) if q.shape[-1] != lanes else q)
-        multiplier, steps = ops.multiplier(source.scales / output.scales)
+        multiplier, steps = ops.multiplier(source.scales / output.scales, MULTIPLIER_BITS)
         falling = ops.round(multiplier * steps * float(self.slope)) / steps
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
         bent = self._bent(ops, levels * multiplier, levels * falling)
-        fitted = ops.fit(bent, output, (-math.inf, math.inf), how)
+        fitted = ops.fit(bent, output, UNLIMITED, wires.settings)
         return ops.reshape(fitted, (-1, *output.tensor.shape))

@@ -22,7 +22,7 @@ from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import QuantizationChoice
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.tensors.basics import Shape, Unsupported
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 from rtl_lib.core.operator import Operator
 from rtl_lib.elementwise.weighted_sum import WeightedSum as Sum
 
@@ -143,8 +143,7 @@ class WeightedSum(Join):
         if self.has_offset:
             steps = ops.at_least(steps, 2.0**OFFSET_BITS)
             total = total + ops.round(in_all_lanes(self.offset, output.tensor) / output.scales * steps) / steps
-        how = Arithmetic(rounding=wires.settings.rounding, overflow=wires.settings.overflow)
-        return ops.fit(total, output, self.clamp, how)
+        return ops.fit(total, output, self.clamp, wires.settings)
 
 
 def _pairs(inputs: Sequence[Codes], multiplier: np.ndarray) -> Pairs | None:

@@ -15,10 +15,10 @@ import numpy as np
 
 from dnn2fpga.keras_import import tf
 from dnn2fpga.quantize.operations import Wire, Wires
-from dnn2fpga.quantize.scaling import LARGEST_SHIFT, MULTIPLIER_BITS
+from dnn2fpga.quantize.scaling import LARGEST_SHIFT, MULTIPLIER_BITS, SHORT_BITS, ratio_bits
+from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.quantize.weight_sets import Levels
 from dnn2fpga.tensors.padding import PaddingRule, padding_of
-from dnn2fpga.tensors.tensor import Arithmetic
 from rtl_lib.core.arithmetic import Overflow, Rounding
 
 STATISTICS_MOMENTUM = 0.95
@@ -32,6 +32,7 @@ def _straight_through(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return applied
 
 
+_up = _straight_through(tf.math.ceil)
 _half_up = _straight_through(lambda x: tf.floor(x + 0.5))
 _ROUND = {
     Rounding.HALF_UP: _half_up,
@@ -164,35 +165,37 @@ class TensorFlowOperations:
 
         return looked_up(tf.cast(codes, tf.float32))
 
-    def multiplier(self, ratio: Any) -> tuple[Any, Any]:
-        (multiplier,), steps = self.multipliers([ratio])
+    def short(self, ratio: Any) -> Any:
+        steps = tf.stop_gradient(2.0 ** (SHORT_BITS - _exponent(ratio)))
+        return _up(ratio * steps) / steps
+
+    def multiplier(self, ratio: Any, bits: int) -> tuple[Any, Any]:
+        (multiplier,), steps = self.multipliers([ratio], bits)
         return multiplier, steps
 
-    def multipliers(self, ratios: Sequence[Any]) -> tuple[list[Any], Any]:
-        """Compute multipliers and shift as ``scaling.multipliers_and_shift`` does: a mantissa of ``MULTIPLIER_BITS``
-        bits for the largest.
+    def multipliers(self, ratios: Sequence[Any], bits: int = MULTIPLIER_BITS) -> tuple[list[Any], Any]:
+        """Compute multipliers and shift as ``scaling.multipliers_and_shift`` does: a mantissa of ``bits`` bits for the
+        largest.
         """
         ratio = tf.stack([tf.convert_to_tensor(one, tf.float64) for one in ratios])
         size = tf.reduce_max(tf.abs(ratio), axis=0)
-        size = tf.where(size == 0, tf.ones_like(size), size)
-        exponent = tf.floor(tf.math.log(size) / np.log(2.0)) + 1
-        # The logarithm is off by one beside a power of two.
-        exponent += tf.cast(size >= 2.0**exponent, tf.float64) - tf.cast(size < 2.0 ** (exponent - 1), tf.float64)
-        steps = tf.stop_gradient(2.0 ** tf.clip_by_value(MULTIPLIER_BITS - exponent, 0.0, float(LARGEST_SHIFT)))
+        exponent = _exponent(tf.where(size == 0, tf.ones_like(size), size))
+        steps = tf.stop_gradient(2.0 ** tf.clip_by_value(bits - exponent, 0.0, float(LARGEST_SHIFT)))
         multiplier = _half_up(ratio * steps)
         return tf.unstack(multiplier / steps), _without_common_twos(multiplier, steps)
 
-    def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
+    def fit(self, x: Any, output: Wire, clamp: tuple[float, float], settings: LayerSettings) -> Any:
         format = output.tensor.format
-        zero = output.zero_points
-        codes = _ROUND[arithmetic.rounding](x + tf.cast(zero, x.dtype))
+        # All of a zero point but its last bit, by which ties to even go, is added afterwards: so x keeps every bit.
+        odd = output.zero_points % 2
+        codes = _ROUND[settings.rounding](x + tf.cast(odd, x.dtype)) + tf.cast(output.zero_points - odd, x.dtype)
         low, high = (tf.cast(bound, x.dtype) for bound in (format.minimum, format.maximum))
-        if arithmetic.overflow is Overflow.WRAP:
+        if settings.overflow is Overflow.WRAP:
             # Backwards as if it saturated: a wrapped value is no hint where to go.
             wrapped = tf.math.floormod(codes - low, high - low + 1) + low
             inside = tf.clip_by_value(codes, low, high)
             return tf.cast(_replaced(inside, wrapped), tf.float32)
-        symmetric = arithmetic.overflow is Overflow.SATURATE_SYMMETRIC
+        symmetric = settings.overflow is Overflow.SATURATE_SYMMETRIC
         smallest, largest = self._bounds(output, clamp, x.dtype)
         if symmetric:
             smallest = tf.where(smallest == -largest - 1, -largest, smallest)
@@ -211,10 +214,10 @@ class TensorFlowOperations:
         return bounds[0], bounds[1]
 
     def requantize(
-        self, accumulator: Any, ratio: Any, output: Wire, clamp: tuple[float, float], how: Arithmetic
+        self, accumulator: Any, ratio: Any, output: Wire, clamp: tuple[float, float], settings: LayerSettings
     ) -> Any:
-        multiplier, _ = self.multiplier(ratio)
-        return self.fit(tf.cast(accumulator, tf.float64) * multiplier, output, clamp, how)
+        multiplier, _ = self.multiplier(ratio, ratio_bits(output.tensor, settings))
+        return self.fit(tf.cast(accumulator, tf.float64) * multiplier, output, clamp, settings)
 
 
 def _evenly_strided(convolution: Any, x: Any, kernel: Any, strides: tuple[int, int], padding: PaddingRule) -> Any:
@@ -232,6 +235,13 @@ def _evenly_strided(convolution: Any, x: Any, kernel: Any, strides: tuple[int, i
 def _padded(x: Any, kernel: tuple[int, int], strides: tuple[int, int], padding: PaddingRule, outside: float) -> Any:
     top, bottom, left, right = padding_of(padding, tuple(x.shape[1:3]), kernel, strides)
     return tf.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)], constant_values=outside)
+
+
+def _exponent(size: Any) -> Any:
+    """Of positive float64 numbers: ``size = mantissa * 2**exponent`` with ``0.5 <= mantissa < 1``."""
+    exponent = tf.floor(tf.math.log(size) / np.log(2.0)) + 1
+    # The logarithm is off by one beside a power of two.
+    return exponent + tf.cast(size >= 2.0**exponent, tf.float64) - tf.cast(size < 2.0 ** (exponent - 1), tf.float64)
 
 
 def _without_common_twos(multiplier: Any, steps: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from dnn2fpga.quantize.settings import LayerSettings
 from dnn2fpga.quantize.weight_sets import Levels
 from dnn2fpga.tensors.padding import PaddingRule
-from dnn2fpga.tensors.tensor import Arithmetic, Tensor
+from dnn2fpga.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,23 @@ class Operations(RealOperations, Protocol):
     def lookup(self, name: str, codes: Any, wires: Wires, table: np.ndarray) -> Any:
         """The table's entry for each code, with the gradient of the function."""
 
-    def multiplier(self, ratio: Any) -> tuple[Any, Any]:
+    def short(self, ratio: Any) -> Any:
+        """Positive numbers, rounded up to few bits as `scaling.short` does."""
+
+    def multiplier(self, ratio: Any, bits: int) -> tuple[Any, Any]:
         """``multiplier / 2**shift`` as the integer model has it, and ``2**shift``."""
 
     def multipliers(self, ratios: Sequence[Any]) -> tuple[list[Any], Any]:
         """The same of several ratios that have one ``shift``."""
 
-    def fit(self, x: Any, output: Wire, clamp: tuple[float, float], arithmetic: Arithmetic) -> Any:
+    def fit(self, x: Any, output: Wire, clamp: tuple[float, float], settings: LayerSettings) -> Any:
         """Real numbers in units of the output's step → its codes, rounded and clamped."""
 
     def requantize(
-        self, accumulator: Any, ratio: Any, output: Wire, clamp: tuple[float, float], how: Arithmetic
+        self, accumulator: Any, ratio: Any, output: Wire, clamp: tuple[float, float], settings: LayerSettings
     ) -> Any:
-        """``fit`` of the accumulator (0 means zero) times ``multiplier(ratio)``."""
+        """``fit`` of the accumulator (0 means zero) times ``multiplier(ratio)``, of as many bits as
+        ``scaling.ratio_bits`` says."""
 
     def statistics(self, x: Callable[[], Any], parameters: dict[str, Any]) -> None:
         """Move ``mean`` and ``variance`` in ``parameters`` towards those of ``x()``, while they are not frozen."""

@@ -19,10 +19,14 @@ from dnn2fpga.quantize.settings import Granularity, LayerSettings, Scales, Symme
 from dnn2fpga.quantize.weight_sets import Levels, WeightSet, levels_of
 from dnn2fpga.tensors.basics import Interval, Shape
 from dnn2fpga.tensors.tensor import Tensor
+from rtl_lib.core.arithmetic import Overflow
 from rtl_lib.core.formats import Format
 
 MULTIPLIER_BITS = 16  # fits the 18-bit signed port of every DSP block of interest
 LARGEST_SHIFT = 46
+RATIO_BITS = 24  # those of a float32 number
+WIDEST_SEARCHED = 12  # bits of an output: `exact.steps` looks for so many codes
+SHORT_BITS = 8  # a scale of weights moves by less than 1 % for it
 
 
 class Observed(Protocol):
@@ -205,25 +209,40 @@ def quantize_weights(weights: np.ndarray, scaling: WeightScaling, settings: Laye
     return codes.astype(np.int64) - scaling.zero_point
 
 
-def multiplier_and_shift(ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ratio_bits(output: Tensor, settings: LayerSettings) -> int:
+    """The bits of a ratio of scales in a requantization to ``output``: many where the smallest multiplier with the same
+    codes takes its place (``exact.requantizing.smallest``).
+    """
+    searched = settings.scales is Scales.FREE and settings.overflow is not Overflow.WRAP
+    return RATIO_BITS if searched and output.width <= WIDEST_SEARCHED else MULTIPLIER_BITS
+
+
+def short(ratio: np.ndarray) -> np.ndarray:
+    """Positive numbers, rounded up to ``SHORT_BITS`` bits: a scale that grows lets no weight saturate."""
+    mantissa, exponent = np.frexp(ratio)
+    return np.ldexp(np.ceil(np.ldexp(mantissa, SHORT_BITS)), exponent - SHORT_BITS)
+
+
+def multiplier_and_shift(ratio: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, np.ndarray]:
     """Integers with ``multiplier / 2**shift ≈ ratio`` (exactly, for a power of two); ``shift`` is at least 0.
 
     :param ratio: positive or negative real numbers, any shape.
+    :param bits: of the multiplier.
     """
-    (multiplier,), shift = multipliers_and_shift(np.asarray(ratio, np.float64)[np.newaxis])
+    (multiplier,), shift = multipliers_and_shift(np.asarray(ratio, np.float64)[np.newaxis], bits)
     return multiplier, shift
 
 
-def multipliers_and_shift(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def multipliers_and_shift(ratios: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, np.ndarray]:
     """Integers with ``multiplier[k] / 2**shift ≈ ratios[k]`` for what is added up or compared: one shift for all ``k``,
-    so that the largest ratio keeps ``MULTIPLIER_BITS``.
+    so that the largest ratio keeps ``bits``.
 
     :param ratios: ``[inputs, ...]``, of any sign.
     :return: integers ``[inputs, ...]``, and ``[...]``.
     """
     # The largest is mantissa * 2**exponent with 0.5 <= mantissa < 1.
     _, exponent = np.frexp(np.abs(ratios).max(axis=0))
-    shift = np.clip(MULTIPLIER_BITS - exponent, 0, LARGEST_SHIFT).astype(np.int64)
+    shift = np.clip(bits - exponent, 0, LARGEST_SHIFT).astype(np.int64)
     multiplier = np.floor(np.ldexp(ratios, shift) + 0.5).astype(np.int64)
     # The smallest of such integers: common factors of two say nothing.
     while (even := (multiplier % 2 == 0).all(axis=0) & (shift > 0)).any():

@@ -31,7 +31,8 @@ READERS: dict[str, Reader] = {
     **torch_moves.READERS,
     **torch_pooling.READERS,
 }
-SUPPORTED = sorted({operator.split(".")[1].rstrip("_") for operator in READERS})
+SUPPORTED = sorted({operator.split(".")[1].strip("_") for operator in READERS})
+CHECKS = ("_operator.", "aten._assert", "aten.sym_constrain_range")  # of shapes, which compute nothing
 REAL = (7, 8)  # float32, float64
 MOST_NUMBERS_MOVED = 2 * MOST_PARAMETERS
 
@@ -66,6 +67,10 @@ def node_names(program: Program) -> dict[str, str]:
         if node.makes and node.module and counts[node.module] == 1 and node.module not in taken:
             names[node.makes[0]] = node.module
     return names
+
+
+def _is_known(node: TorchNode) -> bool:
+    return node.operator in READERS and bool(node.makes)
 
 
 class _Memory:
@@ -150,16 +155,15 @@ class _Reading:
                 self._guarded(f"the input '{name}'", name, partial(self._input, name))
         unknown = False
         for node in nodes:
-            reader = READERS.get(node.operator)
-            label = labelled(node, self.names[node.makes[0]])
-            if reader is None:
-                self.builder.refuse(label, "is not supported")
+            name = self.names[node.makes[0]] if node.makes else node.operator
+            if not _is_known(node):
+                self.builder.refuse(labelled(node, name), "is not supported")
                 unknown = True
-            if reader is None or self.failed.intersection(node.reads):
+            if not _is_known(node) or self.failed.intersection(node.reads):
                 self.failed.update(node.makes)
                 continue
-            call = Call(node, self.names[node.makes[0]], self.builder, self.values, self.batch)
-            self._guarded(label, node.makes[0], partial(self._computed, reader, call))
+            call = Call(node, name, self.builder, self.values, self.batch)
+            self._guarded(call.label, node.makes[0], partial(self._computed, READERS[node.operator], call))
             if node.operator in torch_elementwise.WRITING:
                 self.values.write(node)
         if unknown:
@@ -176,12 +180,16 @@ class _Reading:
             self.failed.add(name)
 
     def _needed(self) -> tuple[set[str], list[TorchNode]]:
-        """The tensors that outputs depend on, and the nodes that compute or change them."""
+        """The tensors that outputs depend on, and the nodes that compute or change them, or may: an unknown node whose
+        result nothing reads would not be in the program, were that all it does.
+        """
         needed = {name for argument in self.program.outputs if argument for name in argument.names}
         places, nodes = {self.memory.of(name) for name in needed}, []
         for node in reversed(self.program.nodes):
+            unknown = not (_is_known(node) or node.operator.startswith(CHECKS))
             writes = node.operator in torch_elementwise.WRITING and node.reads
-            if needed.intersection(node.makes) or (writes and self.memory.of(node.reads[0]) in places):
+            changes = writes and self.memory.of(node.reads[0]) in places
+            if needed.intersection(node.makes) or changes or unknown:
                 needed.update(node.reads)
                 places.update(self.memory.of(name) for name in node.reads)
                 nodes.append(node)
@@ -205,7 +213,7 @@ class _Reading:
     def _input(self, name: str) -> Value:
         meta = self.program.values.get(name)
         if meta is None or meta.dtype not in REAL:
-            raise Unsupported("must hold float32")
+            raise Unsupported("must hold float32; convert the model with model.float()")
         _, *shape = meta.shape or (None,)
         known = tuple(extent for extent in shape if extent is not None)
         if len(known) < len(shape) or len(known) not in (1, 3):

@@ -36,6 +36,7 @@ from dnn2fpga.read.torch_schema import Payload, PayloadConfig, Program
 from dnn2fpga.tensors.basics import Unsupported
 
 AGAIN = "export the model again with torch 2.9 or later"
+IN_ORDER = "call .contiguous(), or model.to(memory_format=torch.contiguous_format), before the export"
 VERSION = 8  # of the schema
 DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 7: "<f4", 8: "<f8"}
 STRIDED = 7  # the layout of plain tensors
@@ -95,7 +96,7 @@ class Arrays:
         size, dtype = math.prod(shape), np.dtype(DTYPES[meta.dtype])
         strides, offset = _known(tuple(one.as_int for one in meta.strides)), meta.storage_offset.as_int
         if not _is_contiguous(shape, strides):
-            raise Unsupported(f"reads '{name}', whose numbers are not in order; call .contiguous() before the export")
+            raise Unsupported(f"reads '{name}', whose numbers are not in order; {IN_ORDER}")
         if min(shape, default=0) < 0 or size > MOST_PARAMETERS:
             raise Unsupported(f"reads '{name}', which has the shape {list(shape)}")
         content = self._content(folder + payload.path_name) if size else b""

@@ -53,6 +53,9 @@ class Conversion:
     def __post_init__(self) -> None:
         if self.rounding not in ROUND:
             raise ValueError(f"rounding must be one of {', '.join(ROUND)}, not '{self.rounding}'")
+        for name, bound in (("low", self.low), ("high", self.high)):
+            if any(abs(code) > _FAR for code in (bound if isinstance(bound, tuple) else (bound or 0,))):
+                raise ValueError(f"{name} lies outside of every format")
 
     def within(self, low: np.ndarray, high: np.ndarray, minimum: int, maximum: int) -> Conversion:
         """Return the same into ``low`` … ``high`` (int64 ``[lanes]``) of a format."""
@@ -67,6 +70,8 @@ class Conversion:
             return f"low and high must be one number, or one for each of the {lanes} lanes"
         if (low > high).any() or (low < minimum).any() or (high > maximum).any():
             return f"low and high must lie in the format ({minimum} … {maximum}), in this order"
+        if self.wraps and ((high - low) & (high - low + 1)).any():
+            return "what wraps needs a power of two of integers from low to high"
         return None
 
     def _range(self, minimum: int, maximum: int) -> tuple[np.ndarray, np.ndarray]:

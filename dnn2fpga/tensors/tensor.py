@@ -96,6 +96,12 @@ class Tensor(Described):
         return np.broadcast_to(np.asarray(self.zero_point, np.int64), (self.lanes,))
 
     @property
+    def extremes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest integer of every lane."""
+        low, high = (np.full(self.lanes, end, np.int64) for end in (self.format.minimum, self.format.maximum))
+        return low, high
+
+    @property
     def uniform_scale(self) -> float:
         """The scale of all lanes; raises ``ValueError`` where they differ."""
         if isinstance(self.scale, tuple):

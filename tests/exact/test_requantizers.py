@@ -117,9 +117,7 @@ def test_requantizers_have_every_code_of_the_rule(
     a = np.arange(low, high + 1)
 
     def wanted(k: int) -> int:
-        x = k * (-scale if negative else scale) + offset
-        for piece in pieces:
-            x = piece.apply(x)
+        x = applied(pieces, k * (-scale if negative else scale) + offset)
         code = nearest(x / step + zero_point, mode) if first else nearest(x / step, mode) + zero_point
         return min(max(code, -20), 30)
 

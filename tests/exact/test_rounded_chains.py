@@ -107,7 +107,13 @@ def test_the_range_of_the_format_needs_no_words() -> None:
         ({"low": -33}, "must lie in the format"),
         ({"high": (31, 32)}, "must lie in the format"),
         ({"low": 3, "high": 2}, "in this order"),
+        ({"low": 0, "high": 5, "wraps": True}, "a power of two of integers"),
     ],
 )
 def test_ranges_that_are_none(ends: dict[str, Any], reason: str) -> None:
     assert reason in str(Conversion(**ends).problem(2, -32, 31))
+
+
+def test_a_range_far_outside_of_every_format() -> None:
+    with pytest.raises(ValueError, match="high lies outside of every format"):
+        Conversion(high=(1, 10**30))

@@ -340,7 +340,7 @@ def test_command_line(dnn2fpga: Callable[..., Outcome], tmp_path: Path, monkeypa
     graph, train, test = digits()
     np.savez(tmp_path / "train.npz", x=train.x, y=train.y)
     np.savez(tmp_path / "test.npz", x=test.x, y=test.y)
-    monkeypatch.setattr(flow, "read_model", lambda model: graph)
+    monkeypatch.setattr(flow, "read_model", lambda *_: graph)
     arguments = ["search", "digits.keras", "--data", "train.npz", "--trials", 8]
     arguments += ["--set", "quantization.weight_calibration=min_max"]
     assert "give it with --test" in dnn2fpga(*arguments).err

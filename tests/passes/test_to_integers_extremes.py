@@ -119,3 +119,13 @@ def test_only_few_pairs_of_codes_are_looked_at(bits: int, is_small: bool) -> Non
     sums = WeightedSum("sum", [1, 1]).lowered(*inputs).unrounded
     assert sums is not None
     assert (sums.pairs is not None) == is_small
+
+
+def test_weights_of_channels_that_are_always_0_are_0() -> None:
+    dead = Encoding.of(1, [-8, 3, 3], [7, 3, 4], [0, 3, 3])
+    layers = [Quantizer("q", dead), dense([[3], [4], [5]], 1, 0.5), Quantizer("last", CODES)]
+    graph = Graph.chain("net", "x", (3,), layers)
+    model = to_integers(graph, CODES).graph
+    assert model.layers[0].arrays["weights"].tolist() == [[3], [0], [5]]
+    x = np.random.default_rng(0).uniform(-9, 9, (50, 3))
+    np.testing.assert_array_equal(model.predict(x), dict(graph.tensors(x))["last"])

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from hostile_graphs import sequential
+from handmade_models import SETTINGS, layer, model, same_in_integers
 
 from dnn2fpga.errors import UserError
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.passes.to_integers import to_integers
-from dnn2fpga.read.front_ends import read_model
-from dnn2fpga.read.settings import ReadSettings
-
-SETTINGS = ReadSettings(input_format="s8.4")
-
-
-def layer(class_name: str, **config: Any) -> dict[str, Any]:
-    """As QKeras 0.9 writes it."""
-    return {"class_name": class_name, "config": {"name": class_name.lower(), "trainable": True, **config}}
-
-
-def model(folder: Path, *layers: dict[str, Any], shape: tuple[int, ...] = (6,), arrays: dict[str, Any]) -> Graph:
-    """Read a model from JSON and weights.
-
-    :param arrays: by layer and name, as in ``qdense/kernel``; of those inside a layer, ``qdense/bn/gamma``.
-    """
-    (folder / "m.json").write_text(json.dumps(sequential(*layers, shape=shape)))
-    with h5py.File(folder / "w.h5", "w") as file:
-        file.attrs["layer_names"] = [one["config"]["name"] for one in layers]
-        for one in layers:
-            name = one["config"]["name"]
-            paths = [path for path in arrays if path.startswith(f"{name}/")]
-            file.require_group(name).attrs["weight_names"] = [f"{path}:0" for path in paths]
-            for path in paths:
-                file[name][f"{path}:0"] = np.asarray(arrays[path], np.float32)
-    return read_model(folder / "m.json", SETTINGS.model_copy(update={"weights": folder / "w.h5"}))
 
 
 def dense(folder: Path, *after: dict[str, Any], **options: Any) -> Graph:
@@ -49,23 +21,6 @@ def dense(folder: Path, *after: dict[str, Any], **options: Any) -> Graph:
     given = {"units": 5, "kernel_quantizer": "quantized_bits(4,0,alpha=1)", "bias_quantizer": "quantized_bits(6,1)"}
     first = layer("QDense", **{**given, **options})
     return model(folder, first, *after, arrays={"qdense/kernel": kernel, "qdense/bias": bias})
-
-
-def same_in_integers(graph: Graph, frames: int = 400) -> None:
-    """Require the codes of every tensor, on random inputs and on extreme ones."""
-    integers = to_integers(graph, SETTINGS.input_encoding)
-    (shape,) = graph.inputs.values()
-    x = np.random.default_rng(2).integers(-128, 128, (frames, *shape))
-    x[0], x[1], x[2] = 0, 127, -128
-    computed = dict(integers.graph.boundaries(dict.fromkeys(graph.inputs, x)))
-    expected = dict(graph.tensors(dict.fromkeys(graph.inputs, x / 16)))
-    compared = 0
-    for source, name in integers.tensors.items():
-        tensor = integers.graph.tensors[name]
-        reals = (computed[name] - tensor.zero_points) * tensor.scales
-        np.testing.assert_array_equal(reals.reshape(expected[source].shape), expected[source], err_msg=source)
-        compared += 1
-    assert compared >= len(integers.graph.nodes)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,29 @@ def test_what_changed_in_place_is_not_read_as_it_was(tmp_path: Path) -> None:
     assert "'hardtanh' (aten.hardtanh.default): reads 'batch_norm' after another operator has changed it" in found
 
 
+@pytest.mark.parametrize("outputs", [[], [{"as_tensor": {"name": "unused"}}]])
+@pytest.mark.parametrize("operator", ["aten.fill_.Scalar", "mine.change.default", "aten.relu_.default"])
+def test_what_may_change_a_tensor_is_not_passed_over(outputs: list[Any], operator: str, tmp_path: Path) -> None:
+    def change(program: dict[str, Any]) -> None:
+        nodes = program["graph_module"]["graph"]["nodes"]
+        node = {"inputs": [{"name": "self", "arg": {"as_tensor": {"name": "conv2d"}}}], "outputs": outputs}
+        nodes.insert(1, {"target": f"torch.ops.{operator}", "metadata": {}, **node})
+
+    path = rewritten(CONV, tmp_path / "model.pt2", {PROGRAM: change})
+    if operator == "aten.relu_.default" and outputs:
+        assert "unused" in [node.name for node in read_model(path).nodes]
+    else:
+        assert f"({operator}): is not supported" in problems(path)[0]
+
+
+def test_checks_of_shapes_are_passed_over(tmp_path: Path) -> None:
+    def change(program: dict[str, Any]) -> None:
+        node = {"target": "torch.ops.aten._assert_tensor_metadata.default", "inputs": [], "outputs": []}
+        program["graph_module"]["graph"]["nodes"].insert(1, node)
+
+    assert read_model(rewritten(CONV, tmp_path / "model.pt2", {PROGRAM: change})).nodes
+
+
 def test_a_model_that_changes_its_buffers(tmp_path: Path) -> None:
     def change(program: dict[str, Any]) -> None:
         mutation = {"buffer_mutation": {"arg": {"name": "relu"}, "buffer_name": "n1.running_mean"}}

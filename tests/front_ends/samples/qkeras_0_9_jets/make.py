@@ -1,7 +1,7 @@
 """QKeras 0.9: the jet tagger of hls4ml's tutorial (part 4), but narrower, as it is saved there.
 
 A Sequential model of QDense and QActivation without a quantizer for its input, with a softmax at the end; `model.h5`
-with its optimizer, and the same as `model.json` and `weights.h5`. `t_<layer>` is what each layer computes.
+without the optimizer that is in the tutorial's. `t_<layer>` is what each layer computes.
 """
 
 import os
@@ -50,10 +50,7 @@ model.add(
 model.add(Activation(activation="softmax", name="softmax"))
 model.compile(optimizer=Adam(learning_rate=0.002), loss=["sparse_categorical_crossentropy"], metrics=["accuracy"])
 model.fit(frames, labels, batch_size=64, epochs=8, verbose=0)
-model.save("model.h5")
-model.save_weights("weights.h5")
-with open("model.json", "w") as file:
-    file.write(model.to_json())
+model.save("model.h5", include_optimizer=False)
 
 x = frames[:32]
 arrays, values = {"x": x}, x

@@ -97,8 +97,8 @@ MOST_FRAMES_APART = 64
 LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 
-def _interval(lasts: Sequence[int]) -> int:
-    return -((lasts[-1 - WINDOW] - lasts[-1]) // WINDOW)
+def _interval(lasts: Sequence[int], window: int = WINDOW) -> int:
+    return -((lasts[-1 - window] - lasts[-1]) // window)
 
 
 def _settled(lasts: Sequence[int], least_interval: int) -> bool:
@@ -197,10 +197,12 @@ class Run:
     def _is_periodic(self, least_interval: int) -> bool:
         if len(set(map(_interval, self.lasts))) > 1:
             return False
+        # A tensor that is slower in its own latest frames slows down all that come after it.
+        latest = set(map(_interval, self._latest))
         if all(_settled(lasts, least_interval) for lasts in self.lasts):
-            return True
-        # The least interval may be out of reach: then all tensors, each in its own latest frames, must agree instead.
-        return self.frames >= MOST_FRAMES and len(set(map(_interval, self._latest))) == 1
+            return max(latest) <= _interval(self.lasts[0])
+        # The least interval may be out of reach: then all tensors must agree instead.
+        return self.frames >= MOST_FRAMES and len(latest) == 1
 
     @property
     def _latest(self) -> list[list[int]]:
@@ -221,7 +223,9 @@ class Run:
         """Return the passages by tensor, in cycles from the start of the run. The interval is that of all of them in
         the steady state, though the first may still be filling up the network.
         """
-        interval = max(map(_interval, self.lasts))
+        # What has not settled by then comes in long bursts.
+        window = WINDOW if self.frames < MOST_FRAMES_APART else MOST_FRAMES_APART // 2
+        interval = max(_interval(lasts, window) for lasts in self.lasts)
         return {
             name: Passage(int(self.moments.first[k]), int(self.moments.lasts[k, 0]), interval, self.frames)
             for k, name in enumerate(self.names)

@@ -48,10 +48,12 @@ def plain_trace(
         return (of[-1] - of[-5] + 3) // 4
 
     def goes_on() -> bool:
-        if len(end) < 5 or engine._settled(end, least_interval):
-            return len(end) < 5
-        agree = len(end) >= 9 and len({interval(of[:64]) for of in lasts}) == 1
-        return len(end) < 64 and not agree
+        if len(end) < 5:
+            return True
+        latest = {interval(of[:64]) for of in lasts}
+        if engine._settled(end, least_interval):
+            return len(end) < 64 and max(latest) > interval(end)
+        return len(end) < 64 and not (len(end) >= 9 and len(latest) == 1)
 
     looked_at, going = -1, True  # it is asked once for each frame that has left
     while going:
@@ -74,7 +76,7 @@ def plain_trace(
             looked_at, going = len(end), goes_on()
         if cycle - quiet_since > patience:
             raise RuntimeError("deadlock")
-    steady = interval(end)
+    steady = interval(end) if len(end) < 64 else (end[-1] - end[-33] + 31) // 32
     return [Passage(first[k] - first[0], lasts[k][0] - first[0], steady, len(end)) for k in range(len(boundaries))]
 
 

@@ -206,11 +206,11 @@ class Run:
 
     @property
     def _latest(self) -> list[list[int]]:
-        """The last cycles of the latest frames of every tensor; one before a FIFO may be frames ahead of others."""
-        counts = self.moments.passed // self.wires.beats
-        return [
-            row[: min(count, MOST_FRAMES_APART)].tolist() for row, count in zip(self.moments.lasts, counts, strict=True)
-        ]
+        """The last cycles of the latest frames of every tensor: one before a FIFO may be frames ahead of others, one
+        whose last beats nobody needs may be behind, and is left out as long as it has too few.
+        """
+        counts = np.minimum(self.moments.passed // self.wires.beats, MOST_FRAMES_APART)
+        return [row[:count].tolist() for row, count in zip(self.moments.lasts, counts, strict=True) if count > WINDOW]
 
     @property
     def lasts(self) -> list[list[int]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import beside_the_data
+from data_folders import beside_the_data
 
 from dnn2fpga.read.builder import identifier
 from dnn2fpga.read.torch import node_names, read_torch

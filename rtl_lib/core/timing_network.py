@@ -65,6 +65,11 @@ class Source(NetworkPart):
         return self.state[BEATS]
 
     @property
+    def frames(self) -> int:
+        """Return the number of frames that have been taken whole."""
+        return self.state[FRAMES]
+
+    @property
     def drains(self) -> bool:
         return bool(self.state[DRAINS])
 
@@ -94,8 +99,8 @@ class Source(NetworkPart):
                 s[COUNT] = 0
                 s[FRAMES] += 1
         s[ELAPSED] += cycles
-        waits = due(s) - s[ELAPSED]
-        return waits - 1 if waits > 0 else FOREVER
+        next_offer = due(s)
+        return FOREVER if next_offer == NO_FRAME or next_offer <= s[ELAPSED] else next_offer - s[ELAPSED] - 1
 
 
 class Sink(NetworkPart):

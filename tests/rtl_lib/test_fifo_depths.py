@@ -9,7 +9,10 @@ import pytest
 from known_blocks import CASES, HALF, LONG, SHORT, X, add, block
 from random_blocks import Drawing, Edge, hangs, runs_without_pauses
 
-from rtl_lib.core.liveness import prove_alive
+from rtl_lib.core.branch_timing import JoinPipelineModel
+from rtl_lib.core.liveness import prove_alive, run_one_frame
+from rtl_lib.core.timing import ReduceModel
+from rtl_lib.core.timing_network import TimingNetwork
 from rtl_lib.core.trace import Deadlock
 from rtl_lib.streams import fifo_depths
 from rtl_lib.streams.fifo import FifoModel
@@ -74,6 +77,17 @@ def test_a_deadlock_of_the_proof_names_the_queue_that_is_full() -> None:
     given, edge, _, _ = CASES["two convolutions"]
     with pytest.raises(Deadlock, match="sum waits for b; x→sum is full"):
         prove_alive(given.build({edge: FifoModel(24)}))
+
+
+def test_an_input_whose_frame_is_over_waits_for_the_others() -> None:
+    network = TimingNetwork()
+    few, many = (network.add(ReduceModel(3, beats), network.source(beats)) for beats in (4, 60))
+    both = network.add(JoinPipelineModel(2, 2), few, many)
+    network.watch("sum", both, 1)
+    network.sink(both)
+    least = network.least(drains=True)
+    run_one_frame(least)
+    assert all(source.first < 1000 and source.frames == 1 for source in least.sources)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -18,6 +18,7 @@ from dnn2fpga.tensors.tensor import Tensor, one_or_each
 from rtl_lib.core.arithmetic import Overflow, Rounding
 
 WIDEST = 32  # bits of a number on a wire
+LARGEST = 1 << (WIDEST - 1)  # beyond every signed one
 WIDEST_PRODUCT = 60  # bits; the hardware's sums may be a bit wider than those that occur
 
 
@@ -75,6 +76,7 @@ class Requantizer:
     """The last step of an integer layer (docs/arithmetic.md, *Requantize*); arrays have one entry per lane.
 
     :param negative: multiplier and offset for negative accumulators, where they have others.
+    :param sources: the accumulator of every lane; None: its own.
     """
 
     multiplier: np.ndarray
@@ -85,6 +87,7 @@ class Requantizer:
     rounding: Rounding = Rounding.FLOOR
     overflow: Overflow = Overflow.SATURATE
     negative: tuple[np.ndarray, np.ndarray] | None = None
+    sources: np.ndarray | None = None
 
     def is_exact(self, low: np.ndarray, high: np.ndarray) -> bool:
         """Return whether integers of 64 bits hold all products with sums ``low`` … ``high``."""
@@ -118,7 +121,9 @@ class Accumulator:
     :param pieces: for each lane, what the source computes of a sum before it rounds.
     :param build: makes the layer.
     :param has_two_lines: whether the layer's last step may have another line for negative sums.
+    :param has_sources: whether the layer's last step may make several lanes of one sum.
     :param pairs: another form of a sum of two tensors.
+    :param layer: the layer that adds them up; None where they are codes of a tensor.
     :param is_code: whether a sum is just a code of the input, so that a table may take its place.
     """
 
@@ -131,7 +136,9 @@ class Accumulator:
     build: Build
     is_code: bool = False
     has_two_lines: bool = True
+    has_sources: bool = True
     pairs: Pairs | None = None
+    layer: str | None = None
 
     @classmethod
     def of_line(
@@ -145,10 +152,11 @@ class Accumulator:
         *,
         is_code: bool = False,
         has_two_lines: bool = True,
+        has_sources: bool = True,
     ) -> Accumulator:
         """Sums that mean ``sum * scale + offset``, both exact ``[lanes]``."""
         lines = tuple((Line(Fraction(s), Fraction(o)),) for s, o in zip(scale, offset, strict=True))
-        return cls(tuple(inputs), shape, len(lines), *interval, lines, build, is_code, has_two_lines)
+        return cls(tuple(inputs), shape, len(lines), *interval, lines, build, is_code, has_two_lines, has_sources)
 
     def then(self, pieces: Sequence[Piece]) -> Accumulator:
         """Followed by one function per lane, or one for all."""

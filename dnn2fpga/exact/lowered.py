@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 
-from dnn2fpga.exact.accumulator import WIDEST, Accumulator, Build, Codes, Requantizer, tensor_of
+from dnn2fpga.exact.accumulator import LARGEST, WIDEST, Accumulator, Build, Codes, Requantizer
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.exact.pieces import Bounds, Line, applied
+from dnn2fpga.exact.floating import as_binary32
+from dnn2fpga.exact.pieces import Bounds, Line, Piece, applied
 from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 
-LARGEST = 1 << (WIDEST - 1)
 WIDEST_SUM = 62  # bits: NumPy adds up integers of 64 bits
 
 
@@ -27,6 +27,12 @@ class Emitter(Protocol):
 
     def add(self, layer: Any, inputs: Sequence[Codes], encoding: Encoding) -> Codes:
         """Add an integer layer; returns its output.
+
+        :param encoding: of its output.
+        """
+
+    def add_rounded(self, name: str, sums: Accumulator, last: Requantizer, encoding: Encoding) -> Codes:
+        """Add the layer of sums, with this last step.
 
         :param encoding: of its output.
         """
@@ -46,8 +52,17 @@ class Lowered(ABC):
 
     @property
     def unrounded(self) -> Accumulator | None:
-        """Its sums, while no quantizer has rounded them: a layer that is the only one to read them may go on."""
+        """Its sums, while no quantizer has rounded them: layers that follow sums may go on."""
         return None
+
+    @property
+    def loses_bits(self) -> bool:
+        """Whether its sums are wider than any tensor, so that `codes` rounds them."""
+        return False
+
+    def of_layer(self, name: str) -> Lowered:
+        """Return the same with the name of the layer that adds its sums up, where it is sums."""
+        return self
 
     @abstractmethod
     def codes(self, emitter: Emitter, name: str) -> Codes:
@@ -67,22 +82,34 @@ class Sums(Lowered):
     def unrounded(self) -> Accumulator:
         return self.sums
 
+    @property
+    def loses_bits(self) -> bool:
+        lanes = range(self.sums.lanes)
+        return all(map(_is_linear, self.sums.pieces)) and any(_is_wide(_on_a_grid(self.sums, k)) for k in lanes)
+
+    def of_layer(self, name: str) -> Lowered:
+        return Sums(replace(self.sums, layer=name))
+
     def codes(self, emitter: Emitter, name: str) -> Codes:
-        """The sums as they are: integers of the coarsest grid on which all of them lie. Those of an output that would
-        be wider than any tensor are rounded.
+        """The sums as they are: integers of the coarsest grid on which all of them lie. Where these would be wider than
+        any tensor, the source computes in floating point, and they are rounded as finely as it does at least.
         """
         sums = self.sums
         lanes = [_on_a_grid(sums, k) for k in range(sums.lanes)]
         if any(map(_is_wide, lanes)):
             if emitter.is_read(name):
-                raise Unsupported("its exact sums are too wide to be read more than once; quantize them in the source")
+                emitter.note(f"'{name}' has the precision of float32: its source does not quantize what '{name}' feeds")
+                return emitter.add_rounded(name, sums, *as_binary32(sums))
             lanes = [_rounded(sums, k) if _is_wide(lane) else lane for k, lane in enumerate(lanes)]
             emitter.note(f"the output '{name}' is rounded to {WIDEST} bits: its source does not quantize it")
         encoding = Encoding.of(*([lane[k] for lane in lanes] for k in (0, 1, 2)))
         column = np.array([lane[3:] for lane in lanes], np.int64)
         last = Requantizer(column[:, 0], 0 * column[:, 0], column[:, 1], encoding.low, encoding.high)
-        layer = sums.build(name, tensor_of(sums.shape, sums.lanes, encoding), last)
-        return emitter.add(layer, sums.inputs, encoding)
+        return emitter.add_rounded(name, sums, last, encoding)
+
+
+def _is_linear(pieces: tuple[Piece, ...]) -> bool:
+    return isinstance(pieces[0], Line) and all(isinstance(piece, Bounds) for piece in pieces[1:])
 
 
 def _is_wide(lane: tuple[Any, ...]) -> bool:
@@ -92,7 +119,7 @@ def _is_wide(lane: tuple[Any, ...]) -> bool:
 def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     """Scale, lowest and highest code, multiplier and offset of a lane's sums, where all of them are exact."""
     line, *rest = sums.pieces[lane]
-    if not isinstance(line, Line) or not all(isinstance(piece, Bounds) for piece in rest):
+    if not isinstance(line, Line) or not _is_linear(sums.pieces[lane]):
         raise Unsupported("what it computes is not rounded by any quantizer; quantize it in the source")
     bounds = [bound for piece in rest for bound in piece.bounds if bound is not None]
     scale = common_step([line.slope, line.offset, *bounds])

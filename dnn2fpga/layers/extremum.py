@@ -78,7 +78,10 @@ class Extremum(Join):
             return QuantizedExtremum(name=name, order=order, **{**fields, **merged})
 
         shape = self.output_shape(*(one.tensor.shape for one in inputs))
-        return Sums(Accumulator.of_line(inputs, shape, (low, high), scale, 0 * scale, build, has_two_lines=False))
+        sums = Accumulator.of_line(
+            inputs, shape, (low, high), scale, 0 * scale, build, has_two_lines=False, has_sources=False
+        )
+        return Sums(sums)
 
     def apply(self, ops: RealOperations, *x: Any) -> Any:
         return ops.clip(reduce(ops.maximum if self.maximum else ops.minimum, x), *self.clamp)

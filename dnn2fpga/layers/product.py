@@ -106,7 +106,7 @@ class Product(Join):
             return QuantizedProduct(name=name, **requantized_fields(output, last))
 
         shape = self.output_shape(*(input.tensor.shape for input in inputs))
-        return Sums(Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build))
+        return Sums(Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build, has_sources=False))
 
     def apply(self, ops: RealOperations, *x: Any) -> Any:
         one, gate = (x[k] for k in self.input_order(*(tuple(values.shape[1:]) for values in x)))

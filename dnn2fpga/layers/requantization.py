@@ -136,6 +136,8 @@ def requantized_fields(output: Tensor, last: Requantizer) -> dict[str, Any]:
     }
     if last.negative is not None:
         fields |= {"negative_multiplier": last.negative[0], "negative_offset": last.negative[1]}
+    if last.sources is not None:
+        fields["sources"] = last.sources
     return fields
 
 

@@ -124,7 +124,9 @@ class WeightedSum(Join):
             return QuantizedWeightedSum(name=name, **{**fields, **merged})
 
         shape = self.output_shape(*(one.tensor.shape for one in inputs))
-        sums = Accumulator.of_line(inputs, shape, interval, scale, 0 * scale, build, has_two_lines=False)
+        sums = Accumulator.of_line(
+            inputs, shape, interval, scale, 0 * scale, build, has_two_lines=False, has_sources=False
+        )
         return Sums(replace(sums, pairs=pairs))
 
     def apply(self, ops: RealOperations, *x: Any) -> Any:

@@ -19,6 +19,7 @@ from dnn2fpga.layers.activation import QuantizedTable, sums_of
 from dnn2fpga.layers.base import Layer
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.thresholds import QuantizedThresholds
+from dnn2fpga.passes.shared_sums import Last, with_shared_sums
 from dnn2fpga.tensors.tensor import Tensor, one_or_each
 
 
@@ -31,6 +32,7 @@ class IntegerLayers:
     def __init__(self, dag: Dag[Layer]) -> None:
         self.dag = dag
         self.nodes: list[Node[QuantizedLayer]] = []
+        self.lasts: dict[str, Last] = {}
         self.ways: Counter[Way] = Counter()
         self.margins: list[float] = []
         self.notes: list[str] = []
@@ -50,6 +52,20 @@ class IntegerLayers:
         layer.operators(*(one.tensor for one in inputs))  # raises, where it is no layer
         self.nodes.append(Node(layer.name, layer, tuple(one.name for one in inputs)))
         return Codes(layer.name, layer.output, encoding.for_lanes(layer.output.lanes))
+
+    def add_rounded(
+        self, name: str, sums: Accumulator, last: Requantizer, encoding: Encoding, reached: Encoding | None = None
+    ) -> Codes:
+        """Add the layer of sums; see `Emitter`."""
+        own = encoding.for_lanes(sums.lanes)
+        layer = sums.build(name, tensor_of(sums.shape, sums.lanes, own), last)
+        codes = self.add(layer, sums.inputs, reached or own)
+        self.lasts[name] = Last(codes, sums, last)
+        return codes
+
+    def finished(self) -> tuple[Node[QuantizedLayer], ...]:
+        """Return all layers in order, each that adds up sums once."""
+        return tuple(with_shared_sums(self.nodes, self.lasts))
 
     def make(self, codes: Codes) -> None:
         """Give codes their layer, if they have none yet."""
@@ -78,10 +94,10 @@ class IntegerLayers:
         self.margins += [] if found.margin is None else [found.margin]
         reached = replace(own, low=found.low, high=found.high)
         if found.last is not None and (found.last.negative is None or sums.has_two_lines):
-            return self.add(sums.build(name, tensor, found.last), sums.inputs, reached)
+            return self.add_rounded(name, sums, found.last, own, reached)
         if found.last is not None:
             raw = self._unrounded(f"{name}_sum", sums, np.ones_like(sums.low))
-            return self.add(raw.build(name, tensor, found.last), raw.inputs, reached)
+            return self.add_rounded(name, raw, found.last, own, reached)
         if sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS:
             return self._mapped(name, sums, own, rule, tensor)
         sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
@@ -103,8 +119,7 @@ class IntegerLayers:
         encoding = Encoding.of(1, *ends)
         low, high = (np.full_like(sign, end) for end in (ends.min(), ends.max()))
         last = Requantizer(sign, 0 * sign, 0 * sign, low, high)
-        layer = sums.build(name, tensor_of(sums.shape, sums.lanes, encoding), last)
-        codes = self.add(layer, sums.inputs, encoding.for_lanes(sums.lanes))
+        codes = self.add_rounded(name, sums, last, encoding)
         return replace(sums_of(codes), pieces=sums.pieces)
 
     def _mapped(self, name: str, sums: Accumulator, encoding: Encoding, rule: Rule, tensor: Tensor) -> Codes:

@@ -138,10 +138,12 @@ class _Lowering:
             inputs = [self.codes[name] for name in node.inputs]
             lanes = layer.input_lanes(*(one.tensor for one in inputs))
             lowered = layer.lowered(*(self._in_lanes(one, n) for one, n in zip(inputs, lanes, strict=True)))
-        reader = self.graph.dag.only_reader(node.name)
-        if lowered.unrounded and reader is not None and reader.layer.follows_sums:
+            lowered = lowered.of_layer(node.name)
+        readers, leaves = self.graph.dag.readers(node.name), node.name in self.graph.dag.outputs
+        is_tensor = leaves or not all(reader.layer.follows_sums for reader in readers)
+        if lowered.unrounded and (lowered.loses_bits or not is_tensor):
             self.waiting[node.name] = lowered.unrounded
-        else:
+        if is_tensor or not lowered.unrounded:
             self.codes[node.name] = lowered.codes(self.layers, node.name)
 
     def _for_channels(self, layer: Layer, source: str) -> Codes:
@@ -169,7 +171,7 @@ class _Lowering:
         graph = QuantizedGraph(
             name=self.graph.name,
             inputs=self.inputs,
-            dag=Dag(tuple(self.inputs), tuple(self.layers.nodes), leaving),
+            dag=Dag(tuple(self.inputs), self.layers.finished(), leaving),
             output_names=tuple(self.graph.outputs),
             conversions=self.conversions,
             decided=self.graph.tasks,

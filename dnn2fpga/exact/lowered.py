@@ -13,7 +13,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import WIDEST, Accumulator, Build, Codes, Requantizer, tensor_of
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.exact.pieces import Bounds, Line, applied
+from dnn2fpga.exact.pieces import applied
 from dnn2fpga.exact.rationals import common_step, integers
 from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Tensor
@@ -92,7 +92,7 @@ def _is_wide(lane: tuple[Any, ...]) -> bool:
 def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     """Scale, lowest and highest code, multiplier and offset of a lane's sums, where all of them are exact."""
     line, *rest = sums.pieces[lane]
-    if not isinstance(line, Line) or not all(isinstance(piece, Bounds) for piece in rest):
+    if not all(piece.keeps_grid for piece in rest):
         raise Unsupported("what it computes is not rounded by any quantizer; quantize it in the source")
     bounds = [bound for piece in rest for bound in piece.bounds if bound is not None]
     scale = common_step([line.slope, line.offset, *bounds])
@@ -104,7 +104,7 @@ def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
 def _rounded(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     """The same on the finest grid of sums that is not too wide, where only the offset must be rounded."""
     line, *rest = sums.pieces[lane]
-    if not isinstance(line, Line) or rest:
+    if rest:
         raise Unsupported("its exact results are too wide for an output; quantize them in the source")
     start = line.offset / abs(line.slope)
     ends = [int(end) * (1 if line.slope > 0 else -1) + start for end in (sums.low[lane], sums.high[lane])]

@@ -130,16 +130,16 @@ class _Lowering:
 
     def _lower(self, node: Node[Layer]) -> None:
         layer = node.layer
-        if layer.follows_sums:
+        if (on_sums := layer.on_sums) is not None:
             (source,) = node.inputs
             waiting = self.waiting.get(source)
-            lowered = layer.after_sums(waiting if waiting else sums_of(self._for_channels(layer, source)))
+            lowered = on_sums.after_sums(waiting if waiting else sums_of(self._for_channels(layer, source)))
         else:
             inputs = [self.codes[name] for name in node.inputs]
             lanes = layer.input_lanes(*(one.tensor for one in inputs))
             lowered = layer.lowered(*(self._in_lanes(one, n) for one, n in zip(inputs, lanes, strict=True)))
         reader = self.graph.dag.only_reader(node.name)
-        if lowered.unrounded and reader is not None and reader.layer.follows_sums:
+        if lowered.unrounded and reader is not None and reader.layer.on_sums:
             self.waiting[node.name] = lowered.unrounded
         else:
             self.codes[node.name] = lowered.codes(self.layers, node.name)

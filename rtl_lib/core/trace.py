@@ -132,6 +132,7 @@ class Run:
         nodes, producers, ends = network.nodes, network.producers, set(network.ends)
         self.names = [name for name, watch in network.watches.items() if producers[watch.streams[0]] in set(group)]
         watches = [network.watches[name] for name in self.names]
+        self.slowest = max((watch.busy_cycles for watch in watches), default=0)
         self.ends = np.array([place for place, name in enumerate(self.names) if name in ends], np.int64)
         self.words, self.states = _flat([node.part.state for node in nodes])
         taps, taps_of_from = _flat([watch.streams for watch in watches])
@@ -195,7 +196,8 @@ class Run:
             self.until(self.frames + 1, leave=True)
 
     def _is_periodic(self, least_interval: int) -> bool:
-        if len(set(map(_interval, self.lasts))) > 1:
+        # What is faster than the slowest part still fills what stands before that part.
+        if len(set(map(_interval, self.lasts))) > 1 or _interval(self.lasts[0]) < self.slowest:
             return False
         # A tensor that is slower in its own latest frames slows down all that come after it.
         latest = set(map(_interval, self._latest))

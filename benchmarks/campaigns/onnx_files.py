@@ -17,7 +17,7 @@ KINDS = [b"Conv", b"Gemm", b"Relu", b"Flatten", b"Quant", b"MaxPool", b"Add", b"
 
 
 def varint(value: int) -> bytes:
-    """How a number is written."""
+    """Return a number as protocol buffers write it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

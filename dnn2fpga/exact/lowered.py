@@ -1,4 +1,4 @@
-"""What a layer of a model that brings its own integers becomes: sums that wait, codes that only move, or new codes."""
+"""The integer forms of layers of models that bring their integers: sums that wait, codes that only move, or new codes."""
 
 from __future__ import annotations
 

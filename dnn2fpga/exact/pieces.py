@@ -227,7 +227,7 @@ class Curve(Piece):
 
 
 Chain = tuple[Line, *tuple[Piece, ...]]
-"""What becomes of sums, one function after the other: the first one is always a line."""
+"""The functions of sums, one after the other: the first one is always a line."""
 
 
 def extended(chain: Chain, following: Piece) -> Chain:

@@ -26,7 +26,7 @@ FAR = 1 << 40  # beyond every code
 
 
 class Rule(ABC):
-    """How a real number becomes a code.
+    """A rule by which real numbers become codes.
 
     :cvar rounds: whether codes are the numbers, rounded; else they are another function of them.
     """
@@ -54,7 +54,7 @@ class Rule(ABC):
 
     @property
     def conversion(self) -> Conversion | None:
-        """How the host does it to an input of the model; None where only hardware does."""
+        """The conversion by which the host does it to an input of the model; None where only hardware does."""
         return None
 
     def has_many_steps(self, sums: Accumulator, encoding: Encoding) -> bool:
@@ -187,7 +187,7 @@ class Rounded(Rule):
         )
 
     def _levels(self, lane: Lane) -> tuple[Line, int]:
-        """What makes the numbers that are rounded of real ones, and what is added to them then."""
+        """The factor that makes the numbers that are rounded of real ones, and what is added to them then."""
         before, after = (lane.zero_point, 0) if self.zero_point_first else (0, lane.zero_point)
         return Line(1 / lane.scale, Fraction(before)), after
 
@@ -226,7 +226,7 @@ class IntegerRule(Rule):
         return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
 
     def _own(self, sums: Accumulator) -> tuple[np.ndarray, np.ndarray]:
-        """What makes the source's accumulators of ours: a factor and an offset per lane."""
+        """The step from our accumulators to the source's: a factor and an offset per lane."""
         units = np.broadcast_to(rationals(self.unit), (sums.lanes,))
         factor, offset = np.zeros(sums.lanes, np.int64), np.zeros(sums.lanes, np.int64)
         for k, (pieces, unit) in enumerate(zip(sums.pieces, units, strict=True)):

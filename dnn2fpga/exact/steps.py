@@ -158,7 +158,7 @@ def _places(borders: Numbers, exclusive: np.ndarray, pieces: Sequence[ExactPiece
 
 
 def _margin(reals: Numbers, borders: Numbers, unit: Fraction) -> float | None:
-    """How far the number that is nearest to its border, but not on it, is from it, in units."""
+    """The distance of the number that is nearest to its border, but not on it, in units."""
     distances = np.abs(reals.numerators * borders.denominator - borders.numerators * reals.denominator)
     distances = distances[distances != 0]
     if not distances.size:
@@ -167,7 +167,7 @@ def _margin(reals: Numbers, borders: Numbers, unit: Fraction) -> float | None:
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:
-    """Where the codes end: at the quantizer's bounds, or at what it makes of a clamp's."""
+    """The ends of the codes: at the quantizer's bounds, or at what it makes of a clamp's."""
     least, most = ends
     for k, piece in enumerate(pieces):
         rest = pieces[k + 1 :]

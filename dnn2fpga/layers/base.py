@@ -164,7 +164,7 @@ class Prunable(ABC):  # noqa: B024 - every question has a default answer
 
 
 class Exact(ABC):  # noqa: B024 - every question has a default answer
-    """How a layer of a model that brings its own integers becomes an integer layer, exactly (`passes.to_integers`)."""
+    """The role by which layers of a model that brings its integers are lowered exactly (`passes.to_integers`)."""
 
     @property
     def on_sums(self) -> OnSums | None:
@@ -225,7 +225,7 @@ class Layer(Absorbing, Exact):
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
 
     def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """How many numbers of each input it needs in a beat; by default as many as there are."""
+        """The numbers of each input that it needs in a beat; by default as many as there are."""
         return tuple(one.lanes for one in inputs)
 
     @abstractmethod
@@ -287,7 +287,7 @@ class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
 
 
 def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Moved:
-    """What a layer with one input that keeps the meaning of codes makes of them."""
+    """Return the codes that a layer with one input makes where it keeps their meaning."""
     (input,) = inputs
     choice = layer.choose(cast(Observed, None), LayerSettings(), input.tensor)
 

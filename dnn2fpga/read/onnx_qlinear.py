@@ -49,7 +49,7 @@ def _weights(call: Call, place: int, axis: int) -> Constant:
 
 
 def _units(call: Call, outputs: int) -> np.ndarray:
-    """What a sum of 1 means for each output, exactly: the input's scale (at place 1) times those of the weights (4)."""
+    """Return the exact meaning of a sum of 1 for each output: the scales of the input (place 1) and weights (4)."""
     return np.broadcast_to(rationals(scales(call, 4)) * grid(call, 1).scale, (outputs,))
 
 
@@ -151,7 +151,7 @@ def qlinear_mul(call: Call) -> Value:
 
 
 def _numbers(call: Call, place: int) -> np.ndarray:
-    """What constant codes mean."""
+    """Return the real numbers that constant codes mean."""
     of = grid(call, place + 1)
     return (call.array(place).astype(np.float64) - of.zero) * float(of.scale)
 

@@ -1,4 +1,4 @@
-"""What a user may say about a model file, where it does not say it all itself."""
+"""Settings with which a user completes a model file, where it does not say it all itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _is_format(text: str) -> str:
 
 
 class ReadSettings(Described):
-    """How a model file is to be read.
+    """Settings of the readers of model files.
 
     :param weights: the file with the arrays of a model whose file has none (Keras: JSON and ``.h5``).
     :param rule: TensorFlow Lite: whose rounding the integers follow (docs/front_ends.md).

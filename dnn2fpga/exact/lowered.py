@@ -1,4 +1,4 @@
-"""The integer forms of layers of models that bring their integers: sums that wait, codes that only move, or new codes."""
+"""The integer forms of layers of models with their own integers: sums that wait, codes that only move, or new codes."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def trace_chain(
 WINDOW = 4  # intervals of which the mean is told
 LEAST_FRAMES, MOST_FRAMES = WINDOW + 1, 9  # that a trace looks at
 # The same where tensors differ: one may run ahead until the FIFOs before another are full.
-MOST_FRAMES_APART = 64
+MOST_FRAMES_APART = 256
 LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 

@@ -63,15 +63,14 @@ class Row:
 
 
 def integers(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:
-    for row in rows:
-        assert row.found is not None
-        differ = sum(row.found.differing.values())
+    for row, found in ((row, row.found) for row in rows if row.found):
+        differ = sum(found.differing.values())
         yield (
             f"`{row.sample.name}`",
-            len(row.found.differing),
-            f"{row.found.numbers:,}",
+            len(found.differing),
+            f"{found.numbers:,}",
             f"**{differ:,}**" if differ else 0,
-            f"{max(row.found.deviation.values()):.1e}" if row.found.deviation else "",
+            f"{max(found.deviation.values()):.1e}" if found.deviation else "",
             f"{row.evaluated[1]:,} of {row.evaluated[0]:,}",
             *(row.ways[way] or "" for way in Way),
             "" if row.margin is None else f"{row.margin:.2g}",
@@ -79,9 +78,7 @@ def integers(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:
 
 
 def rtl(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:
-    for row in rows:
-        assert row.rtl is not None
-        one = row.rtl
+    for row, one in ((row, row.rtl) for row in rows if row.rtl):
         yield (
             f"`{row.sample.name}`",
             one.boundaries,
@@ -97,10 +94,9 @@ def rtl(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:
 
 
 def floats(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:
-    for row in rows:
-        assert row.found is not None
-        largest = max(row.found.deviation.values())
-        yield f"`{row.sample.name}`", len(row.found.deviation), f"{row.found.numbers:,}", f"{largest:.1e}"
+    for row, found in ((row, row.found) for row in rows if row.found):
+        largest = max(found.deviation.values())
+        yield f"`{row.sample.name}`", len(found.deviation), f"{found.numbers:,}", f"{largest:.1e}"
 
 
 def refusals(rows: Sequence[Row]) -> Iterable[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""What one requantization costs: 16 lanes of sums of 20 bits to codes 0 … 15, in the ways that give such steps.
+"""Costs of one requantization: 16 lanes of sums of 20 bits to codes 0 … 15, in the ways that give such steps.
 
     python benchmarks/requantizers.py       # docs/measurements/requantizers.md
 

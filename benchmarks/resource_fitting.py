@@ -65,7 +65,7 @@ def cells_used(verilog: str, family: str, top: str) -> dict[str, float]:
 
 
 def component_verilog(component: Any, name: str) -> str:
-    """Of a component alone, without names of sources."""
+    """Return the features of a component alone, without names of sources."""
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     from amaranth.back import verilog
 

@@ -46,8 +46,10 @@ def build_board(sources: BoardSources, toolchain: Toolchain, build_dir: Path) ->
         (folder / "cells.v").write_text(cells, encoding="utf-8")
         bench = folder / "bench.v"
         bench.write_text(_bench(sources), encoding="utf-8")
-        verilate: list[str | Path] = [toolchain.verilator, "--cc", "--exe", *BULK_OPTIONS, "--prefix", "Vtop"]
+        verilate: list[str | Path] = [toolchain.verilator, "--cc", "--exe", *toolchain.options, *BULK_OPTIONS]
         verilate += [
+            "--prefix",
+            "Vtop",
             "--top-module",
             "bench",
             "-Mdir",

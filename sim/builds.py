@@ -88,7 +88,7 @@ def build_cocotb(manifest: Manifest, toolchain: Toolchain, build_dir: Path, *, w
             sources=[manifest.rtl, _control_file(folder, BOUNDARIES_VLT + PORTS_VLT)],
             hdl_toplevel=manifest.top,
             # the runner asks for --public-flat-rw, the last option wins
-            build_args=["--no-public-flat-rw", *COMMON_OPTIONS],
+            build_args=["--no-public-flat-rw", *toolchain.options, *COMMON_OPTIONS],
             build_dir=folder,
             timescale=("1ns", "1ps"),
             waves=waves,
@@ -132,8 +132,8 @@ def _build_harness(
 
     def build(folder: Path, log: Path) -> None:
         (folder / "port_names.h").write_text(ports, encoding="utf-8")
-        verilate: list[str | Path] = [toolchain.verilator, "--cc", "--exe", *BULK_OPTIONS, "--prefix", "Vtop"]
-        verilate += ["--top-module", manifest.top]
+        verilate: list[str | Path] = [toolchain.verilator, "--cc", "--exe", *toolchain.options, *BULK_OPTIONS]
+        verilate += ["--prefix", "Vtop", "--top-module", manifest.top]
         verilate += ["-Mdir", folder, "-o", kind, *sources(folder), harness]
         make: list[str | Path] = ["make", f"-j{os.cpu_count() or 1}", "-C", folder, "-f", "Vtop.mk"]
         with log.open("w", encoding="utf-8") as output:
@@ -172,7 +172,7 @@ def cached(
     makeflags = f"{SILENT} {toolchain.makeflags} {OPTIMIZATION}"
     if manifest.rtl.stat().st_size < LARGE_VERILOG:
         makeflags += f" {ONE_FILE}"
-    for part in (*parts, makeflags, manifest.top, toolchain.version, str(toolchain.verilator)):
+    for part in (*parts, *toolchain.options, makeflags, manifest.top, toolchain.version, str(toolchain.verilator)):
         digest.update(b"\0" + part.encode())
     folder = build_dir / f"{kind}-{digest.hexdigest()[:12]}"
     if _is_complete(folder):

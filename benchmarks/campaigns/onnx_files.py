@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 
 from . import damage
-from .seeds import ROOT
+from .one_file import Campaign, Change
 
-SAMPLES = ROOT / "tests" / "front_ends" / "samples"
 VARINTS = [0, 1, 2, 3, 4, 5, 7, 0x7F, 0x80, 2**14, 2**16, 2**31 - 1, 2**31, 2**32, 2**63, 2**64 - 1]
 FLOATS = [0.0, -1.0, float("inf"), float("nan"), 1e-45, 3e38]
 KINDS = [b"Conv", b"Gemm", b"Relu", b"Flatten", b"Quant", b"MaxPool", b"Add", b"Concat", b"Reshape", b"Transpose"]
 
 
 def varint(value: int) -> bytes:
-    """How a number is written."""
+    """Return a number as protocol buffers write it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -75,7 +72,7 @@ def _somewhere(content: bytes, random: Random) -> int:
     return random.randrange(len(content) if random.random() < 0.5 else max(min(len(content) // 3, 4096), 1))
 
 
-CHANGES: dict[str, Callable[[bytes, Random], bytes]] = {
+CHANGES: dict[str, Change] = {
     "bytes changed": bytes_changed,
     "varints changed": varints_changed,
     "numbers moved": numbers_moved,
@@ -86,41 +83,10 @@ CHANGES: dict[str, Callable[[bytes, Random], bytes]] = {
 }
 
 
-def seeds() -> list[bytes]:
-    """The undamaged files."""
-    return [path.read_bytes() for path in sorted(SAMPLES.glob("*/model*.onnx"))]
-
-
-def files(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield at least ``count`` files with names, as many of every kind of change."""
-    whole = seeds()
-    for number in range(-(-count // len(CHANGES))):
-        for kind, change in CHANGES.items():
-            random = Random(f"{kind} {seed}.{number}")
-            yield f"{kind} {seed}.{number}", change(random.choice(whole), random)
-
-
-def main(count: int = 5_000, seed: int = 0, path: Path = ROOT / "build" / "robustness" / "model.onnx") -> None:
-    """Read many, and count what came of them."""
-    import time
-    from collections import Counter
-
-    from dnn2fpga.errors import UserError
-    from dnn2fpga.read.onnx import read_onnx
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    results, slowest = Counter[str](), 0.0
-    for _, content in files(count, seed):
-        path.write_bytes(content)
-        start = time.monotonic()
-        try:
-            read_onnx(path)
-            results["read"] += 1
-        except UserError:
-            results["refused"] += 1
-        slowest = max(slowest, time.monotonic() - start)
-    print(f"{sum(results.values()):,} files: {dict(results)}; the slowest took {slowest:.2f} s")
+CAMPAIGN = Campaign("*/model*.onnx", CHANGES)
 
 
 if __name__ == "__main__":
-    main()
+    from dnn2fpga.read.onnx import read_onnx
+
+    CAMPAIGN.run(read_onnx)

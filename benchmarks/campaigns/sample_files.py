@@ -19,7 +19,7 @@ SAMPLES = ROOT / "tests" / "front_ends" / "samples"
 
 @dataclass(frozen=True)
 class Campaign:
-    """What is done to the files of a tool.
+    """A campaign against the files of a tool.
 
     :param tool: the beginning of the names of its samples.
     :param changes: by kind.

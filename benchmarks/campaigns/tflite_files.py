@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from random import Random
 
 from . import damage
-from .seeds import ROOT
+from .one_file import Campaign, Change
 
-SAMPLES = ROOT / "tests" / "front_ends" / "samples"
 NUMBERS = [0, 1, 2, 4, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1]
 FLOATS = [0.0, -1.0, float("inf"), float("nan"), 1e-45, 3e38]
 
@@ -57,7 +55,7 @@ def floats_changed(content: bytes, random: Random) -> bytes:
     return bytes(changed)
 
 
-CHANGES: dict[str, Callable[[bytes, Random], bytes]] = {
+CHANGES: dict[str, Change] = {
     "numbers changed": numbers_changed,
     "numbers moved": numbers_moved,
     "numbers copied": numbers_copied,
@@ -66,41 +64,10 @@ CHANGES: dict[str, Callable[[bytes, Random], bytes]] = {
 }
 
 
-def seeds() -> list[bytes]:
-    """The undamaged files."""
-    return [path.read_bytes() for path in sorted(SAMPLES.glob("tflite_*/model.tflite"))]
-
-
-def files(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield at least ``count`` files with names, as many of every kind of change."""
-    whole = seeds()
-    for number in range(-(-count // len(CHANGES))):
-        for kind, change in CHANGES.items():
-            random = Random(f"{kind} {seed}.{number}")
-            yield f"{kind} {seed}.{number}", change(random.choice(whole), random)
-
-
-def main(count: int = 5_000, seed: int = 0, path: Path = ROOT / "build" / "robustness" / "model.tflite") -> None:
-    """Read many, and count what came of them."""
-    import time
-    from collections import Counter
-
-    from dnn2fpga.errors import UserError
-    from dnn2fpga.read.tflite import read_tflite_model
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    results, slowest = Counter[str](), 0.0
-    for _, content in files(count, seed):
-        path.write_bytes(content)
-        start = time.monotonic()
-        try:
-            read_tflite_model(path)
-            results["read"] += 1
-        except UserError:
-            results["refused"] += 1
-        slowest = max(slowest, time.monotonic() - start)
-    print(f"{sum(results.values()):,} files: {dict(results)}; the slowest took {slowest:.2f} s")
+CAMPAIGN = Campaign("tflite_*/model.tflite", CHANGES)
 
 
 if __name__ == "__main__":
-    main()
+    from dnn2fpga.read.tflite import read_tflite_model
+
+    CAMPAIGN.run(read_tflite_model)

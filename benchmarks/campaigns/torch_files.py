@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
-from itertools import chain
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from . import damage
-from .seeds import ROOT, bomb, packed
+from .one_file import Campaign, Change
+from .seeds import bomb, packed
 from .trees import positions, replaced, value_at
 
-SAMPLES = ROOT / "tests" / "front_ends" / "samples"
 Members = dict[str, bytes]
 VALUES: list[Any] = [
     None, True, False, 0, 1, 2, 3, -1, 7, 64, 65, 2**16, 2**31, 2**40, -(2**63), 10**30, 0.5, -1e300, float("nan"),
@@ -112,7 +110,7 @@ def _on_members(change: Callable[[Members, Random], Members]) -> Callable[[bytes
     return lambda content, random: packed(change(members_of(content), random))
 
 
-CHANGES: dict[str, Callable[[bytes, Random], bytes]] = {
+CHANGES: dict[str, Change] = {
     "arguments": _on_members(of_tree("models/model.json", ("inputs", "outputs"))),
     "programs": _on_members(of_tree("models/model.json", ("graph_module", "schema_version"))),
     "shapes": _on_members(of_tree("models/model.json", ("sizes",))),
@@ -126,42 +124,10 @@ CHANGES: dict[str, Callable[[bytes, Random], bytes]] = {
 }
 
 
-def seeds() -> list[bytes]:
-    """The undamaged files."""
-    return [path.read_bytes() for path in sorted(SAMPLES.glob("torch_*/model.pt2"))]
-
-
-def files(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield at least ``count`` files with names, as many of every kind of change."""
-    whole = seeds()
-    for number in range(-(-count // len(CHANGES))):
-        for kind, change in CHANGES.items():
-            random = Random(f"{kind} {seed}.{number}")
-            yield f"{kind} {seed}.{number}", change(random.choice(whole), random)
-
-
-def main(count: int = 5_000, seed: int = 0, path: Path = ROOT / "build" / "robustness" / "model.pt2") -> None:
-    """Read many, and count what came of them."""
-    import time
-    from collections import Counter
-
-    from dnn2fpga.errors import UserError
-    from dnn2fpga.read.torch import read_torch
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    results, slowest = Counter[str](), 0.0
-    traps = ((f"traps {k}", trap(seeds()[0], Random(k))) for k in range(4))
-    for _, content in chain(traps, files(count, seed)):
-        path.write_bytes(content)
-        start = time.monotonic()
-        try:
-            read_torch(path)
-            results["read"] += 1
-        except UserError:
-            results["refused"] += 1
-        slowest = max(slowest, time.monotonic() - start)
-    print(f"{sum(results.values()):,} files: {dict(results)}; the slowest took {slowest:.2f} s")
+CAMPAIGN = Campaign("torch_*/model.pt2", CHANGES)
 
 
 if __name__ == "__main__":
-    main()
+    from dnn2fpga.read.torch import read_torch
+
+    CAMPAIGN.run(read_torch, (trap(CAMPAIGN.seeds()[0], Random(k)) for k in range(4)))

@@ -39,11 +39,10 @@ def _usable(board: Board) -> Budget:
 
 def what_would_fit(folder: Path, board: Board, settings: PlanSettings, manifest: Manifest, error: DoesNotFit) -> str:
     """Advice for a design that does not fit: the command that generates the fastest one that would."""
-    wanted = settings.model_copy(update={"goal": PlanGoal(aim=Aim.FASTEST)})
+    goal = PlanGoal(aim=Aim.FASTEST, budget=_usable(board))
+    wanted = for_board(settings.model_copy(update={"goal": goal}), board.name, None)
     with without_garbage_collection():
-        slower = slower_design(
-            config_files.load(folder), for_board(wanted, board.name, None), manifest, error.used, board
-        )
+        slower = slower_design(config_files.load(folder), wanted, goal, manifest, error.used, board)
     if slower is None:
         return "no slower design that fits was found: take narrower numbers, a smaller model or a larger board"
     limits = "".join(f" --set hardware.goal.budget.{name}={limit}" for name, limit in slower.budget.items())

@@ -12,7 +12,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.generate.manifest import Manifest
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.plan.fifos import best_interval
-from dnn2fpga.plan.goals import Budget
+from dnn2fpga.plan.goals import Budget, PlanGoal
 from dnn2fpga.plan.planner import Planner
 from dnn2fpga.plan.schedule import Schedule
 from dnn2fpga.plan.settings import PlanSettings
@@ -79,22 +79,21 @@ class Slower:
 
 
 def slower_design(
-    graph: QuantizedGraph, settings: PlanSettings, manifest: Manifest, used: Usage, board: Board
+    graph: QuantizedGraph, settings: PlanSettings, goal: PlanGoal, manifest: Manifest, used: Usage, board: Board
 ) -> Slower | None:
     """The fastest one that would fit, if it is slower than the manifest's; None where none was found.
 
     The estimates are corrected by what the tools have made of this design.
 
-    :param settings: with the goal to be as fast as its budget allows.
+    :param goal: to be as fast as its budget allows.
     """
-    assert settings.goal is not None
-    usable = settings.goal.budget
+    usable = goal.budget
     budget = _corrected(usable, planned(manifest, board), used)
     for _ in range(TRIES):
-        goal = settings.goal.model_copy(update={"budget": budget})
-        changed = settings.model_copy(update={"goal": goal})
+        limited = goal.model_copy(update={"budget": budget})
+        changed = settings.model_copy(update={"goal": limited})
         try:
-            interval = best_interval(Schedule(graph, Planner(graph, changed, goal).chosen()))
+            interval = best_interval(Schedule(graph, Planner(graph, changed, limited).chosen()))
         except UserError:
             return None
         if interval > manifest.interval_cycles:

@@ -89,8 +89,7 @@ class Link:
         self._payload = 64
         self._good_answers = 0
         self._round_trip_s = FIRST_TIMEOUT_S / 4
-        self._fresh = False  # nothing has gone over the streams of the session yet
-        self.identity: Identity | None = None
+        self._fresh: Identity | None = None  # nothing has gone over the streams of the session yet
 
     def open(self) -> Identity:
         """Begin a session: the device resets the accelerator and says what it is.
@@ -122,8 +121,7 @@ class Link:
                 f"the board speaks version {identity.version} of the protocol, this program version {VERSION}; "
                 "build the bitstream again"
             )
-        self.identity = identity
-        self._fresh = True
+        self._fresh = identity
         return identity
 
     def run(self, frames: Sequence[bytes], result_bytes: int) -> Iterator[bytes]:
@@ -133,26 +131,26 @@ class Link:
         """
         done = 0
         while done < len(frames):
-            if not self._fresh:  # streams of an earlier run, or of one that was given up, are somewhere in the middle
-                self.open()
-            self._fresh = False
+            # Streams of an earlier run, or of one that was given up, are somewhere in the middle.
+            buffer_bytes = (self._fresh or self.open()).buffer_bytes
+            self._fresh = None
             try:
                 for result in self._transfer(
-                    b"".join(frames[done:]), (len(frames) - done) * result_bytes, result_bytes
+                    b"".join(frames[done:]), (len(frames) - done) * result_bytes, result_bytes, buffer_bytes
                 ):
                     yield result
                     done += 1
             except DeviceWasReset:
                 self.statistics.resets += 1
 
-    def _transfer(self, data: bytes, wanted: int, result_bytes: int) -> Iterator[bytes]:
+    def _transfer(self, data: bytes, wanted: int, result_bytes: int, buffer_bytes: int) -> Iterator[bytes]:
         streams = _Streams(data)
         flights: deque[_Flight] = deque()
         oldest_tag = self._tag  # tags before it are of frames that were given up
         heard = progressed = time.monotonic()
         given = 0
         while given < wanted:
-            self._send(streams, flights)
+            self._send(streams, flights, buffer_bytes)
             lost = False
             for answer in self._answers():
                 heard = time.monotonic()
@@ -181,13 +179,12 @@ class Link:
                 yield bytes(streams.results[given : given + result_bytes])
                 given += result_bytes
 
-    def _send(self, streams: _Streams, flights: deque[_Flight]) -> None:
-        """All that may be on the way; an empty frame, as a question, when that is nothing."""
-        assert self.identity is not None
+    def _send(self, streams: _Streams, flights: deque[_Flight], buffer_bytes: int) -> None:
+        """Send all that may be on the way; an empty frame, as a question, when that is nothing."""
         # After a loss everything sent later was in vain: on a bad line little is on the way.
         most = max(LEAST_FRAMES, MOST_FRAMES * self._payload // LARGEST_PAYLOAD)
         while len(flights) < most:
-            room = self.identity.buffer_bytes - (streams.sent - streams.released)
+            room = buffer_bytes - (streams.sent - streams.released)
             payload = streams.data[streams.sent : streams.sent + min(self._payload, room)]
             if not payload and flights:
                 return

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -183,8 +184,7 @@ def simulated(
         options = ["--cycles-per-bit", str(cycles), "--top", TOP, "--build-dir", str(build_dir)]
         command = [sys.executable, str(shipped_folder("sim") / "board.py"), *map(str, sources), *options]
         with started(command, scratch=scratch, stdin=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            name = process.stdout.readline().strip()
+            name = cast(IO[str], process.stdout).readline().strip()  # a pipe
             if not name:
                 problem = process.communicate()[1].strip().removeprefix("error: ")
                 raise UserError(f"the board could not be simulated: {problem}")

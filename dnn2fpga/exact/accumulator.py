@@ -11,7 +11,7 @@ import numpy as np
 
 from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.pairs import Pairs
-from dnn2fpga.exact.pieces import Line, Piece
+from dnn2fpga.exact.pieces import Chain, ExactPiece, Line, Piece, exactly, extended
 from dnn2fpga.exact.rationals import floats
 from dnn2fpga.tensors.basics import Shape, Unsupported
 from dnn2fpga.tensors.tensor import Tensor, one_or_each
@@ -132,7 +132,7 @@ class Accumulator:
     lanes: int
     low: np.ndarray
     high: np.ndarray
-    pieces: tuple[tuple[Piece, ...], ...]
+    pieces: tuple[Chain, ...]
     build: Build
     is_code: bool = False
     has_two_lines: bool = True
@@ -158,10 +158,20 @@ class Accumulator:
         lines = tuple((Line(Fraction(s), Fraction(o)),) for s, o in zip(scale, offset, strict=True))
         return cls(tuple(inputs), shape, len(lines), *interval, lines, build, is_code, has_two_lines, has_sources)
 
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether one layer may make the codes of several requantizers of them."""
+        return self.layer is not None and self.has_sources
+
     def then(self, pieces: Sequence[Piece]) -> Accumulator:
         """Followed by one function per lane, or one for all."""
         each = tuple(pieces) * (self.lanes if len(pieces) == 1 else 1)
         if len(each) != self.lanes:
             raise ValueError(f"{len(each)} numbers meet {self.lanes} lanes; its channels must travel in one beat")
-        joined = ((*own[:-1], *own[-1].then(piece)) for own, piece in zip(self.pieces, each, strict=True))
-        return replace(self, pieces=tuple(joined))
+        return replace(self, pieces=tuple(map(extended, self.pieces, each)))
+
+    @property
+    def exact_pieces(self) -> tuple[tuple[ExactPiece, ...], ...] | None:
+        """The ``pieces`` of every lane; None where one of them is not exact."""
+        lanes = tuple(own for pieces in self.pieces if (own := exactly(pieces)) is not None)
+        return lanes if len(lanes) == self.lanes else None

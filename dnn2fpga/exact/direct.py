@@ -10,7 +10,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import WIDEST_PRODUCT, Requantizer
 from dnn2fpga.exact.encoding import Lane
-from dnn2fpga.exact.pieces import Bend, Bounds, Line, Piece, applied
+from dnn2fpga.exact.pieces import Chain, Halves, applied
 from dnn2fpga.exact.rationals import is_dyadic
 from dnn2fpga.exact.rounding import RoundingMode
 from rtl_lib.core.arithmetic import Overflow, Rounding
@@ -62,13 +62,13 @@ class Dyadic:
 
     @classmethod
     def of(
-        cls, pieces: Sequence[Piece], lane: Lane, rounding: RoundingMode, zero_point_first: bool, *, wraps: bool
+        cls, pieces: Chain, lane: Lane, rounding: RoundingMode, zero_point_first: bool, *, wraps: bool
     ) -> Dyadic | None:
         """Return the requantizer of a lane; None where its numbers are no powers of two apart, or it is another
         function.
         """
         line, *rest = pieces
-        if not isinstance(line, Line) or len(rest) > 1:
+        if len(rest) > 1:
             return None
         first, then = (lane.zero_point, 0) if zero_point_first else (0, lane.zero_point)
 
@@ -79,24 +79,18 @@ class Dyadic:
             same = code(applied(rest, line.offset))
             return cls(0, same, 0, lane.low, lane.high, (0, same), half_even=False)
         slope, start = line.slope / lane.scale, line.offset / lane.scale
-        negative_slope, low, high = slope, lane.low, lane.high
-        bend = rest[0] if rest else None
-        if isinstance(bend, Bend):
-            negative_slope = slope * bend.slope
-        elif isinstance(bend, Bounds) and not wraps:  # a clamp of the codes does the same
-            least, most = bend.bounds
-            low = low if least is None else min(max(low, code(least)), high)
-            high = high if most is None else max(min(high, code(most)), low)
-        elif isinstance(bend, Bounds):
-            if (bend.low, bend.high) != (0, None):
-                return None
-            negative_slope = Fraction(0)
-        elif bend is not None:
+        halves = rest[0].halves(wraps=wraps) if rest else Halves()
+        if halves is None:
             return None
+        negative_slope, low, high = slope * halves.below, lane.low, lane.high
+        if halves.low is not None:  # a clamp of the codes does the same
+            low = min(max(low, code(halves.low)), high)
+        if halves.high is not None:
+            high = max(min(high, code(halves.high)), low)
         if all(number.denominator == 1 for number in (slope, negative_slope, start)):
             rounding = RoundingMode.FLOOR  # there is nothing to round
         split = negative_slope != slope or rounding in _BY_SIGN
-        if split and (slope <= 0 or not 0 <= start < slope or (start and isinstance(bend, Bend))):
+        if split and (slope <= 0 or not 0 <= start < slope or (start and negative_slope not in (0, slope))):
             return None  # the sign of the accumulator is not that of the number
         return cls._written(slope, negative_slope, start, lane, rounding, zero_point_first, (low, high))
 

@@ -36,7 +36,7 @@ class Fit:
 
     @property
     def bits(self) -> int:
-        """Of its largest number."""
+        """The bits of its largest number."""
         return max(abs(number).bit_length() for number in vars(self).values())
 
     def codes(self, a: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ def _two_lines(steps: Steps) -> Fit | None:
 
 
 def _points(steps: Steps, low: int, high: int) -> _Points:
-    """What a line for the accumulators ``low`` … ``high`` must satisfy: only the corners of a convex hull count."""
+    """Return the conditions on a line for accumulators ``low`` … ``high``: only the corners of a convex hull count."""
     codes = np.arange(steps.first + 1, steps.last + 1)
     inside = (steps.at > low) & (steps.at <= high)
     places, wanted = steps.at[inside], codes[inside]

@@ -1,4 +1,4 @@
-"""What a layer of a model that brings its own integers becomes: sums that wait, codes that only move, or new codes."""
+"""The integer forms of layers of models with their own integers: sums that wait, codes that only move, or new codes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import LARGEST, WIDEST, Accumulator, Build, Codes, Requantizer
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.exact.floating import as_binary32
-from dnn2fpga.exact.pieces import Bounds, Line, Piece, applied
+from dnn2fpga.exact.pieces import Chain, applied
 from dnn2fpga.exact.rationals import common_step, integers
+from dnn2fpga.exact.widest import in_widest_tensor
 from dnn2fpga.tensors.basics import Unsupported
 from dnn2fpga.tensors.tensor import Tensor
 
@@ -85,7 +85,7 @@ class Sums(Lowered):
     @property
     def loses_bits(self) -> bool:
         lanes = range(self.sums.lanes)
-        return all(map(_is_linear, self.sums.pieces)) and any(_is_wide(_on_a_grid(self.sums, k)) for k in lanes)
+        return all(map(_keeps_grid, self.sums.pieces)) and any(_is_wide(_on_a_grid(self.sums, k)) for k in lanes)
 
     def of_layer(self, name: str) -> Lowered:
         return Sums(replace(self.sums, layer=name))
@@ -97,19 +97,20 @@ class Sums(Lowered):
         sums = self.sums
         lanes = [_on_a_grid(sums, k) for k in range(sums.lanes)]
         if any(map(_is_wide, lanes)):
-            if emitter.is_read(name):
-                emitter.note(f"'{name}' has the precision of float32: its source does not quantize what '{name}' feeds")
-                return emitter.add_rounded(name, sums, *as_binary32(sums))
-            lanes = [_rounded(sums, k) if _is_wide(lane) else lane for k, lane in enumerate(lanes)]
-            emitter.note(f"the output '{name}' is rounded to {WIDEST} bits: its source does not quantize it")
+            what = "" if (is_read := emitter.is_read(name)) else "the output "
+            emitter.note(f"{what}'{name}' is rounded to {WIDEST} bits: its source does not quantize it")
+            if not is_read and all(len(pieces) == 1 for pieces in sums.pieces):
+                lanes = [_rounded(sums, k) if _is_wide(lane) else lane for k, lane in enumerate(lanes)]
+            if any(map(_is_wide, lanes)):
+                return emitter.add_rounded(name, sums, *in_widest_tensor(sums))
         encoding = Encoding.of(*([lane[k] for lane in lanes] for k in (0, 1, 2)))
         column = np.array([lane[3:] for lane in lanes], np.int64)
         last = Requantizer(column[:, 0], 0 * column[:, 0], column[:, 1], encoding.low, encoding.high)
         return emitter.add_rounded(name, sums, last, encoding)
 
 
-def _is_linear(pieces: tuple[Piece, ...]) -> bool:
-    return isinstance(pieces[0], Line) and all(isinstance(piece, Bounds) for piece in pieces[1:])
+def _keeps_grid(pieces: Chain) -> bool:
+    return all(piece.keeps_grid for piece in pieces[1:])
 
 
 def _is_wide(lane: tuple[Any, ...]) -> bool:
@@ -119,7 +120,7 @@ def _is_wide(lane: tuple[Any, ...]) -> bool:
 def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     """Scale, lowest and highest code, multiplier and offset of a lane's sums, where all of them are exact."""
     line, *rest = sums.pieces[lane]
-    if not isinstance(line, Line) or not _is_linear(sums.pieces[lane]):
+    if not _keeps_grid(sums.pieces[lane]):
         raise Unsupported("what it computes is not rounded by any quantizer; quantize it in the source")
     bounds = [bound for piece in rest for bound in piece.bounds if bound is not None]
     scale = common_step([line.slope, line.offset, *bounds])
@@ -130,9 +131,7 @@ def _on_a_grid(sums: Accumulator, lane: int) -> tuple[Any, ...]:
 
 def _rounded(sums: Accumulator, lane: int) -> tuple[Any, ...]:
     """The same on the finest grid of sums that is not too wide, where only the offset must be rounded."""
-    line, *rest = sums.pieces[lane]
-    if not isinstance(line, Line) or rest:
-        raise Unsupported("its exact results are too wide for an output; quantize them in the source")
+    line, *_ = sums.pieces[lane]
     start = line.offset / abs(line.slope)
     ends = [int(end) * (1 if line.slope > 0 else -1) + start for end in (sums.low[lane], sums.high[lane])]
     largest = math.ceil(max(abs(end) for end in ends))

@@ -40,6 +40,17 @@ class Numbers:
         return cls(np.array(scaled, object), denominator)
 
 
+@dataclass(frozen=True)
+class Halves:
+    """A function that a requantizer computes: ``x`` from 0 on, and ``x * below`` below it; then it is clamped to bounds
+    ``low`` … ``high``, where it has some.
+    """
+
+    below: Fraction = Fraction(1)
+    low: Fraction | None = None
+    high: Fraction | None = None
+
+
 class Piece(ABC):
     """A function that never decreases, or never increases."""
 
@@ -48,16 +59,28 @@ class Piece(ABC):
         """Return its results."""
 
     @abstractmethod
-    def before(self, borders: Numbers) -> Numbers:
-        """Return where the results are ``borders``."""
-
-    @abstractmethod
     def numerically(self, x: np.ndarray) -> np.ndarray:
         """Return its results in float64."""
+
+    @property
+    def exact(self) -> ExactPiece | None:
+        """The function, where its results are exact; None where they are float64, computed as the source does."""
+        return None
 
     def then(self, following: Piece) -> tuple[Piece, ...]:
         """Return this and what follows it, as one function where that is one."""
         return self, following
+
+    def after(self, line: Line) -> Chain:
+        """Return a line and then this, as one function where that is one."""
+        return line, self
+
+    def halves(self, *, wraps: bool) -> Halves | None:
+        """Return the function in the form that requantizers have; None where it has another one.
+
+        :param wraps: whether codes wrap, so that they cannot be clamped instead of the numbers.
+        """
+        return None
 
     @property
     def bounds(self) -> tuple[Fraction | None, Fraction | None]:
@@ -70,13 +93,30 @@ class Piece(ABC):
         return False
 
     @property
-    def is_exact(self) -> bool:
-        """Whether results are exact numbers; else they are float64, computed as the source does."""
-        return True
+    def keeps_grid(self) -> bool:
+        """Whether results lie on every grid on which the numbers and its `bounds` lie."""
+        return False
+
+    @property
+    def function_name(self) -> str | None:
+        """The name of a real function; None where it is piecewise linear."""
+        return None
+
+
+class ExactPiece(Piece):
+    """A function of exact numbers with exact results, which can be traced back."""
+
+    @property
+    def exact(self) -> ExactPiece:
+        return self
+
+    @abstractmethod
+    def before(self, borders: Numbers) -> Numbers:
+        """Return where the results are ``borders``."""
 
 
 @dataclass(frozen=True)
-class Line(Piece):
+class Line(ExactPiece):
     """``x * slope + offset``."""
 
     slope: Fraction
@@ -89,12 +129,13 @@ class Line(Piece):
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return x * float(self.slope) + float(self.offset)
 
-    def then(self, following: Piece) -> tuple[Piece, ...]:
-        if following.is_exact and not self.slope:
+    def then(self, following: Piece) -> Chain:
+        if following.exact is not None and not self.slope:
             return (Line(Fraction(0), applied((following,), self.offset)),)
-        if isinstance(following, Line):
-            return (Line(self.slope * following.slope, applied((following,), self.offset)),)
-        return super().then(following)
+        return following.after(self)
+
+    def after(self, line: Line) -> Chain:
+        return (Line(line.slope * self.slope, applied((self,), line.offset)),)
 
     @property
     def falls(self) -> bool:
@@ -105,7 +146,7 @@ class Line(Piece):
 
 
 @dataclass(frozen=True)
-class Bounds(Piece):
+class Bounds(ExactPiece):
     """``min(max(x, low), high)``. As what follows is monotone, its bounds can as well be those of the codes: `before`
     leaves them to `Steps`.
     """
@@ -128,13 +169,22 @@ class Bounds(Piece):
     def before(self, borders: Numbers) -> Numbers:
         return borders
 
+    def halves(self, *, wraps: bool) -> Halves | None:
+        if not wraps:
+            return Halves(low=self.low, high=self.high)
+        return Halves(below=Fraction(0)) if (self.low, self.high) == (0, None) else None
+
     @property
     def bounds(self) -> tuple[Fraction | None, Fraction | None]:
         return self.low, self.high
 
+    @property
+    def keeps_grid(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
-class Bend(Piece):
+class Bend(ExactPiece):
     """``x`` from 0 on, and ``x * slope`` below it, with a slope above 0."""
 
     slope: Fraction
@@ -148,6 +198,9 @@ class Bend(Piece):
 
     def before(self, borders: Numbers) -> Numbers:
         return Bend(1 / self.slope).apply(borders)
+
+    def halves(self, *, wraps: bool) -> Halves:
+        return Halves(below=self.slope)
 
 
 @dataclass(frozen=True)
@@ -165,15 +218,30 @@ class Curve(Piece):
         results = self.function((x.numerators / x.denominator).astype(np.float64))
         return Numbers.of([Fraction(float(result)) for result in results])
 
-    def before(self, borders: Numbers) -> Numbers:
-        raise NotImplementedError("a real function has no exact inverse")
-
     def numerically(self, x: np.ndarray) -> np.ndarray:
         return self.function(x)
 
     @property
-    def is_exact(self) -> bool:
-        return False
+    def function_name(self) -> str:
+        return self.name
+
+
+Chain = tuple[Line, *tuple[Piece, ...]]
+"""The functions of sums, one after the other: the first one is always a line."""
+
+
+def extended(chain: Chain, following: Piece) -> Chain:
+    """Return a chain and what follows it; the last two functions as one where that is one."""
+    line, *rest = chain
+    if not rest:
+        return line.then(following)
+    return line, *(*rest[:-1], *rest[-1].then(following))
+
+
+def exactly(pieces: Sequence[Piece]) -> tuple[ExactPiece, ...] | None:
+    """Return functions that are all exact; None where one is not."""
+    exact = tuple(one for piece in pieces if (one := piece.exact) is not None)
+    return exact if len(exact) == len(pieces) else None
 
 
 def numerically(pieces: Sequence[Piece], x: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from rtl_lib.core import arithmetic
 
 
 class Way(enum.Enum):
-    """What a lane's requantizer is made of."""
+    """The parts of a lane's requantizer."""
 
     SHIFT = "shifts"  # scales are powers of two apart: wires
     LINE = "one multiplier"
@@ -29,7 +29,7 @@ class Way(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """How the codes of sums are computed.
+    """The requantizers that compute the codes of sums.
 
     :param last: the requantizer; None where only thresholds have the steps.
     :param steps: of every lane, where they were needed.

@@ -13,7 +13,7 @@ import numpy as np
 from dnn2fpga.exact.accumulator import Accumulator, Requantizer
 from dnn2fpga.exact.direct import Dyadic, direct
 from dnn2fpga.exact.encoding import Encoding, Lane
-from dnn2fpga.exact.pieces import Line, Piece, Reach, applied, numerically
+from dnn2fpga.exact.pieces import Chain, Line, Reach, applied, exactly, numerically
 from dnn2fpga.exact.rationals import floats, rationals
 from dnn2fpga.exact.rounding import RoundingMode
 from dnn2fpga.exact.steps import MOST_STEPS, Steps
@@ -26,7 +26,7 @@ FAR = 1 << 40  # beyond every code
 
 
 class Rule(ABC):
-    """How a real number becomes a code.
+    """A rule by which real numbers become codes.
 
     :cvar rounds: whether codes are the numbers, rounded; else they are another function of them.
     """
@@ -54,7 +54,7 @@ class Rule(ABC):
 
     @property
     def conversion(self) -> Conversion | None:
-        """How the host does it to an input of the model; None where only hardware does."""
+        """The conversion by which the host does it to an input of the model; None where only hardware does."""
         return None
 
     def has_many_steps(self, sums: Accumulator, encoding: Encoding) -> bool:
@@ -154,7 +154,7 @@ class Rounded(Rule):
         ]
 
     def codes_of(self, sums: Accumulator, encoding: Encoding, accumulators: np.ndarray) -> np.ndarray:
-        if self.overflow is Overflow.WRAP or not all(piece.is_exact for lane in sums.pieces for piece in lane):
+        if self.overflow is Overflow.WRAP or sums.exact_pieces is None:
             return super().codes_of(sums, encoding, accumulators)
         codes = [
             [self._code(lane, applied(pieces, Fraction(a))) for a in accumulators.tolist()]
@@ -162,8 +162,8 @@ class Rounded(Rule):
         ]
         return np.array(codes, np.int64).T
 
-    def _steps(self, pieces: tuple[Piece, ...], lane: Lane, low: int, high: int) -> Steps:
-        if not all(piece.is_exact for piece in pieces):
+    def _steps(self, pieces: Chain, lane: Lane, low: int, high: int) -> Steps:
+        if (exact := exactly(pieces)) is None:
             one = Encoding.of([lane.scale], lane.low, lane.high, lane.zero_point)
 
             def function(a: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ class Rounded(Rule):
             )
         levels, after = self._levels(lane)
         return Steps.of_pieces(
-            (*pieces, levels),
+            (*exact, levels),
             lambda level: self._fitted(lane, level, after),
             lambda code: Reach(*self.rounding.first(code - after)),
             low,
@@ -187,7 +187,7 @@ class Rounded(Rule):
         )
 
     def _levels(self, lane: Lane) -> tuple[Line, int]:
-        """What makes the numbers that are rounded of real ones, and what is added to them then."""
+        """The factor that makes the numbers that are rounded of real ones, and what is added to them then."""
         before, after = (lane.zero_point, 0) if self.zero_point_first else (0, lane.zero_point)
         return Line(1 / lane.scale, Fraction(before)), after
 
@@ -226,12 +226,12 @@ class IntegerRule(Rule):
         return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
 
     def _own(self, sums: Accumulator) -> tuple[np.ndarray, np.ndarray]:
-        """What makes the source's accumulators of ours: a factor and an offset per lane."""
+        """The step from our accumulators to the source's: a factor and an offset per lane."""
         units = np.broadcast_to(rationals(self.unit), (sums.lanes,))
         factor, offset = np.zeros(sums.lanes, np.int64), np.zeros(sums.lanes, np.int64)
         for k, (pieces, unit) in enumerate(zip(sums.pieces, units, strict=True)):
-            (line,) = pieces
-            ratio = (line.slope / unit, line.offset / unit) if isinstance(line, Line) else (Fraction(1, 2),) * 2
+            line = pieces[0]
+            ratio = line.slope / unit, line.offset / unit
             if any(value.denominator != 1 for value in ratio):
                 raise Unsupported("its source rounds integers that are not those of the layer before it")
             factor[k], offset[k] = int(ratio[0]), int(ratio[1])

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from dnn2fpga.exact.pieces import Numbers, Piece, Reach, all_applied, applied
+from dnn2fpga.exact.pieces import ExactPiece, Numbers, Piece, Reach, all_applied, applied
 
 Code = Callable[[Fraction], int]
 MOST_STEPS = 1 << 12  # that are looked for one by one
@@ -111,7 +111,7 @@ class Steps:
     @classmethod
     def of_pieces(
         cls,
-        pieces: Sequence[Piece],
+        pieces: Sequence[ExactPiece],
         code: Code,
         reach: Callable[[int], Reach],
         low: int,
@@ -147,7 +147,7 @@ class Steps:
         return cls(low, high, first, at.astype(np.int64), least, most, mirrored, margin)
 
 
-def _places(borders: Numbers, exclusive: np.ndarray, pieces: Sequence[Piece], mirrored: bool) -> np.ndarray:
+def _places(borders: Numbers, exclusive: np.ndarray, pieces: Sequence[ExactPiece], mirrored: bool) -> np.ndarray:
     """The least accumulator after each border."""
     if not borders.numerators.size:
         return borders.numerators
@@ -158,7 +158,7 @@ def _places(borders: Numbers, exclusive: np.ndarray, pieces: Sequence[Piece], mi
 
 
 def _margin(reals: Numbers, borders: Numbers, unit: Fraction) -> float | None:
-    """How far the number that is nearest to its border, but not on it, is from it, in units."""
+    """The distance of the number that is nearest to its border, but not on it, in units."""
     distances = np.abs(reals.numerators * borders.denominator - borders.numerators * reals.denominator)
     distances = distances[distances != 0]
     if not distances.size:
@@ -167,7 +167,7 @@ def _margin(reals: Numbers, borders: Numbers, unit: Fraction) -> float | None:
 
 
 def _bounded(pieces: Sequence[Piece], code: Code, ends: tuple[int, int]) -> tuple[int, int]:
-    """Where the codes end: at the quantizer's bounds, or at what it makes of a clamp's."""
+    """The ends of the codes: at the quantizer's bounds, or at what it makes of a clamp's."""
     least, most = ends
     for k, piece in enumerate(pieces):
         rest = pieces[k + 1 :]

@@ -10,7 +10,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator
 from dnn2fpga.exact.encoding import Encoding, Lane
-from dnn2fpga.exact.pieces import Reach
+from dnn2fpga.exact.pieces import ExactPiece, Reach
 from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
 
@@ -36,19 +36,23 @@ class Thresholds(Rule):
         return np.asarray(np.sum(reached, axis=0))
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
+        if (exact := sums.exact_pieces) is None:
             return super().steps(sums, encoding)
-        return [self.of_lane(sums, k, lane) for k, lane in enumerate(encoding.for_lanes(sums.lanes).lanes)]
+        lanes = zip(exact, encoding.for_lanes(sums.lanes).lanes, sums.low.tolist(), sums.high.tolist(), strict=True)
+        return [self.of_lane(*lane) for lane in lanes]
 
-    def of_lane(self, sums: Accumulator, number: int, lane: Lane) -> Steps:
-        """Return the steps of one lane."""
+    def of_lane(self, pieces: tuple[ExactPiece, ...], lane: Lane, least: int, most: int) -> Steps:
+        """Return the steps of one lane.
+
+        :param least, most: the sums that can occur.
+        """
         low = lane.low
         return Steps.of_pieces(
-            sums.pieces[number],
+            pieces,
             code=lambda x: low + self._reached(x),
             reach=lambda code: self.thresholds[code - low - 1],
-            low=int(sums.low[number]),
-            high=int(sums.high[number]),
+            low=least,
+            high=most,
             ends=(low, low + len(self.thresholds)),
             unit=lane.scale,
         )
@@ -70,7 +74,7 @@ class ThresholdsOfChannels(Rule):
         return np.asarray(encoding.low + np.stack(counts, axis=-1), np.float64)
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
+        if (exact := sums.exact_pieces) is None:
             return super().steps(sums, encoding)
-        lanes = encoding.for_lanes(sums.lanes).lanes
-        return [one.of_lane(sums, k, lane) for k, (one, lane) in enumerate(zip(self.channels, lanes, strict=True))]
+        lanes = zip(exact, encoding.for_lanes(sums.lanes).lanes, sums.low.tolist(), sums.high.tolist(), strict=True)
+        return [one.of_lane(*lane) for one, lane in zip(self.channels, lanes, strict=True)]

@@ -18,7 +18,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -37,9 +37,14 @@ def digest(file: Path) -> str:
     """
     if file.is_dir():
         inside = sorted(one for one in file.rglob("*") if one.is_file() and not one.is_symlink())
-        listed = "".join(f"{digest(one)}  {one.relative_to(file).as_posix()}\n" for one in inside)
-        return hashlib.sha256(listed.encode()).hexdigest()
+        return digest_of_all({one.relative_to(file).as_posix(): one for one in inside})
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def digest_of_all(files: Mapping[str, Path]) -> str:
+    """SHA-256 of a list of files, by the names that they have in it, and their digests, as ``sha256sum`` writes it."""
+    listed = "".join(f"{digest(file)}  {name}\n" for name, file in files.items())
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 @contextmanager

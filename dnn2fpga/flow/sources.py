@@ -27,7 +27,7 @@ KEPT_SAMPLES = 16  # of the test data, for the bundle's own test vectors
 
 
 class SourceResult(Described):
-    """What became of a model that brings its own integers, for people and for ``source.json``.
+    """The fate of a model that brings its own integers, for people and for ``source.json``.
 
     :param requantizers: how many lanes have which kind.
     :param margin: the smallest distance of any sum from a border between two codes, in codes; None where the source

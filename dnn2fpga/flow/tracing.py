@@ -71,7 +71,7 @@ def _by_the_rule_of(integers: QuantizedGraph, reading: ReadSettings) -> ReadSett
 
 @dataclass
 class _Difference:
-    """What was seen of a tensor so far."""
+    """Errors of a tensor that were seen so far."""
 
     bounds: list[float] = field(default_factory=lambda: [np.inf, -np.inf, np.inf, -np.inf])
     largest: float = 0.0

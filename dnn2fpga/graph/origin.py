@@ -9,7 +9,7 @@ class Origin(Described):
     """The file that a model was read from.
 
     :param file: its name, without the folder.
-    :param sha256: of its bytes.
+    :param sha256: of its bytes; of a list of the files' digests, where a model is in several files.
     :param reader: the kind of file, such as ``keras`` or ``tflite``.
     :param rule: by which its source rounds, where the file leaves that open.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.exact.pieces import Bounds, Curve
-from dnn2fpga.layers.base import BuildableLayer
+from dnn2fpga.layers.base import BuildableLayer, OnSums
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
@@ -52,14 +52,13 @@ def sums_of(input: Codes) -> Accumulator:
 
 
 @dataclass(frozen=True, eq=False)
-class Clamp(BuildableLayer):
+class Clamp(OnSums, BuildableLayer):
     """``min(max(x, low), high)``: ReLU is (0, ∞), ReLU6 is (0, 6)."""
 
     low: float
     high: float
 
     kind: ClassVar[str] = "clamp"
-    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -121,14 +120,13 @@ class QuantizedTable(QuantizedLayer):
 
 
 @dataclass(frozen=True, eq=False)
-class Table(BuildableLayer):
+class Table(OnSums, BuildableLayer):
     """An activation function that is not a clamp."""
 
     function: str
 
     kind: ClassVar[str] = "table"
     fixed_range: ClassVar[bool] = True
-    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

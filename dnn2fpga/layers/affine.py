@@ -13,7 +13,7 @@ from dnn2fpga.exact.accumulator import Accumulator
 from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.exact.pieces import Line
 from dnn2fpga.exact.rationals import rationals
-from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization
+from dnn2fpga.layers.base import AffineMap, BuildableLayer, Normalization, OnSums
 from dnn2fpga.layers.registry import register
 from dnn2fpga.layers.requantization import Requantized, requantization
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
@@ -39,7 +39,7 @@ class QuantizedAffine(Requantized):
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(BuildableLayer):
+class Affine(OnSums, BuildableLayer):
     """``clamp(x * scale + offset)`` along the last axis."""
 
     scale: np.ndarray
@@ -48,7 +48,6 @@ class Affine(BuildableLayer):
     normalization: Normalization | None = None
 
     kind: ClassVar[str] = "affine"
-    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

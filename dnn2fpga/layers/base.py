@@ -164,9 +164,12 @@ class Prunable(ABC):  # noqa: B024 - every question has a default answer
 
 
 class Exact(ABC):  # noqa: B024 - every question has a default answer
-    """How a layer of a model that brings its own integers becomes an integer layer, exactly (`passes.to_integers`)."""
+    """The role by which layers of a model that brings its integers are lowered exactly (`passes.to_integers`)."""
 
-    follows_sums: ClassVar[bool] = False  # it is done to sums before they are rounded; else it reads codes
+    @property
+    def on_sums(self) -> OnSums | None:
+        """The layer, where it is done to sums before they are rounded; None where it reads codes."""
+        return None
 
     @property
     def never_decreases(self) -> bool:
@@ -190,19 +193,24 @@ class Exact(ABC):  # noqa: B024 - every question has a default answer
         """Whether it has numbers of its own for each channel, so that all of them must travel in one beat."""
         return False
 
-    def after_sums(self, sums: Accumulator) -> Lowered:
-        """Return what becomes of the sums of the layer before it, where it ``follows_sums``.
-
-        :raises Unsupported: when that is not exact.
-        """
-        raise NotImplementedError
-
     def lowered(self, *inputs: Codes) -> Lowered:
-        """Return what becomes of codes, else.
+        """Return what becomes of codes; layers `on_sums` are not asked. By default a layer reads no codes.
 
         :raises Unsupported: when that is not exact.
         """
         raise Unsupported("is not supported between the integers of a source; use --requantize")
+
+
+class OnSums(Exact):
+    """The role of a layer that is done to sums before they are rounded."""
+
+    @property
+    def on_sums(self) -> OnSums:
+        return self
+
+    @abstractmethod
+    def after_sums(self, sums: Accumulator) -> Lowered:
+        """Return what becomes of the sums of the layer before it; raise ``Unsupported`` when that is not exact."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +225,7 @@ class Layer(Absorbing, Exact):
     preserves_encoding: ClassVar[bool] = False  # the integers of its output mean what those of its input mean
 
     def input_lanes(self, *inputs: Tensor) -> tuple[int, ...]:
-        """How many numbers of each input it needs in a beat; by default as many as there are."""
+        """The numbers of each input that it needs in a beat; by default as many as there are."""
         return tuple(one.lanes for one in inputs)
 
     @abstractmethod
@@ -279,7 +287,7 @@ class BuildableLayer(Layer, Quantizable, Trainable, Prunable):
 
 
 def moved(layer: BuildableLayer, inputs: tuple[Codes, ...]) -> Moved:
-    """What a layer with one input that keeps the meaning of codes makes of them."""
+    """Return the codes that a layer with one input makes where it keeps their meaning."""
     (input,) = inputs
     choice = layer.choose(cast(Observed, None), LayerSettings(), input.tensor)
 

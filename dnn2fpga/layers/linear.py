@@ -189,7 +189,7 @@ class Linear(BuildableLayer):
         return Sums(sums)
 
     def _one_scale_per_output(self, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the weights of every lane of the input are multiplied with, and the exact scale of ``code * weight``
+        """The factor of the weights of every lane of the input, and the exact scale of ``code * weight``
         then, ``[outputs]``.
 
         :param scales: of the lanes, exact.

@@ -14,7 +14,7 @@ from dnn2fpga.exact.encoding import Encoding
 from dnn2fpga.exact.lowered import Lowered, Rounding
 from dnn2fpga.exact.rules import IntegerRule, Rounded, Rule
 from dnn2fpga.layers.activation import Clamp
-from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.base import Layer, OnSums
 from dnn2fpga.tensors.basics import Shape, Unsupported
 
 __all__ = ["IntegerRule", "Quantizer", "Rounded", "Rule"]
@@ -25,7 +25,7 @@ SINGLE_BITS = 24  # of codes that float32 tells apart
 
 
 @dataclass(frozen=True, eq=False)
-class Quantizer(Layer):
+class Quantizer(OnSums, Layer):
     """The numbers of a tensor, rounded to codes of a grid.
 
     :param encoding: of the codes; one entry for all channels (of the last axis), or one per channel.
@@ -35,7 +35,6 @@ class Quantizer(Layer):
     rule: Rule = HALF_EVEN
 
     kind: ClassVar[str] = "quantizer"
-    follows_sums: ClassVar[bool] = True
 
     @property
     def keeps_ending(self) -> bool:

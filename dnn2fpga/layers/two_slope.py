@@ -12,7 +12,7 @@ from dnn2fpga.exact.accumulator import Accumulator
 from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.exact.pieces import Bend
 from dnn2fpga.layers.activation import QuantizedClamp
-from dnn2fpga.layers.base import BuildableLayer
+from dnn2fpga.layers.base import BuildableLayer, OnSums
 from dnn2fpga.layers.linear import UNLIMITED
 from dnn2fpga.layers.requantization import requantization
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
@@ -23,7 +23,7 @@ from dnn2fpga.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class TwoSlope(BuildableLayer):
+class TwoSlope(OnSums, BuildableLayer):
     """``x`` from 0 on, and ``x * slope`` below it: two multipliers, of which the sign picks one.
 
     :param slope: above 0.
@@ -32,7 +32,6 @@ class TwoSlope(BuildableLayer):
     slope: float | Fraction
 
     kind: ClassVar[str] = "two_slope"
-    follows_sums: ClassVar[bool] = True
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

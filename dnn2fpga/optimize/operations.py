@@ -238,7 +238,7 @@ def _padded(x: Any, kernel: tuple[int, int], strides: tuple[int, int], padding: 
 
 
 def _exponent(size: Any) -> Any:
-    """Of positive float64 numbers: ``size = mantissa * 2**exponent`` with ``0.5 <= mantissa < 1``."""
+    """Return exponents of positive float64 numbers: ``size = mantissa * 2**exponent`` with ``0.5 <= mantissa < 1``."""
     exponent = tf.floor(tf.math.log(size) / np.log(2.0)) + 1
     # The logarithm is off by one beside a power of two.
     return exponent + tf.cast(size >= 2.0**exponent, tf.float64) - tf.cast(size < 2.0 ** (exponent - 1), tf.float64)

@@ -10,7 +10,6 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Mapped, Requantizer, tensor_of
 from dnn2fpga.exact.encoding import Encoding
-from dnn2fpga.exact.pieces import Curve
 from dnn2fpga.exact.requantizing import MOST_TABLE_BITS, Way, requantize
 from dnn2fpga.exact.rules import Rule
 from dnn2fpga.exact.steps import Steps
@@ -83,13 +82,14 @@ class IntegerLayers:
                 self.ways += Counter({Way.LINE: sums.lanes})
                 low, high = (np.array([end(one) for one in steps]) for end in (lambda s: s.first, lambda s: s.last))
                 return self.add(layer, sums.pairs.inputs, replace(own, low=low, high=high))
-        if sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS:
-            is_real = not all(piece.is_exact for lane in sums.pieces for piece in lane)
-            if is_real or rule.has_many_steps(sums, own):
-                return self._mapped(name, sums, own, rule, tensor)
+        is_short = sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS
+        if is_short and (sums.exact_pieces is None or rule.has_many_steps(sums, own)):
+            return self._mapped(name, sums, own, rule, tensor)
         if (unwrapped := rule.unwrapped(sums, own)) is not None:
             return self._wrapped(name, sums, own, rule, *unwrapped)
         found = requantize(sums, own, rule)
+        if found.last is None and is_short:
+            return self._mapped(name, sums, own, rule, tensor)
         self.ways += found.ways
         self.margins += [] if found.margin is None else [found.margin]
         reached = replace(own, low=found.low, high=found.high)
@@ -98,8 +98,6 @@ class IntegerLayers:
         if found.last is not None:
             raw = self._unrounded(f"{name}_sum", sums, np.ones_like(sums.low))
             return self.add_rounded(name, raw, found.last, own, reached)
-        if sums.is_code and sums.inputs[0].tensor.width <= MOST_TABLE_BITS:
-            return self._mapped(name, sums, own, rule, tensor)
         sign = np.array([-1 if one.mirrored else 1 for one in found.steps])
         raw = self._unrounded(f"{name}_sum", sums, sign)
         return self.add(_thresholds(name, tensor, found.steps), raw.inputs, reached)
@@ -111,7 +109,10 @@ class IntegerLayers:
         if (reached.low >= encoding.low).all() and (reached.high <= encoding.high).all():
             return self.requantized(name, sums, encoding, saturating)
         codes = self.requantized(f"{name}_unwrapped", sums, reached, saturating)
-        return self.requantized(name, sums_of(codes), encoding, rule)
+        ways = self.ways.copy()
+        wrapped = self.requantized(name, sums_of(codes), encoding, rule)
+        self.ways = ways  # which bits are left out is no requantizer more
+        return wrapped
 
     def _unrounded(self, name: str, sums: Accumulator, sign: np.ndarray) -> Accumulator:
         """The sums, or their negatives, as a tensor of their own, for what reads them next."""
@@ -128,7 +129,7 @@ class IntegerLayers:
         first = source.tensor.format.minimum
         table = rule.codes_of(sums, encoding, np.arange(first, source.tensor.format.maximum + 1))
         reached = replace(encoding, low=table.min(axis=0), high=table.max(axis=0))
-        names = [piece.name for piece in sums.pieces[0] if isinstance(piece, Curve)]
+        names = [of for piece in sums.pieces[0] if (of := piece.function_name)]
         return Codes(name, tensor, reached, Mapped(source, first, table, names[0] if names else "linear"))
 
     def _tabulate(self, name: str, mapped: Mapped, output: Tensor) -> None:

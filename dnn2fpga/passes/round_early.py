@@ -31,7 +31,7 @@ def _chain(dag: Dag[Layer], quantizer: Node[Layer]) -> list[Node[Layer]]:
     while (node := dag.by_name.get(source)) and node.layer.may_follow(quantizer.layer) and dag.only_reader(source):
         chain.insert(0, node)
         (source,) = node.inputs
-    is_lost = node is not None and node.layer.follows_sums and node.layer.kind != Quantizer.kind
+    is_lost = node is not None and node.layer.on_sums and node.layer.kind != Quantizer.kind
     return chain if is_lost and dag.only_reader(source) else []
 
 

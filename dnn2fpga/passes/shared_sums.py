@@ -9,6 +9,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import LARGEST, Accumulator, Codes, Requantizer, tensor_of
 from dnn2fpga.exact.encoding import Encoding
+from dnn2fpga.exact.requantizing import smallest
 from dnn2fpga.graph.dag import Node
 from dnn2fpga.layers.activation import sums_of
 from dnn2fpga.layers.quantized import QuantizedLayer
@@ -43,7 +44,7 @@ def with_shared_sums(nodes: Sequence[Node[QuantizedLayer]], lasts: Mapping[str, 
     for last in lasts.values():
         if last.sums.layer is not None:
             groups.setdefault(last.sums.layer, []).append(last)
-    taken, instead = {node.name for node in nodes}, {}
+    taken, instead = {node.name for node in nodes}, dict[str, Nodes]()
     for name, group in groups.items():
         while name in taken:
             name = f"{name}_sums"
@@ -56,7 +57,7 @@ def with_shared_sums(nodes: Sequence[Node[QuantizedLayer]], lasts: Mapping[str, 
 def _together(name: str, group: Sequence[Last]) -> Nodes:
     """One layer, and what makes each tensor of its output; nothing where the layer is better repeated."""
     sums = group[0].sums
-    steps = _of_one_kind(group) if sums.has_sources and sums.lanes == sums.shape[-1] else None
+    steps = _of_one_kind(group) if sums.may_be_shared and sums.lanes == sums.shape[-1] else None
     return _with_sources(name, group, steps) if steps else _handed_on(name, group)
 
 
@@ -118,6 +119,8 @@ def _columns(tensor: Tensor, step: Requantizer) -> list[tuple[float, ...]]:
 
 def _of_one_kind(group: Sequence[Last]) -> list[Requantizer] | None:
     """The steps with one rounding and one overflow, as a layer has; None where they have none in common."""
+    if len({last.step.rounding for last in group if last.step.shift.any()}) > 1:
+        group = [_with_plain_rounding(last) for last in group]
     roundings = {last.step.rounding for last in group if last.step.shift.any()} or {Rounding.FLOOR}
     overflows = {last.step.overflow for last in group}
     if len(roundings) > 1:
@@ -131,6 +134,13 @@ def _of_one_kind(group: Sequence[Last]) -> list[Requantizer] | None:
     else:
         return None
     return [replace(step, rounding=next(iter(roundings))) for step in steps]
+
+
+def _with_plain_rounding(last: Last) -> Last:
+    """The same without a rounding of ties to even, where there are none."""
+    step, sums = last.step, last.sums
+    is_even = step.rounding is Rounding.HALF_EVEN and step.negative is None
+    return replace(last, step=smallest(step, sums.low, sums.high)) if is_even else last
 
 
 def _never_clips(last: Last) -> bool:

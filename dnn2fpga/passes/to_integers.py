@@ -130,21 +130,22 @@ class _Lowering:
 
     def _lower(self, node: Node[Layer]) -> None:
         layer = node.layer
-        if layer.follows_sums:
+        if (on_sums := layer.on_sums) is not None:
             (source,) = node.inputs
             waiting = self.waiting.get(source)
-            lowered = layer.after_sums(waiting if waiting else sums_of(self._for_channels(layer, source)))
+            lowered = on_sums.after_sums(waiting if waiting else sums_of(self._for_channels(layer, source)))
         else:
             inputs = [self.codes[name] for name in node.inputs]
             lanes = layer.input_lanes(*(one.tensor for one in inputs))
             lowered = layer.lowered(*(self._in_lanes(one, n) for one, n in zip(inputs, lanes, strict=True)))
             lowered = lowered.of_layer(node.name)
         readers, leaves = self.graph.dag.readers(node.name), node.name in self.graph.dag.outputs
-        is_tensor = leaves or not all(reader.layer.follows_sums for reader in readers)
-        if lowered.unrounded and (lowered.loses_bits or not is_tensor):
-            self.waiting[node.name] = lowered.unrounded
-        if is_tensor or not lowered.unrounded:
+        sums, is_tensor = lowered.unrounded, leaves or not all(reader.layer.on_sums for reader in readers)
+        waits = sums and (lowered.loses_bits or (not is_tensor and (sums.may_be_shared or len(readers) == 1)))
+        if is_tensor or not waits:
             self.codes[node.name] = lowered.codes(self.layers, node.name)
+        if sums and waits:
+            self.waiting[node.name] = sums
 
     def _for_channels(self, layer: Layer, source: str) -> Codes:
         codes = self.codes[source]

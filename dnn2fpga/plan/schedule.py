@@ -117,10 +117,10 @@ class Schedule:
         self, network: TimingNetwork, boundary: Boundary, stream: Stream, streams: dict[EdgeKey, Stream], fifos: Models
     ) -> None:
         """Add the timing models of what separates a tensor from its readers."""
-        separator = boundary.separator()
+        separator, busy_cycles = boundary.separator(), self.alone.get(boundary.name, boundary.beats)
         if separator and boundary.forks:
             forked = network.add(separator.beat_model(), stream, name=boundary.name)
-            network.watch(boundary.name, forked, boundary.beats)
+            network.watch(boundary.name, forked, boundary.beats, busy_cycles)
             for edge, branch in zip(boundary.edges, forked, strict=True):
                 fifo = boundary.fifo_of(edge)
                 model = fifos.get(edge.key) or (fifo and fifo.beat_model())
@@ -129,11 +129,11 @@ class Schedule:
         (edge,) = boundary.edges
         model = fifos.get(edge.key) or (separator and separator.beat_model())
         if boundary.is_input:
-            network.watch(boundary.name, stream, boundary.beats)
+            network.watch(boundary.name, stream, boundary.beats, busy_cycles)
         if model:
             stream = network.add(model, stream, name=_label(edge))
         if not boundary.is_input:
-            network.watch(boundary.name, stream, boundary.beats)
+            network.watch(boundary.name, stream, boundary.beats, busy_cycles)
         streams[edge.key] = stream
 
     def port_of(self, output: Output) -> str:

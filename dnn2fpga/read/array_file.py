@@ -1,4 +1,4 @@
-"""What a file of arrays can be asked, whatever format it has."""
+"""The interface of a file of arrays, whatever format it has."""
 
 from __future__ import annotations
 

@@ -122,6 +122,11 @@ class Stream:
         """The same numbers, of which this is known."""
         return replace(self, grid=grid, is_codes=is_codes)
 
+    @property
+    def code_grid(self) -> Grid | None:
+        """The grid of its codes; None where the source has real numbers."""
+        return self.grid if self.is_codes else None
+
     @cached_property
     def places(self) -> np.ndarray:
         """Where in the stream each number is, in the source's shape.

@@ -1,4 +1,4 @@
-"""What sources whose tensors are channels first compute number by number, of one tensor or of several."""
+"""Number by number: functions of sources whose tensors are channels first, of one tensor or of several."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def dense(
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the windows of a convolution lie.
+    """The geometry of the windows of a convolution.
 
     :param groups: of channels, each with filters of its own; as many as channels: depthwise.
     """

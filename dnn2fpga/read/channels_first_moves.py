@@ -1,4 +1,4 @@
-"""What only moves numbers, in sources whose tensors are channels first."""
+"""Operators that only move numbers, in sources whose tensors are channels first."""
 
 from __future__ import annotations
 

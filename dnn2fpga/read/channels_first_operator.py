@@ -22,12 +22,12 @@ class Operator(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the node of the result is called."""
+        """The name of the node of the result."""
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """What it is called in messages."""
+        """The name in messages."""
 
     def inner(self, what: str) -> str:
         """The name of a node before the result's."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from dnn2fpga.files.atomic import digest
+from dnn2fpga.files.atomic import digest, digest_of_all
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.origin import Origin
 from dnn2fpga.read.settings import ReadSettings
@@ -37,7 +37,9 @@ class FrontEnd:
         """Read a file, and note where the graph comes from."""
         graph: Graph = getattr(import_module(self.module), self.function)(path, settings)
         rule = settings.rule if self.has_rules else None
-        origin = Origin(file=path.name, sha256=digest(path), reader=self.name, rule=rule)
+        weights = settings.weights
+        sha256 = digest_of_all({"model": path, "weights": weights}) if weights else digest(path)
+        origin = Origin(file=path.name, sha256=sha256, reader=self.name, rule=rule)
         return replace(graph, origin=origin)
 
 

@@ -191,7 +191,7 @@ class QEinsumDenseBatchnorm(QEinsumDense):
 
 
 class QConv2D(_Weighted):
-    """Of one group, or of as many groups as channels: a depthwise convolution."""
+    """A convolution in one group, or in as many groups as channels: a depthwise convolution."""
 
     stands_for: ClassVar[tuple[str, ...]] = ("hgq>QConv2D",)
     ranks: ClassVar[tuple[int, ...]] = (3,)

@@ -1,4 +1,4 @@
-"""What HGQ2's layers have in common: quantizers for what they read, for their constants, and for what they produce.
+"""Options that HGQ2's layers have in common: quantizers of inputs, of constants, and of results.
 
 HGQ2 leaves the outputs of its layers as they are (``enable_oq`` is rare): every layer that reads a tensor quantizes it
 for itself. So the last node of a layer, which has the layer's name, is what HGQ2 calls its output; the quantizer before

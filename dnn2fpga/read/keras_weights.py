@@ -28,7 +28,7 @@ ArrayPath = tuple[str, ...]
 
 
 class Stored(ABC):
-    """Where the arrays of one layer are."""
+    """The place of the arrays of one layer."""
 
     @abstractmethod
     def paths(self, names: Collection[str], further: int) -> dict[str, ArrayPath]:
@@ -95,7 +95,7 @@ class _Named(Stored):
         return {name: (*self.group, *self._found(name).split("/")) for name in names}
 
     def _found(self, name: str) -> str:
-        """What is called ``depthwise_kernel`` there is a kernel."""
+        """Return the kernel, which is called ``depthwise_kernel`` there."""
         there = self.arrays.members(*self.group) or []
         longer = [one for one in there if one.endswith(f"_{name}")]
         return longer[0] if name not in there and len(longer) == 1 else name

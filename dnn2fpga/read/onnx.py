@@ -74,7 +74,7 @@ def _parsed(path: Path) -> OnnxModel:
 
 
 class _Values(Mapping[str, Value]):
-    """What tensors are, by name: constants of the file, and what has been read."""
+    """The tensors by name: constants of the file, and what has been read."""
 
     def __init__(self, model: OnnxModel) -> None:
         self.read: dict[str, Value] = {}

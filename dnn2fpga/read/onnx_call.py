@@ -1,4 +1,4 @@
-"""What a node of an ``.onnx`` file finds: its tensors, its constants, its attributes and its name."""
+"""The surroundings of a node of an ``.onnx`` file: its tensors, its constants, its attributes and its name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Call(Operator):
 
     @property
     def name(self) -> str:
-        """What the node of the result is called: as the tensor."""
+        """The name of the node of the result: as the tensor."""
         return self.node.outputs[0]
 
     @property
@@ -48,7 +48,7 @@ class Call(Operator):
 
     @property
     def count(self) -> int:
-        """How many inputs there are."""
+        """The number of inputs."""
         return len(self.node.inputs)
 
     def has(self, place: int) -> bool:

@@ -107,8 +107,8 @@ def activation(layer: Callable[[Call], Layer]) -> Reader:
 def clip(call: Call) -> Value:
     """Clip, of numbers or of codes (fewer bits than their type has); its bounds are attributes in older files."""
     value = call.value(0)
-    if isinstance(value, Stream) and value.is_codes:
-        return _of_fewer_codes(call, value)
+    if isinstance(value, Stream) and value.code_grid:
+        return _of_fewer_codes(call, value, value.code_grid)
     low, high = (
         float(call.scalar(place)) if call.has(place) else call.attribute(name, end)
         for place, name, end in ((1, "min", -math.inf), (2, "max", math.inf))
@@ -116,11 +116,10 @@ def clip(call: Call) -> Value:
     return clamped(call, call.stream(), low, high, call.name)
 
 
-def _of_fewer_codes(call: Call, source: Stream) -> Stream:
+def _of_fewer_codes(call: Call, source: Stream, given: Grid) -> Stream:
     """Codes between two codes, as Brevitas writes quantizers of fewer than 8 bits (QCDQ)."""
-    assert source.grid is not None  # `Stream.is_codes`
-    grid = narrowed(call, source.grid)
-    if grid == source.grid:
+    grid = narrowed(call, given)
+    if grid == given:
         return source
     low, high = (float((end - grid.zero) * grid.scale) for end in (grid.low, grid.high))
     return clamped(call, source, low, high, call.name).on(grid, is_codes=True)

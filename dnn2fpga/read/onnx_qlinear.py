@@ -48,11 +48,9 @@ def _weights(call: Call, place: int, axis: int) -> Constant:
     return Constant((integers * scale).astype(np.float32), Codes.of(integers, scale))
 
 
-def _units(source: Stream, weights: Constant, outputs: int) -> np.ndarray:
-    """What a sum of 1 means for each output, exactly."""
-    assert source.grid is not None  # `coded`
-    assert weights.codes is not None  # `_weights`
-    return np.broadcast_to(weights.codes.scale.reshape(-1) * source.grid.scale, (outputs,))
+def _units(call: Call, outputs: int) -> np.ndarray:
+    """Return the exact meaning of a sum of 1 for each output: the scales of the input (place 1) and weights (4)."""
+    return np.broadcast_to(rationals(scales(call, 4)) * grid(call, 1).scale, (outputs,))
 
 
 def _bias(call: Call, place: int, units: np.ndarray) -> np.ndarray:
@@ -90,9 +88,10 @@ def _factor(source: np.ndarray, weights: np.ndarray, target: np.ndarray, outputs
 
 def qlinear_conv(call: Call) -> Value:
     """QLinearConv."""
-    source, weights, target = coded(call, 0), _weights(call, 3, 0), grid(call, 6)
+    coded(call, 0)
+    weights, target = _weights(call, 3, 0), grid(call, 6)
     outputs = weights.shape[0]
-    units = _units(source, weights, outputs)
+    units = _units(call, outputs)
     sums = convolved(call, weights, _bias(call, 8, units), call.inner("sums"))
     return _rounded(call, sums, units, _factor(call.array(1), call.array(4), call.array(6), outputs), target)
 
@@ -120,7 +119,7 @@ def _dense(call: Call, source: Stream, weights: Constant, target: Grid, scale: n
     if weights.array.ndim != 2:
         raise Unsupported(f"has weights of shape {list(weights.shape)}, not a matrix")
     outputs = weights.shape[1]
-    units = _units(source, weights, outputs)
+    units = _units(call, outputs)
     exact = units * 0 if bias is None else _bias(call, bias, units)
     sums = dense(call, source, weights, exact, call.inner("sums"))
     return _rounded(call, sums, units, _factor(call.array(1), call.array(4), scale, outputs), target)
@@ -152,7 +151,7 @@ def qlinear_mul(call: Call) -> Value:
 
 
 def _numbers(call: Call, place: int) -> np.ndarray:
-    """What constant codes mean."""
+    """Return the real numbers that constant codes mean."""
     of = grid(call, place + 1)
     return (call.array(place).astype(np.float64) - of.zero) * float(of.scale)
 

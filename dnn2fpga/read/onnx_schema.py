@@ -1,4 +1,4 @@
-"""What an ``.onnx`` file says: nodes, attributes and constants, by the field numbers of ``onnx.proto``.
+"""The content of an ``.onnx`` file: nodes, attributes and constants, by the field numbers of ``onnx.proto``.
 
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -88,7 +88,7 @@ class OnnxNode:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"node {self.number} ({self.kind[:LONGEST_NAME]}, '{self.outputs[0][:LONGEST_NAME]}')"
 
 

@@ -30,7 +30,7 @@ class DamagedMessage(ValueError):
 
 @dataclass
 class Budget:
-    """How much of something a file may have."""
+    """A budget: so much of something a file may have."""
 
     most: int
     what: str

@@ -28,7 +28,7 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 
 
 class OfKernels(Protocol):
-    """What makes codes of a kernel."""
+    """The quantizer of a kernel."""
 
     def weights(self, x: np.ndarray) -> Grid:
         """Quantize weights (float32)."""

@@ -1,5 +1,5 @@
-"""How files name a quantizer of QKeras: as an object, or as a text such as ``quantized_bits(6, 0, alpha=1)``, which
-QKeras evaluates, and which is parsed here.
+"""The notations of a quantizer of QKeras in files: an object, or a text such as ``quantized_bits(6, 0, alpha=1)``,
+which QKeras evaluates, and which is parsed here.
 """
 
 from __future__ import annotations

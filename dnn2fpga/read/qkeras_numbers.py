@@ -104,7 +104,7 @@ def largest(x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Search:
-    """How ``quantized_bits`` finds the scales of symmetric codes.
+    """The way in which ``quantized_bits`` finds the scales of symmetric codes.
 
     :param most: the largest code.
     :param powers: whether scales are powers of two.

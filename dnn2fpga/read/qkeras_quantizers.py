@@ -48,7 +48,7 @@ class QKerasQuantizer(BaseModel, ABC):
     _of_0_9: bool = False  # whether its rules are those of QKeras 0.9
 
     def trained(self) -> QKerasQuantizer:
-        """What a layer makes of the quantizer of its kernel: where it has no scale, powers of two are searched."""
+        """Return what a layer makes of the quantizer of its kernel: without a scale, powers of two are searched."""
         return self
 
     def weights(self, x: np.ndarray) -> Grid:
@@ -59,7 +59,7 @@ class QKerasQuantizer(BaseModel, ABC):
         raise Unsupported(f"{self.name} is not supported for weights")
 
     def layers(self, name: str, shape: Shape) -> list[Layer]:
-        """What it stands for as an activation.
+        """Return the functions for which it stands as an activation.
 
         :raises Unsupported: when it cannot be one.
         """

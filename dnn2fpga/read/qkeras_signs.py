@@ -84,7 +84,7 @@ class Binary(QKerasQuantizer):
 
 
 class _Stochastic(QKerasQuantizer):
-    """What is drawn by chance in training only."""
+    """Signs that are drawn by chance in training only."""
 
     @property
     @abstractmethod

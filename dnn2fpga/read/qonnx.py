@@ -60,11 +60,11 @@ class Truncated(Rule):
         return np.clip(self.rounding.round(fine / float(self.factor)), encoding.low, encoding.high)
 
     def steps(self, sums: Accumulator, encoding: Encoding) -> list[Steps]:
-        if not all(piece.is_exact for pieces in sums.pieces for piece in pieces):
+        if (exact := sums.exact_pieces) is None:
             return super().steps(sums, encoding)
         return [
             Steps.of_pieces(
-                sums.pieces[k],
+                pieces,
                 code=lambda x, lane=lane: min(max(self._code(x), lane.low), lane.high),  # type: ignore[misc]
                 reach=self._reach,
                 low=int(sums.low[k]),
@@ -72,7 +72,7 @@ class Truncated(Rule):
                 ends=(lane.low, lane.high),
                 unit=lane.scale,
             )
-            for k, lane in enumerate(encoding.for_lanes(sums.lanes).lanes)
+            for k, (pieces, lane) in enumerate(zip(exact, encoding.for_lanes(sums.lanes).lanes, strict=True))
         ]
 
     def _code(self, x: Fraction) -> int:

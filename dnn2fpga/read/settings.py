@@ -1,4 +1,4 @@
-"""What a user may say about a model file, where it does not say it all itself."""
+"""Settings with which a user completes a model file, where it does not say it all itself."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from rtl_lib.core.formats import Format
 _FORMAT = re.compile(r"(?P<kind>[su])(?P<width>\d{1,2})\.(?P<fraction>-?\d{1,2})")
 
 
-def _is_format(text: str) -> str:
+def _parsed(text: str) -> Encoding:
     found = _FORMAT.fullmatch(text)
     if not found or not 1 <= int(found["width"]) <= 32:
         raise ValueError("must be such as s16.10 (signed, 16 bits, 10 of them after the point) or u8.8")
+    format = Format(found["kind"] == "s", int(found["width"]))
+    return Encoding.of(Fraction(2) ** -int(found["fraction"]), format.minimum, format.maximum)
+
+
+def _is_format(text: str) -> str:
+    _parsed(text)
     return text
 
 
 class ReadSettings(Described):
-    """How a model file is to be read.
+    """Settings of the readers of model files.
 
     :param weights: the file with the arrays of a model whose file has none (Keras: JSON and ``.h5``).
     :param rule: TensorFlow Lite: whose rounding the integers follow (docs/front_ends.md).
@@ -40,7 +46,4 @@ class ReadSettings(Described):
     @property
     def input_encoding(self) -> Encoding:
         """``input_format`` in full."""
-        found = _FORMAT.fullmatch(self.input_format)
-        assert found is not None  # the validator has seen it
-        format = Format(found["kind"] == "s", int(found["width"]))
-        return Encoding.of(Fraction(2) ** -int(found["fraction"]), format.minimum, format.maximum)
+        return _parsed(self.input_format)

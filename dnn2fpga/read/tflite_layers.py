@@ -152,7 +152,7 @@ def average_pooling(call: Call) -> SymbolicTensor:
 
 
 def _pixels_inside(extent: int, window: int, stride: int, pads: tuple[int, int]) -> list[int]:
-    """How many pixels of a window can lie in the image, along one axis that is padded at both ends."""
+    """Return the numbers of pixels of a window that can lie in the image, on one axis that is padded at both ends."""
     start = np.arange(-pads[0], extent + pads[1] - window + 1, stride)
     return np.unique(np.minimum(start + window, extent) - np.maximum(start, 0)).tolist()
 

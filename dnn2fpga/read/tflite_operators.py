@@ -1,4 +1,4 @@
-"""What an operator of a ``.tflite`` file finds: its tensors, its constants, its name, and how its result is rounded."""
+"""The surroundings of an operator of a ``.tflite`` file: tensors, constants, name, and rounding of its result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIMITS = {Kind.INT8: (-128, 127), Kind.UINT8: (0, 255)}  # of codes
 
 
 def encoding_of(tensor: TfliteTensor) -> Encoding:
-    """What the codes of a tensor mean; all of its type occur."""
+    """The meaning of the codes of a tensor; all of its type occur."""
     grid = grid_of(tensor)
     return Encoding.of(grid.scale, *LIMITS[tensor.kind], grid.zero)  # type: ignore[index]
 
@@ -66,7 +66,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What the node of the result is called."""
+        """The name of the node of the result."""
         return f"t{self.output.index}_{self.operator.name.lower()}"
 
     @property
@@ -135,7 +135,7 @@ class Call:
 
     @property
     def output_shape(self) -> Shape:
-        """What the file says of the shape of the result, without the batch."""
+        """The shape that the file gives for the result, without the batch."""
         return without_batch(self.output)
 
     def require_one_grid(self, *places: int) -> Grid:
@@ -204,7 +204,7 @@ class Call:
         return self.add(Quantizer(self.name, self.encoding(activation), rule), sums)
 
     def encoding(self, activation: Activation = Activation.NONE) -> Encoding:
-        """What the codes of the result mean, and which of them occur."""
+        """The meaning of the codes of the result, and which of them occur."""
         return Encoding.of(self.output_grid.scale, *self.code_limits(activation), self.output_grid.zero)
 
     def clamped(self, sums: SymbolicTensor, limits: tuple[float, float]) -> SymbolicTensor:

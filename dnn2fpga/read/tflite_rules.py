@@ -64,7 +64,7 @@ class Function(enum.Enum):
 
 
 class Arithmetic(ABC):
-    """How one implementation computes. Scales are float32, accumulators have no zero points."""
+    """The arithmetic of one implementation. Scales are float32, accumulators have no zero points."""
 
     input_rounding: RoundingMode = RoundingMode.HALF_AWAY  # of real numbers, divided by the scale in float32
     relu6_rescales: bool = True  # RELU6 by itself may change the scale

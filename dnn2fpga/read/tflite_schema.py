@@ -1,4 +1,4 @@
-"""What a ``.tflite`` file says: tensors and operators, by the numbers of TensorFlow Lite's public schema."""
+"""The content of a ``.tflite`` file: tensors and operators, by the numbers of TensorFlow Lite's public schema."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Kind(enum.IntEnum):
 
 
 class Activation(enum.IntEnum):
-    """What an operator does to its result before it is written."""
+    """The function that an operator applies to its result before it is written."""
 
     NONE = 0
     RELU = 1
@@ -102,7 +102,7 @@ class TfliteTensor:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"tensor {self.index} ('{self.name[:LONGEST_NAME]}')"
 
     @cached_property
@@ -142,7 +142,7 @@ class TfliteOperator:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"operator {self.number} ({self.name})"
 
 

@@ -36,7 +36,7 @@ def _shape(model: TfliteModel, operator: TfliteOperator, steps: int) -> np.ndarr
 
 
 def _strided_slice(model: TfliteModel, operator: TfliteOperator, steps: int) -> np.ndarray:
-    """Of a vector; the masks say which bounds do not count, and that one number is meant."""
+    """Return a part of a vector; the masks say which bounds do not count, and that one number is meant."""
     vector, begin, end, stride = (integers(model, _place(operator, k), steps // 4) for k in range(4))
     options = operator.options
     begin_mask, end_mask, *others, shrinks = (options.number(k, "i") if options else 0 for k in range(5))

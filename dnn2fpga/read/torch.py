@@ -88,7 +88,7 @@ class _Memory:
 
 
 class _Values(Mapping[str, Value]):
-    """What tensors are, by name: constants of the file, and what has been read."""
+    """The tensors by name: constants of the file, and what has been read."""
 
     def __init__(self, program: Program, arrays: Arrays, memory: _Memory) -> None:
         self._stored, self._arrays, self._memory = program.stored, arrays, memory
@@ -196,7 +196,7 @@ class _Reading:
         return needed, nodes[::-1]
 
     def _computed(self, reader: Reader, call: Call) -> Value:
-        """What a node makes, whose shape must be what the file says it is."""
+        """Return the result of a node, whose shape must be what the file says it is."""
         value, name = reader(call), call.node.makes[0]
         stated = self.program.values.get(name)
         if isinstance(value, Stream) and stated:

@@ -185,7 +185,7 @@ def _parts(archive: _Archive) -> tuple[Program, dict[str, tuple[str, Payload]]]:
 
 
 def _what_else(members: Mapping[str, zipfile.ZipInfo]) -> str:
-    """What an archive without a program is, and what to do."""
+    """Return the message for an archive without a program: its kind, and what to do."""
     if "serialized_exported_program.json" in members:
         return f"is a program of torch 2.7 or earlier, whose weights are a pickle; {AGAIN}"
     if any(name.endswith("/data.pkl") for name in members):

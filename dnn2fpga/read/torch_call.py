@@ -1,4 +1,4 @@
-"""What a node of a PyTorch program finds: its tensors, its constants, its arguments and its name."""
+"""The surroundings of a node of a PyTorch program: its tensors, its constants, its arguments and its name."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Call(Operator):
 
 
 def labelled(node: TorchNode, name: str) -> str:
-    """What a node is called in messages."""
+    """Return the name of a node in messages."""
     return f"'{name}' ({node.operator})"
 
 

@@ -73,7 +73,7 @@ class Argument(_Part):
 
     @property
     def plain(self) -> Plain:
-        """What it is, or None where it says so."""
+        """The value, or None where it says so."""
         if self.as_float is not None:
             return float(self.as_float)
         if self.as_ints is not None:
@@ -232,12 +232,12 @@ class Program(_Part):
 
     @property
     def inputs(self) -> list[Argument]:
-        """What a user passes; constants among it have been folded into the graph."""
+        """The inputs that a user passes; constants among it have been folded into the graph."""
         return [one.user_input.arg for one in self.graph_module.signature.input_specs if one.user_input]
 
     @property
     def outputs(self) -> list[Argument | None]:
-        """What it returns; None: something that it changes, such as the statistics of a batch normalization."""
+        """The outputs; None: something that it changes, such as the statistics of a batch normalization."""
         specs = self.graph_module.signature.output_specs
         return [one.user_output.arg if one.user_output else None for one in specs]
 

@@ -1,5 +1,5 @@
-"""How the host makes integers of the real numbers that enter a network. Needs nothing but NumPy: it is part of the one
-file that a board gets.
+"""The host conversions: integers made of the real numbers that enter a network. Needs nothing but NumPy: it is part of
+the one file that a board gets.
 """
 
 from __future__ import annotations

@@ -136,10 +136,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Watch:
-    """A tensor of ``beats`` per frame: a beat of it passes when the last of ``streams`` passes it."""
+    """A tensor of ``beats`` per frame: a beat of it passes when the last of ``streams`` passes it.
+
+    :param busy_cycles: of what makes it, per frame; 0: not known. Frames may follow each other faster for a while, as
+        long as they gather before it.
+    """
 
     streams: tuple[Stream, ...]
     beats: int
+    busy_cycles: int = 0
 
 
 @dataclass(eq=False)
@@ -179,14 +184,15 @@ class TimingNetwork:
         outputs = self._added(part, streams, name)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def watch(self, name: str, streams: Stream | Sequence[Stream], beats: int) -> None:
+    def watch(self, name: str, streams: Stream | Sequence[Stream], beats: int, busy_cycles: int = 0) -> None:
         """Has the trace tell when the tensor ``name``, of ``beats`` per frame, passes.
 
         :param streams: its stream, or those of all of its readers.
+        :param busy_cycles: of ``Watch``.
         """
         if name in self.watches:
             raise ValueError(f"a tensor must be watched once, not {name!r} twice")
-        self.watches[name] = Watch((streams,) if isinstance(streams, int) else tuple(streams), beats)
+        self.watches[name] = Watch((streams,) if isinstance(streams, int) else tuple(streams), beats, busy_cycles)
 
     def sink(self, stream: Stream) -> None:
         """Accept every beat of a stream, which must be watched."""

@@ -93,7 +93,7 @@ def trace_chain(
 WINDOW = 4  # intervals of which the mean is told
 LEAST_FRAMES, MOST_FRAMES = WINDOW + 1, 9  # that a trace looks at
 # The same where tensors differ: one may run ahead until the FIFOs before another are full.
-MOST_FRAMES_APART = 64
+MOST_FRAMES_APART = 256
 LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 
@@ -132,6 +132,7 @@ class Run:
         nodes, producers, ends = network.nodes, network.producers, set(network.ends)
         self.names = [name for name, watch in network.watches.items() if producers[watch.streams[0]] in set(group)]
         watches = [network.watches[name] for name in self.names]
+        self.slowest = max((watch.busy_cycles for watch in watches), default=0)
         self.ends = np.array([place for place, name in enumerate(self.names) if name in ends], np.int64)
         self.words, self.states = _flat([node.part.state for node in nodes])
         taps, taps_of_from = _flat([watch.streams for watch in watches])
@@ -195,7 +196,8 @@ class Run:
             self.until(self.frames + 1, leave=True)
 
     def _is_periodic(self, least_interval: int) -> bool:
-        if len(set(map(_interval, self.lasts))) > 1:
+        # What is faster than the slowest part still fills what stands before that part.
+        if len(set(map(_interval, self.lasts))) > 1 or _interval(self.lasts[0]) < self.slowest:
             return False
         # A tensor that is slower in its own latest frames slows down all that come after it.
         latest = set(map(_interval, self._latest))

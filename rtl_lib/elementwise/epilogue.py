@@ -56,7 +56,7 @@ class Finish:
 
     @property
     def after_lines(self) -> Finish:
-        """What is left of it after multiplication and addition."""
+        """The rest of it after multiplication and addition."""
         return replace(self, multiplier=1, offset=0, below=None)
 
     def wires(self, total: Value) -> Value:

@@ -110,7 +110,7 @@ class Requantize(Beatwise):
 
     @cached_property
     def read_lanes(self) -> LaneMap:
-        """Where the input of each lane comes from."""
+        """The lane of the input that each lane reads."""
         return self.lane_map or LaneMap.all(self.lanes)
 
     @cached_property

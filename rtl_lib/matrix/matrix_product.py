@@ -77,7 +77,7 @@ class MatrixProduct(Operator):
 
     @cached_property
     def parallel_requantize(self) -> Requantize:
-        """What the parallel engine does itself after the sums: all, or nothing where there are two lines."""
+        """The part of the epilogue that the parallel engine does itself: all, or nothing where there are two lines."""
         return Requantize.handing_on(self.matrix.output_beat) if self.requantize.has_two_lines else self.requantize
 
     def after_parallel(self) -> list[tuple[str, StreamComponent]]:

@@ -9,16 +9,11 @@ from specimens import Specimen
 
 from dnn2fpga.plan.settings import PlanSettings
 
-KNOWN_FAULT = pytest.mark.xfail(strict=False, reason="open fault: averages with counted zeros, padding='same', differ")
-
 
 @pytest.mark.simulation
 @pytest.mark.xdist_group("random_networks")
 @pytest.mark.usefixtures("simulator")
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[KNOWN_FAULT] if name == "average_pooling of zeros, same" else []) for name in LAYERS],
-)
+@pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_that_pads(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp() / "padding"
     specimen = Specimen(network(name), SETTINGS["shifted"], PlanSettings(), "random", 3, -1.0)

@@ -10,7 +10,8 @@ from simulated import simulate
 from specimens import Specimen, on_a_random_network
 from stalls import PATTERNS
 
-GRAPHS = 6
+# In the last three, frames leave faster than the slowest layer can go on, for up to 148 frames: it has a lead at first.
+GRAPHS = (0, 1, 2, 3, 4, 5, 16, 10021, 10022)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.simulation
 @pytest.mark.xdist_group("random_graphs")
 @pytest.mark.usefixtures("simulator")
-@pytest.mark.parametrize("seed", range(GRAPHS))
+@pytest.mark.parametrize("seed", GRAPHS)
 def test_nothing_hangs_and_every_beat_and_cycle_is_right(seed: int, folder: Path) -> None:
     compared = []
     stalls = [pattern for pattern in PATTERNS if pattern != "none"]

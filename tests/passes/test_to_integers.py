@@ -149,20 +149,6 @@ def test_an_input_without_a_quantizer_has_the_given_format() -> None:
     np.testing.assert_array_equal(found.graph.predict(x), graph.run(x))
 
 
-def test_sums_that_several_read_are_tensors_of_their_own() -> None:
-    builder = GraphBuilder("network", "a file")
-    x = builder.add(Quantizer("q", Encoding.of(0.25, -8, 7)), builder.input("x", (3,)))
-    sums = builder.add(Dense.of_codes("d", ExactWeights.of(np.eye(3, dtype=int) * 3, 0.5, 0.0625)), x)
-    for name, scale in (("fine", 0.125), ("coarse", 0.5)):
-        builder.output(builder.add(Quantizer(name, Encoding.of(scale, -16, 15)), sums))
-    found = to_integers(builder.graph(), INPUT_FORMAT)
-    assert [layer.kind for layer in found.graph.layers] == ["dense", "clamp", "clamp"]
-    x_real = np.random.default_rng(0).normal(size=(50, 3))
-    got = codes_of_integers(found, x_real)
-    for name, wanted in codes_of_source(builder.graph(), x_real).items():
-        np.testing.assert_array_equal(got[name].reshape(wanted.shape), wanted)
-
-
 def test_all_problems_are_told_at_once() -> None:
     builder = GraphBuilder("network", "a file")
     x = builder.add(Quantizer("q", Encoding.of(0.25, -8, 7)), builder.input("x", (4,)))
@@ -194,17 +180,6 @@ def test_an_output_that_nothing_rounds_is_rounded_to_32_bits() -> None:
     assert tensor.width <= 32
     assert np.abs((codes - tensor.zero_points) * tensor.scales - real).max() < 1e-3
     assert (np.abs((codes - tensor.zero_points) * tensor.scales - real) <= tensor.scales).all()
-
-
-def test_sums_that_are_too_wide_must_be_rounded_by_the_source() -> None:
-    builder = GraphBuilder("network", "a file")
-    x = builder.add(Quantizer("q", Encoding.of(np.float32(0.1), -128, 127)), builder.input("x", (4,)))
-    weights = ExactWeights.of(np.ones((4, 3), np.int64), np.float32(0.3), np.float32([0.7, -1e-4, 3e5]))
-    d = builder.add(Dense.of_codes("d", weights), x)
-    for name in ("a", "b"):
-        builder.output(builder.add(Quantizer(name, Encoding.of(np.float32(0.9), -128, 127)), d))
-    with pytest.raises(UserError, match="its exact sums are too wide to be read more than once"):
-        to_integers(builder.graph(), INPUT_FORMAT)
 
 
 @pytest.mark.parametrize("of_channels", [False, True])

@@ -44,6 +44,17 @@ def test_weights_alone_and_whole_models(root: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(graph.run(np.float32([[1, 1]])), [[5 + 7, 7 + 8, 9 + 9]])
 
 
+def test_other_weights_are_another_model(tmp_path: Path) -> None:
+    model, weights = pair(tmp_path, "")
+    before = read(model, weights).origin
+    with h5py.File(weights, "r+") as file:
+        file["d/d/bias:0"][0] = 1
+    after = read(model, weights).origin
+    assert before
+    assert after
+    assert before.sha256 != after.sha256
+
+
 def refusal(model: Path, weights: Path | None) -> str:
     with pytest.raises(UserError) as caught:
         read(model, weights)

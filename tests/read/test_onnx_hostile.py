@@ -14,7 +14,7 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.read.onnx import read_onnx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from campaigns.onnx_files import CHANGES, files, seeds
+from campaigns.onnx_files import CAMPAIGN
 
 COUNT = 364
 
@@ -29,11 +29,11 @@ def problems(content: bytes, path: Path) -> tuple[str, ...]:
     return ()
 
 
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("kind", CAMPAIGN.changes)
 def test_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    found = [problems(content, path) for name, content in files(COUNT, 1) if name.startswith(kind)]
-    assert len(found) == COUNT // len(CHANGES)
+    found = [problems(content, path) for name, content in CAMPAIGN.files(COUNT, 1) if name.startswith(kind)]
+    assert len(found) == COUNT // len(CAMPAIGN.changes)
     assert any(found)
     assert all(one.startswith(str(path)) and len(one) < 2_000 for each in found for one in each)
 
@@ -67,4 +67,4 @@ def test_an_attacker_gains_no_time(name: str, tmp_path: Path) -> None:
 
 
 def test_undamaged_files_are_read(tmp_path: Path) -> None:
-    assert not any(problems(content, tmp_path / "model.onnx") for content in seeds())
+    assert not any(problems(content, tmp_path / "model.onnx") for content in CAMPAIGN.seeds())

@@ -17,9 +17,9 @@ from dnn2fpga.errors import UserError
 from dnn2fpga.read.torch import read_torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from campaigns.torch_files import CHANGES, files, seeds, trap
+from campaigns.torch_files import CAMPAIGN, trap
 
-COUNT = 20 * len(CHANGES)
+COUNT = 20 * len(CAMPAIGN.changes)
 MLP = FOLDER / "torch_mlp" / "model.pt2"
 
 
@@ -33,17 +33,17 @@ def problems(content: bytes, path: Path) -> tuple[str, ...]:
     return ()
 
 
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("kind", CAMPAIGN.changes)
 def test_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt2"
-    found = [problems(content, path) for name, content in files(COUNT, 1) if name.startswith(kind)]
-    assert len(found) == COUNT // len(CHANGES)
+    found = [problems(content, path) for name, content in CAMPAIGN.files(COUNT, 1) if name.startswith(kind)]
+    assert len(found) == COUNT // len(CAMPAIGN.changes)
     assert any(found)
     assert all(one.startswith(str(path)) and len(one) < 2_000 for each in found for one in each)
 
 
 def test_undamaged_files_are_read(tmp_path: Path) -> None:
-    assert not any(problems(content, tmp_path / "model.pt2") for content in seeds())
+    assert not any(problems(content, tmp_path / "model.pt2") for content in CAMPAIGN.seeds())
 
 
 @pytest.mark.parametrize("seed", range(3))

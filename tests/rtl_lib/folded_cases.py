@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from test_matrix_product import product
+from small_products import product
 
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format

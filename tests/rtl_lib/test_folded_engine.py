@@ -14,8 +14,8 @@ from contract import check_cycles, check_operator
 from folded_cases import FOLDED, S5, S8, SIX_BY_FIVE, U8, cases, oracle, sums, vectors_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_products import PER_LANE, product
 from stream_bench import run_component
-from test_matrix_product import PER_LANE, product
 from test_timing_models_under_stalls import PATTERNS, first_difference
 
 from rtl_lib.core.arithmetic import Rounding

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from amaranth.hdl import Const, Value
 from folded_cases import S5, oracle, vectors_for
+from small_products import product
 from stream_bench import run_component
-from test_matrix_product import product
 
 from rtl_lib.core.formats import Format
 from rtl_lib.matrix.folded import epilogue as turn_finish

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from amaranth.back import verilog
 from folded_cases import FOLDED, S5, SIX_BY_FIVE, U7, sums
-from test_matrix_product import product
+from small_products import product
 
 from rtl_lib.core.formats import Format
 from rtl_lib.core.stream import StreamComponent

@@ -13,14 +13,13 @@ import pytest
 from adder_problems import Problem, many_bits, problems
 from amaranth.back import verilog
 from contract import check_cycles, check_operator
-from fraction_rules import requantized as requantized_exactly
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_products import PER_LANE, S5, S8, product
 from stream_bench import run_component
 
 from rtl_lib.core.arithmetic import Overflow, Rounding
 from rtl_lib.core.formats import Format
-from rtl_lib.core.lane_map import LaneMap
 from rtl_lib.core.stream import Beat
 from rtl_lib.core.trace import trace_chain
 from rtl_lib.elementwise.epilogue import Finish
@@ -31,41 +30,7 @@ from rtl_lib.matrix.parallel.adder_sums import Sum
 from rtl_lib.matrix.parallel.adder_values import Constant
 from rtl_lib.matrix.parallel.engine import ParallelEngine
 
-U8, S8, S5 = Format(False, 8), Format(True, 8), Format(True, 5)
-
-
-def product(
-    weights: Any,
-    input_format: Format = S5,
-    *,
-    bias: Any = None,
-    lanes: int | None = None,
-    multiplier: Any = 1,
-    shift: Any = 0,
-    offset: Any = 0,
-    output_format: Format = S8,
-    low: Any = None,
-    high: Any = None,
-    rounding: Rounding = Rounding.HALF_UP,
-    overflow: Overflow = Overflow.SATURATE,
-    **bounds: np.ndarray,
-) -> MatrixProduct:
-    weights = np.array(weights)
-    outputs = weights.shape[1]
-    matrix = ConstantMatrix(weights, np.resize(0 if bias is None else bias, outputs), input_format, **bounds)
-    multiplier, shift, offset = (np.resize(numbers, outputs) for numbers in (multiplier, shift, offset))
-    requantize = Requantize(
-        matrix.output_format,
-        output_format,
-        multiplier,
-        shift,
-        offset,
-        output_format.minimum if low is None else low,
-        output_format.maximum if high is None else high,
-        rounding,
-        overflow,
-    )
-    return MatrixProduct(matrix, requantize, lanes or len(weights))
+U8 = Format(False, 8)
 
 
 @st.composite
@@ -168,14 +133,6 @@ def test_any_engine_lanes_and_simd_are_the_spec(case: tuple[MatrixProduct, np.nd
 
 
 RNG = np.random.default_rng(3)
-PER_LANE: dict[str, Any] = {
-    "multiplier": np.array([3, 0, -7, 8]),
-    "shift": np.array([4, 1, 6, 9]),
-    "offset": np.array([5, -6, 9, -100]),
-    "low": np.array([-32, 0, -5, -8]),
-    "high": np.array([31, 31, 5, 7]),
-    "output_format": Format(True, 6),
-}
 CASES = {
     "1x1": product([[9]]),
     "a wire": product([[4]]),
@@ -373,90 +330,3 @@ def test_specs_that_make_no_sense() -> None:
 def test_inputs_are_checked() -> None:
     with pytest.raises(ValueError, match="x must be within s5"):
         TWELVE.compute(np.full((1, 1, 12), 16))
-
-
-TWO_LINES = {  # multiplier, offset, negative multiplier, negative offset of three outputs
-    "two factors": ([5, 12, 3], [3, -6, 0], [5, -2, 0], [2, 40, -7]),
-    "ties away from zero": ([77, 99, 33], [0, 0, 0], [77, 99, 33], [-1, -1, -1]),
-    "some of one line": ([1, 1, 7], [0, 9, 2], [1, 2, 7], [5, 0, 2]),
-    "nothing below 0": ([1, 4, 8], [0, 0, 0], [0, 0, 0], [0, 0, 0]),
-}
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"engine": Engine.PARALLEL}, *({"engine": Engine.FOLDED, "pe": pe, "simd": 1} for pe in (1, 2, 3))],
-    ids=["parallel", "one", "two", "three"],
-)
-@pytest.mark.parametrize("rounding", [Rounding.HALF_UP, Rounding.HALF_EVEN])
-@pytest.mark.parametrize("name", TWO_LINES)
-def test_two_lines_on_both_engines(name: str, rounding: Rounding, options: dict[str, Any]) -> None:
-    multiplier, offset, below, offset_below = (np.array(of) for of in TWO_LINES[name])
-    one = product(
-        [[5, -15, 1], [-11, 15, 0]],
-        multiplier=multiplier,
-        shift=[4, 5, 3],
-        offset=offset,
-        bias=[7, 0, -3],
-        rounding=rounding,
-    )
-    second = {"negative_multiplier": below, "negative_offset": offset_below}
-    spec = dataclasses.replace(one, requantize=dataclasses.replace(one.requantize, **second))
-    assert spec.requantize.has_two_lines
-    check_operator(spec, 20, **options)
-    x = np.stack(np.meshgrid(range(-16, 16), range(-16, 16)), axis=-1).reshape(1, -1, 2)
-    assert spec.compute(x).tolist() == spec.requantize.compute(spec.matrix.compute(x)).tolist()
-    assert spec.compute(x).tolist() != one.compute(x).tolist()
-
-
-def test_an_engine_refuses_to_requantize_a_sum_twice() -> None:
-    spec = product([[1, 2], [3, 4]])
-    twice = dataclasses.replace(spec.requantize, lane_map=LaneMap(2, (1, 0)))
-    with pytest.raises(ValueError, match="engines requantize each sum once"):
-        dataclasses.replace(spec, requantize=twice)
-
-
-WIDE = [  # bits of the accumulator and of the multiplier: with one more, 62 at most
-    (30, 31),
-    (40, 21),
-    (20, 24),
-]
-
-
-def wide_product(accumulator: int, bits: int) -> MatrixProduct:
-    """Sums that need all bits of the accumulator, and multipliers that need theirs (or one less)."""
-    form = Format(True, accumulator - 5)
-    largest = 1 << (bits - 1)
-    return product(
-        [[5, -15, 1], [-11, 15, 0]],
-        form,
-        multiplier=[largest | 1, 2 * largest - 1, -largest - 7],
-        shift=accumulator + bits - 10,
-        offset=[1 << (accumulator + bits - 12), -3, 0],
-    )
-
-
-@pytest.mark.parametrize("options", [{"engine": Engine.PARALLEL}, {"engine": Engine.FOLDED, "pe": 2, "simd": 1}])
-@pytest.mark.parametrize(("accumulator", "bits"), WIDE)
-def test_wide_multipliers(accumulator: int, bits: int, options: dict[str, Any]) -> None:
-    spec = wide_product(accumulator, bits)
-    assert spec.matrix.output_format == Format(True, accumulator)
-    check_operator(spec, 12, **options)
-    check_operator(spec.requantize, 12)
-    low, high = spec.matrix.input_format.minimum, spec.matrix.input_format.maximum
-    x = np.array([[low, low], [low, high], [high, low], [high, high], [1, -1], [0, 0]])
-    for vector, found in zip(x.tolist(), spec.compute(x[np.newaxis])[0].tolist(), strict=True):
-        for k, column in enumerate(spec.matrix.weights.T.tolist()):
-            total = sum(a * w for a, w in zip(vector, column, strict=True))  # Python's integers have no end
-            multiplier, shift, offset = (
-                int(of[k]) for of in (spec.requantize.multiplier, spec.requantize.shift, spec.requantize.offset)
-            )
-            assert found[k] == requantized_exactly(
-                total, multiplier, shift, offset, -128, 127, Rounding.HALF_UP, Overflow.SATURATE
-            )
-
-
-@pytest.mark.parametrize(("accumulator", "bits"), [(30, 32), (40, 22), (41, 21)])
-def test_a_bit_more_is_refused(accumulator: int, bits: int) -> None:
-    with pytest.raises(OverflowError, match="a product of 63 bits does not fit 64-bit integers exactly"):
-        wide_product(accumulator, bits)

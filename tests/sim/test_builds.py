@@ -137,3 +137,11 @@ def test_a_compiler_that_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     command = [sys.executable, str(SIM / "compile_once.py"), str(tmp_path / "store"), "true"]
     done = subprocess.run([*command, "-o", "v.o", "verilated.cpp"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "true: ended well and wrote no v.o\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "inlines"), [("5.36", False), ("5.042", False), ("5.048", True), ("5.100.1", True)]
+)
+def test_small_functions_are_not_inlined(version: str, inlines: bool) -> None:
+    options = Toolchain(Path("/nowhere/verilator"), version, "").options
+    assert ("--inline-cfuncs" in options) == inlines

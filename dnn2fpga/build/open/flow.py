@@ -150,26 +150,29 @@ class _Run:
     def _placed(self, cells: Cells, manifest: Manifest) -> tuple[dict[int, float], int, PlaceReport]:
         """The clock of every seed that was tried; the best one, and its report. Its files are those in the folder."""
         placements: dict[int, float] = {}
-        best: tuple[int, PlaceReport] | None = None
+        reports: dict[int, PlaceReport] = {}
+
+        def best() -> int:
+            return max(reports, key=lambda seed: reports[seed].slack)
+
         for seed in range(self.settings.seed, self.settings.seed + self.settings.placements):
             tried = f" (seed {seed}, best so far {max(placements.values()):.1f} MHz)" if placements else ""
             try:
                 report = self._placed_once(seed, cells, manifest, tried)
             except UserError:
-                if best is None:
+                if not reports:
                     raise
                 continue  # another seed could be routed
             placements[seed] = round(_checked_clock(report, self.project.clock_mhz).reached_mhz, 2)
-            if best is None or report.slack > best[1].slack:
-                best = seed, report
+            reports[seed] = report
+            if best() == seed:
                 for name in OF_PLACEMENT:
                     (self.folder / name).replace(self.folder / f"best_{name}")
             if report.met:
                 break
-        assert best is not None  # the first seed has raised, or was the best then
         for name in OF_PLACEMENT:
             (self.folder / f"best_{name}").replace(self.folder / name)
-        return placements, *best
+        return placements, best(), reports[best()]
 
     def _placed_once(self, seed: int, cells: Cells, manifest: Manifest, tried: str) -> PlaceReport:
         chain = TOOLCHAINS[self.board.architecture.tools]

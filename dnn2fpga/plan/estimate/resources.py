@@ -108,5 +108,5 @@ def parallel_resources(product: MatrixProduct, levels_per_register: int = 3, fam
 
 
 def after_parallel_resources(product: MatrixProduct, family: str = "xc7") -> Resources:
-    """Of what stands after a parallel engine."""
+    """Estimate what stands after a parallel engine."""
     return sum((estimate(part, family) for _, part in product.after_parallel()), Resources())

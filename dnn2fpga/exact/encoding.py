@@ -12,6 +12,16 @@ from dnn2fpga.exact.rationals import floats, rationals
 from rtl_lib.core.formats import Format
 
 
+def of_lanes(values: np.ndarray, lanes: int) -> np.ndarray | None:
+    """Return one number per channel as one per lane, of channels that travel in ``lanes`` lanes, channel ``k`` in lane
+    ``k % lanes``; one number for all as it is. None where channels of one lane have different numbers.
+    """
+    if values.size in (1, lanes):
+        return values
+    is_same = values.size % lanes == 0 and (values.reshape(-1, lanes) == values[:lanes]).all()
+    return values[:lanes] if is_same else None
+
+
 @dataclass(frozen=True)
 class Lane:
     """The encoding of one lane."""
@@ -73,6 +83,11 @@ class Encoding:
         if any(values.size not in (1, lanes) for values in fields.values()):
             raise ValueError(f"a quantizer needs one number, or one for each of the {lanes} channels")
         return Encoding(**{name: np.broadcast_to(values, (lanes,)) for name, values in fields.items()})
+
+    def in_lanes(self, lanes: int) -> Encoding | None:
+        """Return the same where channels travel in ``lanes`` lanes; None where channels of one lane differ."""
+        fields = {name: of_lanes(values, lanes) for name, values in vars(self).items()}
+        return None if any(values is None for values in fields.values()) else Encoding(**fields)  # type: ignore[arg-type]
 
     @property
     def lanes(self) -> list[Lane]:

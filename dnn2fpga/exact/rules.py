@@ -37,6 +37,10 @@ class Rule(ABC):
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         """Return the codes (float64) of real numbers ``[..., channels]``, computed in float64."""
 
+    def in_lanes(self, lanes: int) -> Rule | None:
+        """Return the rule where channels travel in ``lanes`` lanes; None where it differs for channels of one lane."""
+        return self
+
     @property
     def never_decreases(self) -> bool:
         """Whether a larger number never gets a lower code."""
@@ -224,6 +228,9 @@ class IntegerRule(Rule):
             return super().steps(sums, encoding)
         (factor, offset), own = self._own(sums), encoding.for_lanes(sums.lanes)
         return Steps.of_functions(lambda a: self.function(a * factor + offset), sums.low, sums.high, own.low, own.high)
+
+    def in_lanes(self, lanes: int) -> Rule | None:
+        return self if self.unit.size in (1, lanes) else None
 
     def _own(self, sums: Accumulator) -> tuple[np.ndarray, np.ndarray]:
         """The step from our accumulators to the source's: a factor and an offset per lane."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar
 
@@ -68,6 +68,10 @@ class ThresholdsOfChannels(Rule):
     channels: tuple[Thresholds, ...]
 
     rounds: ClassVar[bool] = False
+
+    def in_lanes(self, lanes: int) -> Rule | None:
+        one = self.channels[:lanes]
+        return replace(self, channels=one) if self.channels == one * (len(self.channels) // lanes) else None
 
     def codes(self, x: np.ndarray, encoding: Encoding) -> np.ndarray:
         counts = [one.counted(x[..., k]) for k, one in enumerate(self.channels)]

@@ -141,6 +141,7 @@ def search(
     work: Path | str,
     test: Data | Path | str | None,
     task: Kinds = None,
+    reading: ReadSettings | None = None,
     search: SearchSettings | None = None,
     quantization: Quantization | None = None,
     optimization: Optimization | None = None,
@@ -149,7 +150,7 @@ def search(
     """Quantize a model with the widths, layer by layer, that a search has found: the cheapest that reach the target, or
     the best (``met`` says which).
 
-    :param model, work, task, quantization, progress: as of `quantize`.
+    :param model, work, task, reading, quantization, progress: as of `quantize`.
     :param data: real inputs ``[samples, *shape]`` for calibration, and for training where ``search.train`` asks for it;
         or their file.
     :param test: data by which every trial is scored, or its file.
@@ -165,7 +166,7 @@ def search(
         raise UserError(NO_DATA)
     if test is None:
         raise UserError("a search judges every trial on test data: give it with --test")
-    graph = _graph_of(model)
+    graph = _graph_of(model, reading)
     if has_integers(graph):
         raise UserError(f"model '{graph.name}' brings its own integers: --requantize lets a search choose others")
     settings, optimization = search or SearchSettings(), optimization or Optimization()

@@ -29,7 +29,7 @@ class Graph(Decided):
     :param left_out: by output, the function of a last layer that needs no hardware.
     :param decided: by output, the task that its labels have decided.
     :param notes: the changes by passes, for the summary.
-
+    :param tool: the library that it was trained with, where files of its kind come from several.
     :param float_parameters: of the model as it was read.
     """
 
@@ -42,6 +42,7 @@ class Graph(Decided):
     notes: tuple[str, ...] = ()
     float_parameters: int = 0
     origin: Origin | None = None
+    tool: str | None = None
 
     @classmethod
     def chain(cls, name: str, input_name: str, input_shape: Shape, layers: list[Layer], **rest: Any) -> Graph:

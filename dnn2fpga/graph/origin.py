@@ -10,7 +10,7 @@ class Origin(Described):
 
     :param file: its name, without the folder.
     :param sha256: of its bytes; of a list of the files' digests, where a model is in several files.
-    :param reader: the kind of file, such as ``keras`` or ``tflite``.
+    :param reader: the kind of file, such as ``TensorFlow Lite``, or the library of its layers, such as ``QKeras``.
     :param rule: by which its source rounds, where the file leaves that open.
     """
 

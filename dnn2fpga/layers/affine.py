@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dnn2fpga.exact.accumulator import Accumulator
+from dnn2fpga.exact.encoding import of_lanes
 from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.exact.pieces import Line
 from dnn2fpga.exact.rationals import rationals
@@ -52,9 +53,9 @@ class Affine(OnSums, BuildableLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    @property
-    def has_channels(self) -> bool:
-        return max(np.size(self.scale), np.size(self.offset)) > 1
+    def in_lanes(self, lanes: int) -> Affine | None:
+        scale, offset = (of_lanes(np.ravel(values), lanes) for values in (self.scale, self.offset))
+        return None if scale is None or offset is None else Affine(self.name, scale, offset, self.clamp)
 
     def after_sums(self, sums: Accumulator) -> Lowered:
         scale, offset = (rationals(np.ravel(values)) for values in (self.scale, self.offset))

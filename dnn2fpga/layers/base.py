@@ -184,13 +184,8 @@ class Exact(ABC):  # noqa: B024 - every question has a default answer
         """
         return self  # type: ignore[return-value]
 
-    def may_follow(self, quantizer: Exact) -> bool:
+    def may_follow(self, quantizer: OnSums) -> bool:
         """Return whether a quantizer after this layer may as well be before it."""
-        return False
-
-    @property
-    def has_channels(self) -> bool:
-        """Whether it has numbers of its own for each channel, so that all of them must travel in one beat."""
         return False
 
     def lowered(self, *inputs: Codes) -> Lowered:
@@ -206,6 +201,10 @@ class OnSums(Exact):
 
     @property
     def on_sums(self) -> OnSums:
+        return self
+
+    def in_lanes(self, lanes: int) -> OnSums | None:
+        """Return the layer of channels in so many lanes; None where those of one lane have different numbers."""
         return self
 
     @abstractmethod

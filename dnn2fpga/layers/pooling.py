@@ -13,7 +13,7 @@ from pydantic import Field
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.encoding import ExactWeights
 from dnn2fpga.exact.lowered import Lowered, Sums
-from dnn2fpga.layers.base import BuildableLayer, Exact, moved
+from dnn2fpga.layers.base import BuildableLayer, OnSums, moved
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
 from dnn2fpga.layers.image import ANY_FORMAT, Pair, image_windows
 from dnn2fpga.layers.quantized import QuantizedLayer
@@ -181,7 +181,7 @@ class MaxPooling(Pooling):
     def commutes_with_monotone(self) -> bool:
         return not self.count_include_pad  # zeros outside the frame stay zeros
 
-    def may_follow(self, quantizer: Exact) -> bool:
+    def may_follow(self, quantizer: OnSums) -> bool:
         return quantizer.never_decreases and self.commutes_with_monotone
 
     @property

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -66,9 +66,9 @@ class Quantizer(OnSums, Layer):
         # one step is part of the scale's choice: sigmoids are seldom given a code for 1
         return None if least - step <= low and high <= most + step else Clamp(self.name, least, most)
 
-    @property
-    def has_channels(self) -> bool:
-        return any(values.size > 1 for values in vars(self.encoding).values())
+    def in_lanes(self, lanes: int) -> Quantizer | None:
+        encoding, rule = self.encoding.in_lanes(lanes), self.rule.in_lanes(lanes)
+        return None if encoding is None or rule is None else replace(self, encoding=encoding, rule=rule)
 
     def after_sums(self, sums: Accumulator) -> Lowered:
         return Rounding(sums, self.encoding, self.rule)

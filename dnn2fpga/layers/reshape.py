@@ -11,7 +11,7 @@ import numpy as np
 
 from dnn2fpga.exact.accumulator import Codes
 from dnn2fpga.exact.lowered import Lowered
-from dnn2fpga.layers.base import BuildableLayer, Exact, moved
+from dnn2fpga.layers.base import BuildableLayer, OnSums, moved
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.registry import register
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
@@ -60,8 +60,8 @@ class Reshape(BuildableLayer):
     def needs_uniform_scale(self) -> bool:
         return self.target is not None  # channels change places
 
-    def may_follow(self, quantizer: Exact) -> bool:
-        return not quantizer.has_channels
+    def may_follow(self, quantizer: OnSums) -> bool:
+        return self.target is None or quantizer.in_lanes(1) is not None
 
     def lowered(self, *inputs: Codes) -> Lowered:
         return moved(self, inputs)

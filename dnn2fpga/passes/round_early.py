@@ -19,12 +19,14 @@ def round_early(graph: Graph) -> Graph:
     """
     dag = graph.dag
     for name in (node.name for node in graph.nodes if node.layer.kind == Quantizer.kind):
-        if chain := _chain(dag, dag.by_name[name]):
-            dag = _exchanged(dag, chain, dag.by_name[name])
+        quantizer = dag.by_name[name]
+        chain = _chain(dag, quantizer)
+        if chain and (rounded := quantizer.layer.in_lanes(graph.shapes[chain[0].inputs[0]][-1])) is not None:
+            dag = _exchanged(dag, chain, quantizer, rounded)
     return graph.with_dag(dag)
 
 
-def _chain(dag: Dag[Layer], quantizer: Node[Layer]) -> list[Node[Layer]]:
+def _chain(dag: Dag[Layer], quantizer: Node[Quantizer]) -> list[Node[Layer]]:
     """The layers that the quantizer may be put before, the first one first; none where that is of no use."""
     chain: list[Node[Layer]] = []
     (source,) = quantizer.inputs
@@ -35,14 +37,14 @@ def _chain(dag: Dag[Layer], quantizer: Node[Layer]) -> list[Node[Layer]]:
     return chain if is_lost and dag.only_reader(source) else []
 
 
-def _exchanged(dag: Dag[Layer], chain: list[Node[Layer]], quantizer: Node[Layer]) -> Dag[Layer]:
+def _exchanged(dag: Dag[Layer], chain: list[Node[Layer]], quantizer: Node[Layer], layer: Layer) -> Dag[Layer]:
     early = dag.unused(f"{chain[0].name}_{quantizer.name}")
     names = [*(dag.unused(f"{node.name}_rounded") for node in chain[:-1]), quantizer.name]
     moved = {
         node.name: Node(name, replace(node.layer, name=name), (source,))
         for node, name, source in zip(chain, names, [early, *names], strict=False)
     }
-    rounded = Node(early, replace(quantizer.layer, name=early), chain[0].inputs)
+    rounded = Node(early, replace(layer, name=early), chain[0].inputs)
     nodes: list[Node[Layer]] = []
     for node in dag.nodes:
         nodes += [rounded] * (node is chain[0])

@@ -5,7 +5,7 @@ and nothing is chosen but the smallest requantizers with the same steps.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,7 +18,7 @@ from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.float import Graph
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.activation import sums_of
-from dnn2fpga.layers.base import Layer
+from dnn2fpga.layers.base import Layer, OnSums
 from dnn2fpga.layers.quantizer import Quantizer
 from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.passes import simplify
@@ -132,24 +132,38 @@ class _Lowering:
         layer = node.layer
         if (on_sums := layer.on_sums) is not None:
             (source,) = node.inputs
-            waiting = self.waiting.get(source)
-            lowered = on_sums.after_sums(waiting if waiting else sums_of(self._for_channels(layer, source)))
+            sums = self.waiting.get(source) or sums_of(self._for_channels(node))
+            if (in_lanes := on_sums.in_lanes(sums.lanes)) is None:
+                raise Unsupported(
+                    f"has numbers of their own for channels that travel in the same of {sums.lanes} lanes"
+                )
+            lowered = in_lanes.after_sums(sums)
         else:
             inputs = [self.codes[name] for name in node.inputs]
             lanes = layer.input_lanes(*(one.tensor for one in inputs))
             lowered = layer.lowered(*(self._in_lanes(one, n) for one, n in zip(inputs, lanes, strict=True)))
             lowered = lowered.of_layer(node.name)
         readers, leaves = self.graph.dag.readers(node.name), node.name in self.graph.dag.outputs
-        sums, is_tensor = lowered.unrounded, leaves or not all(reader.layer.on_sums for reader in readers)
-        waits = sums and (lowered.loses_bits or (not is_tensor and (sums.may_be_shared or len(readers) == 1)))
+        left, is_tensor = lowered.unrounded, leaves or not all(reader.layer.on_sums for reader in readers)
+        waits = left and (lowered.loses_bits or (not is_tensor and (left.may_be_shared or len(readers) == 1)))
         if is_tensor or not waits:
             self.codes[node.name] = lowered.codes(self.layers, node.name)
-        if sums and waits:
-            self.waiting[node.name] = sums
+        if left and waits:
+            self.waiting[node.name] = left
 
-    def _for_channels(self, layer: Layer, source: str) -> Codes:
-        codes = self.codes[source]
-        return self._in_lanes(codes, codes.tensor.shape[-1]) if layer.has_channels else codes
+    def _for_channels(self, node: Node[Layer]) -> Codes:
+        """What a layer reads; all channels in one beat, where it, or what follows, tells channels of one lane apart."""
+        codes = self.codes[node.inputs[0]]
+        suits = all(layer.in_lanes(codes.tensor.lanes) for layer in self._on_the_sums_of(node))
+        return codes if suits else self._in_lanes(codes, codes.tensor.shape[-1])
+
+    def _on_the_sums_of(self, node: Node[Layer]) -> Iterator[OnSums]:
+        """A layer that is done to sums, and all that may be done to the same sums after it."""
+        if (layer := node.layer.on_sums) is not None:
+            yield layer
+            if node.layer.kind != Quantizer.kind:
+                for reader in self.graph.dag.readers(node.name):
+                    yield from self._on_the_sums_of(reader)
 
     def _in_lanes(self, codes: Codes, lanes: int) -> Codes:
         """The same codes in beats of another size."""

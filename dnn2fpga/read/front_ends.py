@@ -39,7 +39,7 @@ class FrontEnd:
         rule = settings.rule if self.has_rules else None
         weights = settings.weights
         sha256 = digest_of_all({"model": path, "weights": weights}) if weights else digest(path)
-        origin = Origin(file=path.name, sha256=sha256, reader=self.name, rule=rule)
+        origin = Origin(file=path.name, sha256=sha256, reader=graph.tool or self.name, rule=rule)
         return replace(graph, origin=origin)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,12 @@ from dnn2fpga.tensors.basics import Shape, Unsupported
 INPUT = "input"  # what the only input tensor of a model is called everywhere
 OPERATIONS = OPERATORS | FUNCTIONS_OF_ONE
 BY_CLASS: dict[str, type[KerasOptions]] = {**LAYERS, **MERGES, **OPERATIONS, **HGQ, **QKERAS, **LARQ, **BINARY}
+LIBRARIES: dict[str, Mapping[str, Any]] = {
+    "HGQ2": HGQ,
+    "QKeras": QKERAS,
+    "larq": LARQ,
+    "hls4ml's binary layers": BINARY,
+}
 _FIXED_SHAPE = TypeAdapter(Annotated[list[Annotated[int, Field(ge=1, le=LARGEST_EXTENT)]], Field(min_length=1)])
 
 Meanings = dict[tuple[LayerPath, int], KerasOptions]  # what each call of each layer means
@@ -59,7 +66,15 @@ def read_keras_model(path: Path | str, settings: ReadSettings | None = None) -> 
         names = ["/".join(entry.path) for entry in architecture.everything()]
         builder = GraphBuilder(path.stem, str(path), names)
         _build(builder, file, architecture, wiring, meanings)
-        return builder.graph()
+        return replace(builder.graph(), tool=_tool(architecture))
+
+
+def _tool(architecture: Architecture) -> str:
+    """The library that the model is of."""
+    objects = [entry.object for entry in architecture.everything()]
+    classes = {key for one in objects for key in one.keys} - LAYERS.keys()
+    found = next((library for library, own in LIBRARIES.items() if classes & own.keys()), None)
+    return found or ("Keras 2" if any("batch_input_shape" in one.config for one in objects) else "Keras")
 
 
 def _meanings(architecture: Architecture) -> tuple[Meanings, list[str]]:

@@ -4,6 +4,8 @@ none.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ INPUT_FORMAT = Encoding.of(2.0**-4, -128, 127)
 X = np.random.default_rng(5).integers(-128, 128, (40, 6, 6, 2)) / 16
 
 
-def network(*, normalized: bool = True, read_twice: bool = False, wraps: bool = False) -> Graph:
+def network(*, normalized: bool = True, read_twice: bool = False, wraps: bool = False, step: Any = 0.25) -> Graph:
     rng, builder = np.random.default_rng(4), GraphBuilder("m", "a file")
     x = builder.input("x", (6, 6, 2))
     x = builder.add(Conv2D.of_codes("c", ExactWeights.of(rng.integers(-8, 8, (3, 3, 2, 3)), 2.0**-4)), x)
@@ -35,7 +37,7 @@ def network(*, normalized: bool = True, read_twice: bool = False, wraps: bool = 
     x = builder.add(MaxPooling("p", (2, 2), (2, 2), "valid"), x)
     x = builder.add(Reshape("f", None), x)
     rule = Rounded(RoundingMode.HALF_EVEN, Overflow.WRAP if wraps else Overflow.SATURATE)
-    q = builder.add(Quantizer("q", Encoding.of(0.25, -8, 7), rule), x)
+    q = builder.add(Quantizer("q", Encoding.of(step, -8, 7), rule), x)
     builder.output(builder.add(Dense.of_codes("d", ExactWeights.of(rng.integers(-8, 8, (12, 4)), 2.0**-4)), q))
     if read_twice:
         builder.output(x)
@@ -53,12 +55,15 @@ def test_the_quantizer_goes_first_and_nothing_changes() -> None:
         np.testing.assert_array_equal(after[name], before[name])
 
 
-def test_integers_compute_the_same() -> None:
-    """The sums of a batch normalization have no integers of few bits: without the exchange it is refused."""
-    graph = network()
+@pytest.mark.parametrize("step", [0.25, np.tile([0.25, 0.5, 0.125], 4)])
+def test_integers_compute_the_same(step: Any) -> None:
+    """The sums of a batch normalization have no integers of few bits: without the exchange they would be rounded."""
+    graph = network(step=step)
     integers = to_integers(graph, INPUT_FORMAT)
     computed = dict(integers.graph.boundaries(integers.graph.quantized(X)))
     expected = dict(graph.tensors({"x": X}))
+    assert integers.graph.tensors["q"].width == 4
+    assert not integers.graph.notes[1:]
     for source in ("q", "d"):
         tensor = integers.graph.tensors[integers.tensors[source]]
         reals = (computed[integers.tensors[source]] - tensor.zero_points) * tensor.scales

@@ -201,3 +201,25 @@ def test_an_input_that_is_compared_with_thresholds(of_channels: bool) -> None:
     ]
     codes = integers.graph.run(integers.graph.quantized(x))
     np.testing.assert_array_equal(codes, np.stack(reached, axis=-1) - 2)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_channels_of_a_flattened_image_have_grids_of_their_own(repeats: bool, relu: bool) -> None:
+    """They travel as the image did where the grids repeat with its channels, else all in one beat."""
+    rng = np.random.default_rng(0)
+    scale = np.tile(rng.uniform(0.1, 0.4, 3), 4) if repeats else rng.uniform(0.1, 0.4, 12)
+    builder = GraphBuilder("network", "a file")
+    x = builder.add(Quantizer("q", Encoding.of(0.125, -32, 31)), builder.input("x", (2, 2, 3)))
+    flat = builder.add(Reshape("flat", None), x)
+    if relu:
+        flat = builder.add(Clamp("relu", 0.0, np.inf), flat)
+    flat = builder.add(Affine("scaled", np.tile([1.0, 2.0, 0.5], 4), np.tile([0.5, 0.0, 0.25], 4)), flat)
+    builder.output(builder.add(Quantizer("r", Encoding.of(scale, -8, 7)), flat))
+    graph = builder.graph()
+    found = to_integers(graph, INPUT_FORMAT)
+    assert found.graph.tensors["r"].lanes == (3 if repeats else 12)
+    x_real = rng.normal(size=(50, 2, 2, 3)) * 2
+    wanted = codes_of_source(graph, x_real)["r"]
+    assert len(np.unique(wanted)) >= 8
+    np.testing.assert_array_equal(codes_of_integers(found, x_real)["r"].reshape(wanted.shape), wanted)

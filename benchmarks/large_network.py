@@ -26,7 +26,7 @@ from dnn2fpga.graph import files as config_files  # noqa: E402
 from dnn2fpga.graph.quantized import QuantizedGraph  # noqa: E402
 from dnn2fpga.layers.conv2d import QuantizedConv2D  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
-from dnn2fpga.layers.pooling import QuantizedMaxPooling  # noqa: E402
+from dnn2fpga.layers.integer_pooling import QuantizedMaxPooling  # noqa: E402
 from dnn2fpga.layers.quantized import QuantizedLayer  # noqa: E402
 from dnn2fpga.layers.reshape import QuantizedReshape  # noqa: E402
 from dnn2fpga.plan.goals import PlanGoal  # noqa: E402

@@ -29,7 +29,7 @@ from dnn2fpga.graph.quantized import QuantizedGraph  # noqa: E402
 from dnn2fpga.layers.conv2d import QuantizedConv2D  # noqa: E402
 from dnn2fpga.layers.dense import QuantizedDense  # noqa: E402
 from dnn2fpga.layers.depthwise_conv2d import QuantizedDepthwiseConv2D  # noqa: E402
-from dnn2fpga.layers.pooling import QuantizedGlobalAverage, QuantizedMaxPooling  # noqa: E402
+from dnn2fpga.layers.integer_pooling import QuantizedGlobalAverage, QuantizedMaxPooling  # noqa: E402
 from dnn2fpga.layers.quantized import QuantizedLayer  # noqa: E402
 from dnn2fpga.layers.weighted_sum import QuantizedWeightedSum  # noqa: E402
 from dnn2fpga.plan.hardware_plan import plan  # noqa: E402

@@ -237,6 +237,14 @@ def average_pooling(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> 
     return y
 
 
+def mean_pooling(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
+    found = list(pools(layer, tensor, x))
+    parts = math.lcm(*(len(numbers) for *_, numbers in found))
+    means = {(r, c, k): sum(numbers) * (parts // len(numbers)) for r, c, k, numbers in found}
+    places = {place[:-1] for place in means}
+    return {(*at, lane): requantized(layer, lane, means[*at, k]) for at in places for lane, k in lanes_of(layer)}
+
+
 def global_average(layer: dict[str, Any], tensor: dict[str, Any], x: Image) -> Image:
     rows, columns, _ = tensor["shape"]
     front = (0, 0) if len(layer["output"]["shape"]) == 3 else ()
@@ -352,6 +360,7 @@ KINDS = {
     "dense_binary32": dense_binary32,
     "max_pooling": max_pooling,
     "average_pooling": average_pooling,
+    "mean_pooling": mean_pooling,
     "global_average_pooling": global_average,
     "clamp": lane_wise,
     "affine": lane_wise,

@@ -13,7 +13,7 @@ from dnn2fpga.layers.affine import QuantizedAffine
 from dnn2fpga.layers.conv2d import QuantizedConv2D
 from dnn2fpga.layers.dense import QuantizedDense
 from dnn2fpga.layers.depthwise_conv2d import QuantizedDepthwiseConv2D
-from dnn2fpga.layers.pooling import QuantizedGlobalAverage
+from dnn2fpga.layers.integer_pooling import QuantizedGlobalAverage, QuantizedMeanPooling
 from dnn2fpga.layers.product import QuantizedProduct
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.select import QuantizedSelect
@@ -145,4 +145,22 @@ def shared(seed: int = 0) -> QuantizedGraph:
     return graph("shared", tensor(6, 6, 2, width=5), nodes, "dense")
 
 
-NETWORKS = {"two_lines": two_lines, "steps": steps, "shared": shared}
+def means(seed: int = 0) -> QuantizedGraph:
+    """Averages of the pixels inside of the image: of four numbers of pixels, of several lanes from one, of one edge."""
+    rng = np.random.default_rng(seed)
+    some = lines(rng, tensor(4, 3, 5), 9) | {"sources": rng.integers(0, 3, 5)}
+    last = lines(rng, tensor(2, 3, 5, width=8), 6)
+    nodes: tuple[tuple[QuantizedLayer, list[str]], ...] = (
+        (
+            QuantizedMeanPooling(
+                name="same", pool_size=(3, 3), strides=(1, 2), padding="same", **lines(rng, tensor(5, 3, 3), 8)
+            ),
+            ["image"],
+        ),
+        (QuantizedMeanPooling(name="some", pool_size=(3, 2), strides=(1, 1), padding=(0, 1, 1, 0), **some), ["same"]),
+        (QuantizedMeanPooling(name="last", pool_size=(3, 1), strides=(3, 1), padding=(0, 2, 0, 0), **last), ["some"]),
+    )
+    return graph("means", tensor(5, 6, 3, width=5), nodes, "last")
+
+
+NETWORKS = {"two_lines": two_lines, "steps": steps, "shared": shared, "means": means}

@@ -8,122 +8,30 @@ from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
 
 from dnn2fpga.exact.accumulator import Accumulator, Codes, Requantizer
 from dnn2fpga.exact.encoding import ExactWeights
 from dnn2fpga.exact.lowered import Lowered, Sums
 from dnn2fpga.layers.base import BuildableLayer, OnSums, moved
 from dnn2fpga.layers.depthwise_conv2d import DepthwiseConv2D
-from dnn2fpga.layers.image import ANY_FORMAT, Pair, image_windows
+from dnn2fpga.layers.image import ANY_FORMAT, image_windows
+from dnn2fpga.layers.integer_pooling import (
+    QuantizedAveragePooling,
+    QuantizedGlobalAverage,
+    QuantizedMaxPooling,
+    QuantizedMeanPooling,
+    pixels_that_count,
+)
 from dnn2fpga.layers.quantized import QuantizedLayer
-from dnn2fpga.layers.registry import register
-from dnn2fpga.layers.requantization import Requantized, requantization, requantized_fields
+from dnn2fpga.layers.requantization import requantization, requantized_fields
 from dnn2fpga.quantize.operations import Operations, RealOperations, Wires
 from dnn2fpga.quantize.scaling import Observed, QuantizationChoice, activation_tensor, multiplier_and_shift
 from dnn2fpga.quantize.settings import LayerSettings
-from dnn2fpga.tensors.basics import Shape, Unsupported
+from dnn2fpga.tensors.basics import Shape
 from dnn2fpga.tensors.padding import PaddingRule, padding_after_zeros, padding_of
-from dnn2fpga.tensors.tensor import Arithmetic, IntegerArray, Tensor
-from rtl_lib.core.operator import Operator
-from rtl_lib.image.block_reduction import BlockReduction
-from rtl_lib.image.border_average import BorderAverage
-from rtl_lib.image.frame_reduction import FrameSum
-from rtl_lib.image.reduction import Reduction, WindowReduction
+from dnn2fpga.tensors.tensor import Arithmetic, Tensor
 from rtl_lib.image.window_schedule import NO_PADDING, Padding
 from rtl_lib.image.windows import Windows
-
-
-def _require_pixels(input: Tensor) -> None:
-    if len(input.shape) != 3 or input.lanes != input.shape[2]:
-        shape, lanes = list(input.shape), input.lanes
-        raise ValueError(f"pooling needs an image, one pixel a beat, not {shape} in {lanes} lanes")
-
-
-class QuantizedPooling(QuantizedLayer):
-    """The geometry of a pooling layer."""
-
-    pool_size: Pair
-    strides: Pair
-    padding: PaddingRule = "valid"
-    count_include_pad: bool = False  # whether pixels outside the frame count, as zeros
-
-    def windows(self, input: Tensor, fill: Any) -> Windows:
-        _require_pixels(input)
-        return image_windows(input.shape, input.format, self.pool_size, self.strides, self.padding, fill)
-
-    def reduced(self, input: Tensor, neutral: int, reduction: Reduction) -> list[Operator]:
-        """Reduce each window and channel to one number; no window is kept where they do not overlap.
-
-        :param neutral: what changes no result.
-        """
-        windows = self.windows(input, input.zero_point if self.count_include_pad else neutral)
-        if self.pool_size == self.strides and windows.padding == NO_PADDING:
-            height, width, channels = input.shape
-            return [BlockReduction(height, width, channels, input.format, self.pool_size, reduction)]
-        return [windows, WindowReduction(input.format, input.lanes, math.prod(self.pool_size), reduction)]
-
-    def output_shape(self, input: Tensor) -> Shape:
-        return (*self.windows(input, 0).output_size, input.shape[2])
-
-
-@register
-class QuantizedMaxPooling(QuantizedPooling):
-    """Keeps format and scale."""
-
-    kind: ClassVar[str] = "max_pooling"
-
-    def operators(self, input: Tensor) -> list[Operator]:
-        if not self.output.numbers_like(input):
-            raise ValueError("max-pooling must keep the format and the scale")
-        return self.reduced(input, input.format.minimum, Reduction.MAXIMUM)
-
-
-@register
-class QuantizedAveragePooling(QuantizedPooling):
-    """Keeps format and scale; ``multiplier [rows, columns] / 2**shift`` of the output is the reciprocal of the number
-    of pixels that count.
-    """
-
-    kind: ClassVar[str] = "average_pooling"
-
-    arithmetic: Arithmetic = Field(default_factory=Arithmetic)
-    multiplier: IntegerArray
-    shift: int = Field(ge=0, le=60)
-
-    def operators(self, input: Tensor) -> list[Operator]:
-        if not self.output.numbers_like(input):
-            raise ValueError("average pooling must keep the format and the scale")
-        size = self.windows(input, 0).output_size
-        if self.multiplier.shape != size:
-            raise ValueError(f"multiplier must have shape {size}, not {self.multiplier.shape}")
-        sums = self.reduced(input, 0, Reduction.SUM)
-        average = BorderAverage(
-            input_format=sums[-1].output_beat.format,
-            output_format=self.output.format,
-            channels=input.lanes,
-            multiplier=self.multiplier,
-            shift=self.shift,
-            rounding=self.arithmetic.rounding,
-            overflow=self.arithmetic.overflow,
-        )
-        return [*sums, average]
-
-
-@register
-class QuantizedGlobalAverage(Requantized):
-    """The sum of all pixels, divided in the requantization."""
-
-    kind: ClassVar[str] = "global_average_pooling"
-
-    def operators(self, input: Tensor) -> list[Operator]:
-        _require_pixels(input)
-        total = FrameSum(input.format, input.lanes, input.beats)
-        return [total, self.requantize(total.output_beat)]
-
-    def output_shape(self, input: Tensor) -> Shape:
-        vector = self.of_sources(input.shape[-1:])
-        return (1, 1, *vector) if len(self.output.shape) == 3 else vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +76,7 @@ class Pooling(BuildableLayer):
 
     def counted(self, shape: Shape) -> np.ndarray:
         """Return how many pixels of each window count: ``[rows, columns]`` of the output."""
-        ones = np.ones((1, shape[0] * shape[1], 1), np.int64)
-        windows = self.windows((*shape[:2], 1), int(self.count_include_pad))
-        return windows.compute(ones).sum(axis=2).reshape(windows.output_size)
+        return pixels_that_count(self.windows((*shape[:2], 1), int(self.count_include_pad)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,15 +116,24 @@ class AveragePooling(Pooling):
     kind: ClassVar[str] = "average_pooling"
 
     def lowered(self, *inputs: Codes) -> Lowered:
-        """A sum over each window: a depthwise convolution with weights of 1."""
+        """A sum over each window: a depthwise convolution with weights of 1, unless the numbers of pixels differ."""
         counts = set(self.counted(inputs[0].tensor.shape).reshape(-1).tolist())
         if len(counts) > 1:
-            raise Unsupported(
-                "windows that reach over the border average fewer pixels; use padding='valid' or zeros that count"
-            )
+            return self._lowered_with_parts(inputs[0], math.lcm(*counts))
         ones = ExactWeights.of(np.ones((*self.pool_size, inputs[0].tensor.lanes), np.int64), Fraction(1, *counts))
         geometry = {"strides": self.strides, "padding": self.padding}
         return DepthwiseConv2D.of_codes(self.name, ones, **geometry).lowered(*inputs)
+
+    def _lowered_with_parts(self, input: Codes, parts: int) -> Lowered:
+        own = input.encoding
+
+        def build(name: str, output: Tensor, last: Requantizer) -> QuantizedLayer:
+            return QuantizedMeanPooling(name=name, **self.geometry(), **requantized_fields(output, last))
+
+        interval, shape = (own.low * parts, own.high * parts), self.output_shape(input.tensor.shape)
+        return Sums(
+            Accumulator.of_line((input,), shape, interval, own.scale / parts, -own.scale * own.zero_point, build)
+        )
 
     def quantize(self, choice: QuantizationChoice, settings: LayerSettings, input: Tensor) -> QuantizedAveragePooling:
         multiplier, shift = self._reciprocals(input.shape)

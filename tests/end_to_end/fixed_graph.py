@@ -16,7 +16,7 @@ from fixed_networks import requantized, tensor, weights
 from dnn2fpga.graph.dag import Dag, Node
 from dnn2fpga.graph.quantized import QuantizedGraph
 from dnn2fpga.layers.conv2d import QuantizedConv2D
-from dnn2fpga.layers.pooling import QuantizedMaxPooling
+from dnn2fpga.layers.integer_pooling import QuantizedMaxPooling
 from dnn2fpga.layers.weighted_sum import QuantizedWeightedSum
 from dnn2fpga.tensors.tensor import Tensor
 

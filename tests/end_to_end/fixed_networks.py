@@ -18,7 +18,7 @@ from dnn2fpga.layers.activation import QuantizedTable
 from dnn2fpga.layers.affine import QuantizedAffine
 from dnn2fpga.layers.conv2d import QuantizedConv2D
 from dnn2fpga.layers.dense import QuantizedDense
-from dnn2fpga.layers.pooling import QuantizedAveragePooling, QuantizedMaxPooling
+from dnn2fpga.layers.integer_pooling import QuantizedAveragePooling, QuantizedMaxPooling
 from dnn2fpga.layers.quantized import QuantizedLayer
 from dnn2fpga.layers.reshape import QuantizedReshape
 from dnn2fpga.plan.hardware_plan import plan

@@ -223,3 +223,30 @@ def test_channels_of_a_flattened_image_have_grids_of_their_own(repeats: bool, re
     wanted = codes_of_source(graph, x_real)["r"]
     assert len(np.unique(wanted)) >= 8
     np.testing.assert_array_equal(codes_of_integers(found, x_real)["r"].reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("zero_point", [0, 3])
+@pytest.mark.parametrize("mode", RoundingMode)
+def test_averages_over_the_border(mode: RoundingMode, zero_point: int) -> None:
+    """Of 2, 3, 4 and 6 pixels: with scales that are powers of two they make ties of sixths and of quarters."""
+    builder = GraphBuilder("network", "a file")
+    x = builder.add(Quantizer("q", Encoding.of(0.25, -16, 15, zero_point)), builder.input("x", (6, 6, 2)))
+    x = builder.add(AveragePooling("p", (2, 3), (1, 1), "same"), x)
+    builder.output(builder.add(Quantizer("r", Encoding.of([0.5, 0.25], -8, 7, zero_point), Rounded(mode)), x))
+    graph = builder.graph()
+    found = to_integers(graph, INPUT_FORMAT)
+    x_real = np.random.default_rng(0).normal(size=(60, 6, 6, 2)) * 2
+    codes = found.graph.quantized(x_real)
+    got = dict(found.graph.boundaries(codes))["r"]
+    sums, counts = np.zeros((60, 6, 6, 2), int), np.zeros((6, 6, 1), int)
+    q = codes["x"].reshape(60, 6, 6, 2) - zero_point
+    for row, column in np.ndindex(2, 3):
+        rows, columns = slice(0, 6 - row), slice(max(1 - column, 0), 6 - max(column - 1, 0))
+        of_rows, of_columns = slice(row, 6), slice(max(column - 1, 0), 6 - max(1 - column, 0))
+        sums[:, rows, columns] += q[:, of_rows, of_columns]
+        counts[rows, columns] += 1
+    steps = np.broadcast_to([4, 8], sums.shape).ravel()  # eighths of the input's in a step of the output's
+    means = (Fraction(int(s), int(n)) for s, n in zip(sums.flat, np.broadcast_to(counts, sums.shape).flat, strict=True))
+    wanted = [mode.of(mean * int(step) / 8) + zero_point for mean, step in zip(means, steps, strict=True)]
+    np.testing.assert_array_equal(got.ravel(), np.clip(wanted, -8, 7))
+    assert {2, 4, 3, 6} == set(counts.ravel().tolist())

@@ -4,6 +4,7 @@
 //   frames <first> <count>
 //   stalls <source> <sink> <seed> <interval>   each of them never, random, burst or turns, or (the sinks only) full
 //   limits <patience> <drain>                  in cycles
+//   period <frames>                            after which the distances between frames repeat
 //   boundary <tensor> <readers> <lanes> <width> <element_bytes> <signed> <beats> <path of the vector file>     in topological order
 //   input <axis> <number of its boundary> <lane_bits>
 //   output <axis> <number of its boundary> <lane_bits>
@@ -83,7 +84,7 @@ private:
     std::vector<Source> m_sources;
     std::vector<Sink> m_sinks;
     std::unique_ptr<Turns> m_starved, m_refusing;
-    size_t m_first = 0, m_frames = 0, m_left = 0;
+    size_t m_first = 0, m_frames = 0, m_period = 0, m_left = 0;
     uint64_t m_patience = 0, m_drain = 0, m_cycle = 0, m_progress_cycle = 0, m_origin = 0;
     bool m_has_begun = false, m_has_fault = false;
 
@@ -109,6 +110,7 @@ private:
             in >> word;
             if (word == "frames") in >> m_first >> m_frames;
             if (word == "limits") in >> m_patience >> m_drain;
+            if (word == "period") in >> m_period;
             if (word == "stalls") in >> how_source >> how_sink >> seed >> interval;
             if (word == "boundary") {
                 auto n = std::make_unique<Numbers>();
@@ -127,7 +129,7 @@ private:
             }
             if (!in) give_up(std::string{path} + ": cannot understand: " + line);
         }
-        if (m_numbers.empty() || m_frames == 0 || interval == 0 || inputs.empty() || outputs.empty()) give_up(std::string{path} + ": is not complete");
+        if (m_numbers.empty() || m_frames == 0 || interval == 0 || m_period == 0 || inputs.empty() || outputs.empty()) give_up(std::string{path} + ": is not complete");
         m_streams.resize(boundaries.size() + outputs.size());
         for (size_t k = 0; k < boundaries.size(); ++k) watch(k, boundaries[k]);
         m_starved = std::make_unique<Turns>(how_source, 2 * seed, inputs.size(), interval);
@@ -143,7 +145,7 @@ private:
         for (size_t k = 0; k < outputs.size(); ++k) {
             Stream& stream = m_streams[boundaries.size() + k];
             Sink sink{named(output_ports(m_top), k, outputs[k].axis), &stream};
-            stream.open(m_numbers[outputs[k].boundary].get(), outputs[k].lane_bits, m_frames);
+            stream.open(m_numbers[outputs[k].boundary].get(), outputs[k].lane_bits, m_frames, m_period);
             stream.payload = sink.port.tdata;
             stream.valid = sink.port.tvalid;
             stream.ready = sink.port.tready;
@@ -165,7 +167,7 @@ private:
 
     void watch(size_t k, const PlannedBoundary& boundary) {
         Stream& stream = m_streams[k];
-        stream.open(m_numbers[k].get(), m_numbers[k]->width, m_frames);
+        stream.open(m_numbers[k].get(), m_numbers[k]->width, m_frames, m_period);
         const std::string name = "boundary_" + boundary.tensor + "_";
         stream.payload = find(name + "payload", stream.bytes);
         stream.valid = find(name + "valid", 1);

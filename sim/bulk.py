@@ -16,7 +16,7 @@ from typing import Any
 from blame import verdict
 from builds import build_bulk, exclusive, log_tail
 from bundle import load_manifest
-from checks import INTERVALS, Checker, Fault, limits
+from checks import Checker, Fault, limits
 from errors import ToolError
 from network import Network
 from report import Circumstances, describe, run_command
@@ -148,6 +148,7 @@ def _plan(part: Slice, stalls: str) -> str:
         f"frames {vectors.first} {vectors.frames}",
         f"stalls {source} {sink} {part.seed} {manifest.interval_cycles}",
         f"limits {patience} {drain}",
+        f"period {manifest.interval_frames}",
     ]
     readers = Network(manifest).readers
     for b in manifest.boundaries:
@@ -183,16 +184,16 @@ def _judge(part: Slice, stalls: str, command: Sequence[str]) -> dict[str, Any]:
 def _as_checker(raw: dict[str, Any], vectors: Vectors) -> Checker:
     """Put what the harness saw into the checker that would have seen it in a cocotb test."""
     checker = Checker(vectors, vectors.frames, load=False)
-    checker.origin, steady = raw["origin"], max(INTERVALS + 1, vectors.manifest.steady_frames)
+    checker.origin, steady = raw["origin"], vectors.manifest.frames_to_measure
     for k, stream in enumerate(raw["streams"]):
         checker.restore(k, **{key: stream[key] for key in ("count", "waiting", "taken", "waited_cycles")})
         if stream["count"]:
             checker.first_cycles[k] = stream["first_cycle"]
         beats = checker.beats[k]
         if stream["count"] >= beats:
-            first, four, frames = stream["last_cycle"], stream["four_intervals_cycles"], stream["count"] // beats
-            # only the first end and the distance of the last five are known, and only they are asked for
-            checker.last_cycles[k] = [first] if frames < steady else [first] * (frames - 1) + [first + four]
+            first, period, frames = stream["last_cycle"], stream["period_cycles"], stream["count"] // beats
+            # only the first end and the length of the latest period are known, and only they are asked for
+            checker.last_cycles[k] = [first] if frames < steady else [first] * (frames - 1) + [first + period]
         if stream["fault"]:
             f = stream["fault"]
             cycle, got = f["cycle"] - (checker.origin or 0), int(f["got"], 16)

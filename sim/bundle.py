@@ -78,7 +78,13 @@ class Manifest:
     boundaries: tuple[Boundary, ...]  # in topological order
     latency_cycles: int
     interval_cycles: int
+    interval_frames: int  # of whose distances the interval is the mean
     steady_frames: int  # that must have left before the interval can be measured
+
+    @property
+    def frames_to_measure(self) -> int:
+        """The frames that must leave before the interval can be seen."""
+        return max(self.steady_frames, self.interval_frames + 1)
 
     @property
     def rtl(self) -> Path:
@@ -133,6 +139,7 @@ def load_manifest(root: Path) -> Manifest:
         boundaries=_records(Boundary, data, "boundaries", f"{path}: "),
         latency_cycles=_value(data, "latency_cycles", int, f"{path}"),
         interval_cycles=_value(data, "interval_cycles", int, f"{path}"),
+        interval_frames=_value(data, "interval_frames", int, f"{path}"),
         steady_frames=_value(data, "steady_frames", int, f"{path}"),
     )
     if problem := _contradiction(manifest):

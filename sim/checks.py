@@ -23,8 +23,6 @@ UNSTABLE = "unstable output"
 RESET = "output valid in reset"
 TIMING = "wrong timing"
 
-INTERVALS = 4  # of which the mean is measured
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
@@ -175,11 +173,10 @@ class Checker:
         boundaries, origin = self.network.boundaries, self.origin or 0
         last = [cycles[0] - origin if cycles else None for cycles in self.last_cycles]
         # the steady state needs some frames to set in, and until the design is full its first layers run ahead;
-        # the mean of four, rounded up, as short frames may come and go in pairs, or in fours
-        needed = max(self.vectors.manifest.steady_frames, INTERVALS + 1)
-        intervals = [
-            -((c[-1 - INTERVALS] - c[-1]) // INTERVALS) if len(c) >= needed else None for c in self.last_cycles
-        ]
+        # the mean of a period, rounded up, as frames may come and go in bursts
+        manifest = self.vectors.manifest
+        needed, frames = manifest.frames_to_measure, manifest.interval_frames
+        intervals = [-((c[-1 - frames] - c[-1]) // frames) if len(c) >= needed else None for c in self.last_cycles]
         steadily = [
             cycles if cycles in {intervals[port] for port in ports} else None
             for cycles, ports in zip(intervals, self.network.outputs_after(), strict=True)

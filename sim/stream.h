@@ -22,7 +22,7 @@ struct Stream {
     size_t taken_bytes = 0;
     bool waiting = false;
     uint64_t waited_cycles = 0, first_cycle = 0, first_frame_end = 0;
-    uint64_t ends[5] = {};  // of the last frames, the latest first
+    std::vector<uint64_t> ends;  // of the frames of the latest period and the one before it, in turn
     std::vector<uint8_t> expected;
 
     // the first fault
@@ -30,10 +30,11 @@ struct Stream {
     size_t fault_frame = 0, fault_beat = 0;
     uint64_t fault_cycle = 0;
 
-    void open(const Numbers* source, size_t bits, size_t frames) {
+    void open(const Numbers* source, size_t bits, size_t frames, size_t period) {
         numbers = source;
         lane_bits = bits;
         total = frames * source->beats;
+        ends.assign(period + 1, 0);
         bytes = signal_bytes(source->lanes * bits);
         // the last byte of pack() may lie beyond a signal of the exact size
         expected.assign(bytes + 8, 0);
@@ -57,8 +58,7 @@ struct Stream {
         if (count == 0) first_cycle = cycle;
         if (++count % numbers->beats == 0) {
             if (count == numbers->beats) first_frame_end = cycle;
-            for (size_t k = 4; k > 0; k--) ends[k] = ends[k - 1];
-            ends[0] = cycle;
+            ends[count / numbers->beats % ends.size()] = cycle;
         }
         return true;
     }
@@ -77,11 +77,12 @@ struct Stream {
         return true;
     }
     void write(std::ostream& file) const {
+        const size_t frames = count / numbers->beats;
         uint64_t bits = 0;
         if (waiting && taken) std::memcpy(&bits, taken, taken_bytes < sizeof bits ? taken_bytes : sizeof bits);
         file << "{\"count\": " << count << ", \"waiting\": " << (waiting ? "true" : "false") << ", \"taken\": " << bits
              << ", \"waited_cycles\": " << waited_cycles << ", \"first_cycle\": " << first_cycle << ", \"last_cycle\": " << first_frame_end
-             << ", \"four_intervals_cycles\": " << ends[0] - ends[4] << ", \"fault\": ";
+             << ", \"period_cycles\": " << ends[frames % ends.size()] - ends[(frames + 1) % ends.size()] << ", \"fault\": ";
         if (fault.empty()) {
             file << "null}";
         } else {

@@ -155,7 +155,8 @@ def manifest() -> dict[str, Any]:
         ],
         "latency_cycles": LATENCY,
         "interval_cycles": INTERVAL,
-        "steady_frames": 1,
+        "interval_frames": 4,
+        "steady_frames": 5,
         "family": "xc7",
         "estimates": {},
     }

@@ -119,6 +119,7 @@ class Manifest(_Record):
     boundaries: Annotated[tuple[BoundaryRecord, ...], Field(min_length=2)]
     latency_cycles: _Count
     interval_cycles: PositiveInt
+    interval_frames: PositiveInt = 4  # as in manifests without it
     steady_frames: PositiveInt
     family: str
     estimates: dict[str, dict[str, float]]
@@ -163,6 +164,7 @@ class Manifest(_Record):
             boundaries=tuple(_boundary(boundary) for boundary in plan.boundaries),
             latency_cycles=plan.latency_cycles,
             interval_cycles=plan.interval_cycles,
+            interval_frames=plan.interval_frames,
             steady_frames=plan.steady_frames,
             family=plan.settings.family,
             estimates=plan.estimates,

@@ -6,6 +6,7 @@ The cycles are not estimates: the handshakes of the planned components are repla
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import Field
@@ -29,7 +30,7 @@ class HardwarePlan(Described):
     :param outputs: the ports where frames leave.
     :param layout: the components.
     :param latency_cycles: from the first input beat of a frame anywhere to its last output beat.
-    :param interval_cycles: between two frames, once ``steady_frames`` have left.
+    :param interval_cycles: between two frames, once ``steady_frames`` have left: the mean of ``interval_frames``.
     :param estimates: resources of the whole network in every FPGA family; those of the boundaries are of the settings'
         family.
     """
@@ -38,6 +39,7 @@ class HardwarePlan(Described):
     boundaries: tuple[Boundary, ...]
     outputs: tuple[Output, ...]
     layout: Any = Field(default=None, exclude=True, repr=False)  # a `Layout`; None in a plan that was read
+    interval_frames: int
     steady_frames: int
     latency_cycles: int
     interval_cycles: int
@@ -106,6 +108,7 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
         boundaries.append(boundary.model_copy(update=known))
         whole += bill
     ports = [passages[schedule.port_of(output)] for output in schedule.outputs]
+    interval_frames = math.lcm(*(port.interval_frames for port in ports))
     outputs = [
         output.model_copy(update={"latency_cycles": port.last_cycle, "interval_cycles": port.interval_cycles})
         for output, port in zip(schedule.outputs, ports, strict=True)
@@ -115,7 +118,8 @@ def plan(graph: QuantizedGraph, settings: PlanSettings | None = None) -> Hardwar
         boundaries=tuple(boundaries),
         outputs=tuple(outputs),
         layout=schedule.layout,
-        steady_frames=max(port.steady_frames for port in ports),
+        interval_frames=interval_frames,
+        steady_frames=max(interval_frames + 1, *(port.steady_frames for port in ports)),
         latency_cycles=max(port.last_cycle for port in ports),
         interval_cycles=max(port.interval_cycles for port in ports),
         estimates={family: resources_of(whole, family).rounded for family in FABRICS},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from rtl_lib.core.timing_network import RELEASED, Source, Stream, TimingNetwork
 @dataclass(frozen=True)
 class Passage:
     """The passage of a tensor: when the beats of frame 0 pass (in cycles from the first input beat anywhere), and the
-    steady distance between frames: the mean of four, rounded up, as short frames may come and go in pairs, or in fours.
+    steady distance between frames: the mean of as many as they repeat after, rounded up, as frames may come in bursts.
     """
 
     first_cycle: int
     last_cycle: int
     interval_cycles: int
+    interval_frames: int  # after which the distances repeat
     steady_frames: int  # frames that must have left at every sink before the interval can be seen
 
     def since(self, cycle: int) -> Passage:
@@ -90,22 +91,32 @@ def trace_chain(
     return list(trace(network, least_interval).values())
 
 
-WINDOW = 4  # intervals of which the mean is told
-LEAST_FRAMES, MOST_FRAMES = WINDOW + 1, 9  # that a trace looks at
+LEAST_FRAMES, MOST_FRAMES = 5, 9  # that a trace looks at
 # The same where tensors differ: one may run ahead until the FIFOs before another are full.
 MOST_FRAMES_APART = 256
 LONGEST_REST = FOREVER  # of a part; 0: every part is looked at in every cycle
 
 
-def _interval(lasts: Sequence[int], window: int = WINDOW) -> int:
-    return -((lasts[-1 - window] - lasts[-1]) // window)
+def _interval(lasts: Sequence[int], frames: int) -> int:
+    """The mean of the latest distances between frames, rounded up."""
+    return -((lasts[-1 - frames] - lasts[-1]) // frames)
 
 
-def _settled(lasts: Sequence[int], least_interval: int) -> bool:
-    """Return whether the schedule has become periodic: the latest intervals repeat, singly, in pairs or in fours."""
-    steps = [b - a for a, b in pairwise(lasts[-1 - 2 * WINDOW :])]
-    periodic = any(steps[-2 * k : -k] == steps[-k:] for k in (2, WINDOW) if len(steps) >= 2 * k)
-    return periodic and _interval(lasts) <= least_interval
+def period_of(tensors: Sequence[Sequence[int]]) -> int:
+    """Return the number of frames after which the distances between frames repeat; 0: they have not yet.
+
+    :param tensors: of each one, the cycles in which the last beats of its frames passed; as many of all.
+    """
+    distances = np.diff(np.array(tensors))
+    count = distances.shape[1]
+    for period in range(1, count // 2 + 1):
+        repeated = max(period, LEAST_FRAMES - 1 - period)
+        if (
+            repeated + period <= count
+            and (distances[:, -repeated:] == distances[:, -repeated - period : -period]).all()
+        ):
+            return period
+    return 0
 
 
 def _flat(lists: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +139,7 @@ class Run:
             raise MemoryError(f"numba cannot be loaded: {error}") from error
 
         self.network, self.replay = network, replay
-        self.frames = 0  # that have left at every sink
+        self.frames = self.period = 0  # frames that have left at every sink, and after which they repeat
         nodes, producers, ends = network.nodes, network.producers, set(network.ends)
         self.names = [name for name, watch in network.watches.items() if producers[watch.streams[0]] in set(group)]
         watches = [network.watches[name] for name in self.names]
@@ -196,13 +207,17 @@ class Run:
             self.until(self.frames + 1, leave=True)
 
     def _is_periodic(self, least_interval: int) -> bool:
+        self.period = period_of(self.lasts)
+        if not self.period:
+            return False
+        intervals = {_interval(lasts, self.period) for lasts in self.lasts}
         # What is faster than the slowest part still fills what stands before that part.
-        if len(set(map(_interval, self.lasts))) > 1 or _interval(self.lasts[0]) < self.slowest:
+        if len(intervals) > 1 or max(intervals) < self.slowest:
             return False
         # A tensor that is slower in its own latest frames slows down all that come after it.
-        latest = set(map(_interval, self._latest))
-        if all(_settled(lasts, least_interval) for lasts in self.lasts):
-            return max(latest) <= _interval(self.lasts[0])
+        latest = {_interval(lasts, self.period) for lasts in self._latest}
+        if max(intervals) <= least_interval:
+            return max(latest) <= max(intervals)
         # The least interval may be out of reach: then all tensors must agree instead.
         return self.frames >= MOST_FRAMES and len(latest) == 1
 
@@ -212,7 +227,8 @@ class Run:
         whose last beats nobody needs may be behind, and is left out as long as it has too few.
         """
         counts = np.minimum(self.moments.passed // self.wires.beats, MOST_FRAMES_APART)
-        return [row[:count].tolist() for row, count in zip(self.moments.lasts, counts, strict=True) if count > WINDOW]
+        rows = zip(self.moments.lasts, counts, strict=True)
+        return [row[:count].tolist() for row, count in rows if count > self.period]
 
     @property
     def lasts(self) -> list[list[int]]:
@@ -225,11 +241,10 @@ class Run:
         """Return the passages by tensor, in cycles from the start of the run. The interval is that of all of them in
         the steady state, though the first may still be filling up the network.
         """
-        # What has not settled by then comes in long bursts.
-        window = WINDOW if self.frames < MOST_FRAMES_APART else MOST_FRAMES_APART // 2
-        interval = max(_interval(lasts, window) for lasts in self.lasts)
+        frames = self.period or self.frames // 2
+        interval = max(_interval(lasts, frames) for lasts in self.lasts)
         return {
-            name: Passage(int(self.moments.first[k]), int(self.moments.lasts[k, 0]), interval, self.frames)
+            name: Passage(int(self.moments.first[k]), int(self.moments.lasts[k, 0]), interval, frames, self.frames)
             for k, name in enumerate(self.names)
         }
 

@@ -47,6 +47,7 @@ MANIFEST: dict[str, Any] = {
     "boundaries": [{**b, **CYCLES, "engine": "parallel", "folding": "", "resources": {}} for b in BOUNDARIES],
     "latency_cycles": 800,
     "interval_cycles": 784,
+    "interval_frames": 1,
     "steady_frames": 1,
     "family": "xc7",
     "estimates": {},

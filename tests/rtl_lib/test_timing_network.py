@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rtl_lib.core.branch_timing import ForkStageModel, GatedJoinModel, JoinPipelineModel, SequencerModel
 from rtl_lib.core.timing import PipelineModel, ReduceModel, StageModel
 from rtl_lib.core.timing_network import TimingNetwork
-from rtl_lib.core.trace import Deadlock, trace
+from rtl_lib.core.trace import Deadlock, period_of, trace
 from rtl_lib.image.window_schedule import Padding, WindowSchedule, WindowsModel
 from rtl_lib.matrix.folded.sums import FoldedModel
 from rtl_lib.streams.fifo import FifoModel
@@ -206,3 +207,32 @@ def test_outputs_keep_the_same_pace_once_what_lies_between_them_is_full() -> Non
     passages = trace(network)
     assert passages["slow"].interval_cycles == passages["fast"].interval_cycles
     assert passages["slow"].steady_frames > 9
+
+
+@pytest.mark.parametrize(
+    ("distances", "period"),
+    [
+        ([[7, 5, 5, 5, 5]], 1),
+        ([[5, 5, 5]], 0),  # too few
+        ([[24, 36, 24, 36]], 2),
+        ([[9, 24, 24, 36, 24, 24, 36]], 3),
+        ([[24, 24, 36, 24, 24]], 0),
+        ([[5, 5, 5, 5], [4, 6, 4, 6]], 2),
+        ([[5, 5, 5, 5], [4, 6, 4, 7]], 0),
+    ],
+)
+def test_distances_repeat_in_all_tensors(distances: list[list[int]], period: int) -> None:
+    assert period_of([[0, *itertools.accumulate(one)] for one in distances]) == period
+
+
+def test_a_slow_layer_that_has_a_lead_is_not_overlooked() -> None:
+    """Frames leave at the pace of a bottleneck that comes first, until a slower layer's lead is used up."""
+    network = TimingNetwork()
+    late, early = network.add(ForkStageModel(2), network.source(beats=1))
+    late = network.add(PipelineModel(1000), network.add(FoldedModel(1, 1, 50, False), late))
+    early = network.add(FoldedModel(1, 1, 51, False), network.add(FifoModel(4), early))
+    early = network.add(FifoModel(60), early)
+    both = network.add(JoinPipelineModel(2, 2), late, early)
+    network.watch("sum", both, 1, busy_cycles=51)
+    network.sink(both)
+    assert trace(network)["sum"].interval_cycles == 51

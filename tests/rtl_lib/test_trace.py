@@ -26,6 +26,7 @@ from rtl_lib.matrix.folded.timing import FoldedModel
 from rtl_lib.streams.fifo import FifoModel
 from rtl_lib.streams.repack import GathererModel, SerializerModel
 
+MOST = engine.MOST_FRAMES_APART
 Part = tuple[Callable[[], BeatModel], int, int]  # timing model, input beats and output beats of a frame
 
 
@@ -44,18 +45,28 @@ def plain_trace(
     cycle = quiet_since = 0
     end = lasts[-1]
 
-    def interval(of: list[int]) -> int:
-        return (of[-1] - of[-5] + 3) // 4
+    def interval(of: list[int], frames: int) -> int:
+        return (of[-1] - of[-1 - frames] + frames - 1) // frames
 
-    def goes_on() -> bool:
+    def repeats_after() -> int:
+        distances = [b - a for a, b in itertools.pairwise(end)]
+        for frames in range(1, len(distances) // 2 + 1):
+            latest = distances[-max(2 * frames, 4) :]
+            if all(a == b for a, b in zip(latest, latest[frames:], strict=False)):
+                return frames
+        return 0
+
+    def goes_on(frames: int) -> bool:
         if len(end) < 5:
             return True
-        latest = {interval(of[:64]) for of in lasts if len(of) > 4}
-        if engine._settled(end, least_interval):
-            return len(end) < 64 and max(latest) > interval(end)
-        return len(end) < 64 and not (len(end) >= 9 and len(latest) == 1)
+        if len(end) == MOST or not frames:
+            return len(end) < MOST
+        latest = {interval(of[:MOST], frames) for of in lasts if len(of) > frames}
+        if interval(end, frames) <= least_interval:
+            return max(latest) > interval(end, frames)
+        return len(end) < 9 or len(latest) > 1
 
-    looked_at, going = -1, True  # it is asked once for each frame that has left
+    looked_at, going, period = -1, True, 0  # it is asked once for each frame that has left
     while going:
         for k in reversed(range(len(models))):
             ready[k] = models[k].ready(ready[k + 1])
@@ -73,11 +84,13 @@ def plain_trace(
             model.tick(valid[k], ready[k + 1])
         cycle += 1
         if len(end) > looked_at:
-            looked_at, going = len(end), goes_on()
+            looked_at, period = len(end), repeats_after() if len(end) < MOST else period
+            going = goes_on(period)
         if cycle - quiet_since > patience:
             raise RuntimeError("deadlock")
-    steady = interval(end) if len(end) < 64 else (end[-1] - end[-33] + 31) // 32
-    return [Passage(first[k] - first[0], lasts[k][0] - first[0], steady, len(end)) for k in range(len(boundaries))]
+    period = period or len(end) // 2
+    steady = interval(end, period), period, len(end)
+    return [Passage(first[k] - first[0], lasts[k][0] - first[0], *steady) for k in range(len(boundaries))]
 
 
 class Stuck(BeatModel):
@@ -195,8 +208,8 @@ def test_a_frame_may_take_as_long_as_it_likes() -> None:
 
 
 def test_a_chain_of_nothing_passes_what_the_source_offers() -> None:
-    assert trace_chain([], [(0, 5)]) == [Passage(0, 4, 5, 5)]
-    assert trace_chain([], [(0, 5)], source_period=12) == [Passage(0, 4, 12, 5)]
+    assert trace_chain([], [(0, 5)]) == [Passage(0, 4, 5, 1, 5)]
+    assert trace_chain([], [(0, 5)], source_period=12) == [Passage(0, 4, 12, 1, 5)]
 
 
 def test_a_run_in_which_nobody_rests_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

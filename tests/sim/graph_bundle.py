@@ -257,7 +257,8 @@ def manifest() -> dict[str, Any]:
         ],
         "latency_cycles": max(OUTPUTS.values()),
         "interval_cycles": INTERVAL,
-        "steady_frames": 4,
+        "interval_frames": 4,
+        "steady_frames": 5,
     }
 
 

@@ -211,7 +211,8 @@ def manifest() -> dict[str, Any]:
         ],
         "latency_cycles": 11,
         "interval_cycles": 6,
-        "steady_frames": 4,
+        "interval_frames": 4,
+        "steady_frames": 5,
     }
 
 

@@ -98,6 +98,7 @@ def counters(tmp_path: Path) -> Path:
         "boundaries": [{**b, **lanes, **cycles} for b in boundaries],
         "latency_cycles": BEATS,
         "interval_cycles": BEATS,
+        "interval_frames": 1,
         "steady_frames": 2,
     }
     (tmp_path / "rtl").mkdir()
